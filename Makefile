@@ -1,0 +1,47 @@
+# Needs Python 3.11 or newer with venv, and make. Everything else is installed into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+CONFIG ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo dev test lint lint-metrics check docs clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY) ## serve metrics of a simulated PBS on http://127.0.0.1:9101/metrics
+	@$(BIN)/pbs-exporter demo
+
+dev: $(READY) ## the same with hot reload; CONFIG=my.toml: against the PBS of that file
+	@$(BIN)/watchfiles --filter python '$(BIN)/pbs-exporter $(if $(CONFIG),--config $(CONFIG),demo)' pbs_exporter
+
+test: $(READY) ## all tests, with coverage
+	@rm -f .coverage .coverage.*
+	@$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+lint: $(READY) ## format, style, types, layers
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+lint-metrics: $(READY) ## real pages through promtool (of the package prometheus)
+	@$(BIN)/python tests/promtool.py
+
+check: lint lint-metrics test ## all that CI runs
+
+docs: $(READY) ## docs/metrics.md from the code's own declarations
+	@$(BIN)/python -m pbs_exporter.metrics_docs > docs/metrics.md
+
+clean: ## remove what make made
+	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info
+
+$(READY): requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo 'make: needs Python 3.11 or newer with venv (Debian: apt-get install python3-venv); PYTHON=... chooses another one' >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements-dev.txt
+	@$(BIN)/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,147 @@
+"""Everything that the program raises on purpose.
+
+PbsExporterError
+├── ConfigError            settings that the program can't start with; one line a problem
+├── ListenError            the listen address is taken or can't be bound
+└── PbsError               a request to PBS that gave no answer that could be used
+    ├── Unreachable        no connection
+    │   ├── ConnectionRefused
+    │   └── HostNotFound
+    ├── TlsFailed          no trust
+    │   └── FingerprintMismatch
+    ├── PbsTimeout         no answer in time
+    ├── ProtocolFailed     a connection that broke, or speaks no proper HTTP
+    ├── StatusError        an answer with another status than 200
+    │   ├── LoginRefused   401, or 400 with PBS's login text
+    │   │   └── LoginPaused    not even asked, after refused logins
+    │   ├── Forbidden      403
+    │   ├── NotFound       404
+    │   └── Unavailable    400: the datastore is in maintenance or not mounted
+    └── DecodeFailed       status 200 with a body that isn't PBS's
+        ├── NotJson
+        ├── WrongShape
+        └── TooLarge
+"""
+
+import re
+import unicodedata
+from typing import ClassVar
+
+TEXT_LIMIT = 200
+"""So many characters of PBS's own text are kept."""
+
+
+class PbsExporterError(Exception):
+    """Base of all."""
+
+
+class ConfigError(PbsExporterError):
+    """The settings can't be used. `problems` has one line for each that is wrong, never a secret's value."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class ListenError(PbsExporterError):
+    """The listen address can't be bound."""
+
+
+class PbsError(PbsExporterError):
+    """A request to PBS failed. Its text is one clean line, fit for a log and a page.
+
+    `code` is the value of the label `code` in `pbs_exporter_api_requests_total`.
+    """
+
+    code: ClassVar[str] | str = "protocol"
+
+
+class Unreachable(PbsError):
+    """No connection to the endpoint."""
+
+    code = "connect"
+
+
+class ConnectionRefused(Unreachable):
+    """Nothing listens there."""
+
+
+class HostNotFound(Unreachable):
+    """The endpoint's host name has no address."""
+
+
+class TlsFailed(PbsError):
+    """The TLS handshake failed: no TLS there, or a certificate that isn't trusted."""
+
+    code = "tls"
+
+
+class FingerprintMismatch(TlsFailed):
+    """The certificate isn't the one whose fingerprint is configured. The token was not sent."""
+
+
+class PbsTimeout(PbsError):
+    """PBS gave no whole answer in time."""
+
+    code = "timeout"
+
+
+class ProtocolFailed(PbsError):
+    """The connection broke, or what came over it was no HTTP."""
+
+    code = "protocol"
+
+
+class StatusError(PbsError):
+    """PBS, or a proxy in front of it, answered with another status than 200."""
+
+    def __init__(self, status: int, body: str) -> None:
+        text = first_line(body)
+        super().__init__(f"{status} {text}".rstrip())
+        self.status = status
+        self.code = str(status)
+
+
+class LoginRefused(StatusError):
+    """PBS didn't take the token."""
+
+
+class LoginPaused(LoginRefused):
+    """PBS wasn't asked at all: the token was refused, and each more refusal is a line in PBS's log."""
+
+
+class Forbidden(StatusError):
+    """The token lacks a privilege."""
+
+
+class NotFound(StatusError):
+    """This PBS doesn't have that path."""
+
+
+class Unavailable(StatusError):
+    """The datastore is in maintenance, or isn't mounted."""
+
+
+class DecodeFailed(PbsError):
+    """The body of a 200 isn't what PBS sends."""
+
+    code = "decode"
+
+
+class NotJson(DecodeFailed):
+    """The body is no JSON: a proxy's page, or cut off."""
+
+
+class WrongShape(DecodeFailed):
+    """The body is JSON, but not of the endpoint's shape."""
+
+
+class TooLarge(DecodeFailed):
+    """The body is larger than the program reads."""
+
+
+def first_line(text: str) -> str:
+    """Make one line of at most `TEXT_LIMIT` characters, without control characters, of a foreign text."""
+    line = next((line for line in re.split(r"[\r\n]+", text) if line.strip()), "").strip()
+    clean = "".join(c for c in line if unicodedata.category(c) not in ("Cc", "Cs"))
+    return clean if len(clean) <= TEXT_LIMIT else clean[: TEXT_LIMIT - 1] + "…"
