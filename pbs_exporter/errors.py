@@ -3,6 +3,7 @@
 PbsExporterError
 ├── ConfigError            settings that the program can't start with; one line a problem
 ├── ListenError            the listen address is taken or can't be bound
+├── OutputError            the file for a page can't be written
 └── PbsError               a request to PBS that gave no answer that could be used
     ├── Unreachable        no connection
     │   ├── ConnectionRefused
@@ -11,9 +12,9 @@ PbsExporterError
     │   └── FingerprintMismatch
     ├── PbsTimeout         no answer in time
     ├── ProtocolFailed     a connection that broke, or speaks no proper HTTP
+    ├── LoginPaused        PBS wasn't asked: it has refused the token
     ├── StatusError        an answer with another status than 200
     │   ├── LoginRefused   401, or 400 with PBS's login text
-    │   │   └── LoginPaused    not even asked, after refused logins
     │   ├── Forbidden      403
     │   ├── NotFound       404
     │   └── Unavailable    400: the datastore is in maintenance or not mounted
@@ -25,7 +26,6 @@ PbsExporterError
 
 import re
 import unicodedata
-from typing import ClassVar
 
 TEXT_LIMIT = 200
 """So many characters of PBS's own text are kept."""
@@ -47,13 +47,17 @@ class ListenError(PbsExporterError):
     """The listen address can't be bound."""
 
 
+class OutputError(PbsExporterError):
+    """The file for a page can't be written."""
+
+
 class PbsError(PbsExporterError):
     """A request to PBS failed. Its text is one clean line, fit for a log and a page.
 
     `code` is the value of the label `code` in `pbs_exporter_api_requests_total`.
     """
 
-    code: ClassVar[str] | str = "protocol"
+    code: str = "protocol"
 
 
 class Unreachable(PbsError):
@@ -92,6 +96,10 @@ class ProtocolFailed(PbsError):
     code = "protocol"
 
 
+class LoginPaused(PbsError):
+    """PBS wasn't asked: it has refused the token, and each further refusal is a line in its log."""
+
+
 class StatusError(PbsError):
     """PBS, or a proxy in front of it, answered with another status than 200."""
 
@@ -104,10 +112,6 @@ class StatusError(PbsError):
 
 class LoginRefused(StatusError):
     """PBS didn't take the token."""
-
-
-class LoginPaused(LoginRefused):
-    """PBS wasn't asked at all: the token was refused, and each more refusal is a line in PBS's log."""
 
 
 class Forbidden(StatusError):

@@ -1,0 +1,118 @@
+"""The command line."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from pbs_exporter import __revision__, __version__
+from pbs_exporter.errors import ConfigError, PbsExporterError
+
+_EXAMPLES = """\
+examples:
+  pbs-exporter demo                            metrics of a simulated PBS on 127.0.0.1:9101
+  pbs-exporter --config settings.toml check    is the token good, and does it have the rights?
+  pbs-exporter --config settings.toml          serve on the listen address
+  pbs-exporter once --output /var/lib/node_exporter/pbs.prom
+
+Settings come from the environment (PBS_EXPORTER__PBS__ENDPOINT, ...), then from the file. Without --config,
+the file is the one that PBS_EXPORTER_CONFIG names, if any.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; gives the exit code. A user's mistake is a line on stderr, and code 1."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        code: int = parsed.run(parsed)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"pbs-exporter: {problem}", file=sys.stderr)
+        return 1
+    except PbsExporterError as error:
+        print(f"pbs-exporter: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pbs-exporter",
+        description="Prometheus exporter for Proxmox Backup Server.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    revision = f" (revision {__revision__})" if __revision__ else ""
+    parser.add_argument("--version", action="version", version=f"pbs-exporter {__version__}{revision}")
+    parser.add_argument("--config", metavar="FILE", help="settings file (TOML)")
+    parser.set_defaults(run=_serve)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _command(commands, "serve", _serve, "serve /metrics (the default)")
+    _command(commands, "check", _check, "connect to PBS and tell what works and which rights are missing")
+    once = _command(commands, "once", _once, "one scrape, to standard output or a file")
+    once.add_argument("--output", metavar="FILE", help="write to this file, whole or not at all")
+    _command(commands, "healthcheck", _healthcheck, "ask the local /health; exit code 0 or 1")
+    _command(commands, "demo", _demo, "serve metrics of a simulated PBS")
+    return parser
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    text: str,
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False)
+    # --config is also understood behind the command.
+    command.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="settings file (TOML)")
+    command.set_defaults(run=run)
+    return command
+
+
+# Each command imports what it needs, so that a health check, which runs every few seconds, stays cheap.
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from pbs_exporter.collectors import DEFAULTS
+    from pbs_exporter.commands import serve
+    from pbs_exporter.config import load
+
+    return serve.run(*load(arguments.config, os.environ, DEFAULTS))
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from pbs_exporter.collectors import DEFAULTS
+    from pbs_exporter.commands import check
+    from pbs_exporter.config import load
+
+    return check.run(*load(arguments.config, os.environ, DEFAULTS))
+
+
+def _once(arguments: argparse.Namespace) -> int:
+    from pbs_exporter.collectors import DEFAULTS
+    from pbs_exporter.commands import once
+    from pbs_exporter.config import load
+
+    return once.run(*load(arguments.config, os.environ, DEFAULTS), output=arguments.output)
+
+
+def _healthcheck(arguments: argparse.Namespace) -> int:
+    from pbs_exporter.commands import healthcheck
+    from pbs_exporter.config import load_listen_address
+
+    return healthcheck.run(load_listen_address(arguments.config, os.environ))
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from pbs_exporter.collectors import DEFAULTS
+    from pbs_exporter.commands import demo
+    from pbs_exporter.config import load_exporter
+
+    return demo.run(load_exporter(arguments.config, {**demo.DEFAULTS, **os.environ}, DEFAULTS))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""What a collector is.
+
+A collector is one subject: it declares its metrics, fetches what it needs from PBS, and makes samples of it.
+Its switch, its success and duration, its rows in the documentation and its tests derive from that.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from pbs_exporter.config import TargetSettings
+from pbs_exporter.errors import PbsError
+from pbs_exporter.metrics import Metric, Sample
+from pbs_exporter.pbs.client import PbsClient
+from pbs_exporter.pbs.decode import Rows
+from pbs_exporter.pbs.listing import Listing, Listings
+from pbs_exporter.pbs.models import Datastore
+
+T = TypeVar("T")
+
+
+class Need(msgspec.Struct, frozen=True):
+    """A privilege on an ACL path of PBS, and the role that has it."""
+
+    privilege: str
+    path: str
+    role: str
+
+
+class Context(msgspec.Struct, frozen=True):
+    """What samples may depend on beside the collector's own answer.
+
+    `now` is the scrape's time (Unix seconds), `listings` are the ones that this page shows.
+    """
+
+    now: float
+    settings: TargetSettings
+    listings: Mapping[str, Listing] = {}
+
+
+class Ask:
+    """What one collector has in one scrape: PBS to ask, and a place for what failed.
+
+    `now` is the scrape's time (Unix seconds), `until` the event loop's time after which it must
+    not wait any more. `failures` and `datastore_failures` (by datastore, `None` is well) are what it notes;
+    `shown` are the listings that the page shows, set by the collector that shows them.
+    """
+
+    def __init__(
+        self,
+        pbs: PbsClient,
+        listings: Listings,
+        datastores: Callable[[], Awaitable[Rows[Datastore]]],
+        *,
+        settings: TargetSettings,
+        now: float,
+        until: float,
+    ) -> None:
+        self.pbs = pbs
+        self.listings = listings
+        self.settings = settings
+        self.now = now
+        self.until = until
+        self.shown: Mapping[str, Listing] = {}
+        self.failures: list[BaseException] = []
+        self.datastore_failures: dict[str, BaseException | None] = {}
+        self._datastores = datastores
+
+    async def datastores(self) -> list[Datastore]:
+        """Give the rows of `/admin/datastore`, which is asked once a scrape for all collectors."""
+        return self.rows(await self._datastores())
+
+    async def attempt(self, answer: Awaitable[T]) -> T | None:
+        """Await an answer without which there are still samples to make: `None`, and noted, if it fails."""
+        try:
+            return await answer
+        except PbsError as error:
+            self.failures.append(error)
+            return None
+
+    def rows(self, answer: Rows[T]) -> list[T]:
+        """Give the good rows of an answer. Bad ones make the collector's success 0."""
+        if answer.left_out is not None:
+            self.failures.append(answer.left_out)
+        return answer.rows
+
+    def datastore(self, store: str, error: BaseException | None) -> None:
+        """Note how it went with one datastore."""
+        self.datastore_failures[store] = error
+
+
+class Collector(msgspec.Struct, Generic[T], frozen=True):
+    """One subject of the page.
+
+    `fetch` awaits what it needs and may raise a `PbsError`, which costs this collector's samples and no other's.
+    `samples` is pure. `needs` are the privileges without which it fails or, worse, finds nothing.
+    """
+
+    name: str
+    help: str
+    metrics: tuple[Metric, ...]
+    needs: tuple[Need, ...]
+    fetch: Callable[[Ask], Awaitable[T]]
+    samples: Callable[[T, Context], Iterable[Sample]]
+    default: bool = True
+
+
+AnyCollector = Collector[Any]

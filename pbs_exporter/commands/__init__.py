@@ -1,0 +1,1 @@
+"""What `pbs-exporter` can be told to do, a file for each."""

@@ -1,0 +1,111 @@
+"""`pbs-exporter check`: connects to PBS and tells what works, what doesn't, and what would help."""
+
+import asyncio
+import hashlib
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+
+from cryptography import x509
+
+from pbs_exporter.clock import Clock
+from pbs_exporter.collectors import COLLECTORS
+from pbs_exporter.collectors.base import AnyCollector, Need
+from pbs_exporter.config import Settings, TargetSettings
+from pbs_exporter.errors import LoginRefused, PbsError, first_line
+from pbs_exporter.pbs.client import PbsClient
+from pbs_exporter.pbs.login import Login
+from pbs_exporter.pbs.tls import peer_certificate
+from pbs_exporter.pbs.transport import Transport, make_session
+
+Permissions = Mapping[str, Mapping[str, bool]]
+"""ACL path → privilege → whether it propagates, as `/access/permissions` gives it."""
+
+
+def run(settings: Settings, warnings: Sequence[str]) -> int:
+    """Print the table; gives 0 only if all is well."""
+    for warning in warnings:
+        print(f"warning: {warning}")
+    enabled = [collector for collector in COLLECTORS if settings.collectors[collector.name]]
+    return asyncio.run(_check(settings.pbs, enabled))
+
+
+async def _check(settings: TargetSettings, collectors: Sequence[AnyCollector]) -> int:
+    _row("endpoint", settings.endpoint)
+    _row("tls", await _tls(settings))
+    async with make_session() as session:
+        login = Login(settings, Clock(), lambda: None)
+        transport = Transport(session, settings, login, lambda _endpoint, _code, _seconds: None)
+        client = PbsClient(transport, settings, login)
+        try:
+            version = await client.version()
+            _row("version", f"PBS {version.version}.{version.release}")
+            _row("login", f"ok, as {settings.token_id}")
+            permissions = await client.permissions()
+        except LoginRefused as error:
+            _row("login", f"FAILED as {settings.token_id}: {error}")
+            return 1
+        except PbsError as error:
+            _row("connection", f"FAILED: {error}")
+            return 1
+    return _privileges(collectors, permissions, settings.token_id)
+
+
+async def _tls(settings: TargetSettings) -> str:
+    if settings.endpoint.startswith("http://"):
+        return "none: the token travels in the clear"
+    try:
+        der = await peer_certificate(settings.endpoint, settings.timeout_seconds)
+        expires = x509.load_der_x509_certificate(der).not_valid_after_utc
+    except (OSError, ssl.SSLError, PbsError, ValueError) as error:
+        return f"no certificate: {first_line(str(error)) or 'no answer in time'}"
+    fingerprint = hashlib.sha256(der).hexdigest()
+    pairs = ":".join(fingerprint[at : at + 2] for at in range(0, len(fingerprint), 2))
+    verified = "verified" if settings.verify_tls else "NOT verified"
+    return f"{verified}; certificate expires {expires:%Y-%m-%d}, fingerprint\n{'':12}{pairs}"
+
+
+def _privileges(collectors: Sequence[AnyCollector], permissions: Permissions, token_id: str) -> int:
+    print(f"\n{'collector':12}{'privilege':18}{'path':18}granted")
+    missing: dict[Need, None] = {}
+    for collector in collectors:
+        for need in collector.needs:
+            granted = has(permissions, need)
+            if not granted:
+                missing[need] = None
+            print(f"{collector.name:12}{need.privilege:18}{need.path:18}{'yes' if granted else 'NO'}")
+    if missing:
+        print("\nA token has what both it and its user have. This grants what is missing, on PBS as root:")
+        for line in grants(missing, token_id):
+            print(f"  {line}")
+    return 1 if missing else 0
+
+
+def has(permissions: Permissions, need: Need) -> bool:
+    """Tell whether a privilege holds on a path: the nearest entry at or above it counts, the deeper one alone."""
+    for path in _upwards(need.path):
+        if path in permissions:
+            propagates = permissions[path].get(need.privilege)
+            return propagates is not None and (propagates or path == need.path)
+    return False
+
+
+def grants(needs: Mapping[Need, None], token_id: str) -> list[str]:
+    """Give the commands that grant the needs' roles, to the user and to its token."""
+    user = token_id.partition("!")[0]
+    lines = [
+        f"proxmox-backup-manager acl update {need.path} {need.role} --auth-id '{auth_id}'"
+        for need in needs
+        for auth_id in (user, token_id)
+    ]
+    return list(dict.fromkeys(lines))
+
+
+def _upwards(path: str) -> Iterator[str]:
+    while path != "/":
+        yield path
+        path = path.rpartition("/")[0] or "/"
+    yield "/"
+
+
+def _row(what: str, found: str) -> None:
+    print(f"{what:12}{found}")

@@ -1,0 +1,47 @@
+"""`pbs-exporter demo`: a simulated PBS and the exporter in one process."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import Sequence
+
+from pbs_exporter import log
+from pbs_exporter.collectors import COLLECTORS
+from pbs_exporter.commands.serve import serve_until_stopped
+from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetSettings
+from pbs_exporter.listen import open_sockets
+from pbs_exporter.simulator import SimulatedPbs, demo_world
+
+DEFAULTS = {"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": "127.0.0.1:9101"}
+"""What the environment lacks for a demo: it isn't for the network unless somebody says so."""
+
+
+def run(exporter: ExporterSettings) -> int:
+    """Serve metrics of a PBS that lives in this process, until a signal; gives 0.
+
+    Raises `ListenError` where the listen address can't be had.
+    """
+    sockets = open_sockets(exporter.listen_address)
+    log.configure(exporter)
+    asyncio.run(_demo(exporter, sockets))
+    return 0
+
+
+async def _demo(exporter: ExporterSettings, sockets: Sequence[socket.socket]) -> None:
+    async with SimulatedPbs(demo_world()) as pbs:
+        target = TargetSettings(
+            endpoint=pbs.endpoint,
+            token_id=pbs.token_id,
+            token_secret=Secret(pbs.secret),
+            verify_tls=True,
+            fingerprint=bytes.fromhex(pbs.fingerprint.replace(":", "")),
+        )
+        collectors = {collector.name: True for collector in COLLECTORS}
+        port = sockets[0].getsockname()[1]
+        print(
+            f"A simulated PBS runs at {pbs.endpoint}, and its metrics are at http://127.0.0.1:{port}/metrics\n"
+            "Ctrl-C ends both.",
+            file=sys.stderr,
+            flush=True,
+        )
+        await serve_until_stopped(Settings(pbs=target, exporter=exporter, collectors=collectors), sockets)

@@ -1,0 +1,36 @@
+"""`pbs-exporter healthcheck`: asks the local `/health`, for containers. Needs no settings of PBS."""
+
+import asyncio
+import sys
+from http import HTTPStatus
+
+from pbs_exporter.config import ListenAddress
+
+SECONDS = 2.5
+
+_LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound here
+
+
+def run(address: ListenAddress) -> int:
+    """Give 0 if the exporter on this address says that it is well, else 1 with a line on stderr."""
+    try:
+        status = asyncio.run(_status(address))
+    except (OSError, ValueError) as error:
+        print(f"pbs-exporter: no answer on {address}: {error or 'timeout'}", file=sys.stderr)
+        return 1
+    if status != HTTPStatus.OK:
+        print(f"pbs-exporter: status {status} on {address}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _status(address: ListenAddress) -> int:
+    host = _LOOPBACK.get(address.host, address.host)
+    async with asyncio.timeout(SECONDS):
+        reader, writer = await asyncio.open_connection(host, address.port)
+        try:
+            writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            answer = await reader.readline()
+        finally:
+            writer.close()
+    return int(answer.split(b" ")[1]) if answer.startswith(b"HTTP/1.1 ") else 0

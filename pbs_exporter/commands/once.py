@@ -1,0 +1,70 @@
+"""`pbs-exporter once`: one scrape, to standard output or a file."""
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from pbs_exporter import exposition, log
+from pbs_exporter.clock import Clock
+from pbs_exporter.collectors import COLLECTORS
+from pbs_exporter.config import Settings
+from pbs_exporter.errors import OutputError
+from pbs_exporter.own_metrics import OwnMetrics
+from pbs_exporter.pbs.transport import make_session
+from pbs_exporter.scrape import Target
+
+_log = structlog.get_logger(__name__)
+
+
+def run(settings: Settings, warnings: Sequence[str], output: str | None) -> int:
+    """Write one page, in text format 0.0.4, whether PBS is up or not; gives 0.
+
+    With `output` the file is there whole or not at all, as node_exporter's textfile collector needs it.
+    Raises `OutputError` where it can't be written.
+    """
+    log.configure(settings.exporter, [settings.pbs.token_secret])
+    for warning in warnings:
+        _log.warning(warning)
+    page = asyncio.run(_page(settings))
+    if output is None:
+        sys.stdout.buffer.write(page)
+        sys.stdout.buffer.flush()
+    else:
+        _write(Path(output), page)
+    return 0
+
+
+async def _page(settings: Settings) -> bytes:
+    # The process is gone when the page is read; and node_exporter has `process_*` of its own.
+    own = OwnMetrics(process=False)
+    enabled = [collector for collector in COLLECTORS if settings.collectors[collector.name]]
+    async with make_session() as session:
+        target = Target(settings.pbs, enabled, session=session, clock=Clock(), observe=own.observe)
+        try:
+            registry = (await target.scrape(settings.pbs.scrape_timeout_seconds)).registry()
+        finally:
+            await target.close()
+    registry.register(own)
+    return exposition.render(registry, exposition.choose(""))
+
+
+def _write(path: Path, page: bytes) -> None:
+    """Write beside the file and rename: a reader never sees half of it."""
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(page)
+            # mkstemp's files are for their owner alone, and node_exporter is another user.
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"can't write {path}: {(error.strerror or str(error)).lower()}") from error

@@ -1,0 +1,66 @@
+"""`pbs-exporter serve`: the web service, until a signal ends it."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import structlog
+from aiohttp import web
+
+from pbs_exporter import __version__, log
+from pbs_exporter.collectors import COLLECTORS
+from pbs_exporter.config import Settings
+from pbs_exporter.listen import open_sockets
+from pbs_exporter.web import create_app
+
+SHUTDOWN_SECONDS = 1.5
+"""What a scrape that is under way gets to finish. aiohttp may wait for it twice."""
+
+_log = structlog.get_logger(__name__)
+
+
+def run(settings: Settings, warnings: Sequence[str]) -> int:
+    """Serve until SIGTERM or SIGINT; gives 0. Raises `ListenError` where the address can't be had."""
+    sockets = open_sockets(settings.exporter.listen_address)
+    log.configure(settings.exporter, [settings.pbs.token_secret])
+    for warning in warnings:
+        _log.warning(warning)
+    asyncio.run(serve_until_stopped(settings, sockets))
+    return 0
+
+
+async def serve_until_stopped(settings: Settings, sockets: Sequence[socket.socket]) -> None:
+    """Serve on these sockets until SIGTERM or SIGINT."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    async with _serving(settings, sockets):
+        _log.info(
+            "started",
+            version=__version__,
+            listen_address=str(settings.exporter.listen_address),
+            endpoint=settings.pbs.endpoint,
+        )
+        await stopped.wait()
+        _log.info("stopping")
+
+
+@asynccontextmanager
+async def _serving(settings: Settings, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
+    runner = web.AppRunner(
+        create_app(settings, COLLECTORS),
+        access_log_class=log.AccessLogger,
+        # Who has left needs no answer; what it asked of PBS for all goes on.
+        handler_cancellation=True,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+    )
+    await runner.setup()
+    try:
+        for listening in sockets:
+            await web.SockSite(runner, listening).start()
+        yield
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,100 @@
+"""Logging: structlog's lines and those of the standard library, one a line, on stderr."""
+
+import logging
+import sys
+from collections.abc import Sequence
+
+import structlog
+from aiohttp.abc import AbstractAccessLogger
+from aiohttp.web import BaseRequest, StreamResponse
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from pbs_exporter.config import ExporterSettings, Secret
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
+_FIRST_KEYS = ["ts", "level", "logger", "msg"]
+
+
+def configure(settings: ExporterSettings, secrets: Sequence[Secret] = ()) -> None:
+    """Send all logging to stderr, in the format and from the level that the settings say.
+
+    `secrets` are taken out of every line, whoever wrote it.
+    """
+    shared: list[Processor] = [
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+        structlog.processors.EventRenamer("msg"),
+        _short_level,
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        # Tests configure more than once.
+        cache_logger_on_first_use=False,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            *_renderers(settings.log_format),
+        ],
+        foreign_pre_chain=shared,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Redacting(formatter, [secret.reveal() for secret in secrets]))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(_LEVELS[settings.log_level])
+
+
+class _Redacting(logging.Formatter):
+    """Takes secrets out of the finished line, wherever in it they come from: a message, a field, a traceback."""
+
+    def __init__(self, formatter: logging.Formatter, secrets: list[str]) -> None:
+        super().__init__()
+        self._formatter = formatter
+        self._secrets = secrets
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = self._formatter.format(record)
+        for secret in self._secrets:
+            line = line.replace(secret, "***")
+        return line
+
+
+def _short_level(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    if event.get("level") == "warning":
+        event["level"] = "warn"
+    return event
+
+
+def _renderers(log_format: str) -> list[Processor]:
+    if log_format == "console":
+        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), event_key="msg", timestamp_key="ts")]
+    if log_format == "json":
+        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    return [
+        structlog.processors.format_exc_info,
+        structlog.processors.LogfmtRenderer(key_order=_FIRST_KEYS, drop_missing=True, bool_as_flag=False),
+    ]
+
+
+class AccessLogger(AbstractAccessLogger):
+    """A line at debug for each request, without its query."""
+
+    def log(self, request: BaseRequest, response: StreamResponse, time: float) -> None:
+        """Log a request that has been answered."""
+        structlog.get_logger("pbs_exporter.access").debug(
+            "request",
+            method=request.method,
+            path=request.path,
+            status=response.status,
+            bytes=response.body_length,
+            seconds=round(time, 3),
+            remote=request.remote,
+        )

@@ -1,0 +1,114 @@
+"""One method for each endpoint of PBS that is asked."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from pbs_exporter.config import TargetSettings
+from pbs_exporter.pbs import models
+from pbs_exporter.pbs.decode import Rows, many, one
+from pbs_exporter.pbs.login import Login
+from pbs_exporter.pbs.transport import Transport
+
+VERSION_SECONDS = 4.0
+"""What `/version` may take at least: PBS holds a refused login for 3 s, which must not look like a timeout."""
+
+T = TypeVar("T")
+
+_version = one(models.Version)
+_node_status = one(models.NodeStatus)
+_file_system = one(models.FileSystem)
+_permissions = one(dict[str, dict[str, bool]])
+_datastores = many(models.Datastore)
+_usage = many(models.Usage)
+_namespaces = many(models.Namespace)
+_snapshots = many(models.Snapshot)
+_tasks = many(models.Task)
+_gc = many(models.GcJob)
+_tape_drives = many(models.TapeDrive)
+
+
+class PbsClient:
+    """Asks one PBS. Every method raises a `PbsError` where there is no answer that can be used."""
+
+    def __init__(self, transport: Transport, settings: TargetSettings, login: Login) -> None:
+        self._transport = transport
+        self._settings = settings
+        self.login = login
+
+    async def version(self) -> models.Version:
+        """`GET /version`: needs a valid token and no privilege, so it tells whether the login is good."""
+        seconds = max(self._settings.timeout_seconds, VERSION_SECONDS)
+        version = await self._transport.get("/version", _version, timeout_seconds=seconds)
+        self.login.taken()
+        return version
+
+    async def node_status(self) -> models.NodeStatus:
+        """`GET /nodes/localhost/status`."""
+        return await self._get("/nodes/localhost/status", _node_status)
+
+    async def datastores(self) -> Rows[models.Datastore]:
+        """`GET /admin/datastore`: the datastores that the token may see."""
+        return await self._get("/admin/datastore", _datastores)
+
+    async def datastore_usage(self) -> Rows[models.Usage]:
+        """`GET /status/datastore-usage`: all at once, and one that can't be read can fail it as a whole."""
+        return await self._get("/status/datastore-usage", _usage)
+
+    async def datastore_status(self, store: str) -> models.FileSystem:
+        """`GET /admin/datastore/{store}/status`. A `total` of 0 says that rights are missing."""
+        return await self._get("/admin/datastore/{store}/status", _file_system, path={"store": store})
+
+    async def namespaces(self, store: str) -> Rows[models.Namespace]:
+        """`GET /admin/datastore/{store}/namespace`: all that the token may see, the root as `""`."""
+        return await self._transport.get(
+            "/admin/datastore/{store}/namespace",
+            _namespaces,
+            path={"store": store},
+            timeout_seconds=self._settings.timeout_seconds,
+            listing=True,
+        )
+
+    async def snapshots(self, store: str, namespace: str) -> Rows[models.Snapshot]:
+        """`GET /admin/datastore/{store}/snapshots?ns=`: of one namespace, without those below it.
+
+        PBS reads every manifest for it, and goes on with that after the client has left.
+        """
+        return await self._transport.get(
+            "/admin/datastore/{store}/snapshots",
+            _snapshots,
+            path={"store": store},
+            query={"ns": namespace},
+            timeout_seconds=self._settings.listing_timeout_seconds,
+            listing=True,
+        )
+
+    async def tasks_since(self, start: int) -> Rows[models.Task]:
+        """`GET /nodes/localhost/tasks?since=`: the tasks that started at that time or later."""
+        return await self._get("/nodes/localhost/tasks", _tasks, query={"limit": "0", "since": str(start)})
+
+    async def tasks_running(self) -> Rows[models.Task]:
+        """`GET /nodes/localhost/tasks?running=1`: the running tasks, whenever they started."""
+        return await self._get("/nodes/localhost/tasks", _tasks, query={"running": "1", "limit": "0"})
+
+    async def gc(self) -> Rows[models.GcJob]:
+        """`GET /admin/gc`: a row for each datastore that can be opened."""
+        return await self._get("/admin/gc", _gc)
+
+    async def tape_drives(self) -> Rows[models.TapeDrive]:
+        """`GET /tape/drive?query-activity=0`: without asking the drives themselves."""
+        return await self._get("/tape/drive", _tape_drives, query={"query-activity": "0"})
+
+    async def permissions(self) -> dict[str, dict[str, bool]]:
+        """`GET /access/permissions`: path → privilege → whether it propagates, of the token."""
+        return await self._get("/access/permissions", _permissions)
+
+    async def _get(
+        self,
+        template: str,
+        decode: Callable[[bytes], T],
+        *,
+        path: dict[str, str] | None = None,
+        query: dict[str, str] | None = None,
+    ) -> T:
+        seconds = self._settings.timeout_seconds
+        return await self._transport.get(template, decode, path=path, query=query, timeout_seconds=seconds)

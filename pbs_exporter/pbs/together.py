@@ -1,0 +1,43 @@
+"""Awaiting several things at once."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Generic, Self, TypeVar
+
+T = TypeVar("T")
+
+
+async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Run all, and give their results in order. The first that fails ends the others and is raised as it is.
+
+    Unlike `asyncio.gather`, which lets the others run on, and `asyncio.TaskGroup`, which wraps the error.
+    """
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Once(Generic[T]):
+    """One call that several await, started by the first of them. It ends with the `async with` block."""
+
+    def __init__(self, call: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self._call = call
+        self._task: asyncio.Task[T] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def get(self) -> T:
+        """Give the call's result, or raise its error. Who stops waiting doesn't stop the call."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._call())
+        return await asyncio.shield(self._task)

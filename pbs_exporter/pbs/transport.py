@@ -1,0 +1,256 @@
+"""Every HTTP matter: one GET to PBS, from its slot to the last byte of its body."""
+
+import asyncio
+import errno
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from http import HTTPStatus
+from types import SimpleNamespace
+from typing import TypeVar
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from yarl import URL
+
+from pbs_exporter import __version__
+from pbs_exporter.config import TargetSettings
+from pbs_exporter.errors import (
+    ConnectionRefused,
+    FingerprintMismatch,
+    Forbidden,
+    HostNotFound,
+    LoginRefused,
+    NotFound,
+    PbsError,
+    PbsTimeout,
+    ProtocolFailed,
+    StatusError,
+    TlsFailed,
+    TooLarge,
+    Unavailable,
+    Unreachable,
+    first_line,
+)
+from pbs_exporter.pbs.login import Login
+from pbs_exporter.pbs.tls import trust
+
+BODY_LIMIT = 512 * 1024 * 1024
+"""At most so many bytes of one answer are read (after inflating)."""
+
+ERROR_BODY_LIMIT = 64 * 1024
+
+IDLE_SECONDS = 300.0
+"""How long a connection is kept without a request. PBS itself keeps it for longer."""
+
+Observer = Callable[[str, str, float], None]
+"""Is told of each request that was sent: its path template, its code, and how many seconds it took."""
+
+T = TypeVar("T")
+
+_REDIRECTION = 3
+_STATUS_ERRORS: dict[int, type[StatusError]] = {403: Forbidden, 404: NotFound}
+
+_UNAVAILABLE = (
+    "is unavailable: ",
+    "maintenance mode",
+    "is not mounted",
+    "is being deleted",
+    "is being unmounted",
+)
+
+
+def make_session() -> aiohttp.ClientSession:
+    """Make the one session that all requests to all PBS go over. Whoever makes it closes it."""
+    connection = aiohttp.TraceConfig()
+    connection.on_connection_reuseconn.append(_note_reuse)
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS),
+        # A cookie would beat the token.
+        cookie_jar=aiohttp.DummyCookieJar(),
+        # PBS knows deflate alone.
+        headers={"User-Agent": f"pbs-exporter/{__version__}", "Accept-Encoding": "deflate"},
+        timeout=aiohttp.ClientTimeout(),
+        trace_configs=[connection],
+    )
+    # aiohttp repeats a GET after any broken connection, also one that was new. `Transport` repeats it for one
+    # cause only, and the two would add up.
+    session._retry_connection = False  # noqa: SLF001
+    return session
+
+
+class _Connection:
+    """What a request learns of the connection that it went over."""
+
+    reused = False
+
+
+async def _note_reuse(
+    _session: aiohttp.ClientSession,
+    context: SimpleNamespace,
+    _params: aiohttp.TraceConnectionReuseconnParams,
+) -> None:
+    context.trace_request_ctx.reused = True
+
+
+class Slots:
+    """The requests that may be under way to one PBS at a time.
+
+    Listings hold all but two of them at most (and at least one): datastores that take minutes to list must
+    not starve the rest.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._all = asyncio.Semaphore(number)
+        self._listings = asyncio.Semaphore(max(1, number - 2))
+
+    @asynccontextmanager
+    async def take(self, *, listing: bool) -> AsyncIterator[None]:
+        """Wait for a slot, and hold it for a `with` block."""
+        async with AsyncExitStack() as held:
+            if listing:
+                await held.enter_async_context(self._listings)
+            await held.enter_async_context(self._all)
+            yield
+
+
+class Transport:
+    """GETs to one PBS, over a session that isn't its own."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, settings: TargetSettings, login: Login, observe: Observer
+    ) -> None:
+        self._session = session
+        self._base = f"{settings.endpoint}/api2/json"
+        self._login = login
+        self._observe = observe
+        self._slots = Slots(settings.max_concurrent_requests)
+        self._trust = trust(settings)
+
+    async def get(
+        self,
+        template: str,
+        decode: Callable[[bytes], T],
+        *,
+        timeout_seconds: float,
+        path: dict[str, str] | None = None,
+        query: dict[str, str] | None = None,
+        listing: bool = False,
+    ) -> T:
+        """Give the decoded body of a 200. Raises a `PbsError` for everything else.
+
+        `template` is the path with `{names}` that `path` fills; both it and `query` are percent-encoded here.
+        The time counts from the request's slot to the last byte of the body.
+        """
+        filled = template.format(**{name: quote(value, safe="") for name, value in (path or {}).items()})
+        url = f"{self._base}{filled}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
+        async with self._slots.take(listing=listing):
+            self._login.check()
+            started = time.perf_counter()
+            ended = None
+            # What a request is counted as that the scrape's deadline cuts off.
+            code = PbsTimeout.code
+            try:
+                async with asyncio.timeout(timeout_seconds):
+                    body = await self._once_or_twice(URL(url, encoded=True))
+                ended = time.perf_counter()
+                answer = decode(body)
+                code = "200"
+            except TimeoutError as error:
+                raise PbsTimeout(f"no answer within {timeout_seconds:g} s") from error
+            except PbsError as error:
+                code = error.code
+                if isinstance(error, LoginRefused):
+                    self._login.refused()
+                raise
+            finally:
+                self._observe(template, code, (ended or time.perf_counter()) - started)
+            return answer
+
+    async def _once_or_twice(self, url: URL) -> bytes:
+        """GET, and once more where PBS closed a kept connection before it answered: its restart, no failure."""
+        connection = _Connection()
+        try:
+            return await self._once(url, connection)
+        except (aiohttp.ClientError, OSError) as error:
+            if not (connection.reused and _closed_unanswered(error)):
+                raise translated(error) from error
+        try:
+            return await self._once(url, _Connection())
+        except (aiohttp.ClientError, OSError) as error:
+            raise translated(error) from error
+
+    async def _once(self, url: URL, connection: _Connection) -> bytes:
+        async with self._session.get(
+            url,
+            headers={"Authorization": self._login.header},
+            ssl=self._trust,
+            allow_redirects=False,
+            trace_request_ctx=connection,
+        ) as response:
+            if response.status == HTTPStatus.OK:
+                return await _read(response, BODY_LIMIT)
+            raise await _status_error(response)
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > limit:
+            raise TooLarge(f"the answer has more than {limit // 1024**2} MiB")
+    return bytes(body)
+
+
+async def _status_error(response: aiohttp.ClientResponse) -> StatusError:
+    """Make the error of a status. PBS labels its plain text as JSON: the content type says nothing."""
+    status = response.status
+    if status // 100 == _REDIRECTION:
+        where = first_line(response.headers.get("Location", ""))
+        return StatusError(status, f"a redirect to {where}, not followed: is the endpoint right?")
+    raw = b""
+    while len(raw) < ERROR_BODY_LIMIT and (chunk := await response.content.readany()):
+        raw += chunk
+    text = raw.decode(errors="replace")
+    # PBS 4.1.2 and 4.1.3 say 400 where the others say 401.
+    if status == HTTPStatus.UNAUTHORIZED or (
+        status == HTTPStatus.BAD_REQUEST and text.startswith("authentication failed")
+    ):
+        return LoginRefused(status, text)
+    if status == HTTPStatus.BAD_REQUEST and any(words in text for words in _UNAVAILABLE):
+        return Unavailable(status, text)
+    return _STATUS_ERRORS.get(status, StatusError)(status, text)
+
+
+def _closed_unanswered(error: Exception) -> bool:
+    """Tell whether the connection ended before any byte of an answer."""
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        # aiohttp puts here what it has of the answer's head.
+        return isinstance(error.message, str)
+    return isinstance(error, OSError) and error.errno in (errno.ECONNRESET, errno.EPIPE)
+
+
+def translated(error: Exception) -> PbsError:  # noqa: PLR0911 - a table
+    """Make ours of aiohttp's errors. The most special kinds come first."""
+    match error:
+        case aiohttp.ServerFingerprintMismatch():
+            shown = ":".join(f"{byte:02x}" for byte in error.got)
+            return FingerprintMismatch(f"the certificate's fingerprint is {shown}, not the configured one")
+        case aiohttp.ClientConnectorCertificateError():
+            return TlsFailed(f"certificate not trusted: {first_line(str(error.certificate_error))}")
+        case aiohttp.ClientConnectorSSLError():
+            return TlsFailed(f"TLS handshake failed: {first_line(error.strerror or 'no reason given')}")
+        case aiohttp.ClientConnectorDNSError():
+            return HostNotFound(f"host {error.host} not found")
+        case aiohttp.ClientConnectorError() if error.os_error.errno == errno.ECONNREFUSED:
+            return ConnectionRefused(f"nothing listens on {error.host}:{error.port} (connection refused)")
+        case aiohttp.ClientConnectorError():
+            return Unreachable(f"no connection to {error.host}:{error.port}: {first_line(str(error.os_error))}")
+        case aiohttp.ClientPayloadError():
+            return ProtocolFailed("the connection broke in the middle of the answer")
+        case aiohttp.ServerDisconnectedError():
+            return ProtocolFailed("the connection was closed without an answer")
+        case aiohttp.ClientOSError() | OSError():
+            return ProtocolFailed(f"the connection broke: {first_line(error.strerror or str(error))}")
+        case _:
+            return ProtocolFailed(f"no proper HTTP: {first_line(str(error)) or type(error).__name__}")

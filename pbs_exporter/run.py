@@ -1,0 +1,71 @@
+"""One collector in one scrape, and the one place that judges how it went."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from pbs_exporter.collectors.base import AnyCollector, Ask, Context
+from pbs_exporter.errors import PbsTimeout, WrongShape
+from pbs_exporter.metrics import Page, Sample
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What came of it. `error` is the first thing that went wrong, `datastores` how it went with each."""
+
+    name: str
+    samples: list[Sample]
+    seconds: float
+    error: BaseException | None
+    datastores: dict[str, BaseException | None]
+
+    @property
+    def success(self) -> bool:
+        """Whether it got all that it asked for."""
+        return self.error is None and not any(self.datastores.values())
+
+
+class Run:
+    """`fetch` asks, `outcome` makes the samples. Neither raises."""
+
+    def __init__(self, collector: AnyCollector, ask: Ask) -> None:
+        self.ask = ask
+        self._collector = collector
+        self._seconds = 0.0
+        self._fetched = False
+
+    async def fetch(self, deadline: float) -> None:
+        """Let the collector ask PBS, until `deadline` (the event loop's time)."""
+        with self._judged():
+            async with asyncio.timeout_at(deadline):
+                self._answer = await self._collector.fetch(self.ask)
+            self._fetched = True
+
+    def outcome(self, context: Context) -> Outcome:
+        """Let the collector make its samples of what it fetched."""
+        samples: list[Sample] = []
+        with self._judged():
+            if self._fetched:
+                samples = list(self._collector.samples(self._answer, context))
+                self._refuse_doubles(samples)
+        error = next(iter(self.ask.failures), None)
+        return Outcome(self._collector.name, samples, self._seconds, error, self.ask.datastore_failures)
+
+    def _refuse_doubles(self, samples: list[Sample]) -> None:
+        doubles = Page().add(samples)
+        if doubles:
+            self.ask.failures.append(WrongShape(f"{doubles} series left out that were there already"))
+
+    @contextmanager
+    def _judged(self) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        except TimeoutError:
+            self.ask.failures.append(PbsTimeout("the scrape's time was up"))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it costs this collector alone
+            self.ask.failures.append(error)
+        finally:
+            self._seconds += time.perf_counter() - started

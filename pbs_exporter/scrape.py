@@ -1,0 +1,144 @@
+"""One scrape: all collectors at once, one deadline, one page."""
+
+import asyncio
+import platform
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
+
+import aiohttp
+import structlog
+
+from pbs_exporter import __revision__, __version__
+from pbs_exporter.clock import Clock
+from pbs_exporter.collectors.base import AnyCollector, Ask, Context
+from pbs_exporter.config import TargetSettings, reread_secret
+from pbs_exporter.errors import LoginRefused, PbsError, PbsTimeout
+from pbs_exporter.failures import FailureLog
+from pbs_exporter.metrics import Metric, Page, Sample
+from pbs_exporter.pbs.client import PbsClient
+from pbs_exporter.pbs.decode import Rows
+from pbs_exporter.pbs.listing import Listings
+from pbs_exporter.pbs.login import PATIENCE, PAUSE_SECONDS, Login
+from pbs_exporter.pbs.models import Datastore, Version
+from pbs_exporter.pbs.together import Once
+from pbs_exporter.pbs.transport import Observer, Transport
+from pbs_exporter.run import Outcome, Run
+
+UP = Metric("pbs_up", "1 if PBS answered and took the token in this scrape, else 0 (/version).")
+VERSION = Metric("pbs_version", "Version of PBS; always 1 (/version).", ("version", "release", "repoid"))
+SUCCESS = Metric(
+    "pbs_scrape_collector_success",
+    "1 if the collector got all that it asked PBS for, else 0.",
+    ("collector",),
+)
+DURATION = Metric("pbs_scrape_collector_duration_seconds", "How long the collector asked and computed.", ("collector",))
+DATASTORE_SUCCESS = Metric(
+    "pbs_scrape_datastore_success",
+    "1 if the collector got all that it asked PBS for of that datastore, else 0.",
+    ("collector", "datastore"),
+)
+SCRAPE_DURATION = Metric("pbs_exporter_scrape_duration_seconds", "How long the whole scrape took.")
+BUILD_INFO = Metric(
+    "pbs_exporter_build_info",
+    "Version of the exporter; always 1.",
+    ("version", "revision", "pythonversion"),
+)
+METRICS = (UP, VERSION, SUCCESS, DURATION, DATASTORE_SUCCESS, SCRAPE_DURATION, BUILD_INFO)
+
+WAIT_MARGIN_SECONDS = 0.1
+"""Collectors stop waiting for listings so long before the deadline, to show what there is."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Target:
+    """One PBS, for as long as the program runs: its client, its listings, and what is failing."""
+
+    def __init__(
+        self,
+        settings: TargetSettings,
+        collectors: Sequence[AnyCollector],
+        *,
+        session: aiohttp.ClientSession,
+        clock: Clock,
+        observe: Observer,
+    ) -> None:
+        self.settings = settings
+        self.last: list[Outcome] = []
+        self.error: PbsError | None = None
+        self._collectors = collectors
+        self._clock = clock
+        self._login = Login(settings, clock, lambda: reread_secret(settings))
+        self._client = PbsClient(Transport(session, settings, self._login, observe), settings, self._login)
+        self._listings = Listings(self._client, settings, clock)
+        self._failures = FailureLog(clock)
+
+    async def close(self) -> None:
+        """End what is under way in the background."""
+        await self._listings.close()
+
+    async def scrape(self, seconds: float) -> Page:
+        """Ask PBS for at most so many seconds, and give what is known then. Failures are in the page."""
+        started = time.perf_counter()
+        deadline = asyncio.get_running_loop().time() + seconds
+        self._login.reopen()
+        async with Once(partial(self._version, deadline)) as version:
+            if not self._login.proven:
+                # Alone: a bad token must cost one refused login, not one for each request.
+                await version.get()
+            outcomes, answer = await asyncio.gather(self._collect(deadline), version.get())
+        self._judge(answer, outcomes)
+        page = Page()
+        for samples in (_about(answer, outcomes), *(outcome.samples for outcome in outcomes)):
+            page.add(samples)
+        page.add(SCRAPE_DURATION(time.perf_counter() - started))
+        return page
+
+    async def _version(self, deadline: float) -> Version | PbsError:
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._client.version()
+        except PbsError as error:
+            return error
+        except TimeoutError:
+            return PbsTimeout("the scrape's time was up")
+
+    async def _collect(self, deadline: float) -> list[Outcome]:
+        """Let all collectors ask at once, and then make their samples, which may use what another one got."""
+        now = self._clock.now()
+        left = deadline - asyncio.get_running_loop().time()
+        until = deadline - min(WAIT_MARGIN_SECONDS, left / 2)
+        async with Once(self._client.datastores) as datastores:
+            runs = [Run(collector, self._ask(datastores.get, now, until)) for collector in self._collectors]
+            await asyncio.gather(*(run.fetch(deadline) for run in runs))
+        shown = {store: listing for run in runs for store, listing in run.ask.shown.items()}
+        context = Context(now, self.settings, shown)
+        return [run.outcome(context) for run in runs]
+
+    def _ask(self, datastores: Callable[[], Awaitable[Rows[Datastore]]], now: float, until: float) -> Ask:
+        return Ask(self._client, self._listings, datastores, settings=self.settings, now=now, until=until)
+
+    def _judge(self, version: Version | PbsError, outcomes: list[Outcome]) -> None:
+        """Log what changed, and keep the outcome for the information page."""
+        self.last = outcomes
+        self.error = version if isinstance(version, PbsError) else None
+        self._failures.judge(self.error, "version")
+        if isinstance(self.error, LoginRefused) and self._login.refusals == PATIENCE:
+            _log.warning("login refused", times=PATIENCE, asked_again_after_seconds=PAUSE_SECONDS)
+        for outcome in outcomes:
+            self._failures.judge(outcome.error, outcome.name)
+            for store, error in outcome.datastores.items():
+                self._failures.judge(error, outcome.name, store)
+
+
+def _about(version: Version | PbsError, outcomes: list[Outcome]) -> Iterator[Sample]:
+    yield from UP(float(isinstance(version, Version)))
+    if isinstance(version, Version):
+        yield from VERSION(1, version.version, version.release, version.repoid)
+    for outcome in outcomes:
+        yield from SUCCESS(float(outcome.success), outcome.name)
+        yield from DURATION(outcome.seconds, outcome.name)
+        for store, error in outcome.datastores.items():
+            yield from DATASTORE_SUCCESS(float(error is None), outcome.name, store)
+    yield from BUILD_INFO(1, __version__, __revision__, platform.python_version())

@@ -1,0 +1,148 @@
+"""The web service: `/metrics`, `/health`, `/`."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from aiohttp import hdrs, web
+
+from pbs_exporter import exposition, landing
+from pbs_exporter.clock import Clock
+from pbs_exporter.collectors.base import AnyCollector
+from pbs_exporter.config import Settings
+from pbs_exporter.own_metrics import OwnMetrics
+from pbs_exporter.pbs.transport import make_session
+from pbs_exporter.scrape import Target
+
+TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
+
+OFFSET_SECONDS = 0.5
+"""The answer must be on its way so long before Prometheus gives up."""
+
+COMPRESS_IN_THREAD = 100_000
+"""Pages of so many bytes aren't compressed on the event loop."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Service:
+    """What the handlers share: the target, the program's own metrics, and how many scrapes are under way."""
+
+    def __init__(self, settings: Settings, target: Target, own: OwnMetrics) -> None:
+        self._settings = settings
+        self._target = target
+        self._own = own
+        self._scrapes = 0
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """Serve a fresh page, in the format and compression that the client asked for."""
+        chosen = exposition.choose(request.headers.get(hdrs.ACCEPT, ""))
+        headers = {hdrs.CONTENT_TYPE: chosen.content_type, hdrs.VARY: "Accept, Accept-Encoding"}
+        if request.method == hdrs.METH_HEAD:
+            return web.Response(headers=headers)
+        limit = self._settings.exporter.max_requests
+        if self._scrapes >= limit:
+            text = f"Limit of {limit} scrapes at once (max_requests) is reached, try again later.\n"
+            return web.Response(status=503, text=text)
+        self._scrapes += 1
+        try:
+            body = await self._page(request, chosen)
+        finally:
+            self._scrapes -= 1
+        if exposition.accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
+            headers[hdrs.CONTENT_ENCODING] = "gzip"
+            body = await _compressed(body)
+        return web.Response(body=body, headers=headers)
+
+    async def _page(self, request: web.Request, chosen: exposition.Chosen) -> bytes:
+        most = self._settings.pbs.scrape_timeout_seconds
+        page = await self._target.scrape(budget(request.headers.get(TIMEOUT_HEADER), most))
+        registry = page.registry()
+        registry.register(self._own)
+        return exposition.render(registry, chosen)
+
+    async def health(self, _request: web.Request) -> web.Response:
+        """Say that the program runs. PBS isn't asked: its failures are no reason to restart this program."""
+        return web.Response(text="ok\n")
+
+    async def landing(self, _request: web.Request) -> web.Response:
+        """Serve the information page."""
+        html = landing.page(self._target.settings.endpoint, self._target.error, self._target.last)
+        return web.Response(text=html, content_type="text/html", headers={"Content-Security-Policy": landing.POLICY})
+
+
+def budget(header: str | None, most: float) -> float:
+    """Give the seconds that a scrape may take: what Prometheus allows, less a margin, and never more than `most`.
+
+    The margin is never more than half. A header that makes no sense is as good as none.
+    """
+    try:
+        allowed = float(header or "")
+    except ValueError:
+        return most
+    # float() also takes "1_0" and digits of other scripts.
+    plain = (header or "").isascii() and "_" not in (header or "")
+    if not plain or not math.isfinite(allowed) or allowed <= 0:
+        return most
+    return min(most, max(allowed - OFFSET_SECONDS, allowed / 2))
+
+
+def create_app(settings: Settings, collectors: Sequence[AnyCollector], clock: Clock | None = None) -> web.Application:
+    """Make the application. Its session and what it does in the background live as long as it does."""
+    enabled = [collector for collector in collectors if settings.collectors[collector.name]]
+    app = web.Application(middlewares=[_plain_errors])
+    app.on_response_prepare.append(_headers)
+
+    @asynccontextmanager
+    async def lifetime(app: web.Application) -> AsyncIterator[None]:
+        own = OwnMetrics(process=settings.exporter.process_metrics)
+        async with make_session() as session:
+            target = Target(settings.pbs, enabled, session=session, clock=clock or Clock(), observe=own.observe)
+            service = Service(settings, target, own)
+            app[SERVICE] = service
+            try:
+                yield
+            finally:
+                await target.close()
+
+    app.cleanup_ctx.append(lifetime)
+    for path, handler in (
+        ("/metrics", Service.metrics),
+        ("/health", Service.health),
+        ("/-/healthy", Service.health),
+        ("/", Service.landing),
+    ):
+        app.router.add_get(path, _with_service(handler))
+    return app
+
+
+SERVICE = web.AppKey("service", Service)
+
+
+def _with_service(method: Callable[[Service, web.Request], Awaitable[web.Response]]) -> Handler:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return await method(request.app[SERVICE], request)
+
+    return handler
+
+
+@web.middleware
+async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer 404 and 405 in plain words, without an exception's text."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        allow = {hdrs.ALLOW: error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else None
+        return web.Response(status=error.status, text=f"{error.status} {error.reason}\n", headers=allow)
+
+
+async def _headers(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers[hdrs.SERVER] = "pbs-exporter"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+
+
+async def _compressed(body: bytes) -> bytes:
+    if len(body) < COMPRESS_IN_THREAD:
+        return exposition.compress(body)
+    return await asyncio.to_thread(exposition.compress, body)
