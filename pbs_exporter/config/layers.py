@@ -1,0 +1,148 @@
+"""Where settings come from: the file and the environment, each as a tree of `Given`, and their merge.
+
+Only this module knows dynaconf, and only its merging. Its loaders would guess types (a secret `0x1F` becomes
+31), run `@tokens`, obey `*_FOR_DYNACONF` variables and import a `dynaconf_hooks.py` that lies beside the
+file. So the layers are read here, strictly, and dynaconf puts them together key by key.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from dynaconf import Dynaconf
+
+from pbs_exporter.config import files
+from pbs_exporter.config.names import unknown_key, unknown_section, unknown_variable
+from pbs_exporter.config.table import FILE_VARIABLE, PREFIX, Setting
+from pbs_exporter.config.values import Given, Wrong, clean
+
+Layer = dict[str, dict[str, Given]]
+"""Section → key → what was found there. Only known names, and nothing that is empty."""
+
+
+class Sources(msgspec.Struct, frozen=True):
+    """All that was found, before any value is looked at."""
+
+    layer: Layer
+    problems: list[str]
+    """Names that no setting has, and the like: one line each."""
+    file_problem: str | None
+    """Why the file can't be used at all. What is missing in `layer` may well be in it."""
+
+
+def gather(file: str | None, environ: Mapping[str, str], table: Sequence[Setting]) -> Sources:
+    """Read the file, the short variables and the long ones; of these three, the later wins."""
+    try:
+        from_file, file_problems = _file_layer(file, environ, table)
+        file_problem = None
+    except Wrong as wrong:
+        from_file, file_problems, file_problem = {}, [], str(wrong)
+    long, long_problems = _long_layer(environ, table)
+    merged = merge(from_file, _short_layer(environ, table), long)
+    return Sources(merged, [*file_problems, *long_problems], file_problem)
+
+
+def merge(*layers: Layer) -> Layer:
+    """Put layers together, each winning over those before it."""
+    merged = Dynaconf(
+        # Without its loaders, dynaconf takes nothing from files, hooks or the process's environment. `envvar`
+        # is the variable that would name a settings file: none can be called so.
+        dynaconf_skip_loaders=True,
+        envvar="=",
+        load_dotenv=False,
+    )
+    for layer in layers:
+        merged.update({section: dict(keys) for section, keys in layer.items()}, merge=True)
+    # dynaconf writes the first level in capitals.
+    tree: dict[str, Any] = merged.as_dict()
+    return {section: dict(tree.get(section.upper(), {})) for layer in layers for section in layer}
+
+
+def _file_layer(file: str | None, environ: Mapping[str, str], table: Sequence[Setting]) -> tuple[Layer, list[str]]:
+    """Read the settings file, if one is named. Raises `Wrong` with the whole line if it can't be used."""
+    path, named_by = (file, "--config") if file else (environ.get(FILE_VARIABLE, "").strip(), FILE_VARIABLE)
+    if not path:
+        return {}, []
+    shown = clean(path)
+    try:
+        tree = _parse(files.read(Path(path)))
+    except Wrong as wrong:
+        raise Wrong(f"{named_by} {shown}: {wrong}") from None
+    return _known(tree, shown, table)
+
+
+def _parse(data: bytes) -> dict[str, Any]:
+    try:
+        # Editors on Windows put a byte order mark before the first line.
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise Wrong(f"the file is not UTF-8 in line {line}; save it as UTF-8") from None
+    except (ValueError, RecursionError) as error:
+        # Of the parser's text only the place is kept: the rest may quote a line that holds a secret.
+        place = re.search(r"\(at ((?:line \d+, column \d+)|end of document)\)", str(error))
+        where = f" at {place[1]}" if place else ""
+        raise Wrong(f'the file is not TOML{where}; write KEY = VALUE under a [SECTION], text in "quotes"') from None
+
+
+def _known(tree: dict[str, Any], file: str, table: Sequence[Setting]) -> tuple[Layer, list[str]]:
+    layer: Layer = {}
+    problems: list[str] = []
+    for section, content in tree.items():
+        name = clean(section)
+        rows = {row.key: row for row in table if row.section == section}
+        if not rows:
+            shown = f"[{name}]" if isinstance(content, dict) else name
+            problems.append(f"{shown} in {file}: {unknown_section(section, table)}")
+        elif not isinstance(content, dict):
+            problems.append(f"{name} in {file}: a value where a section belongs; write [{name}] on a line of its own")
+        else:
+            layer[section], found = _known_keys(section, content, file, rows, table)
+            problems += found
+    return layer, problems
+
+
+def _known_keys(
+    section: str, content: dict[str, Any], file: str, rows: Mapping[str, Setting], table: Sequence[Setting]
+) -> tuple[dict[str, Given], list[str]]:
+    keys: dict[str, Given] = {}
+    problems: list[str] = []
+    for key, value in content.items():
+        name = f"[{section}] {clean(key)} in {file}"
+        if key not in rows:
+            problems.append(f"{name}: {unknown_key(section, key, table)}")
+        elif isinstance(value, dict):
+            problems.append(f"{name}: a table where a value belongs; write {key} = VALUE under [{section}]")
+        elif value != "":
+            keys[key] = Given(name, value, typed=True)
+    return keys, problems
+
+
+def _short_layer(environ: Mapping[str, str], table: Sequence[Setting]) -> Layer:
+    layer: Layer = {}
+    for row in table:
+        for name in row.variables[1:]:
+            if value := environ.get(name, "").strip():
+                layer.setdefault(row.section, {})[row.key] = Given(name, value, typed=False)
+    return layer
+
+
+def _long_layer(environ: Mapping[str, str], table: Sequence[Setting]) -> tuple[Layer, list[str]]:
+    """Read `PBS_EXPORTER__SECTION__KEY`. The prefix is in capitals, the rest in any case."""
+    rows = {row.variables[0]: row for row in table}
+    layer: Layer = {}
+    problems: list[str] = []
+    for name in sorted(name for name in environ if name.startswith(PREFIX)):
+        row = rows.get(name.upper())
+        value = environ[name].strip()
+        if row is None:
+            problems.append(f"{clean(name)}: {unknown_variable(name, table)}")
+        elif value:
+            section = layer.setdefault(row.section, {})
+            if row.key in section:
+                problems.append(f"{section[row.key].name} and {name}: both are the same setting; keep one of them")
+            section[row.key] = Given(name, value, typed=False)
+    return layer, problems

@@ -1,0 +1,116 @@
+"""From file and environment to `Settings`, or to all lines about what is wrong with them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pbs_exporter.config.credentials import SecretFile
+from pbs_exporter.config.layers import Layer, Sources, gather
+from pbs_exporter.config.model import ExporterSettings, ListenAddress, Settings, TargetSettings
+from pbs_exporter.config.notices import about_environment, about_target
+from pbs_exporter.config.table import SETTINGS, Setting, settings_table
+from pbs_exporter.config.values import Wrong
+from pbs_exporter.errors import ConfigError
+
+_EXCLUSIVE = (("token_secret", "token_secret_file"), ("ca_file", "fingerprint"))
+"""Keys of [pbs] of which one at most may be set, whichever layers they come from."""
+
+
+def load(file: str | None, environ: Mapping[str, str], collectors: Mapping[str, bool]) -> tuple[Settings, list[str]]:
+    """Load all settings, and the warnings to log at start.
+
+    `file` is what `--config` says; without it the variable `PBS_EXPORTER_CONFIG` names the file, and
+    without that there is none. `collectors` maps every known collector's name to its default. Raises
+    `ConfigError` with a line for each problem.
+    """
+    table = settings_table(collectors)
+    sources = gather(file, environ, table)
+    values, problems = _parse(table, sources.layer)
+    missing = [] if sources.file_problem else _missing(table, sources.layer)
+    _refuse([*_found(sources), *missing, *_conflicts(sources.layer), *problems])
+    settings = Settings(
+        pbs=_target(values["pbs"]),
+        exporter=ExporterSettings(**values["exporter"]),
+        collectors={**collectors, **values["collectors"]},
+    )
+    return settings, [*about_target(settings.pbs, sources.layer), *about_environment(environ, table)]
+
+
+def load_exporter(file: str | None, environ: Mapping[str, str], collectors: Mapping[str, bool]) -> ExporterSettings:
+    """Load the section `[exporter]` for a run that has a PBS of its own.
+
+    The values of `[pbs]` may be missing or wrong; names that no setting has are refused as ever. Arguments
+    and `ConfigError` as in `load`.
+    """
+    table = settings_table(collectors)
+    sources = gather(file, environ, table)
+    values, problems = _parse((row for row in table if row.section == "exporter"), sources.layer)
+    _refuse([*_found(sources), *problems])
+    return ExporterSettings(**values["exporter"])
+
+
+def load_listen_address(file: str | None, environ: Mapping[str, str]) -> ListenAddress:
+    """Load `[exporter] listen_address` alone, to find the exporter that runs beside this process.
+
+    Nothing else is looked at, neither values nor names. Raises `ConfigError` if the address is wrong, or if
+    the file that may set it can't be read.
+    """
+    sources = gather(file, environ, SETTINGS)
+    values, problems = _parse((row for row in SETTINGS if row.key == "listen_address"), sources.layer)
+    _refuse([sources.file_problem, *problems] if sources.file_problem else problems)
+    return ExporterSettings(**values["exporter"]).listen_address
+
+
+def _found(sources: Sources) -> list[str]:
+    return [sources.file_problem, *sources.problems] if sources.file_problem else sources.problems
+
+
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        raise ConfigError(problems)
+
+
+def _parse(rows: Iterable[Setting], layer: Layer) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Parse what is there. Gives the values by section and key, and a line for each that is wrong."""
+    values: dict[str, dict[str, Any]] = {"pbs": {}, "exporter": {}, "collectors": {}}
+    problems = []
+    for row in rows:
+        given = layer.get(row.section, {}).get(row.key)
+        if given is None:
+            continue
+        try:
+            values[row.section][row.key] = row.parse(given)
+        except Wrong as wrong:
+            problems.append(f"{given.name}: {wrong}")
+    return values, problems
+
+
+def _missing(rows: Iterable[Setting], layer: Layer) -> list[str]:
+    pbs = layer.get("pbs", {})
+    return [
+        f"{row.variables[0]} ({row} in a file): is missing; write {_as_words(row.help)}"
+        for row in rows
+        if row.required and row.key not in pbs and not (row.key == "token_secret" and "token_secret_file" in pbs)
+    ]
+
+
+def _as_words(help_line: str) -> str:
+    return (help_line[0].lower() + help_line[1:]).replace("`", "")
+
+
+def _conflicts(layer: Layer) -> list[str]:
+    pbs = layer.get("pbs", {})
+    return [
+        f"{pbs[one].name} and {pbs[other].name}: only one of them may be set; remove the other"
+        for one, other in _EXCLUSIVE
+        if one in pbs and other in pbs
+    ]
+
+
+def _target(values: dict[str, Any]) -> TargetSettings:
+    settled = dict(values)
+    secret_file = settled.get("token_secret_file")
+    if isinstance(secret_file, SecretFile):
+        settled |= {"token_secret": secret_file.secret, "token_secret_file": secret_file.path}
+    if "ca_file" in settled or "fingerprint" in settled:
+        settled["verify_tls"] = True
+    return TargetSettings(**settled)

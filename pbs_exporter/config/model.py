@@ -1,0 +1,104 @@
+"""The settings as the rest of the program sees them: frozen, typed, checked."""
+
+from pathlib import Path
+from typing import NoReturn, Self
+
+import msgspec
+
+
+class Secret:
+    """A text that shows itself to nobody: `repr`, `str` and formatting give `***`.
+
+    Only `reveal` gives it. It can't be pickled, and `msgspec.json` refuses it.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Give the text itself, for the header that carries it and nothing else."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __format__(self, spec: str) -> str:
+        return format("***", spec)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret can't be pickled")
+
+
+class ListenAddress(msgspec.Struct, frozen=True):
+    """Where the web server listens. `str` gives the form that the setting has."""
+
+    host: str
+    """A name or an address, IPv6 without brackets; empty means all addresses, IPv4 and IPv6."""
+    port: int
+    """0 lets the system choose."""
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+class TargetSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One PBS and how to ask it: the section `[pbs]`."""
+
+    endpoint: str
+    """`https://HOST:PORT` without a slash at the end."""
+    token_id: str
+    token_secret: Secret
+    """Already read from `token_secret_file` where that is set."""
+    token_secret_file: Path | None = None
+    verify_tls: bool = False
+    """True also where `ca_file` or `fingerprint` is set."""
+    ca_file: Path | None = None
+    fingerprint: bytes | None = None
+    """The certificate's SHA-256, 32 bytes. Never set together with `ca_file`."""
+    timeout_seconds: float = 5.0
+    snapshot_history_limit: int = 0
+    """Snapshots per group; 0 is all."""
+    max_concurrent_requests: int = 8
+    scrape_timeout_seconds: float = 30.0
+    listing_timeout_seconds: float = 600.0
+    listing_interval_seconds: float = 0.0
+    listing_max_age_seconds: float = 3600.0
+    listing_mode: str = "full"
+    listing_refresh_seconds: float = 900.0
+    task_window_seconds: float = 86400.0
+
+
+class ExporterSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The program itself: the section `[exporter]`."""
+
+    listen_address: ListenAddress = ListenAddress("0.0.0.0", 9101)  # noqa: S104 (the documented default)
+    log_level: str = "info"
+    """`debug`, `info`, `warn` or `error`."""
+    log_format: str = "logfmt"
+    """`logfmt`, `json` or `console`."""
+    max_requests: int = 40
+    process_metrics: bool = True
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All that can be set, every default filled in."""
+
+    pbs: TargetSettings
+    exporter: ExporterSettings
+    collectors: dict[str, bool]
+    """Every known collector's name, and whether it is on."""

@@ -1,0 +1,119 @@
+"""Where PBS is, how its certificate is known, and where the exporter listens."""
+
+import ipaddress
+import re
+import socket
+import ssl
+from pathlib import Path
+
+from pbs_exporter.config import files
+from pbs_exporter.config.model import ListenAddress
+from pbs_exporter.config.values import Given, Wrong, quote, text
+
+PORT_LIMIT = 65535
+
+_ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\[\]]*)\]|(?P<host>[^:\[\]]*))(?::(?P<port>[^:]*))?")
+_HOST_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
+_FINGERPRINT = re.compile(r"[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31}")
+_ENDPOINT_RIGHT = "write https://HOST:8007"
+_LISTEN_RIGHT = "write HOST:PORT, :PORT for all addresses, or [IPV6]:PORT, as in 127.0.0.1:9101"
+
+
+def endpoint(given: Given) -> str:
+    """Take `https://HOST[:PORT]` or `http://HOST[:PORT]`. Never shown: it may hold a password."""
+    value = text(given)
+    if not re.fullmatch(r"[\x21-\x7e]+", value):
+        raise Wrong(f"holds a space or another character that no address has; {_ENDPOINT_RIGHT}")
+    scheme, separator, rest = value.partition("://")
+    if not separator:
+        raise Wrong(f"has no scheme; {_ENDPOINT_RIGHT}")
+    if scheme.lower() not in ("https", "http"):
+        raise Wrong(f"has a scheme that is neither https nor http; {_ENDPOINT_RIGHT}")
+    address = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if "@" in address:
+        raise Wrong(f"holds user info before an @; {_ENDPOINT_RIGHT}, and the token into token_id and token_secret")
+    behind = rest.removeprefix(address)
+    if behind not in ("", "/"):
+        what = "path" if behind.startswith("/") else "query or fragment"
+        raise Wrong(f"has a {what} behind the address; {_ENDPOINT_RIGHT} and nothing behind it")
+    _check_address(address)
+    return f"{scheme.lower()}://{address}"
+
+
+def _check_address(address: str) -> None:
+    match = _ADDRESS.fullmatch(address)
+    if match is None or not (_is_ipv6(match["ipv6"]) if match["ipv6"] else _HOST_NAME.fullmatch(match["host"] or "")):
+        raise Wrong(f"has no valid host; {_ENDPOINT_RIGHT}")
+    if match["port"] is not None and not _is_port(match["port"], least=1):
+        raise Wrong(f"has no valid port, which is a number from 1 to {PORT_LIMIT}; {_ENDPOINT_RIGHT}")
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_port(port: str, *, least: int) -> bool:
+    return re.fullmatch(r"[0-9]{1,5}", port) is not None and least <= int(port) <= PORT_LIMIT
+
+
+def fingerprint(given: Given) -> bytes:
+    """Take a certificate's SHA-256 as PBS's dashboard shows it: 64 hex digits, with or without colons."""
+    value = text(given)
+    if not _FINGERPRINT.fullmatch(value):
+        raise Wrong(
+            f"{quote(value)} is not a SHA-256 fingerprint; "
+            "write its 64 hex digits, with or without colons, as PBS's dashboard shows them"
+        )
+    return bytes.fromhex(value.replace(":", ""))
+
+
+def ca_file(given: Given) -> Path:
+    """Take the path of a PEM file that holds at least one certificate."""
+    value = text(given)
+    path = Path(value)
+    try:
+        files.read(path)
+    except Wrong as wrong:
+        raise Wrong(f"{quote(value)}: {wrong}; write the path of a PEM file") from None
+    if not _holds_certificate(path):
+        raise Wrong(f"{quote(value)}: the file holds no valid certificate in PEM form; write the path of a PEM file")
+    return path
+
+
+def _holds_certificate(path: Path) -> bool:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(path)
+    except OSError:
+        return False
+    # A list of revoked certificates is PEM too, and would trust nobody.
+    return context.cert_store_stats()["x509"] > 0
+
+
+def listen_address(given: Given) -> ListenAddress:
+    """Take `HOST:PORT`, `:PORT` or `[IPV6]:PORT`. The host must resolve; port 0 lets the system choose."""
+    value = text(given)
+    match = _ADDRESS.fullmatch(value)
+    if match is None or match["port"] is None:
+        what = "has an IPv6 address without brackets" if _is_ipv6(value.rpartition(":")[0]) else "has no port"
+        raise Wrong(f"{quote(value)} {what}; {_LISTEN_RIGHT}")
+    if not _is_port(match["port"], least=0):
+        raise Wrong(f"{quote(value)} has no port from 0 to {PORT_LIMIT}; {_LISTEN_RIGHT}")
+    if match["ipv6"] is not None and not _is_ipv6(match["ipv6"]):
+        raise Wrong(f"{quote(value)} has no IPv6 address in its brackets; {_LISTEN_RIGHT}")
+    host = match["ipv6"] or match["host"] or ""
+    if host and not _resolves(host):
+        raise Wrong(f"{quote(value)} has a host that doesn't resolve; {_LISTEN_RIGHT}")
+    return ListenAddress(host, int(match["port"]))
+
+
+def _resolves(host: str) -> bool:
+    try:
+        return bool(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
+    except (OSError, ValueError):
+        # ValueError is a name that IDNA can't encode.
+        return False

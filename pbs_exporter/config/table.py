@@ -1,0 +1,187 @@
+"""Every setting there is: section, key, parser, help. Names, documents and tests derive from here."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from pbs_exporter.config import credentials, network, values
+from pbs_exporter.config.model import ExporterSettings, ListenAddress, TargetSettings
+
+PREFIX = "PBS_EXPORTER__"
+SHORT_PREFIX = "PBS_EXPORTER_"
+FILE_VARIABLE = "PBS_EXPORTER_CONFIG"
+
+_SHORT = frozenset(
+    {
+        ("pbs", "endpoint"),
+        ("pbs", "token_id"),
+        ("pbs", "token_secret"),
+        ("pbs", "verify_tls"),
+        ("pbs", "timeout_seconds"),
+        ("pbs", "snapshot_history_limit"),
+        ("exporter", "listen_address"),
+        ("exporter", "log_level"),
+    }
+)
+"""Settings that may also be written with single underscores. No others: Kubernetes makes such names too."""
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the table."""
+
+    section: str
+    key: str
+    help: str
+    """One line, without the default."""
+    default: str
+    """As a settings file says it: `5`, `"info"`, `true`; `""` where there is none."""
+    required: bool = False
+    parse: values.Parser
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the environment variables, the one that wins first."""
+        name = f"{self.section}__{self.key}".upper()
+        short = (self.section, self.key) in _SHORT
+        return (PREFIX + name, SHORT_PREFIX + name.replace("__", "_")) if short else (PREFIX + name,)
+
+    def __str__(self) -> str:
+        return f"[{self.section}] {self.key}"
+
+
+def _rows(section: str, struct: type[msgspec.Struct], rows: Iterable[tuple[str, values.Parser, str]]) -> list[Setting]:
+    fields = {field.name: field for field in msgspec.structs.fields(struct)}
+    return [
+        Setting(
+            section=section,
+            key=key,
+            help=text,
+            default=_shown(fields[key].default),
+            required=fields[key].required,
+            parse=parse,
+        )
+        for key, parse, text in rows
+    ]
+
+
+def _shown(default: object) -> str:
+    match default:
+        case bool():
+            return str(default).lower()
+        case int() | float():
+            return f"{default:g}"
+        case str() | ListenAddress():
+            return f'"{default}"'
+        case _:
+            return '""'
+
+
+def _listing_mode(given: values.Given) -> str:
+    mode = values.text(given)
+    if mode.lower() in ("auto", "changes"):
+        raise values.Wrong(f'{values.quote(mode)} is not there yet; this version has "full" only')
+    if mode.lower() != "full":
+        raise values.Wrong(f"{values.quote(mode)} is no listing mode; write full")
+    return "full"
+
+
+SETTINGS: tuple[Setting, ...] = (
+    *_rows(
+        "pbs",
+        TargetSettings,
+        (
+            ("endpoint", network.endpoint, "The address of PBS, such as `https://pbs.example.com:8007`"),
+            ("token_id", credentials.token_id, "The ID of the API token, `USER@REALM!NAME`"),
+            (
+                "token_secret",
+                credentials.token_secret,
+                "The secret of the API token, unless `token_secret_file` names a file that holds it",
+            ),
+            (
+                "token_secret_file",
+                credentials.token_secret_file,
+                "File that holds the secret, instead of `token_secret`; read again when a login fails",
+            ),
+            (
+                "verify_tls",
+                values.switch,
+                "Check PBS's certificate; always on where `ca_file` or `fingerprint` is set",
+            ),
+            ("ca_file", network.ca_file, "PEM file of the CA, or of PBS's own certificate, to trust instead"),
+            (
+                "fingerprint",
+                network.fingerprint,
+                "SHA-256 of PBS's certificate, the only one then trusted; not together with `ca_file`",
+            ),
+            (
+                "timeout_seconds",
+                values.seconds(),
+                "Time for one API request; a snapshot listing has `listing_timeout_seconds` instead",
+            ),
+            (
+                "snapshot_history_limit",
+                values.whole(least=0),
+                "Newest snapshots per group that get metrics of their own; 0 is all",
+            ),
+            ("max_concurrent_requests", values.whole(least=1), "Requests to PBS at a time"),
+            (
+                "scrape_timeout_seconds",
+                values.seconds(),
+                "Time for one scrape where Prometheus sends none, and at most where it does",
+            ),
+            ("listing_timeout_seconds", values.seconds(), "Time for listing the snapshots of one datastore"),
+            (
+                "listing_interval_seconds",
+                values.seconds(least=0),
+                "A snapshot listing younger than this is used again; 0 lists at every scrape",
+            ),
+            (
+                "listing_max_age_seconds",
+                values.seconds(),
+                "A snapshot listing older than this is no longer shown when newer ones fail or take long",
+            ),
+            ("listing_mode", _listing_mode, "How snapshots are listed; this version has `full` only"),
+            (
+                "listing_refresh_seconds",
+                values.seconds(least=1),
+                "Time between full listings in modes that list changes only; without effect in `full`",
+            ),
+            ("task_window_seconds", values.seconds(), "How far back finished tasks are counted"),
+        ),
+    ),
+    *_rows(
+        "exporter",
+        ExporterSettings,
+        (
+            (
+                "listen_address",
+                network.listen_address,
+                "`HOST:PORT`, `:PORT` for all addresses (IPv4 and IPv6), or `[IPV6]:PORT`",
+            ),
+            (
+                "log_level",
+                values.choice("debug", "info", "warn", "error", also={"warning": "warn"}),
+                "`debug`, `info`, `warn` or `error`",
+            ),
+            ("log_format", values.choice("logfmt", "json", "console"), "`logfmt`, `json` or `console`"),
+            ("max_requests", values.whole(least=1), "Scrapes at a time; more get status 503"),
+            ("process_metrics", values.switch, "Metrics of the exporter's own process"),
+        ),
+    ),
+)
+"""All settings but the collectors' switches."""
+
+
+def settings_table(collectors: Mapping[str, bool]) -> tuple[Setting, ...]:
+    """Give every setting, with one switch for each of `collectors` (name → default) at the end."""
+    switches = (
+        Setting(
+            section="collectors",
+            key=name,
+            help=f"The collector `{name}`",
+            default=_shown(on),
+            parse=values.switch,
+        )
+        for name, on in collectors.items()
+    )
+    return (*SETTINGS, *switches)
