@@ -33,7 +33,7 @@ lint-metrics: $(READY) ## real pages through promtool (of the package prometheus
 check: lint lint-metrics test ## all that CI runs
 
 docs: $(READY) ## docs/metrics.md from the code's own declarations
-	@$(BIN)/python -m pbs_exporter.metrics_docs > docs/metrics.md
+	@$(BIN)/python docs/generate.py docs/metrics.md
 
 clean: ## remove what make made
 	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info

@@ -111,7 +111,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     from pbs_exporter.commands import demo
     from pbs_exporter.config import load_exporter
 
-    return demo.run(load_exporter(arguments.config, {**demo.DEFAULTS, **os.environ}, DEFAULTS))
+    return demo.run(load_exporter(arguments.config, os.environ, DEFAULTS, demo.DEFAULTS))
 
 
 if __name__ == "__main__":

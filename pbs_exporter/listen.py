@@ -16,7 +16,8 @@ def open_sockets(address: ListenAddress) -> list[socket.socket]:
             return [_everywhere(address.port)]
         return _each(address)
     except OSError as error:
-        reason = first_line(error.strerror or str(error)).lower()
+        # create_server adds the address, which is named anyway.
+        reason = first_line(error.strerror or str(error)).partition(" (while ")[0].lower()
         raise ListenError(f"can't listen on {address}: {reason}; [exporter] listen_address says where") from error
 
 

@@ -42,6 +42,7 @@ class OwnMetrics:
             API_DURATION.name,
             API_DURATION.help,
             API_DURATION.labels,
+            unit=API_DURATION.unit,
             buckets=BUCKETS,
             registry=self._registry,
         )

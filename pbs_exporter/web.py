@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
@@ -137,9 +138,44 @@ async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return web.Response(status=error.status, text=f"{error.status} {error.reason}\n", headers=allow)
 
 
+_HEADERS = {hdrs.SERVER: "pbs-exporter", "X-Content-Type-Options": "nosniff"}
+
+
 async def _headers(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers[hdrs.SERVER] = "pbs-exporter"
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.update(_HEADERS)
+
+
+class Runner(web.AppRunner):
+    """Runs the application. What is no HTTP never gets to it, and is answered here as plainly as the rest.
+
+    aiohttp's own answer has its version, and the parser's text with what was sent.
+    """
+
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        return _Server(server.request_handler, request_factory=server.request_factory, **self._kwargs)
+
+
+class _Server(web.Server):
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+
+class _Connection(web.RequestHandler):
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        # It logs, and refuses where an answer has begun.
+        super().handle_error(request, status, exc, message)
+        response = web.Response(status=status, text=f"{status} {HTTPStatus(status).phrase}\n", headers=_HEADERS)
+        response.force_close()
+        return response
 
 
 async def _compressed(body: bytes) -> bytes:

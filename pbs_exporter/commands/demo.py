@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pbs_exporter import log
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.commands.serve import serve_until_stopped
-from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetSettings
+from pbs_exporter.config import ExporterSettings, ListenAddress, Secret, Settings, TargetSettings
 from pbs_exporter.listen import open_sockets
 from pbs_exporter.simulator import SimulatedPbs, demo_world
 
-DEFAULTS = {"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": "127.0.0.1:9101"}
-"""What the environment lacks for a demo: it isn't for the network unless somebody says so."""
+DEFAULTS = ExporterSettings(listen_address=ListenAddress("127.0.0.1", 9101))
+"""A demo isn't for the network unless somebody says so."""
 
 
 def run(exporter: ExporterSettings) -> int:

@@ -11,9 +11,9 @@ from aiohttp import web
 
 from pbs_exporter import __version__, log
 from pbs_exporter.collectors import COLLECTORS
-from pbs_exporter.config import Settings
+from pbs_exporter.config import ListenAddress, Settings
 from pbs_exporter.listen import open_sockets
-from pbs_exporter.web import create_app
+from pbs_exporter.web import Runner, create_app
 
 SHUTDOWN_SECONDS = 1.5
 """What a scrape that is under way gets to finish. aiohttp may wait for it twice."""
@@ -37,11 +37,13 @@ async def serve_until_stopped(settings: Settings, sockets: Sequence[socket.socke
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+    # Where the setting says port 0, the system has chosen one.
+    address = ListenAddress(settings.exporter.listen_address.host, sockets[0].getsockname()[1])
     async with _serving(settings, sockets):
         _log.info(
             "started",
             version=__version__,
-            listen_address=str(settings.exporter.listen_address),
+            listen_address=str(address),
             endpoint=settings.pbs.endpoint,
         )
         await stopped.wait()
@@ -50,7 +52,7 @@ async def serve_until_stopped(settings: Settings, sockets: Sequence[socket.socke
 
 @asynccontextmanager
 async def _serving(settings: Settings, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
-    runner = web.AppRunner(
+    runner = Runner(
         create_app(settings, COLLECTORS),
         access_log_class=log.AccessLogger,
         # Who has left needs no answer; what it asked of PBS for all goes on.

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from pbs_exporter.config.credentials import SecretFile
 from pbs_exporter.config.layers import Layer, Sources, gather
 from pbs_exporter.config.model import ExporterSettings, ListenAddress, Settings, TargetSettings
@@ -35,17 +37,22 @@ def load(file: str | None, environ: Mapping[str, str], collectors: Mapping[str, 
     return settings, [*about_target(settings.pbs, sources.layer), *about_environment(environ, table)]
 
 
-def load_exporter(file: str | None, environ: Mapping[str, str], collectors: Mapping[str, bool]) -> ExporterSettings:
+def load_exporter(
+    file: str | None,
+    environ: Mapping[str, str],
+    collectors: Mapping[str, bool],
+    defaults: ExporterSettings = ExporterSettings(),  # noqa: B008 - frozen
+) -> ExporterSettings:
     """Load the section `[exporter]` for a run that has a PBS of its own.
 
     The values of `[pbs]` may be missing or wrong; names that no setting has are refused as ever. Arguments
-    and `ConfigError` as in `load`.
+    and `ConfigError` as in `load`; what isn't set is as in `defaults`.
     """
     table = settings_table(collectors)
     sources = gather(file, environ, table)
     values, problems = _parse((row for row in table if row.section == "exporter"), sources.layer)
     _refuse([*_found(sources), *problems])
-    return ExporterSettings(**values["exporter"])
+    return msgspec.structs.replace(defaults, **values["exporter"])
 
 
 def load_listen_address(file: str | None, environ: Mapping[str, str]) -> ListenAddress:

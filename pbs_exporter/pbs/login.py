@@ -38,6 +38,10 @@ class Login:
         """The value of the `Authorization` header. Holds the secret."""
         return f"PBSAPIToken={self._token_id}:{self._secret.reveal()}"
 
+    def hide(self, text: str) -> str:
+        """Take the secret out of a text."""
+        return text.replace(self._secret.reveal(), "***")
+
     @property
     def paused(self) -> bool:
         """Whether the refusals so far forbid asking now."""

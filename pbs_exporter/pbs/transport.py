@@ -190,7 +190,7 @@ class Transport:
         ) as response:
             if response.status == HTTPStatus.OK:
                 return await _read(response, BODY_LIMIT)
-            raise await _status_error(response)
+            raise await _status_error(response, self._login.hide)
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
@@ -202,16 +202,19 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     return bytes(body)
 
 
-async def _status_error(response: aiohttp.ClientResponse) -> StatusError:
-    """Make the error of a status. PBS labels its plain text as JSON: the content type says nothing."""
+async def _status_error(response: aiohttp.ClientResponse, hide: Callable[[str], str]) -> StatusError:
+    """Make the error of a status. PBS labels its plain text as JSON: the content type says nothing.
+
+    A proxy may send back what it got, so `hide` takes the secret out before the text is cut.
+    """
     status = response.status
     if status // 100 == _REDIRECTION:
-        where = first_line(response.headers.get("Location", ""))
+        where = first_line(hide(response.headers.get("Location", "")))
         return StatusError(status, f"a redirect to {where}, not followed: is the endpoint right?")
     raw = b""
     while len(raw) < ERROR_BODY_LIMIT and (chunk := await response.content.readany()):
         raw += chunk
-    text = raw.decode(errors="replace")
+    text = hide(raw.decode(errors="replace"))
     # PBS 4.1.2 and 4.1.3 say 400 where the others say 401.
     if status == HTTPStatus.UNAUTHORIZED or (
         status == HTTPStatus.BAD_REQUEST and text.startswith("authentication failed")
@@ -246,6 +249,8 @@ def translated(error: Exception) -> PbsError:  # noqa: PLR0911 - a table
             return ConnectionRefused(f"nothing listens on {error.host}:{error.port} (connection refused)")
         case aiohttp.ClientConnectorError():
             return Unreachable(f"no connection to {error.host}:{error.port}: {first_line(str(error.os_error))}")
+        case TimeoutError():
+            return PbsTimeout("no answer in time")
         case aiohttp.ClientPayloadError():
             return ProtocolFailed("the connection broke in the middle of the answer")
         case aiohttp.ServerDisconnectedError():

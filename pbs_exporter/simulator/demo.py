@@ -43,11 +43,11 @@ def demo_world(now: Callable[[], float] = time.time) -> World:
     Five datastores: `main`; `lab`, whose GC fails now and then; `cloud`, an S3 one; `vault`, which goes into
     maintenance for two of every twelve minutes; and `usb`, a disk that is unplugged for ten of every thirty.
     """
-    # Phases that don't meet, so that some datastore's GC has always ended well.
+    # The GCs of `main` and `cloud` never fail and never meet, so that one has always ended well.
     stores = {
         "main": _store("main", "all guests", gc_minutes=10, gc_phase=0, gc_lasts=90),
         "lab": _store("lab", "for trying things", gc_minutes=8, gc_phase=240, gc_lasts=60, gc_fails=0.25),
-        "cloud": _store("cloud", "copies in a bucket", gc_minutes=60, gc_phase=1200, gc_lasts=600),
+        "cloud": _store("cloud", "copies in a bucket", gc_minutes=60, gc_phase=1320, gc_lasts=400),
         "vault": _store("vault", None, gc_minutes=12, gc_phase=60, gc_lasts=80),
         "usb": _store("usb", "rotated disk", gc_minutes=30, gc_phase=600, gc_lasts=120),
     }

@@ -69,13 +69,9 @@ class Exchange:
             response.enable_chunked_encoding()
         else:
             response.content_length = len(body)
-        await self.start(response)
-        return response, body
-
-    async def start(self, response: web.StreamResponse) -> None:
-        """Send a response's status and headers."""
         self.log.status = response.status
         await response.prepare(self.request)
+        return response, b"" if self.request.method == hdrs.METH_HEAD else body
 
     def write_raw(self, data: bytes) -> None:
         """Send bytes that are no whole answer."""

@@ -89,8 +89,12 @@ class Replay:
         api.read_params(endpoint, query)
         if "store" in names and names["store"] not in self._stores:
             raise no_such_datastore(names["store"])
-        if (path, ()) not in self._answers:
+        whole = self._answers.get((path, ()))
+        if whole is None:
             raise api.not_found(call.path)
+        if whole.status != _OK:
+            # What is refused as a whole is refused in parts.
+            return whole
         if "ns" in dict(query):
             raise no_such_namespace()
         raise RefusedError(400, f"not recorded: {path} {dict(query)}")

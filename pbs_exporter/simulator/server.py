@@ -154,6 +154,9 @@ class SimulatedPbs:
             if fault is not None:
                 return await fault.act(exchange)
             return await exchange.send(await self._answer(request, log))
+        except ConnectionError:
+            # The client has left; aiohttp would log that as an error of this server.
+            return exchange.close()
         finally:
             log.ended = time.monotonic()
 

@@ -182,7 +182,8 @@ def _files(group: Group, number: int, *, finished: bool) -> list[_File]:
     # A disk image has the disk's size; what a file archive holds changes from day to day.
     growth = 0 if group.backup_type == "vm" else chance("size", group.plan.worker_id, number) * 0.05
     files = [_File(name, mode, _size(name, group.size, growth)) for name in names]
-    return [*files, _File("index.json.blob", "none", 511), _File("client.log.blob")]
+    index = _File("index.json.blob", "sign-only" if group.encrypted else "none", 511)
+    return [*files, index, _File("client.log.blob")]
 
 
 def _size(name: str, size: int, growth: float) -> int:

@@ -1,0 +1,25 @@
+"""What every test runs under."""
+
+import logging
+from collections.abc import Iterator
+from functools import partial
+from unittest.mock import Mock
+
+import aioresponses.core
+import pytest
+import structlog
+from aiohttp import ClientResponse
+
+# aioresponses 0.7.9 doesn't know an argument that aiohttp 3.14 insists on.
+setattr(aioresponses.core, "ClientResponse", partial(ClientResponse, stream_writer=Mock(output_size=0)))  # noqa: B010
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Take back what a test configures: the handlers of logging, its level, and structlog."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
