@@ -179,6 +179,8 @@ async def test_deduplication_factor(gc: Json, factor: float | None) -> None:
     """The deduplication factor is of a garbage collection that succeeded and found something on disk."""
     scraped = await one(usage=SIZES | {"gc-status": gc})
     assert scraped.value("pbs_datastore_deduplication_factor", datastore="main") == factor
+    assert scraped.value("pbs_datastore_total_bytes", datastore="main") == 1000
+    assert success(scraped, "datastores") == 1
 
 
 async def test_an_old_pbs_says_less() -> None:

@@ -57,6 +57,7 @@ def numbers(scraped: Scraped) -> dict[str, float]:
         pytest.param({}, set(), {}, id="all there"),
         pytest.param({"cpu": None}, {"pbs_host_cpu_usage"}, {}, id="PBS writes null for NaN"),
         pytest.param({"cpu": math.nan}, {"pbs_host_cpu_usage"}, {}, id="a bare NaN"),
+        pytest.param({"uptime": math.nan}, {"pbs_host_uptime_seconds"}, {}, id="a bare NaN for a whole number"),
         pytest.param({"wait": math.inf}, {"pbs_host_io_wait"}, {}, id="a bare Infinity"),
         pytest.param({"loadavg": [1.5, None, 3.5]}, {"pbs_host_load5"}, {}, id="one load is null"),
         pytest.param({"loadavg": None}, LOADS, {}, id="no load"),

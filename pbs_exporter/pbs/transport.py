@@ -233,7 +233,7 @@ def _closed_unanswered(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ECONNRESET, errno.EPIPE)
 
 
-def translated(error: Exception) -> PbsError:  # noqa: PLR0911 - a table
+def translated(error: Exception) -> PbsError:  # noqa: C901, PLR0911 - a table
     """Make ours of aiohttp's errors. The most special kinds come first."""
     match error:
         case aiohttp.ServerFingerprintMismatch():
