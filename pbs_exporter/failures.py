@@ -32,6 +32,11 @@ class FailureLog:
             # That the login was refused is said once, and not by everybody who wasn't let in.
             self._failed(error, subject)
 
+    def all_well(self, name: str) -> None:
+        """Note that nothing of a collector fails any more, also of datastores that weren't asked by themselves."""
+        for subject in [subject for subject in self._failing if subject[0] == name]:
+            self._recovered(subject)
+
     def _failed(self, error: BaseException, subject: tuple[str, ...]) -> None:
         now = self._clock.monotonic()
         known = self._failing.get(subject)

@@ -1,6 +1,7 @@
 """Logging: structlog's lines and those of the standard library, one a line, on stderr."""
 
 import logging
+import re
 import sys
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from pbs_exporter.config import ExporterSettings, Secret
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 _FIRST_KEYS = ["ts", "level", "logger", "msg"]
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def configure(settings: ExporterSettings, secrets: Sequence[Secret] = ()) -> None:
@@ -78,10 +80,16 @@ def _renderers(log_format: str) -> list[Processor]:
         return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), event_key="msg", timestamp_key="ts")]
     if log_format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [
-        structlog.processors.format_exc_info,
-        structlog.processors.LogfmtRenderer(key_order=_FIRST_KEYS, drop_missing=True, bool_as_flag=False),
-    ]
+    return [structlog.processors.format_exc_info, _logfmt]
+
+
+_render_logfmt = structlog.processors.LogfmtRenderer(key_order=_FIRST_KEYS, drop_missing=True, bool_as_flag=False)
+
+
+def _logfmt(logger: WrappedLogger, name: str, event: EventDict) -> str:
+    """Render one line. structlog escapes line feeds alone, and other characters break or repaint lines too."""
+    line = _render_logfmt(logger, name, event)
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), line)
 
 
 class AccessLogger(AbstractAccessLogger):

@@ -36,7 +36,7 @@ class Metric(msgspec.Struct, frozen=True):
         """
         if len(labels) != len(self.labels):
             raise TypeError(f"{self.name} has {len(self.labels)} labels, not {len(labels)}")
-        if value is None or not math.isfinite(value):
+        if value is None or not _finite(value):
             return ()
         return (Sample(self, tuple([clean(label) if label else "" for label in labels]), value),)
 
@@ -53,6 +53,14 @@ class Sample(NamedTuple):
     metric: Metric
     labels: tuple[str, ...]
     value: float
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        # A whole number that no float can hold.
+        return False
 
 
 def state_set(metric: Metric, states: Iterable[str], current: str, *labels: str | None) -> Iterator[Sample]:

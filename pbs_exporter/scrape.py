@@ -21,7 +21,7 @@ from pbs_exporter.pbs.decode import Rows
 from pbs_exporter.pbs.listing import Listings
 from pbs_exporter.pbs.login import PATIENCE, PAUSE_SECONDS, Login
 from pbs_exporter.pbs.models import Datastore, Version
-from pbs_exporter.pbs.together import Once
+from pbs_exporter.pbs.once import Once
 from pbs_exporter.pbs.transport import Observer, Transport
 from pbs_exporter.run import Outcome, Run
 
@@ -130,6 +130,8 @@ class Target:
             self._failures.judge(outcome.error, outcome.name)
             for store, error in outcome.datastores.items():
                 self._failures.judge(error, outcome.name, store)
+            if outcome.success:
+                self._failures.all_well(outcome.name)
 
 
 def _about(version: Version | PbsError, outcomes: list[Outcome]) -> Iterator[Sample]:

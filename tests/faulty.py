@@ -24,7 +24,7 @@ _CERTIFICATE = Certificate.make()
 
 def small_world(datastores: int = 2, namespaces: int = 2) -> World:
     """Make a PBS where no collector fails, standing still."""
-    return World(datastores, namespaces, 2, 2, seed=1, now=lambda: NOW, task_history_seconds=100_000)
+    return World(datastores, namespaces, 1, 2, seed=1, now=lambda: NOW, task_history_seconds=100_000)
 
 
 def simulated(source: Source | None = None, **options: Any) -> SimulatedPbs:

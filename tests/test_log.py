@@ -95,12 +95,17 @@ def test_the_standard_librarys_lines_look_the_same(capsys: pytest.CaptureFixture
     assert foreign == own
 
 
-def fail() -> None:
+def refuse() -> None:
     """Raise an error whose text has several lines and the secret."""
+    raise ValueError(f"first\nsecond {SECRET}")
+
+
+def fail() -> None:
+    """Raise an error because of that one."""
     try:
-        raise ValueError(f"first\nsecond {SECRET}")
+        refuse()
     except ValueError as error:
-        raise RuntimeError("outer\r\nline") from error
+        raise RuntimeError("outer\r\nline\u2028end\x1b[2J") from error
 
 
 @pytest.mark.parametrize("log_format", ["logfmt", "json"])
@@ -115,6 +120,7 @@ def test_an_exception_is_one_line(capsys: pytest.CaptureFixture[str], log_format
         logger.exception("it\nfailed")
     (line,) = written(capsys)
     assert len(line.splitlines()) == 1
+    assert "\x1b" not in line
     for part in ("Traceback", "RuntimeError", "ValueError", "first", "second ***"):
         assert part in line
     assert SECRET not in line

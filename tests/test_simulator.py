@@ -52,7 +52,7 @@ class Reply:
         return self.body.decode()
 
     @property
-    def data(self) -> Any:  # noqa: ANN401 - any JSON
+    def data(self) -> Any:
         """The `data` of a good answer."""
         return json.loads(self.body)["data"]
 
@@ -81,7 +81,7 @@ class Client:
 
 
 @asynccontextmanager
-async def served(source: Source | None = None, *, limit: int = 10, **options: Any) -> AsyncIterator[Client]:  # noqa: ANN401
+async def served(source: Source | None = None, *, limit: int = 10, **options: Any) -> AsyncIterator[Client]:
     options = {"login_delay": 0.0, "forbidden_delay": 0.0, **options}
     async with (
         SimulatedPbs(source or World(**SMALL), **options) as pbs,
@@ -102,7 +102,7 @@ async def until(happened: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-def ask(world: World, path: str, *query: tuple[str, str]) -> Any:  # noqa: ANN401 - any JSON
+def ask(world: World, path: str, *query: tuple[str, str]) -> Any:
     return world.answer(Call(path, query)).decoded()["data"]
 
 

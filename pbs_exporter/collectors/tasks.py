@@ -1,5 +1,6 @@
 """Tasks: how they ended, how long they took, and which are running."""
 
+import asyncio
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
@@ -9,7 +10,6 @@ from pbs_exporter.collectors.states import result
 from pbs_exporter.metrics import Metric, Sample, comment
 from pbs_exporter.pbs.listing import Listing
 from pbs_exporter.pbs.models import Task
-from pbs_exporter.pbs.together import together
 
 LONGEST_SECONDS = 172_800
 """PBS filters by a task's start, the window is by its end: a task that ran for longer is missed when it ends."""
@@ -50,12 +50,16 @@ Guest = tuple[str, str, str]
 async def fetch(ask: Ask) -> list[Task]:
     """Ask for the tasks of the window and for the running ones, and give each task once."""
     since = int(ask.now - ask.settings.task_window_seconds) - LONGEST_SECONDS
-    answers = await together((ask.pbs.tasks_since(since), ask.pbs.tasks_running()))
+    # One that fails doesn't end the other, which would be counted as a timeout that never was.
+    answers = await asyncio.gather(ask.pbs.tasks_since(since), ask.pbs.tasks_running(), return_exceptions=True)
     tasks: dict[str, Task] = {}
-    for task in (row for answer in answers for row in ask.rows(answer)):
-        # One that ended between the two answers is in both.
-        if task.upid not in tasks or task.endtime is not None:
-            tasks[task.upid] = task
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+        for task in ask.rows(answer):
+            # One that ended between the two answers is in both.
+            if task.upid not in tasks or task.endtime is not None:
+                tasks[task.upid] = task
     return list(tasks.values())
 
 

@@ -18,7 +18,6 @@ from pbs_exporter.errors import PbsError, PbsTimeout
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.decode import Rows
 from pbs_exporter.pbs.models import Snapshot
-from pbs_exporter.pbs.together import together
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -116,9 +115,14 @@ class Listings:
             # Without the namespace's name there is no telling what is missing.
             raise answer.left_out
         names = list(dict.fromkeys(row.ns for row in answer.rows))
-        listed = await together(self._snapshots(store, name, known) for name in names)
-        left_out = next((rows.left_out for rows in listed if rows.left_out is not None), None)
-        by_name = {name: rows.rows for name, rows in zip(names, listed, strict=True)}
+        # One that fails doesn't end the others: PBS goes on with their work anyway.
+        listed = await asyncio.gather(*(self._snapshots(store, name, known) for name in names), return_exceptions=True)
+        by_name, left_out = {}, None
+        for name, rows in zip(names, listed, strict=True):
+            if isinstance(rows, BaseException):
+                raise rows
+            by_name[name] = rows.rows
+            left_out = left_out or rows.left_out
         return Listing(by_name, self._clock.now()), left_out
 
     async def _snapshots(self, store: str, namespace: str, known: _Datastore) -> Rows[Snapshot]:

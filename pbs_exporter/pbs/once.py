@@ -1,24 +1,10 @@
-"""Awaiting several things at once."""
+"""One call that several await."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from typing import Any, Generic, Self, TypeVar
 
 T = TypeVar("T")
-
-
-async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Run all, and give their results in order. The first that fails ends the others and is raised as it is.
-
-    Unlike `asyncio.gather`, which lets the others run on, and `asyncio.TaskGroup`, which wraps the error.
-    """
-    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Once(Generic[T]):
