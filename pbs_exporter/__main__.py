@@ -25,12 +25,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         code: int = parsed.run(parsed)
+        sys.stdout.flush()
     except ConfigError as error:
         for problem in error.problems:
             print(f"pbs-exporter: {problem}", file=sys.stderr)
         return 1
     except PbsExporterError as error:
         print(f"pbs-exporter: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Who reads has seen enough (`| head`). Python would say so once more when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         return 0

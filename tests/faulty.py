@@ -120,15 +120,18 @@ class Gate:
         self._opening.set()
         self._opening = asyncio.Event()
 
-    async def settled(self) -> None:
-        """Wait until no request comes any more: client and server share this event loop, so its turns count."""
+    async def settled(self, pbs: SimulatedPbs) -> None:
+        """Wait until all that PBS has been asked is answered or held, and nothing new comes.
+
+        Client and server share this event loop: what comes of an answer comes within a few of its turns.
+        """
         seen, quiet = -1, 0
-        for _ in range(100_000):
-            if len(self.waiting) == seen:
+        for _ in range(20_000):
+            if (len(self.waiting), pbs.in_flight) == (seen, seen):
                 quiet += 1
             else:
                 seen, quiet = len(self.waiting), 0
-            if quiet == 100:
+            if quiet == 25:
                 return
             await asyncio.sleep(0.001)
         raise AssertionError("requests keep coming")

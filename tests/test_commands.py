@@ -51,13 +51,8 @@ async def test_check_names_what_would_grant_a_missing_right() -> None:
     user = pbs.token_id.partition("!")[0]
     lines = [line.strip() for line in ended.stdout.splitlines() if "acl update" in line]
     assert lines == [
-        f"proxmox-backup-manager acl update {path} {role} --auth-id '{auth_id}'"
-        for path, role in (
-            ("/system/status", "Audit"),
-            ("/datastore", "Audit"),
-            ("/system/tasks", "Audit"),
-            ("/tape", "TapeAudit"),
-        )
+        f"proxmox-backup-manager acl update / {role} --auth-id '{auth_id}'"
+        for role in ("Audit", "TapeAudit")
         for auth_id in (user, pbs.token_id)
     ]
     assert ended.stdout.count(" NO\n") == 6
@@ -170,8 +165,17 @@ def test_rights_are_inherited(permissions: Mapping[str, Mapping[str, bool]], gra
 
 def test_same_grant_is_named_once() -> None:
     """Several collectors with the same need make one line for the user and one for its token."""
-    other = Need("Datastore.Backup", "/datastore", "Audit")
-    assert grants({NEED: None, other: None}, "me@pbs!token") == [
+    other = Need("Sys.Audit", "/system/status", "Audit")
+    assert grants([NEED, other], {}, "me@pbs!token") == [
+        "proxmox-backup-manager acl update / Audit --auth-id 'me@pbs'",
+        "proxmox-backup-manager acl update / Audit --auth-id 'me@pbs!token'",
+    ]
+
+
+def test_right_that_a_deeper_entry_hides_is_granted_there() -> None:
+    """Roles go to `/`, where they add up; only a right that is there already is granted on the path that lacks it."""
+    permissions = {"/": {"Datastore.Audit": True}, "/datastore": {"Datastore.Read": True}}
+    assert grants([NEED], permissions, "me@pbs!token") == [
         "proxmox-backup-manager acl update /datastore Audit --auth-id 'me@pbs'",
         "proxmox-backup-manager acl update /datastore Audit --auth-id 'me@pbs!token'",
     ]

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from cryptography import x509
 
@@ -76,7 +76,7 @@ def _privileges(collectors: Sequence[AnyCollector], permissions: Permissions, to
             print(f"{collector.name:12}{need.privilege:18}{need.path:18}{'yes' if granted else 'NO'}")
     if missing:
         print("\nA token has what both it and its user have. This grants what is missing, on PBS as root:")
-        for line in grants(missing, token_id):
+        for line in grants(missing, permissions, token_id):
             print(f"  {line}")
     return 1 if missing else 0
 
@@ -90,11 +90,16 @@ def has(permissions: Permissions, need: Need) -> bool:
     return False
 
 
-def grants(needs: Mapping[Need, None], token_id: str) -> list[str]:
-    """Give the commands that grant the needs' roles, to the user and to its token."""
+def grants(needs: Iterable[Need], permissions: Permissions, token_id: str) -> list[str]:
+    """Give the commands that grant the needs' roles, to the user and to its token.
+
+    On `/`, where roles add up: an entry on a deeper path would replace all that is inherited there. The deeper
+    path it is only where the privilege is on `/` already, and an entry on the way hides it.
+    """
     user = token_id.partition("!")[0]
     lines = [
-        f"proxmox-backup-manager acl update {need.path} {need.role} --auth-id '{auth_id}'"
+        f"proxmox-backup-manager acl update {need.path if need.privilege in permissions.get('/', {}) else '/'} "
+        f"{need.role} --auth-id '{auth_id}'"
         for need in needs
         for auth_id in (user, token_id)
     ]

@@ -129,7 +129,7 @@ SETTINGS: tuple[Setting, ...] = (
                 values.seconds(),
                 "Time for one scrape where Prometheus sends none, and at most where it does",
             ),
-            ("listing_timeout_seconds", values.seconds(), "Time for listing the snapshots of one datastore"),
+            ("listing_timeout_seconds", values.seconds(), "Time for listing the snapshots of one namespace"),
             (
                 "listing_interval_seconds",
                 values.seconds(least=0),
