@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
 import aiohttp
+import msgspec
 import structlog
 
 from pbs_exporter import __revision__, __version__
@@ -121,7 +122,7 @@ class Target:
 
     def _judge(self, version: Version | PbsError, outcomes: list[Outcome]) -> None:
         """Log what changed, and keep the outcome for the information page."""
-        self.last = outcomes
+        self.last = [msgspec.structs.replace(outcome, samples=[]) for outcome in outcomes]
         self.error = version if isinstance(version, PbsError) else None
         self._failures.judge(self.error, "version")
         if isinstance(self.error, LoginRefused) and self._login.refusals == PATIENCE:

@@ -61,7 +61,8 @@ class Service:
         page = await self._target.scrape(budget(request.headers.get(TIMEOUT_HEADER), most))
         registry = page.registry()
         registry.register(self._own)
-        return exposition.render(registry, chosen)
+        # /health must be answered meanwhile, however large the page.
+        return await asyncio.to_thread(exposition.render, registry, chosen)
 
     async def health(self, _request: web.Request) -> web.Response:
         """Say that the program runs. PBS isn't asked: its failures are no reason to restart this program."""

@@ -71,10 +71,10 @@ class Ask:
         """Give the rows of `/admin/datastore`, which is asked once a scrape for all collectors."""
         return self.rows(await self._datastores())
 
-    async def attempt(self, answer: Awaitable[T]) -> T | None:
-        """Await an answer without which there are still samples to make: `None`, and noted, if it fails."""
+    async def attempt(self, call: Callable[[], Awaitable[T]]) -> T | None:
+        """Ask for what there are still samples without: `None`, and noted, if it fails."""
         try:
-            return await answer
+            return await call()
         except PbsError as error:
             self.failures.append(error)
             return None

@@ -67,7 +67,7 @@ class Datastores(msgspec.Struct, frozen=True):
 
 async def fetch(ask: Ask) -> Datastores:
     """Ask for the list and the usage, and for each datastore's own status where the usage fails."""
-    listed, usage = await asyncio.gather(ask.attempt(ask.datastores()), ask.attempt(ask.pbs.datastore_usage()))
+    listed, usage = await asyncio.gather(ask.attempt(ask.datastores), ask.attempt(ask.pbs.datastore_usage))
     if usage is not None:
         return Datastores(listed or [], ask.rows(usage))
     stores = [row.store for row in listed or () if row.available]

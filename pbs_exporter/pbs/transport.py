@@ -160,6 +160,7 @@ class Transport:
                 raise PbsTimeout(f"no answer within {timeout_seconds:g} s") from error
             except PbsError as error:
                 code = error.code
+                # Also what is no JSON or no HTTP is shown, and can be an echo of the request.
                 error.args = (self._login.hide(str(error)),)
                 if isinstance(error, LoginRefused):
                     self._login.refused()
