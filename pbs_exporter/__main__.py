@@ -8,6 +8,9 @@ from collections.abc import Callable, Sequence
 from pbs_exporter import __revision__, __version__
 from pbs_exporter.errors import ConfigError, PbsExporterError
 
+INTERRUPTED = 130
+"""The exit code of a command that Ctrl-C ended, as shells have it."""
+
 _EXAMPLES = """\
 examples:
   pbs-exporter demo                            metrics of a simulated PBS on 127.0.0.1:9101
@@ -38,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        return 0
+        # Ctrl-C is how a service ends, and how another command is given up.
+        return 0 if parsed.run in (_serve, _demo) else INTERRUPTED
     return code
 
 

@@ -36,11 +36,25 @@ class Run:
         self._seconds = 0.0
         self._fetched = False
 
-    async def fetch(self, deadline: float) -> None:
-        """Let the collector ask PBS, until `deadline` (the event loop's time)."""
+    async def fetch(self, grace_seconds: float) -> None:
+        """Let the collector ask PBS, until its own `until` and so many seconds more.
+
+        The grace counts from when the event loop notices that the time is up, so that a collector that gives
+        what there is by then can do so also after the loop was busy.
+        """
         with self._judged():
-            async with asyncio.timeout_at(deadline):
-                self._answer = await self._collector.fetch(self.ask)
+            asking = asyncio.ensure_future(self._collector.fetch(self.ask))
+            try:
+                left = self.ask.until - asyncio.get_running_loop().time()
+                for seconds in (left, grace_seconds):
+                    if not asking.done():
+                        await asyncio.wait([asking], timeout=max(0.0, seconds))
+                if not asking.done():
+                    raise TimeoutError
+                self._answer = asking.result()
+            finally:
+                asking.cancel()
+                await asyncio.gather(asking, return_exceptions=True)
             self._fetched = True
 
     def outcome(self, context: Context) -> Outcome:

@@ -109,10 +109,10 @@ class Target:
         """Let all collectors ask at once, and then make their samples, which may use what another one got."""
         now = self._clock.now()
         left = deadline - asyncio.get_running_loop().time()
-        until = deadline - min(WAIT_MARGIN_SECONDS, left / 2)
+        margin = min(WAIT_MARGIN_SECONDS, max(0.0, left) / 2)
         async with Once(self._client.datastores) as datastores:
-            runs = [Run(collector, self._ask(datastores.get, now, until)) for collector in self._collectors]
-            await asyncio.gather(*(run.fetch(deadline) for run in runs))
+            runs = [Run(collector, self._ask(datastores.get, now, deadline - margin)) for collector in self._collectors]
+            await asyncio.gather(*(run.fetch(WAIT_MARGIN_SECONDS) for run in runs))
         shown = {store: listing for run in runs for store, listing in run.ask.shown.items()}
         context = Context(now, self.settings, shown)
         return [run.outcome(context) for run in runs]

@@ -172,8 +172,9 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        # It logs, and refuses where an answer has begun.
-        super().handle_error(request, status, exc, message)
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            # It logs, and refuses where an answer has begun. Who sends no HTTP fills no log.
+            super().handle_error(request, status, exc, message)
         response = web.Response(status=status, text=f"{status} {HTTPStatus(status).phrase}\n", headers=_HEADERS)
         response.force_close()
         return response

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
 from aioresponses import aioresponses
+from yarl import URL
 
 from pbs_exporter import errors
 from pbs_exporter.clock import Clock
@@ -270,6 +271,27 @@ async def test_a_bad_row_costs_itself_alone(asked: Asked) -> None:
         answer = await asked.pbs.gc()
     assert [row.store for row in answer.rows] == ["a", "b"]
     assert str(answer.left_out) == "2 of 4 rows left out: Expected `str`, got `int` - at `$.store`"
+
+
+async def test_a_row_with_an_impossible_key_is_a_bad_row(asked: Asked) -> None:
+    """A key that is no text (a lone surrogate) costs its row alone."""
+    with aioresponses() as http:
+        http.get(GC_URL, body='{"data":[{"store":"a"},{"\\ud800":1,"store":"b"}]}')
+        answer = await asked.pbs.gc()
+    assert [row.store for row in answer.rows] == ["a"]
+    assert str(answer.left_out).startswith("1 of 2 rows left out: ")
+    assert str(answer.left_out).isprintable()
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\udfff"])
+async def test_a_name_that_cant_be_sent_is_asked_for_as_another(asked: Asked, name: str) -> None:
+    """A datastore or namespace named by a lone surrogate gets PBS's refusal, and is no bug of the exporter."""
+    url = f"{ENDPOINT}/api2/json/admin/datastore/{name[:-1]}%3F/snapshots?ns={name[:-1]}%3F"
+    with aioresponses() as http:
+        http.get(URL(url, encoded=True), status=400, body="no such datastore")
+        with pytest.raises(errors.StatusError, match=r"^400 no such datastore$"):
+            await asked.pbs.snapshots(name, name)
+    assert asked.counted == [("/admin/datastore/{store}/snapshots", "400")]
 
 
 async def test_a_good_answer_is_counted_as_200(asked: Asked) -> None:

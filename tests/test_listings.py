@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import time
 from collections import Counter
 
 import pytest
@@ -86,6 +87,17 @@ async def test_a_slow_listing_leaves_the_one_before_it() -> None:
         gate.open()
         page = await setup.scrape()
         assert set(listed_at(page).values()) == {NOW + 60}
+
+
+async def test_a_busy_exporter_still_shows_the_last_good_listing() -> None:
+    """Where the event loop is held up over the deadline, what was listed before is shown all the same."""
+    async with running() as setup:
+        whole = await setup.scrape()
+        setup.pbs.faults.add(SNAPSHOTS, Fault.stall())
+        asyncio.get_running_loop().call_later(0.35, time.sleep, 0.4)
+        page = await setup.scrape(1)
+        assert listed_at(page) == listed_at(whole)
+        assert page.series("pbs_snapshot_count") == whole.series("pbs_snapshot_count")
 
 
 async def test_the_last_good_listing_has_an_age_limit() -> None:

@@ -393,6 +393,25 @@ async def test_once_with_a_folder_that_cannot_be_written(
     assert inside(tmp_path) == ["out", "out/file"]
 
 
+async def test_once_writes_through_a_link(pbs: SimulatedPbs, tmp_path: Path) -> None:
+    """Where the output file is a symbolic link, the file that it leads to is written, and the link stays."""
+    file, link = tmp_path / "pbs.prom", tmp_path / "link.prom"
+    link.symlink_to(file)
+    ended = await run("once", "--output", str(link), env=settings(pbs))
+    assert ended.code == 0
+    assert link.readlink() == file
+    assert Scraped(file.read_text()).value("pbs_up") == 1
+
+
+async def test_once_replaces_no_device(pbs: SimulatedPbs, tmp_path: Path) -> None:
+    """An output that is no regular file, such as a pipe or a device, is one line on stderr, and stays what it is."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    ended = await run("once", "--output", str(pipe), env=settings(pbs, PBS_EXPORTER__EXPORTER__LOG_LEVEL="error"))
+    assert (ended.code, ended.lines) == (1, [f"pbs-exporter: can't write {pipe}: it is no regular file"])
+    assert pipe.is_fifo()
+
+
 # healthcheck
 
 

@@ -55,6 +55,9 @@ async def _page(settings: Settings) -> bytes:
 
 def _write(path: Path, page: bytes) -> None:
     """Write beside the file and rename: a reader never sees half of it."""
+    path = path.resolve()
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OutputError(f"can't write {path}: it is no regular file")
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         temporary = Path(name)

@@ -69,8 +69,8 @@ def _row_by_row(data: object, kind: type[T]) -> Rows[T]:
 def _convert(value: object, kind: type[T]) -> T:
     try:
         return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        # msgspec's text names types and fields, never a value.
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        # msgspec's text names types and fields, never a value. It can't take a lone surrogate in a key.
         raise WrongShape(first_line(str(error))) from error
 
 

@@ -142,8 +142,11 @@ class Transport:
         `template` is the path with `{names}` that `path` fills; both it and `query` are percent-encoded here.
         The time counts from the request's slot to the last byte of the body.
         """
-        filled = template.format(**{name: quote(value, safe="") for name, value in (path or {}).items()})
-        url = f"{self._base}{filled}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
+        # A lone surrogate in a name can't be sent: PBS then refuses the name, and nothing breaks here.
+        names = {name: quote(value, safe="", errors="replace") for name, value in (path or {}).items()}
+        url = f"{self._base}{template.format(**names)}"
+        if query:
+            url += f"?{urlencode(query, errors='replace', quote_via=quote)}"
         async with self._slots.take(listing=listing):
             self._login.check()
             started = time.perf_counter()
