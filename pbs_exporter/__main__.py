@@ -36,8 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PbsExporterError as error:
         print(f"pbs-exporter: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        # Who reads has seen enough (`| head`). Python would say so once more when it flushes at its end.
+    except OSError as error:
+        # Who reads has seen enough (`| head`), or the disk is full.
+        if not isinstance(error, BrokenPipeError):
+            print(f"pbs-exporter: can't go on: {(error.strerror or str(error)).lower()}", file=sys.stderr)
+        # Python would try once more when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:

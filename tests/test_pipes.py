@@ -34,3 +34,20 @@ def test_a_reader_that_has_left(command: str) -> None:
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
     assert "BrokenPipe" not in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["once", "check"])
+def test_a_full_disk(command: str) -> None:
+    """Output that can't be written is one line on stderr beside the log, exit code 1, and no traceback."""
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(  # noqa: S603 - our own script
+            [SCRIPT, command],
+            env={**os.environ, **NOBODY, "PBS_EXPORTER__EXPORTER__LOG_LEVEL": "error"},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            timeout=30,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines() == ["pbs-exporter: can't go on: no space left on device"]
