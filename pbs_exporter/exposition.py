@@ -2,24 +2,26 @@
 
 import gzip
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 from prometheus_client import CollectorRegistry, disable_created_metrics
 from prometheus_client.exposition import generate_latest as text
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 
+from pbs_exporter.encoder import Model, encode
+
 # In the text formats each `_created` would be a gauge family of its own.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Format(msgspec.Struct, frozen=True):
-    """A text format: its media type and version as a client names them, and how it is made."""
+    """A text format: its media type and version as a client names them, and what writes it in prometheus_client."""
 
     media_type: str
     version: str
     content_type: str
-    render: Callable[[CollectorRegistry], bytes]
+    model: Model
 
 
 TEXT = Format("text/plain", "0.0.4", "text/plain; version=0.0.4; charset=utf-8", text)
@@ -58,7 +60,7 @@ def choose(accept: str) -> Chosen:
 
 def render(registry: CollectorRegistry, chosen: Chosen) -> bytes:
     """Write all that is in the registry."""
-    return chosen.format.render(registry)
+    return encode(registry, chosen.format.model)
 
 
 def accepts_gzip(accept_encoding: str) -> bool:

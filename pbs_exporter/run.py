@@ -9,14 +9,14 @@ import msgspec
 
 from pbs_exporter.collectors.base import AnyCollector, Ask, Context
 from pbs_exporter.errors import PbsTimeout, WrongShape
-from pbs_exporter.metrics import Page, Sample
+from pbs_exporter.metrics import Page
 
 
 class Outcome(msgspec.Struct, frozen=True):
     """What came of it. `error` is the first thing that went wrong, `datastores` how it went with each."""
 
     name: str
-    samples: list[Sample]
+    page: Page
     seconds: float
     error: BaseException | None
     datastores: dict[str, BaseException | None]
@@ -59,18 +59,19 @@ class Run:
 
     def outcome(self, context: Context) -> Outcome:
         """Let the collector make its samples of what it fetched."""
-        samples: list[Sample] = []
+        page = Page()
         with self._judged():
             if self._fetched:
-                samples = list(self._collector.samples(self._answer, context))
-                self._refuse_doubles(samples)
+                page = self._lay(context)
         error = next(iter(self.ask.failures), None)
-        return Outcome(self._collector.name, samples, self._seconds, error, self.ask.datastore_failures)
+        return Outcome(self._collector.name, page, self._seconds, error, self.ask.datastore_failures)
 
-    def _refuse_doubles(self, samples: list[Sample]) -> None:
-        doubles = Page().add(samples)
+    def _lay(self, context: Context) -> Page:
+        page = Page()
+        doubles = page.add(self._collector.samples(self._answer, context))
         if doubles:
             self.ask.failures.append(WrongShape(f"{doubles} series left out that were there already"))
+        return page
 
     @contextmanager
     def _judged(self) -> Iterator[None]:

@@ -3,8 +3,9 @@
 import asyncio
 import platform
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import TypeVar
 
 import aiohttp
 import msgspec
@@ -21,8 +22,9 @@ from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.decode import Rows
 from pbs_exporter.pbs.listing import Listings
 from pbs_exporter.pbs.login import PATIENCE, PAUSE_SECONDS, Login
-from pbs_exporter.pbs.models import Datastore, Version
+from pbs_exporter.pbs.models import Datastore, Task, Version
 from pbs_exporter.pbs.once import Once
+from pbs_exporter.pbs.tasks import tasks_since
 from pbs_exporter.pbs.transport import Observer, Transport
 from pbs_exporter.run import Outcome, Run
 
@@ -52,6 +54,8 @@ WAIT_MARGIN_SECONDS = 0.1
 
 _log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 
 class Target:
     """One PBS, for as long as the program runs: its client, its listings, and what is failing."""
@@ -79,8 +83,12 @@ class Target:
         """End what is under way in the background."""
         await self._listings.close()
 
-    async def scrape(self, seconds: float) -> Page:
-        """Ask PBS for at most so many seconds, and give what is known then. Failures are in the page."""
+    async def scrape(self, seconds: float, write: Callable[[Page], T]) -> T:
+        """Ask PBS for at most so many seconds, and write what is known then. Failures are in the page.
+
+        The page is made in a worker thread, and `write` is called there: the event loop stays free, however large
+        it is.
+        """
         started = time.perf_counter()
         deadline = asyncio.get_running_loop().time() + seconds
         self._login.reopen()
@@ -88,13 +96,20 @@ class Target:
             if not self._login.proven:
                 # Alone: a bad token must cost one refused login, not one for each request.
                 await version.get()
-            outcomes, answer = await asyncio.gather(self._collect(deadline), version.get())
+            (runs, context), answer = await asyncio.gather(self._collect(deadline), version.get())
+
+        def make() -> tuple[list[Outcome], T]:
+            outcomes = [run.outcome(context) for run in runs]
+            page = Page()
+            page.add(_about(answer, outcomes))
+            for outcome in outcomes:
+                page.take(outcome.page)
+            page.add(SCRAPE_DURATION(time.perf_counter() - started))
+            return outcomes, write(page)
+
+        outcomes, written = await asyncio.to_thread(make)
         self._judge(answer, outcomes)
-        page = Page()
-        for samples in (_about(answer, outcomes), *(outcome.samples for outcome in outcomes)):
-            page.add(samples)
-        page.add(SCRAPE_DURATION(time.perf_counter() - started))
-        return page
+        return written
 
     async def _version(self, deadline: float) -> Version | PbsError:
         try:
@@ -105,24 +120,28 @@ class Target:
         except TimeoutError:
             return PbsTimeout("the scrape's time was up")
 
-    async def _collect(self, deadline: float) -> list[Outcome]:
-        """Let all collectors ask at once, and then make their samples, which may use what another one got."""
+    async def _collect(self, deadline: float) -> tuple[list[Run], Context]:
+        """Let all collectors ask at once. Gives what their samples are made of, which may be what another one got."""
         now = self._clock.now()
         left = deadline - asyncio.get_running_loop().time()
         margin = min(WAIT_MARGIN_SECONDS, max(0.0, left) / 2)
-        async with Once(self._client.datastores) as datastores:
-            runs = [Run(collector, self._ask(datastores.get, now, deadline - margin)) for collector in self._collectors]
+        since = now - self.settings.task_window_seconds
+        async with (
+            Once(self._client.datastores) as datastores,
+            Once(partial(tasks_since, self._client, since)) as tasks,
+        ):
+            asks = [self._ask(datastores, tasks, now, deadline - margin) for _ in self._collectors]
+            runs = [Run(collector, ask) for collector, ask in zip(self._collectors, asks, strict=True)]
             await asyncio.gather(*(run.fetch(WAIT_MARGIN_SECONDS) for run in runs))
         shown = {store: listing for run in runs for store, listing in run.ask.shown.items()}
-        context = Context(now, self.settings, shown)
-        return [run.outcome(context) for run in runs]
+        return runs, Context(now, self.settings, shown)
 
-    def _ask(self, datastores: Callable[[], Awaitable[Rows[Datastore]]], now: float, until: float) -> Ask:
-        return Ask(self._client, self._listings, datastores, settings=self.settings, now=now, until=until)
+    def _ask(self, datastores: Once[Rows[Datastore]], tasks: Once[Rows[Task]], now: float, until: float) -> Ask:
+        return Ask(self._client, self._listings, datastores, tasks, settings=self.settings, now=now, until=until)
 
     def _judge(self, version: Version | PbsError, outcomes: list[Outcome]) -> None:
         """Log what changed, and keep the outcome for the information page."""
-        self.last = [msgspec.structs.replace(outcome, samples=[]) for outcome in outcomes]
+        self.last = [msgspec.structs.replace(outcome, page=Page()) for outcome in outcomes]
         self.error = version if isinstance(version, PbsError) else None
         self._failures.judge(self.error, "version")
         if isinstance(self.error, LoginRefused) and self._login.refusals == PATIENCE:

@@ -1,6 +1,5 @@
 """The web service: `/metrics`, `/health`, `/`."""
 
-import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -12,17 +11,15 @@ from pbs_exporter import exposition, landing
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors.base import AnyCollector
 from pbs_exporter.config import Settings
+from pbs_exporter.metrics import Page
 from pbs_exporter.own_metrics import OwnMetrics
-from pbs_exporter.pbs.transport import make_session
+from pbs_exporter.pbs.session import make_session
 from pbs_exporter.scrape import Target
 
 TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 
 OFFSET_SECONDS = 0.5
 """The answer must be on its way so long before Prometheus gives up."""
-
-COMPRESS_IN_THREAD = 100_000
-"""Pages of so many bytes aren't compressed on the event loop."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -46,23 +43,23 @@ class Service:
         if self._scrapes >= limit:
             text = f"Limit of {limit} scrapes at once (max_requests) is reached, try again later.\n"
             return web.Response(status=503, text=text)
+        gzip = exposition.accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
+        if gzip:
+            headers[hdrs.CONTENT_ENCODING] = "gzip"
+
+        def write(page: Page) -> bytes:
+            registry = page.registry()
+            registry.register(self._own)
+            body = exposition.render(registry, chosen)
+            return exposition.compress(body) if gzip else body
+
+        seconds = budget(request.headers.get(TIMEOUT_HEADER), self._settings.pbs.scrape_timeout_seconds)
         self._scrapes += 1
         try:
-            body = await self._page(request, chosen)
+            body = await self._target.scrape(seconds, write)
         finally:
             self._scrapes -= 1
-        if exposition.accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
-            headers[hdrs.CONTENT_ENCODING] = "gzip"
-            body = await _compressed(body)
         return web.Response(body=body, headers=headers)
-
-    async def _page(self, request: web.Request, chosen: exposition.Chosen) -> bytes:
-        most = self._settings.pbs.scrape_timeout_seconds
-        page = await self._target.scrape(budget(request.headers.get(TIMEOUT_HEADER), most))
-        registry = page.registry()
-        registry.register(self._own)
-        # /health must be answered meanwhile, however large the page.
-        return await asyncio.to_thread(exposition.render, registry, chosen)
 
     async def health(self, _request: web.Request) -> web.Response:
         """Say that the program runs. PBS isn't asked: its failures are no reason to restart this program."""
@@ -93,14 +90,15 @@ def budget(header: str | None, most: float) -> float:
 def create_app(settings: Settings, collectors: Sequence[AnyCollector], clock: Clock | None = None) -> web.Application:
     """Make the application. Its session and what it does in the background live as long as it does."""
     enabled = [collector for collector in collectors if settings.collectors[collector.name]]
+    ticking = clock or Clock()
     app = web.Application(middlewares=[_plain_errors])
     app.on_response_prepare.append(_headers)
 
     @asynccontextmanager
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
         own = OwnMetrics(process=settings.exporter.process_metrics)
-        async with make_session() as session:
-            target = Target(settings.pbs, enabled, session=session, clock=clock or Clock(), observe=own.observe)
+        async with make_session(ticking.monotonic) as session:
+            target = Target(settings.pbs, enabled, session=session, clock=ticking, observe=own.observe)
             service = Service(settings, target, own)
             app[SERVICE] = service
             try:
@@ -178,9 +176,3 @@ class _Connection(web.RequestHandler):
         response = web.Response(status=status, text=f"{status} {HTTPStatus(status).phrase}\n", headers=_HEADERS)
         response.force_close()
         return response
-
-
-async def _compressed(body: bytes) -> bytes:
-    if len(body) < COMPRESS_IN_THREAD:
-        return exposition.compress(body)
-    return await asyncio.to_thread(exposition.compress, body)

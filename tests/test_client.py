@@ -16,7 +16,8 @@ from pbs_exporter.clock import Clock
 from pbs_exporter.config import Secret, TargetSettings
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.login import Login
-from pbs_exporter.pbs.transport import Transport, make_session
+from pbs_exporter.pbs.session import make_session
+from pbs_exporter.pbs.transport import Transport
 
 ENDPOINT = "http://pbs.test:8007"
 VERSION_URL = f"{ENDPOINT}/api2/json/version"

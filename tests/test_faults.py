@@ -233,6 +233,7 @@ async def test_a_failure_that_lasts_is_said_every_ten_minutes() -> None:
 async def test_a_failure_that_comes_back_is_said_again_at_once() -> None:
     """A failure after a recovery is a new one, however short the time between."""
     async with running() as setup:
+        await setup.scrape()
         with capture_logs() as logs:
             for _ in range(3):
                 armed = setup.pbs.faults.add("/tape/drive", Fault.status(500, "no"))

@@ -67,7 +67,7 @@ async def test_a_token_that_becomes_right_recovers() -> None:
     """When PBS takes the token again, all is whole at the next try, and the log has the outage's duration."""
     async with running() as well:
         whole = await well.scrape()
-    async with running(token_secret=WRONG) as setup:
+    async with running(token_secret=WRONG, listing_mode="full") as setup:
         for _ in range(3):
             await setup.scrape()
         setup.pbs.secret = WRONG.reveal()

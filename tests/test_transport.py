@@ -20,7 +20,8 @@ from pbs_exporter.clock import Clock
 from pbs_exporter.pbs import transport
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.login import Login
-from pbs_exporter.pbs.transport import Transport, make_session
+from pbs_exporter.pbs.session import make_session
+from pbs_exporter.pbs.transport import Transport
 from pbs_exporter.simulator import Answer, Call, Certificate, Fault, SimulatedPbs
 from pbs_exporter.simulator.exchange import Exchange
 
@@ -345,18 +346,18 @@ async def test_a_reset_in_the_body_is_not_asked_again(asked: Asked, monkeypatch:
     """A kept connection that is reset after the head of an answer has come is an error, and not asked again."""
     await asked.client.version()
     head_came = asyncio.Event()
-    read = transport._read
+    chunks = transport._chunks
 
-    async def noting(response: ClientResponse, limit: int) -> bytes:
+    def noting(response: ClientResponse, limit: int) -> AsyncIterator[bytes]:
         head_came.set()
-        return await read(response, limit)
+        return chunks(response, limit)
 
     async def act(exchange: Exchange) -> web.StreamResponse:
         await exchange.begin(await exchange.answer())
         await head_came.wait()
         return exchange.reset()
 
-    monkeypatch.setattr(transport, "_read", noting)
+    monkeypatch.setattr(transport, "_chunks", noting)
     asked.pbs.faults.add("*", acts(act))
     with pytest.raises(errors.ProtocolFailed, match=r"^the connection broke"):
         await asked.client.version()

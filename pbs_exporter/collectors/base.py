@@ -14,8 +14,10 @@ from pbs_exporter.errors import PbsError
 from pbs_exporter.metrics import Metric, Sample
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.decode import Rows
-from pbs_exporter.pbs.listing import Listing, Listings
-from pbs_exporter.pbs.models import Datastore
+from pbs_exporter.pbs.listing import Listings
+from pbs_exporter.pbs.models import Datastore, Task
+from pbs_exporter.pbs.once import Once
+from pbs_exporter.pbs.store_listing import Listing
 
 T = TypeVar("T")
 
@@ -51,7 +53,8 @@ class Ask:
         self,
         pbs: PbsClient,
         listings: Listings,
-        datastores: Callable[[], Awaitable[Rows[Datastore]]],
+        datastores: Once[Rows[Datastore]],
+        tasks: Once[Rows[Task]],
         *,
         settings: TargetSettings,
         now: float,
@@ -65,11 +68,16 @@ class Ask:
         self.shown: Mapping[str, Listing] = {}
         self.failures: list[BaseException] = []
         self.datastore_failures: dict[str, BaseException | None] = {}
+        self.shared_tasks = tasks
         self._datastores = datastores
 
     async def datastores(self) -> list[Datastore]:
         """Give the rows of `/admin/datastore`, which is asked once a scrape for all collectors."""
-        return self.rows(await self._datastores())
+        return self.rows(await self._datastores.get())
+
+    async def tasks(self) -> list[Task]:
+        """Give the tasks of the window and the running ones, which are asked for once a scrape for all collectors."""
+        return self.rows(await self.shared_tasks.get())
 
     async def attempt(self, call: Callable[[], Awaitable[T]]) -> T | None:
         """Ask for what there are still samples without: `None`, and noted, if it fails."""

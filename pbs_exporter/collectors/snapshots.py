@@ -1,15 +1,13 @@
 """Snapshots, of every namespace of every datastore."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from pbs_exporter.collectors import states
 from pbs_exporter.collectors.base import Ask, Collector, Context, Need
 from pbs_exporter.errors import PbsError, PbsTimeout
-from pbs_exporter.metrics import Metric, Sample, comment, state_set
-from pbs_exporter.pbs.listing import Listing
-from pbs_exporter.pbs.models import Snapshot, Verification, upid_start
+from pbs_exporter.metrics import Metric, Sample, state_set
+from pbs_exporter.pbs.groups import VERIFICATIONS, Finished, Group, GroupId
+from pbs_exporter.pbs.store_listing import Listing
 
 _GROUP = ("datastore", "namespace", "backup_type", "backup_id")
 _API = "(/admin/datastore/{{store}}/snapshots, {})."
@@ -91,72 +89,58 @@ async def fetch(ask: Ask) -> Mapping[str, Listing]:
     except (PbsError, TimeoutError) as error:
         ask.failures.append(error if isinstance(error, PbsError) else PbsTimeout("the scrape's time was up"))
     else:
-        await ask.listings.refresh([row.store for row in rows if row.available], ask.until)
+        stores = [row.store for row in rows if row.available]
+        # In the mode "full" nobody waits for tasks.
+        tasks = None if ask.settings.listing_mode == "full" else ask.shared_tasks.start()
+        await ask.listings.refresh(stores, ask.until, tasks)
     ask.datastore_failures = ask.listings.errors()
     ask.shown = ask.listings.shown()
     return ask.shown
 
 
-def samples(listings: Mapping[str, Listing], context: Context) -> Iterator[Sample]:
+def samples(listings: Mapping[str, Listing], _context: Context) -> Iterator[Sample]:
     """Make the samples of each listing."""
-    limit = context.settings.snapshot_history_limit or None
     for store, listing in listings.items():
         yield from LISTED(listing.timestamp, store)
-        yield from FULLY_LISTED(listing.timestamp, store)
+        yield from FULLY_LISTED(listing.full_timestamp, store)
         yield from NAMESPACES(len(listing.namespaces), store)
-        for namespace, snapshots in listing.namespaces.items():
-            for (backup_type, backup_id), group in groups(snapshots).items():
+        for namespace, groups in listing.namespaces.items():
+            for (backup_type, backup_id), group in sorted(groups.items(), key=_last, reverse=True):
                 labels = (store, namespace, backup_type, backup_id)
-                yield from _rows(labels, group[:limit])
+                yield from _snapshots(labels, group)
                 yield from _numbers(labels, group)
-                yield from _newest(labels, group)
+                if group.newest is not None:
+                    yield from _newest(labels, group, group.newest)
 
 
-def groups(snapshots: list[Snapshot]) -> dict[tuple[str, str], list[Snapshot]]:
-    """Sort a namespace's snapshots into groups (type and ID), each with its newest first."""
-    found: dict[tuple[str, str], list[Snapshot]] = {}
-    for snapshot in sorted(snapshots, key=lambda snapshot: snapshot.backup_time, reverse=True):
-        found.setdefault((snapshot.backup_type, snapshot.backup_id), []).append(snapshot)
-    return found
+def _last(item: tuple[GroupId, Group]) -> int:
+    return item[1].last
 
 
-def _rows(labels: tuple[str, ...], group: list[Snapshot]) -> Iterator[Sample]:
-    for snapshot in group:
-        note = comment(snapshot.comment)
-        yield from INFO(1, *labels, str(snapshot.backup_time), note, snapshot.owner, _verification(snapshot))
+def _snapshots(labels: tuple[str, ...], group: Group) -> Iterator[Sample]:
+    for kept in group.kept:
+        yield from INFO(1, *labels, str(kept.time), kept.note, kept.owner, kept.verification)
 
 
-def _numbers(labels: tuple[str, ...], group: list[Snapshot]) -> Iterator[Sample]:
-    yield from COUNT(len(group), *labels)
-    without_size = [snapshot for snapshot in group if snapshot.size is None]
-    damaged = sum(snapshot.has_manifest for snapshot in without_size)
-    yield from UNFINISHED(len(without_size) - damaged, *labels)
-    yield from DAMAGED(damaged, *labels)
-    yield from PROTECTED(sum(snapshot.protected is True for snapshot in group), *labels)
-    yield from ENCRYPTED(sum(snapshot.encrypted for snapshot in group), *labels)
-    verified = Counter(map(_verification, group))
-    for state in states.VERIFICATIONS:
-        yield from VERIFICATION(verified[state], *labels, state)
-    starts = (upid_start(snapshot.verification.upid) for snapshot in group if snapshot.verification)
-    yield from LAST_VERIFIED(max((start for start in starts if start is not None), default=None), *labels)
+def _numbers(labels: tuple[str, ...], group: Group) -> Iterator[Sample]:
+    yield from COUNT(group.count, *labels)
+    yield from UNFINISHED(group.unfinished, *labels)
+    yield from DAMAGED(group.damaged, *labels)
+    yield from PROTECTED(group.protected, *labels)
+    yield from ENCRYPTED(group.encrypted, *labels)
+    for state in VERIFICATIONS:
+        yield from VERIFICATION(group.verification(state), *labels, state)
+    yield from LAST_VERIFIED(group.verified, *labels)
 
 
-def _newest(labels: tuple[str, ...], group: list[Snapshot]) -> Iterator[Sample]:
+def _newest(labels: tuple[str, ...], group: Group, newest: Finished) -> Iterator[Sample]:
     """Make the samples that only a finished snapshot gives."""
-    finished = [snapshot for snapshot in group if snapshot.size is not None]
-    if not finished:
-        return
-    newest = finished[0]
     yield from SIZE(newest.size, *labels)
-    yield from LAST(newest.backup_time, *labels)
-    yield from FIRST(finished[-1].backup_time, *labels)
-    yield from LOGICAL_SIZE(sum(snapshot.size or 0 for snapshot in finished), *labels)
-    yield from state_set(LAST_VERIFICATION, states.VERIFICATIONS, _verification(newest), *labels)
+    yield from LAST(newest.time, *labels)
+    yield from FIRST(group.first, *labels)
+    yield from LOGICAL_SIZE(group.logical_size, *labels)
+    yield from state_set(LAST_VERIFICATION, VERIFICATIONS, newest.verification, *labels)
     yield from LAST_ENCRYPTED(newest.encrypted, *labels)
-
-
-def _verification(snapshot: Snapshot) -> str:
-    return states.verification((snapshot.verification or Verification()).state)
 
 
 COLLECTOR = Collector(

@@ -21,11 +21,3 @@ MODES = frozenset({"read-only", "offline", "delete", "unmount", "s3-refresh"})
 def maintenance(mode: str) -> str:
     """Map a datastore's maintenance mode; one that PBS invents later is `unknown`."""
     return mode if mode in MODES else "unknown"
-
-
-def verification(state: str | None) -> str:
-    """Map a snapshot's verification state: `ok`, `failed`, or `none`, also for one that PBS invents later."""
-    return state if state in ("ok", "failed") else "none"
-
-
-VERIFICATIONS = ("ok", "failed", "none")

@@ -1,18 +1,15 @@
 """Tasks: how they ended, how long they took, and which are running."""
 
-import asyncio
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 
 from pbs_exporter.collectors.base import Ask, Collector, Context, Need
 from pbs_exporter.collectors.states import result
-from pbs_exporter.metrics import Metric, Sample, comment
-from pbs_exporter.pbs.listing import Listing
+from pbs_exporter.metrics import Metric, Sample
 from pbs_exporter.pbs.models import Task
-
-LONGEST_SECONDS = 172_800
-"""PBS filters by a task's start, the window is by its end: a task that ran for longer is missed when it ends."""
+from pbs_exporter.pbs.store_listing import Listing
+from pbs_exporter.pbs.workers import Guest, guest
 
 _API = "(/nodes/localhost/tasks, {})."
 
@@ -40,27 +37,11 @@ RUNNING_START = Metric(
 
 _SNAPSHOT_TIME = re.compile(r"/[0-9A-Fa-f]{8}\Z")
 _OF_A_SNAPSHOT = ("reader", "verify_snapshot")
-_GUEST = re.compile(r"([^:]+):([^/]+)/(.+)", re.DOTALL)
-
-
-Guest = tuple[str, str, str]
-"""Datastore, backup type and backup ID."""
 
 
 async def fetch(ask: Ask) -> list[Task]:
-    """Ask for the tasks of the window and for the running ones, and give each task once."""
-    since = int(ask.now - ask.settings.task_window_seconds) - LONGEST_SECONDS
-    # One that fails doesn't end the other, which would be counted as a timeout that never was.
-    answers = await asyncio.gather(ask.pbs.tasks_since(since), ask.pbs.tasks_running(), return_exceptions=True)
-    tasks: dict[str, Task] = {}
-    for answer in answers:
-        if isinstance(answer, BaseException):
-            raise answer
-        for task in ask.rows(answer):
-            # One that ended between the two answers is in both.
-            if task.upid not in tasks or task.endtime is not None:
-                tasks[task.upid] = task
-    return list(tasks.values())
+    """Ask for the tasks of the window and for the running ones."""
+    return await ask.tasks()
 
 
 def samples(tasks: list[Task], context: Context) -> Iterator[Sample]:
@@ -68,8 +49,8 @@ def samples(tasks: list[Task], context: Context) -> Iterator[Sample]:
     begin = context.now - context.settings.task_window_seconds
     running = [task for task in tasks if task.endtime is None and task.status is None]
     ended = [task for task in tasks if task.endtime is not None and task.endtime >= begin]
-    notes = _notes({guest for task in (*running, *ended) if (guest := _guest(task))}, context.listings)
-    comments = {task.upid: notes.get(_guest(task), "") for task in (*running, *ended)}
+    notes = _notes({whose for task in (*running, *ended) if (whose := guest(task))}, context.listings)
+    comments = {task.upid: notes.get(guest(task), "") for task in (*running, *ended)}
 
     totals = Counter((task.worker_type, _status(task), comments[task.upid]) for task in (*running, *ended))
     for (worker_type, status, note), number in totals.items():
@@ -111,31 +92,17 @@ def _newest(ended: list[Task], key: Callable[[Task], Hashable]) -> Iterable[Task
     return newest.values()
 
 
-def _guest(task: Task) -> Guest | None:
-    match = _GUEST.fullmatch(task.worker_id or "") if task.worker_type == "backup" else None
-    return (match[1], match[2], match[3]) if match else None
-
-
 def _notes(guests: Collection[Guest], listings: Mapping[str, Listing]) -> dict[Guest | None, str]:
     """Give the note of each guest's newest snapshot that has one.
 
     A backup's task doesn't say its namespace: where several have the guest, there is no telling whose note.
     """
     notes: dict[Guest | None, str] = {}
-    for store, listing in listings.items():
-        wanted = {(guest[1], guest[2]) for guest in guests if guest[0] == store}
-        found: dict[tuple[str, str], dict[str, tuple[int, str]]] = {group: {} for group in wanted}
-        for namespace, snapshots in listing.namespaces.items() if wanted else ():
-            for snapshot in snapshots:
-                group = (snapshot.backup_type, snapshot.backup_id)
-                if group in wanted:
-                    note = (snapshot.backup_time, comment(snapshot.comment))
-                    known = found[group].setdefault(namespace, (0, ""))
-                    if note[1] and note > known:
-                        found[group][namespace] = note
-        for group, by_namespace in found.items():
-            if len(by_namespace) == 1:
-                notes[store, group[0], group[1]] = next(iter(by_namespace.values()))[1]
+    for store, backup_type, backup_id in guests:
+        namespaces = listings[store].namespaces.values() if store in listings else ()
+        found = [group for groups in namespaces if (group := groups.get((backup_type, backup_id))) is not None]
+        if len(found) == 1:
+            notes[store, backup_type, backup_id] = found[0].note[1]
     return notes
 
 

@@ -14,8 +14,9 @@ from pbs_exporter.config import Settings, TargetSettings
 from pbs_exporter.errors import LoginRefused, PbsError, first_line
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.login import Login
+from pbs_exporter.pbs.session import make_session
 from pbs_exporter.pbs.tls import peer_certificate
-from pbs_exporter.pbs.transport import Transport, make_session
+from pbs_exporter.pbs.transport import Transport
 
 Permissions = Mapping[str, Mapping[str, bool]]
 """ACL path → privilege → whether it propagates, as `/access/permissions` gives it."""

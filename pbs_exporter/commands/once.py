@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -14,8 +15,9 @@ from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.config import Settings
 from pbs_exporter.errors import OutputError
+from pbs_exporter.metrics import Page
 from pbs_exporter.own_metrics import OwnMetrics
-from pbs_exporter.pbs.transport import make_session
+from pbs_exporter.pbs.session import make_session
 from pbs_exporter.scrape import Target
 
 _log = structlog.get_logger(__name__)
@@ -46,9 +48,13 @@ async def _page(settings: Settings) -> bytes:
     async with make_session() as session:
         target = Target(settings.pbs, enabled, session=session, clock=Clock(), observe=own.observe)
         try:
-            registry = (await target.scrape(settings.pbs.scrape_timeout_seconds)).registry()
+            return await target.scrape(settings.pbs.scrape_timeout_seconds, partial(_text, own))
         finally:
             await target.close()
+
+
+def _text(own: OwnMetrics, page: Page) -> bytes:
+    registry = page.registry()
     registry.register(own)
     return exposition.render(registry, exposition.choose(""))
 

@@ -78,7 +78,8 @@ class TargetSettings(msgspec.Struct, frozen=True, kw_only=True):
     listing_timeout_seconds: float = 600.0
     listing_interval_seconds: float = 0.0
     listing_max_age_seconds: float = 3600.0
-    listing_mode: str = "full"
+    listing_mode: str = "auto"
+    """`auto`, `full` or `changes`."""
     listing_refresh_seconds: float = 900.0
     task_window_seconds: float = 86400.0
 

@@ -76,15 +76,6 @@ def _shown(default: object) -> str:
             return '""'
 
 
-def _listing_mode(given: values.Given) -> str:
-    mode = values.text(given)
-    if mode.lower() in ("auto", "changes"):
-        raise values.Wrong(f'{values.quote(mode)} is not there yet; this version has "full" only')
-    if mode.lower() != "full":
-        raise values.Wrong(f"{values.quote(mode)} is no listing mode; write full")
-    return "full"
-
-
 SETTINGS: tuple[Setting, ...] = (
     *_rows(
         "pbs",
@@ -140,11 +131,15 @@ SETTINGS: tuple[Setting, ...] = (
                 values.seconds(),
                 "A snapshot listing older than this is no longer shown when newer ones fail or take long",
             ),
-            ("listing_mode", _listing_mode, "How snapshots are listed; this version has `full` only"),
+            (
+                "listing_mode",
+                values.choice("auto", "full", "changes"),
+                "What a scrape lists: `full`, all; `changes`, groups that changed; `auto`, all where PBS is quick",
+            ),
             (
                 "listing_refresh_seconds",
                 values.seconds(least=1),
-                "Time between full listings in modes that list changes only; without effect in `full`",
+                "Time between full listings in the background, where a scrape lists changes only",
             ),
             ("task_window_seconds", values.seconds(), "How far back finished tasks are counted"),
         ),

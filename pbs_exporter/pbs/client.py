@@ -1,30 +1,31 @@
 """One method for each endpoint of PBS that is asked."""
 
-from collections.abc import Callable
 from typing import TypeVar
 
 from pbs_exporter.config import TargetSettings
 from pbs_exporter.pbs import models
-from pbs_exporter.pbs.decode import Rows, many, one
+from pbs_exporter.pbs.decode import Decoder, Rows, many, one, whole
+from pbs_exporter.pbs.groups import GroupId, Listed, grouped
 from pbs_exporter.pbs.login import Login
-from pbs_exporter.pbs.transport import Transport
+from pbs_exporter.pbs.slots import Lane
+from pbs_exporter.pbs.transport import Answer, Transport
 
 VERSION_SECONDS = 4.0
 """What `/version` may take at least: PBS holds a refused login for 3 s, which must not look like a timeout."""
 
 T = TypeVar("T")
 
-_version = one(models.Version)
-_node_status = one(models.NodeStatus)
-_file_system = one(models.FileSystem)
-_permissions = one(dict[str, dict[str, bool]])
-_datastores = many(models.Datastore)
-_usage = many(models.Usage)
-_namespaces = many(models.Namespace)
-_snapshots = many(models.Snapshot)
-_tasks = many(models.Task)
-_gc = many(models.GcJob)
-_tape_drives = many(models.TapeDrive)
+_version = whole(one(models.Version))
+_node_status = whole(one(models.NodeStatus))
+_file_system = whole(one(models.FileSystem))
+_permissions = whole(one(dict[str, dict[str, bool]]))
+_datastores = whole(many(models.Datastore))
+_usage = whole(many(models.Usage))
+_namespaces = whole(many(models.Namespace))
+_groups = whole(many(models.Group))
+_tasks = whole(many(models.Task))
+_gc = whole(many(models.GcJob))
+_tape_drives = whole(many(models.TapeDrive))
 
 
 class PbsClient:
@@ -34,13 +35,14 @@ class PbsClient:
         self._transport = transport
         self._settings = settings
         self.login = login
+        self._snapshots = grouped(settings.snapshot_history_limit)
 
     async def version(self) -> models.Version:
         """`GET /version`: needs a valid token and no privilege, so it tells whether the login is good."""
         seconds = max(self._settings.timeout_seconds, VERSION_SECONDS)
-        version = await self._transport.get("/version", _version, timeout_seconds=seconds)
+        answer = await self._transport.get("/version", _version, timeout_seconds=seconds)
         self.login.taken()
-        return version
+        return answer.value
 
     async def node_status(self) -> models.NodeStatus:
         """`GET /nodes/localhost/status`."""
@@ -58,28 +60,44 @@ class PbsClient:
         """`GET /admin/datastore/{store}/status`. A `total` of 0 says that rights are missing."""
         return await self._get("/admin/datastore/{store}/status", _file_system, path={"store": store})
 
-    async def namespaces(self, store: str) -> Rows[models.Namespace]:
+    async def namespaces(self, store: str, lane: Lane = Lane.NAMESPACES) -> Rows[models.Namespace]:
         """`GET /admin/datastore/{store}/namespace`: all that the token may see, the root as `""`."""
-        return await self._transport.get(
-            "/admin/datastore/{store}/namespace",
-            _namespaces,
-            path={"store": store},
-            timeout_seconds=self._settings.timeout_seconds,
-            listing=True,
-        )
+        template = "/admin/datastore/{store}/namespace"
+        return await self._get(template, _namespaces, path={"store": store}, lane=lane)
 
-    async def snapshots(self, store: str, namespace: str) -> Rows[models.Snapshot]:
-        """`GET /admin/datastore/{store}/snapshots?ns=`: of one namespace, without those below it.
+    async def groups(self, store: str, namespace: str) -> Rows[models.Group]:
+        """`GET /admin/datastore/{store}/groups?ns=`: of one namespace, without those below it.
 
-        PBS reads every manifest for it, and goes on with that after the client has left.
+        PBS reads no manifest for it.
         """
-        return await self._transport.get(
-            "/admin/datastore/{store}/snapshots",
-            _snapshots,
+        answer = await self._transport.get(
+            "/admin/datastore/{store}/groups",
+            _groups,
             path={"store": store},
             query={"ns": namespace},
             timeout_seconds=self._settings.listing_timeout_seconds,
-            listing=True,
+            lane=Lane.GROUPS,
+        )
+        return answer.value
+
+    async def snapshots(
+        self, store: str, namespace: str, group: GroupId | None = None, lane: Lane = Lane.LISTING
+    ) -> Answer[Listed]:
+        """`GET /admin/datastore/{store}/snapshots?ns=`: of one namespace, without those below it, or of one group.
+
+        PBS reads every manifest for it, and goes on with that after the client has left. What is kept of the
+        answer are its groups' sums and their newest snapshots (`snapshot_history_limit`).
+        """
+        query = {"ns": namespace}
+        if group is not None:
+            query["backup-type"], query["backup-id"] = group
+        return await self._transport.get(
+            "/admin/datastore/{store}/snapshots",
+            self._snapshots,
+            path={"store": store},
+            query=query,
+            timeout_seconds=self._settings.listing_timeout_seconds,
+            lane=lane,
         )
 
     async def tasks_since(self, start: int) -> Rows[models.Task]:
@@ -105,10 +123,12 @@ class PbsClient:
     async def _get(
         self,
         template: str,
-        decode: Callable[[bytes], T],
+        decode: Decoder[T],
         *,
         path: dict[str, str] | None = None,
         query: dict[str, str] | None = None,
+        lane: Lane = Lane.PROMPT,
     ) -> T:
         seconds = self._settings.timeout_seconds
-        return await self._transport.get(template, decode, path=path, query=query, timeout_seconds=seconds)
+        answer = await self._transport.get(template, decode, path=path, query=query, timeout_seconds=seconds, lane=lane)
+        return answer.value

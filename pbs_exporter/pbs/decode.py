@@ -1,32 +1,59 @@
 """From the body of an answer to Structs."""
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
 
-from pbs_exporter.errors import DecodeFailed, NotJson, WrongShape, first_line
+from pbs_exporter.errors import NotJson, WrongShape, first_line
 
 T = TypeVar("T")
 
+Body = bytes | bytearray
+
+Decoder = Callable[[AsyncIterator[bytes]], Awaitable[T]]
+"""Makes something of a body while it arrives."""
+
 
 class Rows(msgspec.Struct, Generic[T], frozen=True):
-    """A list that PBS answered. `left_out` says which rows had the wrong shape, if any had."""
+    """A list that PBS answered: its good rows, and what was wrong with the others."""
 
     rows: list[T]
-    left_out: DecodeFailed | None = None
+    wrong: list[WrongShape] = []
+
+    @property
+    def left_out(self) -> WrongShape | None:
+        """Which rows had the wrong shape, if any had."""
+        return left_out(self.wrong, len(self.rows) + len(self.wrong))
+
+
+def left_out(wrong: Sequence[WrongShape], rows: int) -> WrongShape | None:
+    """Make one error of those of some rows, or none of none."""
+    return WrongShape(f"{len(wrong)} of {rows} rows left out: {wrong[0]}") if wrong else None
 
 
 class _Envelope(msgspec.Struct, Generic[T]):
     data: T
 
 
-def one(kind: type[T]) -> Callable[[bytes], T]:
+def whole(decode: Callable[[Body], T]) -> Decoder[T]:
+    """Make a decoder that waits for the whole body."""
+
+    async def read(chunks: AsyncIterator[bytes]) -> T:
+        body = bytearray()
+        async for chunk in chunks:
+            body += chunk
+        return decode(body)
+
+    return read
+
+
+def one(kind: type[T]) -> Callable[[Body], T]:
     """Make a decoder of an answer that is one object. It raises `NotJson` or `WrongShape`."""
     decoder = msgspec.json.Decoder(_Envelope[kind])  # type: ignore[valid-type]
 
-    def decode(body: bytes) -> T:
+    def decode(body: Body) -> T:
         try:
             return decoder.decode(body).data
         except msgspec.MsgspecError:
@@ -35,14 +62,14 @@ def one(kind: type[T]) -> Callable[[bytes], T]:
     return decode
 
 
-def many(kind: type[T]) -> Callable[[bytes], Rows[T]]:
+def many(kind: type[T]) -> Callable[[Body], Rows[T]]:
     """Make a decoder of an answer that is a list. A row of the wrong shape costs itself only.
 
     It raises `NotJson`, or `WrongShape` where the answer is no list.
     """
     decoder = msgspec.json.Decoder(_Envelope[list[kind]])  # type: ignore[valid-type]
 
-    def decode(body: bytes) -> Rows[T]:
+    def decode(body: Body) -> Rows[T]:
         try:
             return Rows(decoder.decode(body).data)
         except msgspec.MsgspecError:
@@ -55,15 +82,13 @@ def _row_by_row(data: object, kind: type[T]) -> Rows[T]:
     if not isinstance(data, list):
         raise WrongShape(f"expected a list, got {_json_type(data)}")
     rows: list[T] = []
-    errors: list[WrongShape] = []
+    wrong: list[WrongShape] = []
     for row in data:
         try:
             rows.append(_convert(row, kind))
         except WrongShape as error:
-            errors.append(error)
-    if not errors:
-        return Rows(rows)
-    return Rows(rows, WrongShape(f"{len(errors)} of {len(data)} rows left out: {errors[0]}"))
+            wrong.append(error)
+    return Rows(rows, wrong)
 
 
 def _convert(value: object, kind: type[T]) -> T:
@@ -74,7 +99,7 @@ def _convert(value: object, kind: type[T]) -> T:
         raise WrongShape(first_line(str(error))) from error
 
 
-def _data(body: bytes) -> object:
+def _data(body: Body) -> object:
     """Read a body that msgspec refused, with the standard library.
 
     It takes what msgspec doesn't and what must not cost a whole answer: a lone surrogate in one text, a
@@ -89,7 +114,7 @@ def _data(body: bytes) -> object:
     return answer["data"]
 
 
-def _shown(body: bytes) -> str:
+def _shown(body: Body) -> str:
     """Give the start of a body that is no JSON: it tells a proxy's page from a cut answer."""
     return repr(bytes(body[:60]).decode(errors="replace"))
 

@@ -140,21 +140,21 @@ class Namespace(Answer, frozen=True):
     ns: str
 
 
-class File(Answer, frozen=True):
+class File(Answer, frozen=True, gc=False):
     """A file of a snapshot."""
 
     filename: str
     crypt_mode: str | None = None
 
 
-class Verification(Answer, frozen=True):
+class Verification(Answer, frozen=True, gc=False):
     """The result of a snapshot's newest verification."""
 
     state: str | None = None
     upid: str | None = None
 
 
-class Snapshot(Answer, frozen=True):
+class Snapshot(Answer, frozen=True, gc=False):
     """A row of `GET /admin/datastore/{store}/snapshots`. `size` is logical; there is none without a manifest."""
 
     backup_type: str
@@ -170,12 +170,28 @@ class Snapshot(Answer, frozen=True):
     @property
     def encrypted(self) -> bool:
         """Whether any file is encrypted. One that is only signed is not."""
-        return any(file.crypt_mode == "encrypt" for file in self.files or ())
+        return "encrypt" in [file.crypt_mode for file in self.files or ()]
 
     @property
     def has_manifest(self) -> bool:
         """Whether the manifest is there, readable or not."""
         return any(file.filename == "index.json.blob" for file in self.files or ())
+
+
+class Group(Answer, frozen=True):
+    """A row of `GET /admin/datastore/{store}/groups`.
+
+    `last_backup` is the time of the newest finished snapshot, before PBS 4.0.17 perhaps of an unfinished one, and
+    `files` are that snapshot's. `backup_count` counts all.
+    """
+
+    backup_type: str
+    backup_id: str
+    backup_count: int
+    last_backup: int
+    files: tuple[str, ...] | None = None
+    owner: str | None = None
+    comment: str | None = None
 
 
 class Task(msgspec.Struct, frozen=True):

@@ -24,6 +24,10 @@ class Once(Generic[T]):
 
     async def get(self) -> T:
         """Give the call's result, or raise its error. Who stops waiting doesn't stop the call."""
+        return await asyncio.shield(self.start())
+
+    def start(self) -> asyncio.Task[T]:
+        """Give the call itself, for who may still wait when the block has ended."""
         if self._task is None:
             self._task = asyncio.create_task(self._call())
-        return await asyncio.shield(self._task)
+        return self._task

@@ -4,16 +4,14 @@ import asyncio
 import errno
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
-from types import SimpleNamespace
-from typing import TypeVar
+from typing import Generic, TypeVar
 from urllib.parse import quote, urlencode
 
 import aiohttp
+import msgspec
 from yarl import URL
 
-from pbs_exporter import __version__
 from pbs_exporter.config import TargetSettings
 from pbs_exporter.errors import (
     ConnectionRefused,
@@ -32,16 +30,16 @@ from pbs_exporter.errors import (
     Unreachable,
     first_line,
 )
+from pbs_exporter.pbs.decode import Decoder
 from pbs_exporter.pbs.login import Login
+from pbs_exporter.pbs.session import Traced
+from pbs_exporter.pbs.slots import Lane, Slots
 from pbs_exporter.pbs.tls import trust
 
 BODY_LIMIT = 512 * 1024 * 1024
 """At most so many bytes of one answer are read (after inflating)."""
 
 ERROR_BODY_LIMIT = 64 * 1024
-
-IDLE_SECONDS = 300.0
-"""How long a connection is kept without a request. PBS itself keeps it for longer."""
 
 Observer = Callable[[str, str, float], None]
 """Is told of each request that was sent: its path template, its code, and how many seconds it took."""
@@ -60,58 +58,11 @@ _UNAVAILABLE = (
 )
 
 
-def make_session() -> aiohttp.ClientSession:
-    """Make the one session that all requests to all PBS go over. Whoever makes it closes it."""
-    connection = aiohttp.TraceConfig()
-    connection.on_connection_reuseconn.append(_note_reuse)
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS),
-        # A cookie would beat the token.
-        cookie_jar=aiohttp.DummyCookieJar(),
-        # PBS knows deflate alone.
-        headers={"User-Agent": f"pbs-exporter/{__version__}", "Accept-Encoding": "deflate"},
-        timeout=aiohttp.ClientTimeout(),
-        trace_configs=[connection],
-    )
-    # aiohttp repeats a GET after any broken connection, also one that was new. `Transport` repeats it for one
-    # cause only, and the two would add up.
-    session._retry_connection = False  # noqa: SLF001
-    return session
+class Answer(msgspec.Struct, Generic[T], frozen=True):
+    """What an answer said, and how many seconds PBS took for it: from the request's slot to the last byte."""
 
-
-class _Connection:
-    """What a request learns of the connection that it went over."""
-
-    reused = False
-
-
-async def _note_reuse(
-    _session: aiohttp.ClientSession,
-    context: SimpleNamespace,
-    _params: aiohttp.TraceConnectionReuseconnParams,
-) -> None:
-    context.trace_request_ctx.reused = True
-
-
-class Slots:
-    """The requests that may be under way to one PBS at a time.
-
-    Listings hold all but two of them at most (and at least one): datastores that take minutes to list must
-    not starve the rest.
-    """
-
-    def __init__(self, number: int) -> None:
-        self._all = asyncio.Semaphore(number)
-        self._listings = asyncio.Semaphore(max(1, number - 2))
-
-    @asynccontextmanager
-    async def take(self, *, listing: bool) -> AsyncIterator[None]:
-        """Wait for a slot, and hold it for a `with` block."""
-        async with AsyncExitStack() as held:
-            if listing:
-                await held.enter_async_context(self._listings)
-            await held.enter_async_context(self._all)
-            yield
+    value: T
+    seconds: float
 
 
 class Transport:
@@ -130,14 +81,14 @@ class Transport:
     async def get(
         self,
         template: str,
-        decode: Callable[[bytes], T],
+        decode: Decoder[T],
         *,
         timeout_seconds: float,
         path: dict[str, str] | None = None,
         query: dict[str, str] | None = None,
-        listing: bool = False,
-    ) -> T:
-        """Give the decoded body of a 200. Raises a `PbsError` for everything else.
+        lane: Lane = Lane.PROMPT,
+    ) -> Answer[T]:
+        """Give what `decode` makes of the body of a 200. Raises a `PbsError` for everything else.
 
         `template` is the path with `{names}` that `path` fills; both it and `query` are percent-encoded here.
         The time counts from the request's slot to the last byte of the body.
@@ -147,17 +98,14 @@ class Transport:
         url = f"{self._base}{template.format(**names)}"
         if query:
             url += f"?{urlencode(query, errors='replace', quote_via=quote)}"
-        async with self._slots.take(listing=listing):
+        async with self._slots.take(lane):
             self._login.check()
             started = time.perf_counter()
-            ended = None
             # What a request is counted as that the scrape's deadline cuts off.
             code = PbsTimeout.code
             try:
                 async with asyncio.timeout(timeout_seconds):
-                    body = await self._once_or_twice(URL(url, encoded=True))
-                ended = time.perf_counter()
-                answer = decode(body)
+                    value = await self._once_or_twice(URL(url, encoded=True), decode)
                 code = "200"
             except TimeoutError as error:
                 raise PbsTimeout(f"no answer within {timeout_seconds:g} s") from error
@@ -169,23 +117,24 @@ class Transport:
                     self._login.refused()
                 raise
             finally:
-                self._observe(template, code, (ended or time.perf_counter()) - started)
-            return answer
+                seconds = time.perf_counter() - started
+                self._observe(template, code, seconds)
+            return Answer(value, seconds)
 
-    async def _once_or_twice(self, url: URL) -> bytes:
+    async def _once_or_twice(self, url: URL, decode: Decoder[T]) -> T:
         """GET, and once more where PBS closed a kept connection before it answered: its restart, no failure."""
-        connection = _Connection()
+        connection = Traced()
         try:
-            return await self._once(url, connection)
+            return await self._once(url, decode, connection)
         except (aiohttp.ClientError, OSError) as error:
             if not (connection.reused and _closed_unanswered(error)):
                 raise translated(error) from error
         try:
-            return await self._once(url, _Connection())
+            return await self._once(url, decode, Traced())
         except (aiohttp.ClientError, OSError) as error:
             raise translated(error) from error
 
-    async def _once(self, url: URL, connection: _Connection) -> bytes:
+    async def _once(self, url: URL, decode: Decoder[T], connection: Traced) -> T:
         async with self._session.get(
             url,
             headers={"Authorization": self._login.header},
@@ -194,17 +143,18 @@ class Transport:
             trace_request_ctx=connection,
         ) as response:
             if response.status == HTTPStatus.OK:
-                return await _read(response, BODY_LIMIT)
+                return await decode(_chunks(response, BODY_LIMIT))
             raise await _status_error(response, self._login.hide)
 
 
-async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    body = bytearray()
+async def _chunks(response: aiohttp.ClientResponse, limit: int) -> AsyncIterator[bytes]:
+    """Give the body, inflated, as it arrives."""
+    size = 0
     async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > limit:
+        size += len(chunk)
+        if size > limit:
             raise TooLarge(f"the answer has more than {limit // 1024**2} MiB")
-    return bytes(body)
+        yield chunk
 
 
 async def _status_error(response: aiohttp.ClientResponse, hide: Callable[[str], str]) -> StatusError:

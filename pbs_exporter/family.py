@@ -1,0 +1,44 @@
+"""A family of prometheus_client that keeps rows."""
+
+from collections.abc import Mapping
+from functools import cached_property
+
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.samples import Sample
+
+
+class RowFamily(Family):
+    """A family whose samples are rows: label values, in the order of `labels`, and the value that belongs to them.
+
+    For anyone who reads `samples` it makes them. `sample_name` is the name of them all: a counter's ends with `_total`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        typ: str,
+        unit: str,
+        *,
+        sample_name: str,
+        labels: tuple[str, ...],
+        rows: Mapping[tuple[str, ...], float],
+    ) -> None:
+        super().__init__(name, documentation, typ, unit)
+        self.sample_name = sample_name
+        self.labels = labels
+        self._rows = rows
+        del self.samples
+
+    @property
+    def rows(self) -> Mapping[tuple[str, ...], float] | None:
+        """The rows, or `None` once somebody has read `samples`: that list can be changed, and is what counts then."""
+        return None if "samples" in vars(self) else self._rows
+
+    @cached_property
+    def samples(self) -> list[Sample]:  # type: ignore[override]
+        """The rows as samples of prometheus_client."""
+        return [
+            Sample(self.sample_name, dict(zip(self.labels, row, strict=True)), value)
+            for row, value in self._rows.items()
+        ]

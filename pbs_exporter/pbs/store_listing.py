@@ -1,0 +1,248 @@
+"""The listing of one datastore: what is known, what is under way, and when the next one is due."""
+
+import asyncio
+import itertools
+import math
+import random
+from functools import partial
+
+import msgspec
+import structlog
+
+from pbs_exporter.clock import Clock
+from pbs_exporter.config import TargetSettings
+from pbs_exporter.errors import PbsTimeout
+from pbs_exporter.pbs import walk
+from pbs_exporter.pbs.client import PbsClient
+from pbs_exporter.pbs.groups import Groups
+from pbs_exporter.pbs.slots import Lane
+from pbs_exporter.pbs.workers import Tasks, TaskWatch
+
+SLOW_SECONDS = 0.5
+"""A datastore with an answer that takes so long is asked for changes only (`listing_mode` = `auto`)."""
+
+QUICK_SECONDS = 0.25
+"""Below this it is listed in full again."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """What is known of a datastore's snapshots, and when PBS had answered that (Unix time).
+
+    `timestamp` is of counts and times, `full_timestamp` of what only a full listing shows.
+    """
+
+    namespaces: walk.Namespaces
+    timestamp: float
+    full_timestamp: float
+
+
+class StoreListing:
+    """The listing of one datastore. Times are of the monotonic clock.
+
+    A scrape waits for a flight: in the mode `full` that is a full listing, in `changes` a look at what has
+    changed. There the full listings run in the background.
+    """
+
+    def __init__(self, store: str, client: PbsClient, settings: TargetSettings, clock: Clock) -> None:
+        self.seconds = 0.0
+        """What the longest answer of the last full listing took."""
+        self._store = store
+        self._client = client
+        self._settings = settings
+        self._clock = clock
+        self._changes = settings.listing_mode == "changes"
+        self._has_chosen = False
+
+        self._listing: Listing | None = None
+        self._listed_at = -math.inf
+        self._fingerprints: walk.Fingerprints = {}
+        self._watch = TaskWatch(store)
+        # Full listings and groups' own ones are numbered as they begin: of two of a group the later one counts.
+        self._numbers = itertools.count()
+        self._own_listings: dict[walk.Key, int] = {}
+        self._full_error: BaseException | None = PbsTimeout("the first listing isn't through yet")
+        self._changes_error: BaseException | None = None
+
+        self._flight: asyncio.Task[None] | None = None
+        self._background: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._scraped_at = -math.inf
+        self._full_is_under_way = False
+        self._full_is_wanted = False
+        self._full_is_due_at = -math.inf
+        self._full_not_before = -math.inf
+
+    @property
+    def error(self) -> BaseException | None:
+        """What was wrong with the newest finished attempt, or `None`."""
+        return self._changes_error or self._full_error
+
+    def shown(self) -> Listing | None:
+        """Give the last good listing, where it isn't too old."""
+        age = self._clock.monotonic() - self._listed_at
+        return self._listing if age <= self._settings.listing_max_age_seconds else None
+
+    def start(self, tasks: Tasks | None) -> asyncio.Task[None] | None:
+        """Give the flight to wait for: the one under way, a new one, or none where none is due."""
+        self._scraped_at = self._clock.monotonic()
+        if self._flight is None and self._is_due():
+            self._flight = asyncio.create_task(self._fly(tasks), name=f"listing of {self._store}")
+        self._consider_background()
+        return self._flight
+
+    def under_way(self) -> list[asyncio.Task[None]]:
+        """Give the flights that are."""
+        return [flight for flight in (self._flight, self._background) if flight is not None]
+
+    def stop(self) -> None:
+        """End what is under way, and start nothing more."""
+        for ending in (*self.under_way(), self._timer):
+            if ending is not None:
+                ending.cancel()
+
+    def _is_due(self) -> bool:
+        now = self._clock.monotonic()
+        if now - self._listed_at < self._settings.listing_interval_seconds:
+            return False
+        return self._looks_for_changes or now >= self._full_not_before
+
+    @property
+    def _looks_for_changes(self) -> bool:
+        return self._changes and self._listing is not None
+
+    async def _fly(self, tasks: Tasks | None) -> None:
+        try:
+            if self._looks_for_changes:
+                await self._list_changes(tasks)
+            else:
+                await self._list_in_full(Lane.LISTING)
+                self._watch.read(tasks)
+            if self._changes_error is None:
+                self._watch.done()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it costs this datastore alone
+            self._changes_error = error
+        self._flight = None
+        self._consider_background()
+
+    async def _fly_in_background(self) -> None:
+        await self._list_in_full(Lane.BACKGROUND)
+        self._background = None
+        self._consider_background()
+
+    def _consider_background(self) -> None:
+        """Start a full listing in the background where one is due; where one will be, look again then."""
+        if self._timer is not None:
+            self._timer.cancel()
+        now = self._clock.monotonic()
+        is_scraped = now - self._scraped_at <= self._settings.listing_max_age_seconds
+        if not (self._looks_for_changes and is_scraped) or self._full_is_under_way:
+            return
+        due_at = max(-math.inf if self._full_is_wanted else self._full_is_due_at, self._full_not_before)
+        if due_at > now:
+            self._timer = asyncio.get_running_loop().call_later(due_at - now, self._consider_background)
+        else:
+            self._full_is_under_way = True
+            name = f"full listing of {self._store}"
+            self._background = asyncio.create_task(self._fly_in_background(), name=name)
+
+    async def _list_in_full(self, lane: Lane) -> None:
+        self._full_is_under_way, self._full_is_wanted = True, False
+        number = next(self._numbers)
+        try:
+            found = await self._walk(lane)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it costs this datastore alone
+            self._full_error = error
+        else:
+            self._full_error = found.left_out
+            self._take_all(found.namespaces, number)
+            self._choose(found.seconds)
+        self._full_is_under_way = False
+        # Spread, or all datastores would be listed at the same time, again and again.
+        seconds = self._settings.listing_refresh_seconds * random.uniform(0.8, 1.0)  # noqa: S311 - no secret
+        self._full_is_due_at = self._clock.monotonic() + seconds
+
+    async def _names(self) -> list[str]:
+        # One that failed may hang, and then be it in the slots that listings have.
+        lane = Lane.NAMESPACES if self.error is None else Lane.LISTING
+        return await walk.names(self._client, self._store, lane)
+
+    async def _walk(self, lane: Lane) -> walk.Walk:
+        names = await self._names()
+        try:
+            return await walk.full(self._client, self._store, names, lane)
+        except PbsTimeout:
+            # PBS is still walking: another try would add to its work.
+            self._full_not_before = self._clock.monotonic() + self._settings.listing_timeout_seconds
+            raise
+
+    def _take_all(self, namespaces: walk.Namespaces, number: int) -> None:
+        """Show a full listing, but for the groups that were listed after it had begun."""
+        self._own_listings = {key: own for key, own in self._own_listings.items() if own > number}
+        for namespace, group_id in self._own_listings:
+            group = self._known(namespace).get(group_id)
+            if group is not None:
+                namespaces.setdefault(namespace, {})[group_id] = group
+        self._show(Listing(namespaces, self._clock.now(), self._clock.now()))
+
+    async def _list_changes(self, tasks: Tasks | None) -> None:
+        number = next(self._numbers)
+        names = await self._names()
+        known = walk.Known(self._listing.namespaces if self._listing else {}, self._fingerprints)
+        hints = partial(self._watch.hints, tasks)
+        changes = await walk.changes(self._client, self._store, names, known, hints)
+        if changes is not None:
+            self._take_changes(changes, number)
+            return
+        if self._background is not None:
+            await asyncio.wait([self._background])
+        else:
+            await self._list_in_full(Lane.LISTING)
+        self._changes_error = None
+        self._fingerprints = {}
+
+    def _take_changes(self, changes: walk.Changes, number: int) -> None:
+        """Show changes. A full listing that has landed meanwhile says more of the groups that weren't listed."""
+        namespaces = {
+            namespace: {
+                group_id: group
+                if (namespace, group_id) in changes.listed
+                else self._known(namespace).get(group_id, group)
+                for group_id, group in groups.items()
+            }
+            for namespace, groups in changes.namespaces.items()
+        }
+        self._own_listings |= dict.fromkeys(changes.listed, number)
+        self._fingerprints = changes.fingerprints
+        self._changes_error = changes.error
+        self._full_is_wanted = self._full_is_wanted or changes.everything
+        if self._listing is None:
+            return
+        if changes.error is None:
+            self._show(Listing(namespaces, self._clock.now(), self._listing.full_timestamp))
+        else:
+            self._listing = msgspec.structs.replace(self._listing, namespaces=namespaces)
+
+    def _known(self, namespace: str) -> Groups:
+        return self._listing.namespaces.get(namespace, {}) if self._listing else {}
+
+    def _show(self, listing: Listing) -> None:
+        self._listing = listing
+        self._listed_at = self._clock.monotonic()
+
+    def _choose(self, seconds: float) -> None:
+        """Choose what the next scrapes do, in the mode `auto`."""
+        self.seconds = seconds
+        if self._settings.listing_mode != "auto":
+            return
+        limit = QUICK_SECONDS if self._changes else SLOW_SECONDS
+        changes = seconds >= limit
+        if not self._has_chosen or changes != self._changes:
+            _log.info(
+                "listing mode chosen",
+                datastore=self._store,
+                mode="changes" if changes else "full",
+                because=f"its longest answer to a full listing took {seconds:.2f} s, the limit is {limit} s",
+            )
+        self._changes, self._has_chosen = changes, True

@@ -1,0 +1,161 @@
+"""How a datastore is listed: in full, or what has changed.
+
+PBS reads every manifest for a full listing, and a few directories for its list of groups. So the groups tell
+what has changed, and only that is listed.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from pbs_exporter.errors import PbsError
+from pbs_exporter.pbs import models
+from pbs_exporter.pbs.client import PbsClient
+from pbs_exporter.pbs.groups import Group, GroupId, Groups
+from pbs_exporter.pbs.slots import Lane
+from pbs_exporter.pbs.workers import Hints
+
+MANY = 20
+"""More changed groups than this, and more than a tenth of all, cost PBS more one by one than a full listing."""
+
+_MANIFEST = "index.json.blob"
+
+Namespaces = dict[str, Groups]
+"""Groups by namespace, the root's as `""`."""
+
+Key = tuple[str, GroupId]
+"""Which group: its namespace, and its ID there."""
+
+Fingerprints = dict[Key, models.Group]
+"""What `/groups` said of each group before the group was listed."""
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What is known of a datastore's groups."""
+
+    namespaces: Namespaces
+    fingerprints: Fingerprints
+
+
+class Walk(msgspec.Struct, frozen=True):
+    """A full listing. `seconds` is what its longest answer took, `left_out` what couldn't be read of it."""
+
+    namespaces: Namespaces
+    seconds: float
+    left_out: PbsError | None
+
+
+class Changes(Known, frozen=True):
+    """What is known after only what changed was listed: what failed is as it was before.
+
+    `listed` are the groups that were listed, `everything` says that a full listing would show more. `error` is
+    the first thing that failed.
+    """
+
+    listed: frozenset[Key]
+    everything: bool
+    error: BaseException | None
+
+
+async def names(client: PbsClient, store: str, lane: Lane) -> list[str]:
+    """Give a datastore's namespaces."""
+    answer = await client.namespaces(store, lane)
+    if answer.left_out is not None:
+        # Without the namespace's name there is no telling what is missing.
+        raise answer.left_out
+    return list(dict.fromkeys(row.ns for row in answer.rows))
+
+
+async def full(client: PbsClient, store: str, namespaces: Sequence[str], lane: Lane) -> Walk:
+    """List these namespaces. Raises the first error when all have ended: PBS goes on with their work anyway."""
+    answers = await asyncio.gather(
+        *(client.snapshots(store, name, lane=lane) for name in namespaces), return_exceptions=True
+    )
+    good = []
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+        good.append(answer)
+    return Walk(
+        {name: answer.value.groups for name, answer in zip(namespaces, good, strict=True)},
+        max((answer.seconds for answer in good), default=0.0),
+        next((answer.value.left_out for answer in good if answer.value.left_out), None),
+    )
+
+
+async def changes(
+    client: PbsClient,
+    store: str,
+    namespaces: Sequence[str],
+    before: Known,
+    hints: Callable[[], Awaitable[Hints]],
+) -> Changes | None:
+    """List the groups that have changed, or none of them where so many have that a full listing is cheaper.
+
+    Raises nothing: what fails costs itself only.
+    """
+    answers = await asyncio.gather(*(client.groups(store, name) for name in namespaces), return_exceptions=True)
+    errors: list[BaseException] = []
+    rows: Fingerprints = {}
+    kept: Namespaces = {}
+    for name, answer in zip(namespaces, answers, strict=True):
+        failed = answer if isinstance(answer, BaseException) else answer.left_out
+        # What isn't in a whole answer is gone. Of one that isn't whole there is no telling.
+        kept[name] = dict(before.namespaces.get(name, {})) if failed else {}
+        errors += [failed] if failed else []
+        rows |= {} if isinstance(answer, BaseException) else {(name, _id(row)): row for row in answer.rows}
+
+    known = {key: before.namespaces.get(key[0], {}).get(key[1]) for key in rows}
+    changed = [key for key, row in rows.items() if _has_changed(row, before.fingerprints.get(key), known[key])]
+    if len(changed) > max(MANY, len(rows) / 10):
+        return None
+    named = await hints()
+    listing = list(dict.fromkeys([*changed, *(key for key in rows if named.name(*key))]))
+    results = await asyncio.gather(*(_group(client, store, *key) for key in listing), return_exceptions=True)
+
+    listed = dict(zip(listing, results, strict=True))
+    seen = {key: row for key, row in before.fingerprints.items() if key[1] in kept.get(key[0], {})} | rows
+    for key in rows:
+        group = listed.get(key, known[key])
+        if isinstance(group, BaseException):
+            errors.append(group)
+            group = known[key]
+            del seen[key]
+        if group is not None:
+            kept[key[0]][key[1]] = group
+    return Changes(kept, seen, frozenset(listed), named.everything, next(iter(errors), None))
+
+
+async def _group(client: PbsClient, store: str, namespace: str, group: GroupId) -> Group | None:
+    answer = await client.snapshots(store, namespace, group)
+    if answer.value.left_out:
+        raise answer.value.left_out
+    return answer.value.groups.get(group)
+
+
+def _id(row: models.Group) -> GroupId:
+    return row.backup_type, row.backup_id
+
+
+def _has_changed(row: models.Group, before: models.Group | None, group: Group | None) -> bool:
+    """Tell whether a group isn't what it was.
+
+    What this can't see: snapshots that were removed and as many added, all older than the newest finished one,
+    between two looks. A backup that a client makes is newer than all others, so that takes a sync of old
+    snapshots into a group that is pruned at the same time. Count, last backup and newest snapshot are right
+    even then; the rest is until the next full listing, `listing_refresh_seconds` later at most.
+    """
+    if not row.backup_count:
+        # One that has just been made: there is nothing to list.
+        return False
+    return not _agrees(row, group) if before is None else row != before
+
+
+def _agrees(row: models.Group, group: Group | None) -> bool:
+    """Tell whether a listing that was made without a look at `/groups` before is what the row says."""
+    if group is None or (row.backup_count, row.owner) != (group.count, group.owner):
+        return False
+    if _MANIFEST in (row.files or ()):
+        return group.newest is not None and row.last_backup == group.newest.time
+    return group.newest is None and row.last_backup == group.last
