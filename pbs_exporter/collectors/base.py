@@ -11,7 +11,7 @@ import msgspec
 
 from pbs_exporter.config import TargetSettings
 from pbs_exporter.errors import PbsError
-from pbs_exporter.metrics import Metric, Sample
+from pbs_exporter.metrics import Metric, Sample, Series
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.decode import Rows
 from pbs_exporter.pbs.listing import Listings
@@ -110,7 +110,7 @@ class Collector(msgspec.Struct, Generic[T], frozen=True):
     metrics: tuple[Metric, ...]
     needs: tuple[Need, ...]
     fetch: Callable[[Ask], Awaitable[T]]
-    samples: Callable[[T, Context], Iterable[Sample]]
+    samples: Callable[[T, Context], Iterable[Sample | Series]]
     default: bool = True
 
 

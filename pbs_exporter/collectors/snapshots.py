@@ -1,13 +1,14 @@
 """Snapshots, of every namespace of every datastore."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from pbs_exporter.collectors.base import Ask, Collector, Context, Need
 from pbs_exporter.errors import PbsError, PbsTimeout
-from pbs_exporter.metrics import Metric, Sample, state_set
+from pbs_exporter.metrics import Metric, Sample, Series, state_set
 from pbs_exporter.pbs.groups import VERIFICATIONS, Finished, Group, GroupId
 from pbs_exporter.pbs.store_listing import Listing
+from pbs_exporter.text import clean
 
 _GROUP = ("datastore", "namespace", "backup_type", "backup_id")
 _API = "(/admin/datastore/{{store}}/snapshots, {})."
@@ -98,28 +99,35 @@ async def fetch(ask: Ask) -> Mapping[str, Listing]:
     return ask.shown
 
 
-def samples(listings: Mapping[str, Listing], _context: Context) -> Iterator[Sample]:
+def samples(listings: Mapping[str, Listing], _context: Context) -> Iterator[Sample | Series]:
     """Make the samples of each listing."""
     for store, listing in listings.items():
         yield from LISTED(listing.timestamp, store)
         yield from FULLY_LISTED(listing.full_timestamp, store)
         yield from NAMESPACES(len(listing.namespaces), store)
-        for namespace, groups in listing.namespaces.items():
-            for (backup_type, backup_id), group in sorted(groups.items(), key=_last, reverse=True):
-                labels = (store, namespace, backup_type, backup_id)
-                yield from _snapshots(labels, group)
-                yield from _numbers(labels, group)
-                if group.newest is not None:
-                    yield from _newest(labels, group, group.newest)
+        groups = list(_groups(store, listing))
+        yield INFO.series(_snapshots(groups))
+        for labels, group in groups:
+            yield from _numbers(labels, group)
+            if group.newest is not None:
+                yield from _newest(labels, group, group.newest)
+
+
+def _groups(store: str, listing: Listing) -> Iterator[tuple[tuple[str, ...], Group]]:
+    """Give all groups with their labels, each namespace's latest first."""
+    for namespace, groups in listing.namespaces.items():
+        for (backup_type, backup_id), group in sorted(groups.items(), key=_last, reverse=True):
+            yield (clean(store), clean(namespace), clean(backup_type), clean(backup_id)), group
 
 
 def _last(item: tuple[GroupId, Group]) -> int:
     return item[1].last
 
 
-def _snapshots(labels: tuple[str, ...], group: Group) -> Iterator[Sample]:
-    for kept in group.kept:
-        yield from INFO(1, *labels, str(kept.time), kept.note, kept.owner, kept.verification)
+def _snapshots(groups: Iterable[tuple[tuple[str, ...], Group]]) -> Iterator[tuple[tuple[str, ...], float]]:
+    for labels, group in groups:
+        for kept in group.kept:
+            yield (*labels, str(kept.time), kept.note, kept.owner, kept.verification), 1.0
 
 
 def _numbers(labels: tuple[str, ...], group: Group) -> Iterator[Sample]:
