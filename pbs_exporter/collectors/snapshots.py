@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from pbs_exporter.collectors.base import Ask, Collector, Context, Need
 from pbs_exporter.errors import PbsError, PbsTimeout
-from pbs_exporter.metrics import Metric, Sample, Series, state_set
-from pbs_exporter.pbs.groups import VERIFICATIONS, Finished, Group, GroupId
+from pbs_exporter.metrics import Metric, Sample, Series
+from pbs_exporter.pbs.groups import VERIFICATIONS, Group, GroupId
 from pbs_exporter.pbs.store_listing import Listing
 from pbs_exporter.text import clean
 
@@ -107,13 +107,19 @@ def samples(listings: Mapping[str, Listing], _context: Context) -> Iterator[Samp
         yield from NAMESPACES(len(listing.namespaces), store)
         groups = list(_groups(store, listing))
         yield INFO.series(_snapshots(groups))
+        numbers: dict[Metric, list[tuple[tuple[str, ...], float | None]]] = {}
         for labels, group in groups:
-            yield from _numbers(labels, group)
-            if group.newest is not None:
-                yield from _newest(labels, group, group.newest)
+            for metric, value, *state in _numbers(group):
+                if value is not None:
+                    numbers.setdefault(metric, []).append(((*labels, *state), value))
+        for metric, rows in numbers.items():
+            yield metric.series(rows)
 
 
-def _groups(store: str, listing: Listing) -> Iterator[tuple[tuple[str, ...], Group]]:
+_Labelled = tuple[tuple[str, ...], Group]
+
+
+def _groups(store: str, listing: Listing) -> Iterator[_Labelled]:
     """Give all groups with their labels, each namespace's latest first."""
     for namespace, groups in listing.namespaces.items():
         for (backup_type, backup_id), group in sorted(groups.items(), key=_last, reverse=True):
@@ -124,31 +130,33 @@ def _last(item: tuple[GroupId, Group]) -> int:
     return item[1].last
 
 
-def _snapshots(groups: Iterable[tuple[tuple[str, ...], Group]]) -> Iterator[tuple[tuple[str, ...], float]]:
+def _snapshots(groups: Iterable[_Labelled]) -> Iterator[tuple[tuple[str, ...], float]]:
     for labels, group in groups:
         for kept in group.kept:
             yield (*labels, str(kept.time), kept.note, kept.owner, kept.verification), 1.0
 
 
-def _numbers(labels: tuple[str, ...], group: Group) -> Iterator[Sample]:
-    yield from COUNT(group.count, *labels)
-    yield from UNFINISHED(group.unfinished, *labels)
-    yield from DAMAGED(group.damaged, *labels)
-    yield from PROTECTED(group.protected, *labels)
-    yield from ENCRYPTED(group.encrypted, *labels)
+def _numbers(group: Group) -> Iterator[tuple[Metric, float | None] | tuple[Metric, float | None, str]]:
+    """Give a group's values, with the label that they have beside those of the group."""
+    yield COUNT, group.count
+    yield UNFINISHED, group.unfinished
+    yield DAMAGED, group.damaged
+    yield PROTECTED, group.protected
+    yield ENCRYPTED, group.encrypted
     for state in VERIFICATIONS:
-        yield from VERIFICATION(group.verification(state), *labels, state)
-    yield from LAST_VERIFIED(group.verified, *labels)
-
-
-def _newest(labels: tuple[str, ...], group: Group, newest: Finished) -> Iterator[Sample]:
-    """Make the samples that only a finished snapshot gives."""
-    yield from SIZE(newest.size, *labels)
-    yield from LAST(newest.time, *labels)
-    yield from FIRST(group.first, *labels)
-    yield from LOGICAL_SIZE(group.logical_size, *labels)
-    yield from state_set(LAST_VERIFICATION, VERIFICATIONS, newest.verification, *labels)
-    yield from LAST_ENCRYPTED(newest.encrypted, *labels)
+        yield VERIFICATION, group.verification(state), state
+    yield LAST_VERIFIED, group.verified
+    newest = group.newest
+    if newest is None:
+        # The rest is what a finished snapshot gives.
+        return
+    yield SIZE, newest.size
+    yield LAST, newest.time
+    yield FIRST, group.first
+    yield LOGICAL_SIZE, group.logical_size
+    for state in VERIFICATIONS:
+        yield LAST_VERIFICATION, state == newest.verification, state
+    yield LAST_ENCRYPTED, newest.encrypted
 
 
 COLLECTOR = Collector(

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import structlog
 from aiohttp import web
 
-from pbs_exporter import __version__, log
+from pbs_exporter import __version__, log, runtime
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.config import ListenAddress, Settings
 from pbs_exporter.listen import open_sockets
@@ -27,6 +27,7 @@ def run(settings: Settings, warnings: Sequence[str]) -> int:
     log.configure(settings.exporter, [settings.pbs.token_secret])
     for warning in warnings:
         _log.warning(warning)
+    runtime.tune()
     asyncio.run(serve_until_stopped(settings, sockets))
     return 0
 

@@ -155,6 +155,8 @@ async def _chunks(response: aiohttp.ClientResponse, limit: int) -> AsyncIterator
         if size > limit:
             raise TooLarge(f"the answer has more than {limit // 1024**2} MiB")
         yield chunk
+        # What is inflated may be there for many turns of the event loop without one of its own.
+        await asyncio.sleep(0)
 
 
 async def _status_error(response: aiohttp.ClientResponse, hide: Callable[[str], str]) -> StatusError:

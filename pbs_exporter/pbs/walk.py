@@ -104,7 +104,9 @@ async def changes(
         # What isn't in a whole answer is gone. Of one that isn't whole there is no telling.
         kept[name] = dict(before.namespaces.get(name, {})) if failed else {}
         errors += [failed] if failed else []
-        rows |= {} if isinstance(answer, BaseException) else {(name, _id(row)): row for row in answer.rows}
+        # A group without snapshots is as good as none.
+        found = [] if isinstance(answer, BaseException) else [row for row in answer.rows if row.backup_count]
+        rows |= {(name, _id(row)): row for row in found}
 
     known = {key: before.namespaces.get(key[0], {}).get(key[1]) for key in rows}
     changed = [key for key, row in rows.items() if _has_changed(row, before.fingerprints.get(key), known[key])]
@@ -146,9 +148,6 @@ def _has_changed(row: models.Group, before: models.Group | None, group: Group | 
     snapshots into a group that is pruned at the same time. Count, last backup and newest snapshot are right
     even then; the rest is until the next full listing, `listing_refresh_seconds` later at most.
     """
-    if not row.backup_count:
-        # One that has just been made: there is nothing to list.
-        return False
     return not _agrees(row, group) if before is None else row != before
 
 
