@@ -6,7 +6,7 @@ READY := $(VENV)/ready
 CONFIG ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test lint lint-metrics check docs clean
+.PHONY: help demo dev test test-long lint lint-metrics check docs bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ test: $(READY) ## all tests, with coverage
 	@rm -f .coverage .coverage.*
 	@$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
 
+test-long: $(READY) ## the property tests alone, with ten times as many examples
+	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=long --timeout=3600 $(ARGS)
+
 lint: $(READY) ## format, style, types, layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -34,6 +37,9 @@ check: lint lint-metrics test ## all that CI runs
 
 docs: $(READY) ## docs/metrics.md from the code's own declarations
 	@$(BIN)/python docs/generate.py docs/metrics.md
+
+bench: $(READY) ## the tables of docs/performance.md, in ten minutes; ARGS='--only ROW': one row
+	@$(BIN)/python -m benchmarks $(if $(ARGS),$(ARGS),--write docs/performance.md)
 
 clean: ## remove what make made
 	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info

@@ -40,14 +40,40 @@ def encode(registry: Collector, model: Model) -> bytes:
     page = io.BytesIO()
     for family in registry.collect():
         if isinstance(family, RowFamily) and family.rows is not None:
-            template = _template(model, _look(family))
+            template = _template(model, _look(family, family.sample_name, family.labels))
             page.write(template.head)
             for lines in _lines(template, family.rows):
                 page.write(lines.encode())
+        elif family.samples and family.type in _PLAIN_KINDS and all(map(_is_plain, family.samples)):
+            first = family.samples[0]
+            page.write(_template(model, _look(family, first.name, tuple(first.labels))).head)
+            page.write("".join([_line(model, family, sample) for sample in family.samples]).encode())
         else:
             page.write(model(_Families(family)).removesuffix(end))
     page.write(end)
     return page.getvalue()
+
+
+_PLAIN_KINDS = ("counter", "gauge", "histogram", "summary")
+
+
+def _is_plain(sample: Sample) -> bool:
+    """Whether it is a line of name, labels and number. The text formats make families of their own of others."""
+    return (
+        sample.timestamp is None
+        and sample.exemplar is None
+        and getattr(sample, "native_histogram", None) is None
+        and not sample.name.endswith(("_created", "_gsum", "_gcount"))
+    )
+
+
+def _line(model: Model, family: Family, sample: Sample) -> str:
+    """Write one sample."""
+    template = _template(model, _look(family, sample.name, tuple(sample.labels)))
+    values = tuple(sample.labels.values())
+    *before, last = template.pieces
+    places = [piece + _escaped_text(values[column]) for piece, column in zip(before, template.columns, strict=True)]
+    return f"{''.join(places)}{last}{_number(sample.value)}\n"
 
 
 class _Families:
@@ -82,8 +108,8 @@ class _Look(NamedTuple):
     labels: tuple[str, ...]
 
 
-def _look(family: RowFamily) -> _Look:
-    return _Look(family.name, family.documentation, family.type, family.unit, family.sample_name, family.labels)
+def _look(family: Family, sample_name: str, labels: tuple[str, ...]) -> _Look:
+    return _Look(family.name, family.documentation, family.type, family.unit, sample_name, labels)
 
 
 @lru_cache(maxsize=1024)
@@ -115,8 +141,12 @@ def _escaped(column: Iterable[str]) -> Iterable[str]:
     """Escape those values that need it, which are few."""
     text = "".join(column)
     if "\\" in text or "\n" in text or '"' in text:
-        return [value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"") for value in column]
+        return map(_escaped_text, column)
     return column
+
+
+def _escaped_text(value: str) -> str:
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
 _number = lru_cache(maxsize=8192)(floatToGoString)

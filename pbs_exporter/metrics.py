@@ -8,9 +8,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from pbs_exporter.family import RowFamily
-from pbs_exporter.text import clean, comment
-
-__all__ = ["Metric", "Page", "Sample", "Series", "clean", "comment", "state_set"]
+from pbs_exporter.text import clean
 
 _UNITS = ("bytes", "seconds", "ratio")
 _MOST = sys.float_info.max

@@ -9,6 +9,12 @@ import aioresponses.core
 import pytest
 import structlog
 from aiohttp import ClientResponse
+from hypothesis import settings
+
+# Every run tries the same, and a slow machine is no failure.
+settings.register_profile("quick", max_examples=200, derandomize=True, deadline=None, database=None)
+settings.register_profile("long", settings.get_profile("quick"), max_examples=2000)
+settings.load_profile("quick")
 
 # aioresponses 0.7.9 doesn't know an argument that aiohttp 3.14 insists on.
 setattr(aioresponses.core, "ClientResponse", partial(ClientResponse, stream_writer=Mock(output_size=0)))  # noqa: B010

@@ -17,8 +17,9 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from support import Exporter, FakeClock, exporting, make_settings
 
 from pbs_exporter.exposition import accepts_gzip, choose
-from pbs_exporter.metrics import Metric, Page, clean, comment
+from pbs_exporter.metrics import Metric, Page
 from pbs_exporter.simulator import Answer, Call, Certificate, SimulatedPbs
+from pbs_exporter.text import clean, comment
 from pbs_exporter.web import budget
 
 CERTIFICATE = Certificate.make()

@@ -364,6 +364,20 @@ async def test_scrapes_that_follow_each_other_share_connections() -> None:
         assert max(request.connection for request in setup.pbs.requests) <= 8
 
 
+async def test_an_hour_of_scrapes_shares_connections() -> None:
+    """In an hour there are no more connections than requests at once; after it all are new."""
+    async with running() as setup:
+        for _ in range(60):
+            await setup.scrape()
+            setup.clock.advance(59)
+        first_hour = {request.connection for request in setup.pbs.requests}
+        assert len(first_hour) <= 8
+        setup.clock.advance(60)
+        setup.pbs.requests.clear()
+        assert failed(await setup.scrape()) == set()
+        assert first_hour.isdisjoint(request.connection for request in setup.pbs.requests)
+
+
 async def test_a_scrape_without_a_clock_of_its_own_runs() -> None:
     """Where nobody gives a clock the machine's is taken: listings have the time of now."""
     async with simulated() as pbs, exporting(make_settings(pbs)) as exporter:

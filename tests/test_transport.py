@@ -82,7 +82,7 @@ def answers(body: bytes, status: int = 200, **headers: str) -> Fault:
 
 
 async def test_a_request_says_no_more_than_it_must(asked: Asked) -> None:
-    """A request has the token, who asks, and that deflate is taken; no cookie, no content type and no body."""
+    """A request has the token, who asks, and what is taken; no cookie, no content type and no body."""
     await asked.client.version()
     (request,) = asked.pbs.requests
     headers = {name.lower(): value for name, value in request.headers.items()}
@@ -90,10 +90,18 @@ async def test_a_request_says_no_more_than_it_must(asked: Asked) -> None:
     assert headers == {
         "authorization": f"PBSAPIToken={asked.pbs.token_id}:{asked.pbs.secret}",
         "user-agent": f"pbs-exporter/{__version__}",
-        "accept-encoding": "deflate",
+        "accept-encoding": "identity",
         "accept": "*/*",
     }
     assert (request.method, request.path, request.query) == ("GET", "/version", "")
+
+
+async def test_deflate_is_taken_over_tls() -> None:
+    """Over TLS the answer may be deflated, which is the one encoding that PBS has."""
+    async with asking(tls=True) as asked:
+        await asked.client.version()
+        (request,) = asked.pbs.requests
+        assert request.headers["Accept-Encoding"] == "deflate"
 
 
 async def test_a_cookie_is_never_sent_back(asked: Asked) -> None:

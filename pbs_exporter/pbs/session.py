@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Callable
-from types import SimpleNamespace
+from contextvars import ContextVar
 from weakref import WeakKeyDictionary
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
@@ -20,25 +19,18 @@ LIFE_SECONDS = 3600.0
 """A connection that is older isn't used again, so that a renewed certificate shows."""
 
 
-class Traced(SimpleNamespace):
-    """What a request learns of the connection that it went over."""
-
-    reused = False
+reused: ContextVar[bool] = ContextVar("reused")
+"""Whether the last request of this task went over a kept connection."""
 
 
 def make_session(monotonic: Callable[[], float] = time.monotonic) -> aiohttp.ClientSession:
     """Make the one session that all requests to all PBS go over. Whoever makes it closes it."""
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_reuseconn.append(_note_reuse)
-    trace.on_connection_create_start.append(_note_new)
     session = aiohttp.ClientSession(
         connector=_Connector(monotonic),
         # A cookie would beat the token.
         cookie_jar=aiohttp.DummyCookieJar(),
-        # PBS knows deflate alone.
-        headers={"User-Agent": f"pbs-exporter/{__version__}", "Accept-Encoding": "deflate"},
+        headers={"User-Agent": f"pbs-exporter/{__version__}"},
         timeout=aiohttp.ClientTimeout(),
-        trace_configs=[trace],
     )
     # aiohttp repeats a GET after any broken connection, also one that was new. `Transport` repeats it for one
     # cause only, and the two would add up.
@@ -52,7 +44,7 @@ class _Connector(aiohttp.TCPConnector):
     def __init__(self, monotonic: Callable[[], float]) -> None:
         super().__init__(limit=0, keepalive_timeout=IDLE_SECONDS)
         self._monotonic = monotonic
-        self._made_at: WeakKeyDictionary[ResponseHandler, float] = WeakKeyDictionary()
+        self._made_at: WeakKeyDictionary[object, float] = WeakKeyDictionary()
 
     async def connect(
         self,
@@ -60,25 +52,14 @@ class _Connector(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's name
     ) -> Connection:
-        """Give a connection that is young enough, kept or new. One that is too old is closed."""
-        connection = await super().connect(req, traces, timeout)
-        while connection.protocol is not None and self._is_old(connection.protocol):
-            connection.close()
+        """Give a connection that is young enough, kept or new, and note which. One that is too old is closed."""
+        while True:
             connection = await super().connect(req, traces, timeout)
+            now = self._monotonic()
+            made_at = self._made_at.get(connection.protocol)
+            if made_at is None or now - made_at < LIFE_SECONDS:
+                break
+            connection.close()
+        reused.set(made_at is not None)
+        self._made_at.setdefault(connection.protocol, now)
         return connection
-
-    def _is_old(self, protocol: ResponseHandler) -> bool:
-        now = self._monotonic()
-        return now - self._made_at.setdefault(protocol, now) >= LIFE_SECONDS
-
-
-async def _note_reuse(
-    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceConnectionReuseconnParams
-) -> None:
-    context.trace_request_ctx.reused = True
-
-
-async def _note_new(
-    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceConnectionCreateStartParams
-) -> None:
-    context.trace_request_ctx.reused = False

@@ -195,12 +195,14 @@ class StoreListing:
         if changes is not None:
             self._take_changes(changes, number)
             return
+        self._fingerprints = {}
         if self._background is not None:
+            # One at a time. It may have begun before it all changed.
             await asyncio.wait([self._background])
+            await self._list_changes(tasks)
         else:
             await self._list_in_full(Lane.LISTING)
-        self._changes_error = None
-        self._fingerprints = {}
+            self._changes_error = None
 
     def _take_changes(self, changes: walk.Changes, number: int) -> None:
         """Show changes. A full listing that has landed meanwhile says more of the groups that weren't listed."""

@@ -32,7 +32,7 @@ from pbs_exporter.errors import (
 )
 from pbs_exporter.pbs.decode import Decoder
 from pbs_exporter.pbs.login import Login
-from pbs_exporter.pbs.session import Traced
+from pbs_exporter.pbs.session import reused
 from pbs_exporter.pbs.slots import Lane, Slots
 from pbs_exporter.pbs.tls import trust
 
@@ -47,6 +47,7 @@ Observer = Callable[[str, str, float], None]
 T = TypeVar("T")
 
 _REDIRECTION = 3
+_LARGE = 64 * 1024
 _STATUS_ERRORS: dict[int, type[StatusError]] = {403: Forbidden, 404: NotFound}
 
 _UNAVAILABLE = (
@@ -77,6 +78,8 @@ class Transport:
         self._observe = observe
         self._slots = Slots(settings.max_concurrent_requests)
         self._trust = trust(settings)
+        # PBS knows deflate alone. It spares more deciphering than it costs, but plain HTTP has nothing to decipher.
+        self._encoding = "deflate" if settings.endpoint.startswith("https:") else "identity"
 
     async def get(
         self,
@@ -123,24 +126,23 @@ class Transport:
 
     async def _once_or_twice(self, url: URL, decode: Decoder[T]) -> T:
         """GET, and once more where PBS closed a kept connection before it answered: its restart, no failure."""
-        connection = Traced()
+        reused.set(False)
         try:
-            return await self._once(url, decode, connection)
+            return await self._once(url, decode)
         except (aiohttp.ClientError, OSError) as error:
-            if not (connection.reused and _closed_unanswered(error)):
+            if not (reused.get() and _closed_unanswered(error)):
                 raise translated(error) from error
         try:
-            return await self._once(url, decode, Traced())
+            return await self._once(url, decode)
         except (aiohttp.ClientError, OSError) as error:
             raise translated(error) from error
 
-    async def _once(self, url: URL, decode: Decoder[T], connection: Traced) -> T:
+    async def _once(self, url: URL, decode: Decoder[T]) -> T:
         async with self._session.get(
             url,
-            headers={"Authorization": self._login.header},
+            headers={"Authorization": self._login.header, "Accept-Encoding": self._encoding},
             ssl=self._trust,
             allow_redirects=False,
-            trace_request_ctx=connection,
         ) as response:
             if response.status == HTTPStatus.OK:
                 return await decode(_chunks(response, BODY_LIMIT))
@@ -155,8 +157,9 @@ async def _chunks(response: aiohttp.ClientResponse, limit: int) -> AsyncIterator
         if size > limit:
             raise TooLarge(f"the answer has more than {limit // 1024**2} MiB")
         yield chunk
-        # What is inflated may be there for many turns of the event loop without one of its own.
-        await asyncio.sleep(0)
+        if len(chunk) >= _LARGE:
+            # More may be inflated already: the event loop would get no turn before its end.
+            await asyncio.sleep(0)
 
 
 async def _status_error(response: aiohttp.ClientResponse, hide: Callable[[str], str]) -> StatusError:

@@ -1,0 +1,56 @@
+"""What the simulated PBS of a measurement has, and how it answers."""
+
+import msgspec
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True):
+    """Sizes and manners of a simulated PBS.
+
+    `namespaces` are of each datastore, `groups` of each namespace, `snapshots` of each group. `latency` is the
+    seconds before each answer, `full_listing_seconds` those that listing a whole namespace takes besides.
+    `task_history_seconds` is how far back its task list goes.
+    """
+
+    datastores: int = 1
+    namespaces: int = 1
+    groups: int = 1_000
+    snapshots: int = 1
+    latency: float = 0.0
+    full_listing_seconds: float = 0.0
+    tls: bool = False
+    deflate: bool = True
+    # A thousand groups make a thousand tasks a day, and these rows are about snapshots.
+    task_history_seconds: int = 3_600
+
+    @property
+    def total(self) -> int:
+        """All snapshots."""
+        return self.datastores * self.namespaces * self.groups * self.snapshots
+
+    def quick(self) -> "Input":
+        """Give a tiny one of the same kind."""
+        return msgspec.structs.replace(
+            self,
+            datastores=min(self.datastores, 3),
+            groups=min(self.groups, 8),
+            snapshots=min(self.snapshots, 3),
+            latency=self.latency / 10,
+            full_listing_seconds=self.full_listing_seconds / 10,
+        )
+
+    def __str__(self) -> str:
+        where = f"{_counted(self.namespaces, 'namespace')} of {_counted(self.datastores, 'datastore')}"
+        parts = [f"{self.total:,} snapshots ({self.snapshots} in each of {self.groups:,} groups of {where})"]
+        if self.latency:
+            parts.append(f"{self.latency * 1000:g} ms an answer")
+        if self.full_listing_seconds:
+            parts.append(f"{self.full_listing_seconds:g} s for a full listing")
+        if self.tls:
+            parts.append("TLS")
+        if not self.deflate:
+            parts.append("no deflate")
+        return ", ".join(parts)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,71 @@
+"""`python -m benchmarks.peers`: does the same work with other exporters, one after another on this machine."""
+
+import argparse
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from benchmarks import report
+from benchmarks.machine import machine
+from benchmarks.programs import Program, ours
+from benchmarks.table import SCRAPES
+
+_ROWS = {row.name: row for row in SCRAPES}
+
+
+def main(arguments: list[str]) -> int:
+    """Give 0 where every exporter did all the work, 1 where one failed: its column says at what."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
+    parser.add_argument(
+        "--peer", action="append", required=True, metavar="NAME=COMMAND", help="an exporter's command; repeatable"
+    )
+    parser.add_argument(
+        "--environment",
+        type=Path,
+        metavar="FILE",
+        help="TOML with a table [NAME] for each peer; benchmarks/peers.example.toml shows it",
+    )
+    parser.add_argument("--only", action="append", choices=_ROWS, metavar="ROW", help=f"of {', '.join(_ROWS)}")
+    parser.add_argument("--tls", action="store_true", help="over TLS, for peers that don't speak plain HTTP")
+    parser.add_argument("--quick", action="store_true", help="tiny inputs: shows that it works, and nothing else")
+    options = parser.parse_args(arguments)
+    try:
+        programs = _programs(options.peer, options.environment)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    results: report.Peers = {}
+    for name in options.only or _ROWS:
+        row = _ROWS[name].quick() if options.quick else _ROWS[name]
+        row = msgspec.structs.replace(row, input=msgspec.structs.replace(row.input, tls=options.tls), compared=False)
+        results[name] = {}
+        for peer, program in {"pbs-exporter": ours(row.settings), **programs}.items():
+            print(f"{name}, {peer}: {row.input} …", file=sys.stderr, flush=True)
+            try:
+                results[name][peer] = row.measure(row, program)
+            except (OSError, RuntimeError, ValueError) as error:
+                results[name][peer] = str(error)
+                print(f"{name}, {peer} failed: {error}", file=sys.stderr)
+    print(*(f"{what}: {value}" for what, value in machine().items()), "", report.peers_table(results), sep="\n")
+    return 1 if any(isinstance(result, str) for row in results.values() for result in row.values()) else 0
+
+
+def _programs(peers: list[str], file: Path | None) -> dict[str, Program]:
+    tables = tomllib.loads(file.read_text(encoding="utf-8")) if file else {}
+    programs = {}
+    for peer in peers:
+        name, equals, command = peer.partition("=")
+        if not (name and equals and command):
+            raise ValueError(f"--peer is NAME=COMMAND, not {peer!r}")
+        programs[name] = _program(command, tables.get(name, {}))
+    return programs
+
+
+def _program(command: str, table: Mapping[str, object]) -> Program:
+    return msgspec.convert({"command": command, **table}, Program)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,150 @@
+"""The two processes of a measurement, as context managers: they don't outlive their block."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import msgspec
+
+from benchmarks.client import Client, Page
+from benchmarks.inputs import Input
+from benchmarks.programs import Program
+from benchmarks.simulated import Address, Seen
+
+_ROOT = Path(__file__).parent.parent
+_PATIENCE_SECONDS = 60.0
+_STEP_SECONDS = 0.02
+_KIB_A_MIB = 1024
+
+
+class _Process:
+    """A process of ours: asked to end, and ended if it doesn't."""
+
+    process: subprocess.Popen[str]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """End it."""
+        self.process.terminate()
+        try:
+            self.process.wait(_PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Pbs(_Process):
+    """A simulated PBS."""
+
+    def __init__(self, size: Input) -> None:
+        self._size = size
+        command = [sys.executable, "-m", "benchmarks.simulated", msgspec.json.encode(size).decode()]
+        self.process = subprocess.Popen(  # noqa: S603 - our own
+            command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.address = msgspec.json.decode(self._line(), type=Address)
+
+    def seen(self) -> Seen:
+        """Tell what it was asked since the last time."""
+        _pipe(self.process.stdin).write("\n")
+        _pipe(self.process.stdin).flush()
+        return msgspec.json.decode(self._line(), type=Seen)
+
+    def listing(self) -> bytes:
+        """Give what it says of the first datastore's root namespace: bytes of JSON, as they come over the wire."""
+        client = Client(self.address.endpoint)
+        token = f"PBSAPIToken={self.address.token_id}:{self.address.secret}"
+        page = client.get("/api2/json/admin/datastore/main/snapshots", Authorization=token)
+        client.close()
+        self.seen()
+        return bytes(page.body)
+
+    def end(self) -> None:
+        """End it, with its pipes."""
+        _pipe(self.process.stdin).close()
+        super().end()
+        _pipe(self.process.stdout).close()
+
+    def _line(self) -> str:
+        line = _pipe(self.process.stdout).readline()
+        if not line:
+            raise RuntimeError("the simulated PBS has ended")
+        return line
+
+
+class Exporter(_Process):
+    """A running exporter."""
+
+    def __init__(self, program: Program, pbs: Address) -> None:
+        self._program = program
+        port = _free_port()
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PBS_")}
+        self._output = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - as long as the process
+        self.process = subprocess.Popen(  # noqa: S603 - what the command line names
+            program.arguments(pbs, port),
+            env=environment | program.variables(pbs, port),
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=self._output,
+            text=True,
+        )
+        self.url = f"http://127.0.0.1:{port}"
+        self.client = Client(self.url)
+        try:
+            self._wait_for(port)
+        except BaseException:
+            self.end()
+            raise
+
+    def scrape(self, **headers: str) -> Page:
+        """Ask for a page, as Prometheus does."""
+        return self.client.get(self._program.path, **{"X-Prometheus-Scrape-Timeout-Seconds": "120", **headers})
+
+    def memory(self) -> dict[str, float]:
+        """Give what the process takes, in MiB: `VmRSS` now, `VmHWM` at most so far."""
+        text = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii", errors="replace")
+        return {name: int(kib) / _KIB_A_MIB for name, kib in re.findall(r"^(Vm\w+):\s+(\d+) kB$", text, re.MULTILINE)}
+
+    def end(self) -> None:
+        """End it, and let go of its output."""
+        self.client.close()
+        super().end()
+        self._output.close()
+
+    def _wait_for(self, port: int) -> None:
+        until = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < until and self.process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            except OSError:
+                time.sleep(_STEP_SECONDS)
+            else:
+                return
+        self._output.seek(0)
+        raise RuntimeError(f"the exporter doesn't listen on port {port}. It said:\n{self._output.read()[-2000:]}")
+
+
+def _pipe(pipe: IO[str] | None) -> IO[str]:
+    if pipe is None:
+        raise RuntimeError("no pipe")
+    return pipe
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+    return port

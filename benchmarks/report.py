@@ -1,0 +1,167 @@
+"""Tables in Markdown, and their places in a document."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.machine import machine
+from benchmarks.results import Result, Wanted
+from benchmarks.row import Row
+from benchmarks.table import GROWTH, SECTIONS
+
+_PLACE = "<!-- make bench: {} -->\n"
+_END = "<!-- end -->\n"
+
+Results = Mapping[str, Result]
+"""Results by the names of their rows."""
+
+Peers = dict[str, dict[str, Result | str]]
+"""By row and exporter: the result, or why there is none."""
+
+
+def tables(results: Results) -> dict[str, str]:
+    """Give the tables of what has results, by the names of their places in the document."""
+    found = {name: [row for row in rows if row.name in results] for name, rows in SECTIONS.items()}
+    return {
+        "machine": _machine(),
+        **{name: results_table(rows, results) for name, rows in found.items() if rows},
+        **({"growth": _growth(results)} if results.keys() & set(chain(*GROWTH)) else {}),
+        "inputs": _inputs([row for rows in found.values() for row in rows]),
+    }
+
+
+def results_table(rows: Iterable[Row], results: Results) -> str:
+    """Give a table of results."""
+    head = ("row", "unit", "min", "median", "max", "ratio", "peak MiB", "after MiB", "wanted", "reached", "details")
+    return _table(head, [_result(row, results[row.name]) for row in rows])
+
+
+def peers_table(results: Peers) -> str:
+    """Give a table that compares exporters."""
+    head = ("row", "exporter", "min ms", "median ms", "max ms", "peak MiB", "after MiB", "details")
+    return _table(
+        head,
+        [
+            [f"`{name}`", peer, *(_peer(result) if isinstance(result, Result) else ["", "", "", "", "", _cell(result)])]
+            for name, peers in results.items()
+            for peer, result in peers.items()
+        ],
+    )
+
+
+def check(file: Path) -> None:
+    """Raise `ValueError` where a place is missing in a document."""
+    text = file.read_text(encoding="utf-8")
+    missing = [name for name in ("machine", *SECTIONS, "growth", "inputs") if not _place(name).search(text)]
+    if missing:
+        raise ValueError(f"{file} has no places for: {', '.join(missing)}")
+
+
+def write(file: Path, parts: Mapping[str, str]) -> None:
+    """Put each part in its place."""
+    text = file.read_text(encoding="utf-8")
+    for name, part in parts.items():
+        text = _place(name).sub(_filled(name, part), text)
+    file.write_text(text, encoding="utf-8")
+
+
+def _place(name: str) -> re.Pattern[str]:
+    return re.compile(f"{re.escape(_PLACE.format(name))}.*?{re.escape(_END)}", re.DOTALL)
+
+
+def _filled(name: str, part: str) -> Callable[[re.Match[str]], str]:
+    # A text would be read as a template.
+    return lambda _: f"{_PLACE.format(name)}\n{part}\n{_END}"
+
+
+def _machine() -> str:
+    return _table(("", ""), [[name, value] for name, value in machine().items()])
+
+
+def _inputs(rows: Sequence[Row]) -> str:
+    head = ("row", "what PBS has", "settings", "runs", "command")
+    return _table(
+        head,
+        [
+            [
+                f"`{row.name}`",
+                str(row.input),
+                ", ".join(f"`{name}={value}`" for name, value in {**row.settings, **row.headers}.items()),
+                str(row.runs),
+                f"`make bench ARGS='--only {row.name}'`",
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _result(row: Row, result: Result) -> list[str]:
+    misses = result.misses(row.wanted)
+    wanted = _wanted(row.wanted)
+    return [
+        f"`{row.name}`",
+        result.unit,
+        *(_number(value) for value in (min(result.values), result.median, max(result.values), result.ratio)),
+        _number(result.peak),
+        _number(result.steady),
+        wanted,
+        (f"no: {', '.join(misses)}" if misses else "yes") if wanted else "",
+        result.details,
+    ]
+
+
+def _peer(result: Result) -> list[str]:
+    values = (min(result.values), result.median, max(result.values), result.peak, result.steady)
+    return [*map(_number, values), result.details]
+
+
+def _cell(error: str) -> str:
+    return f"failed: {' '.join(error.split()).replace('|', '/')}"
+
+
+def _wanted(wanted: Wanted) -> str:
+    names = {"largest": "max", "steady": "after"}
+    limits = msgspec.structs.asdict(wanted)
+    drift = limits.pop("drift")
+    texts = [f"{names.get(name, name)} ≤ {limit:.3g}" for name, limit in limits.items() if limit is not None]
+    if drift is not None:
+        texts.append(f"ratio 1 ± {drift:g}")
+    return ", ".join(texts)
+
+
+def _growth(results: Results) -> str:
+    head = ("row", "median ms", "to the row before", "µs a snapshot", "peak MiB", "more than the row before")
+    lines = []
+    rows = {row.name: row for row in SECTIONS["scrapes"]}
+    for names in GROWTH:
+        before: Result | None = None
+        for name in names:
+            if name not in results:
+                continue
+            result = results[name]
+            peak = result.peak or 0
+            lines.append(
+                [
+                    f"`{name}`",
+                    _number(result.median),
+                    _number(result.median / before.median) if before else "",
+                    _number(result.median * 1_000 / rows[name].input.total),
+                    _number(peak),
+                    f"{peak - (before.peak or 0):+.1f}" if before else "",
+                ]
+            )
+            before = result
+    return _table(head, lines)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits
+
+
+def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    return "".join(f"| {' | '.join(line)} |\n" for line in (head, ["---"] * len(head), *lines))

@@ -1,0 +1,54 @@
+"""The generated world behind the simulated PBS of a measurement."""
+
+import time
+from dataclasses import replace
+
+from benchmarks.inputs import Input
+from pbs_exporter.simulator import Answer, Call, World
+from pbs_exporter.simulator.answer import LoginFailure
+
+_DAY = 86_400
+_NOON = _DAY // 2
+_CACHED = ("/groups", "/snapshots")
+
+
+class Still:
+    """A world that stands still, and so can keep its large answers: what is measured is its client."""
+
+    def __init__(self, size: Input) -> None:
+        self._input = size
+        self._world = World(
+            size.datastores,
+            size.namespaces,
+            size.groups,
+            size.snapshots,
+            seed=1,
+            now=_last_noon,
+            task_history_seconds=size.task_history_seconds,
+        )
+        self._answers: dict[tuple[str, tuple[tuple[str, str], ...]], Answer] = {}
+
+    def answer(self, call: Call) -> Answer:
+        """Answer as the world does, and slowly where a whole namespace is listed."""
+        if call.path.endswith("/snapshots") and not any(name.startswith("backup-") for name, _ in call.query):
+            # Runs in a thread, as PBS lists in one.
+            time.sleep(self._input.full_listing_seconds)
+        if not call.path.endswith(_CACHED):
+            return self._as_sent(call)
+        key = (call.path, tuple(call.query))
+        if key not in self._answers:
+            self._answers[key] = self._as_sent(call)
+        return self._answers[key]
+
+    def unauthorized(self, failure: LoginFailure) -> Answer:
+        """Answer a failed login."""
+        return self._world.unauthorized(failure)
+
+    def _as_sent(self, call: Call) -> Answer:
+        answer = self._world.answer(call)
+        return answer if self._input.deflate else replace(answer, compressible=False)
+
+
+def _last_noon() -> float:
+    """Give a time at which, whenever this runs, the same backups of the day are running."""
+    return (time.time() - _NOON) // _DAY * _DAY + _NOON
