@@ -337,7 +337,7 @@ async def test_listings_that_hang_starve_nobody(limit: int) -> None:
             assert listed_at(page) == {}
 
 
-@pytest.mark.parametrize(("namespaces", "answers"), [(1, 7), (3, 12)])
+@pytest.mark.parametrize(("namespaces", "answers"), [(1, 6), (3, 11)])
 async def test_the_rounds_of_answers(namespaces: int, answers: int) -> None:
     """Where each answer takes as long as any other, a scrape of 20 datastores takes that time so many times."""
     gate = Gate()

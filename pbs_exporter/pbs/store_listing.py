@@ -169,13 +169,14 @@ class StoreListing:
         return await walk.names(self._client, self._store, lane)
 
     async def _walk(self, lane: Lane) -> walk.Walk:
-        names = await self._names()
-        try:
-            return await walk.full(self._client, self._store, names, lane)
-        except PbsTimeout:
-            # PBS is still walking: another try would add to its work.
+        expected = list(self._listing.namespaces) if self._listing else []
+        found = await walk.full(self._client, self._store, self._names, expected, lane)
+        if found.goes_on:
+            # Another try would add to PBS's work.
             self._full_not_before = self._clock.monotonic() + self._settings.listing_timeout_seconds
-            raise
+        if found.error is not None:
+            raise found.error
+        return found
 
     def _take_all(self, namespaces: walk.Namespaces, number: int) -> None:
         """Show a full listing, but for the groups that were listed after it had begun."""

@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from pbs_exporter.errors import PbsError
+from pbs_exporter.errors import PbsError, PbsTimeout
 from pbs_exporter.pbs import models
 from pbs_exporter.pbs.client import PbsClient
-from pbs_exporter.pbs.groups import Group, GroupId, Groups
+from pbs_exporter.pbs.groups import Group, GroupId, Groups, Listed
 from pbs_exporter.pbs.slots import Lane
+from pbs_exporter.pbs.transport import Answer  # noqa: TC001 - one way to import is enough
 from pbs_exporter.pbs.workers import Hints
 
 MANY = 20
@@ -39,11 +40,16 @@ class Known(msgspec.Struct, frozen=True):
 
 
 class Walk(msgspec.Struct, frozen=True):
-    """A full listing. `seconds` is what its longest answer took, `left_out` what couldn't be read of it."""
+    """A full listing. `seconds` is what its longest answer took, `left_out` what couldn't be read of it.
+
+    With an `error` it isn't whole. `goes_on` says that an answer timed out: PBS is still at it.
+    """
 
     namespaces: Namespaces
     seconds: float
     left_out: PbsError | None
+    error: BaseException | None
+    goes_on: bool
 
 
 class Changes(Known, frozen=True):
@@ -67,20 +73,44 @@ async def names(client: PbsClient, store: str, lane: Lane) -> list[str]:
     return list(dict.fromkeys(row.ns for row in answer.rows))
 
 
-async def full(client: PbsClient, store: str, namespaces: Sequence[str], lane: Lane) -> Walk:
-    """List these namespaces. Raises the first error when all have ended: PBS goes on with their work anyway."""
-    answers = await asyncio.gather(
-        *(client.snapshots(store, name, lane=lane) for name in namespaces), return_exceptions=True
-    )
-    good = []
-    for answer in answers:
-        if isinstance(answer, BaseException):
-            raise answer
-        good.append(answer)
+async def full(
+    client: PbsClient,
+    store: str,
+    namespaces: Callable[[], Awaitable[Sequence[str]]],
+    expected: Sequence[str],
+    lane: Lane,
+) -> Walk:
+    """List all namespaces: the expected ones at once, the others when they are known. Raises nothing.
+
+    One that fails doesn't end the others: PBS goes on with their work anyway.
+    """
+    answers: dict[str, Answer[Listed]] = {}
+    errors: dict[str, Exception] = {}
+
+    async def snapshots(name: str) -> None:
+        try:
+            answers[name] = await client.snapshots(store, name, lane=lane)
+        except Exception as error:  # noqa: BLE001 - judged by the caller
+            errors[name] = error
+
+    async def others() -> Sequence[str]:
+        found = await namespaces()
+        await asyncio.gather(*(snapshots(name) for name in found if name not in expected))
+        return found
+
+    named, *_ = await asyncio.gather(others(), *map(snapshots, expected), return_exceptions=True)
+    if named is None or isinstance(named, BaseException):
+        found, error = expected, named
+    else:
+        # What was expected and is gone could not be listed, which is no failure.
+        found, error = named, next((errors[name] for name in named if name in errors), None)
+    good = {name: answers[name] for name in found if name in answers}
     return Walk(
-        {name: answer.value.groups for name, answer in zip(namespaces, good, strict=True)},
-        max((answer.seconds for answer in good), default=0.0),
-        next((answer.value.left_out for answer in good if answer.value.left_out), None),
+        {name: answer.value.groups for name, answer in good.items()},
+        max((answer.seconds for answer in good.values()), default=0.0),
+        next((answer.value.left_out for answer in good.values() if answer.value.left_out), None),
+        error,
+        goes_on=any(isinstance(error, PbsTimeout) for error in errors.values()),
     )
 
 
