@@ -7,9 +7,11 @@ import sys
 SWITCH_SECONDS = 0.0005
 """How long a large page may keep the event loop waiting, each time that the loop wants to run."""
 
+# Of <malloc.h>.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
-_THRESHOLD_BYTES = 8 << 20
+_KEPT_BYTES = 1 << 20
+_LARGE_BYTES = 8 << 20
 
 
 def tune() -> None:
@@ -28,5 +30,5 @@ def _return_memory() -> None:
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _THRESHOLD_BYTES)
-        mallopt(_M_TRIM_THRESHOLD, _THRESHOLD_BYTES)
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
