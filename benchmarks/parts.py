@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 from prometheus_client import generate_latest
 
@@ -18,6 +18,7 @@ from pbs_exporter.metrics import Page
 from pbs_exporter.pbs.decode import many
 from pbs_exporter.pbs.groups import grouped
 from pbs_exporter.pbs.models import Snapshot
+from pbs_exporter.pbs.stream import RowStream
 from pbs_exporter.simulator import Call
 
 _MS, _US = 1_000, 1_000_000
@@ -46,26 +47,38 @@ def encoder(row: Row, _: Program) -> Result:
 
 
 def structs(row: Row, _: Program) -> Result:
-    """Decode a listing into Structs, all at once."""
+    """Decode a listing into Structs piece by piece as it arrives."""
     body = _listing(row.input)
     decode = many(Snapshot)
-    return _decoded(row, body, lambda: decode(body))
+
+    def arrive() -> None:
+        stream = RowStream(decode)
+        for piece in _pieces(body):
+            stream.feed(piece)
+        stream.finish()
+
+    return _decoded(row, body, arrive)
 
 
 def sums(row: Row, _: Program) -> Result:
-    """Decode a listing piece by piece as it arrives, and add up its groups: all that a scrape does with it."""
+    """Decode it so, and add up its groups: all that a scrape does with a listing before it makes samples."""
     body = _listing(row.input)
     decode = grouped(int(row.settings.get("snapshot_history_limit", "0")))
 
     async def pieces() -> AsyncIterator[bytes]:
-        for start in range(0, len(body), _PIECE):
-            yield body[start : start + _PIECE]
+        for piece in _pieces(body):
+            yield piece
 
     async def arrive() -> None:
         await decode(pieces())
 
     with asyncio.Runner() as runner:
         return _decoded(row, body, lambda: runner.run(arrive()))
+
+
+def _pieces(body: bytes) -> Iterator[bytes]:
+    for start in range(0, len(body), _PIECE):
+        yield body[start : start + _PIECE]
 
 
 def _decoded(row: Row, body: bytes, decode: Callable[[], object]) -> Result:
