@@ -1,5 +1,6 @@
 """The web service: `/metrics`, `/health`, `/`."""
 
+import io
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +21,9 @@ TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 
 OFFSET_SECONDS = 0.5
 """The answer must be on its way so long before Prometheus gives up."""
+
+LARGE_BYTES = 1 << 20
+"""Pages of more bytes are sent in pieces."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -59,7 +63,8 @@ class Service:
             body = await self._target.scrape(seconds, write)
         finally:
             self._scrapes -= 1
-        return web.Response(body=body, headers=headers)
+        # As one piece it would be copied twice, and the event loop would be held up meanwhile.
+        return web.Response(body=io.BytesIO(body) if len(body) > LARGE_BYTES else body, headers=headers)
 
     async def health(self, _request: web.Request) -> web.Response:
         """Say that the program runs. PBS isn't asked: its failures are no reason to restart this program."""
