@@ -21,6 +21,9 @@ from pbs_exporter.pbs.workers import Tasks, TaskWatch
 SLOW_SECONDS = 0.5
 """A datastore with an answer that takes so long is asked for changes only (`listing_mode` = `auto`)."""
 
+RETRY_SECONDS = 60.0
+"""A full listing that failed in the background is tried again so long after."""
+
 QUICK_SECONDS = 0.25
 """Below this it is listed in full again."""
 
@@ -59,9 +62,10 @@ class StoreListing:
         self._listed_at = -math.inf
         self._fingerprints: walk.Fingerprints = {}
         self._watch = TaskWatch(store)
-        # Full listings and groups' own ones are numbered as they begin: of two of a group the later one counts.
+        # Full listings and those of groups are numbered as they begin: of two of a group the later one counts.
         self._numbers = itertools.count()
         self._own_listings: dict[walk.Key, int] = {}
+        self._looked = -1
         self._full_error: BaseException | None = PbsTimeout("the first listing isn't through yet")
         self._changes_error: BaseException | None = None
 
@@ -69,6 +73,7 @@ class StoreListing:
         self._background: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._scraped_at = -math.inf
+        self._look_not_before = -math.inf
         self._full_is_under_way = False
         self._full_is_wanted = False
         self._full_is_due_at = -math.inf
@@ -76,7 +81,7 @@ class StoreListing:
 
     @property
     def error(self) -> BaseException | None:
-        """What was wrong with the newest finished attempt, or `None`."""
+        """What was wrong with the newest look for changes, or else with the newest full listing, or `None`."""
         return self._changes_error or self._full_error
 
     def shown(self) -> Listing | None:
@@ -106,7 +111,7 @@ class StoreListing:
         now = self._clock.monotonic()
         if now - self._listed_at < self._settings.listing_interval_seconds:
             return False
-        return self._looks_for_changes or now >= self._full_not_before
+        return now >= (self._look_not_before if self._looks_for_changes else self._full_not_before)
 
     @property
     def _looks_for_changes(self) -> bool:
@@ -117,10 +122,7 @@ class StoreListing:
             if self._looks_for_changes:
                 await self._list_changes(tasks)
             else:
-                await self._list_in_full(Lane.LISTING)
-                self._watch.read(tasks)
-            if self._changes_error is None:
-                self._watch.done()
+                await self._list_all()
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs this datastore alone
             self._changes_error = error
         self._flight = None
@@ -154,13 +156,15 @@ class StoreListing:
             found = await self._walk(lane)
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs this datastore alone
             self._full_error = error
+            # A snapshot that vanishes while PBS reads fails all of it: the next try is likely good.
+            seconds = min(RETRY_SECONDS, self._settings.listing_refresh_seconds)
         else:
             self._full_error = found.left_out
             self._take_all(found.namespaces, number)
             self._choose(found.seconds)
+            # Spread, or all datastores would be listed at the same time, again and again.
+            seconds = self._settings.listing_refresh_seconds * random.uniform(0.8, 1.0)  # noqa: S311 - no secret
         self._full_is_under_way = False
-        # Spread, or all datastores would be listed at the same time, again and again.
-        seconds = self._settings.listing_refresh_seconds * random.uniform(0.8, 1.0)  # noqa: S311 - no secret
         self._full_is_due_at = self._clock.monotonic() + seconds
 
     async def _names(self) -> list[str]:
@@ -179,33 +183,46 @@ class StoreListing:
         return found
 
     def _take_all(self, namespaces: walk.Namespaces, number: int) -> None:
-        """Show a full listing, but for the groups that were listed after it had begun."""
+        """Show a full listing. Which groups there are a look for changes knows better that has begun after it."""
+        now = self._clock.now()
+        if self._listing is None or self._looked < number:
+            self._show(Listing(namespaces, now, now))
+            return
+        known = {
+            namespace: {
+                group_id: group
+                if self._own_listings.get((namespace, group_id), -1) > number
+                else namespaces.get(namespace, {}).get(group_id, group)
+                for group_id, group in groups.items()
+            }
+            for namespace, groups in self._listing.namespaces.items()
+        }
         self._own_listings = {key: own for key, own in self._own_listings.items() if own > number}
-        for namespace, group_id in self._own_listings:
-            group = self._known(namespace).get(group_id)
-            if group is not None:
-                namespaces.setdefault(namespace, {})[group_id] = group
-        self._show(Listing(namespaces, self._clock.now(), self._clock.now()))
+        self._listing = Listing(known, self._listing.timestamp, now)
+
+    async def _list_all(self) -> None:
+        """List all in the foreground."""
+        self._watch.begin(self._clock.now())
+        await self._list_in_full(Lane.LISTING)
+        self._changes_error = None
 
     async def _list_changes(self, tasks: Tasks | None) -> None:
-        number = next(self._numbers)
         names = await self._names()
         known = walk.Known(self._listing.namespaces if self._listing else {}, self._fingerprints)
-        hints = partial(self._watch.hints, tasks)
-        changes = await walk.changes(self._client, self._store, names, known, hints)
-        if changes is not None:
-            self._take_changes(changes, number)
+        look = walk.Look(known, partial(self._watch.hints, tasks), self._numbers)
+        found = await walk.changes(self._client, self._store, names, look)
+        if isinstance(found, walk.Changes):
+            self._take_changes(found)
             return
-        self._fingerprints = {}
         if self._background is not None:
             # One at a time. It may have begun before it all changed.
             await asyncio.wait([self._background])
-            await self._list_changes(tasks)
-        else:
-            await self._list_in_full(Lane.LISTING)
-            self._changes_error = None
+        if not self._full_is_under_way:
+            await self._list_all()
+            # Of before the listing, so that nothing is missed that changed while PBS read.
+            self._fingerprints = found
 
-    def _take_changes(self, changes: walk.Changes, number: int) -> None:
+    def _take_changes(self, changes: walk.Changes) -> None:
         """Show changes. A full listing that has landed meanwhile says more of the groups that weren't listed."""
         namespaces = {
             namespace: {
@@ -216,13 +233,18 @@ class StoreListing:
             }
             for namespace, groups in changes.namespaces.items()
         }
-        self._own_listings |= dict.fromkeys(changes.listed, number)
+        self._own_listings |= dict.fromkeys(changes.listed, changes.number)
         self._fingerprints = changes.fingerprints
-        self._changes_error = changes.error
         self._full_is_wanted = self._full_is_wanted or changes.everything
+        self._changes_error = changes.error
+        if isinstance(changes.error, PbsTimeout):
+            # PBS is still at it: another try would add to its work.
+            self._look_not_before = self._clock.monotonic() + self._settings.listing_timeout_seconds
         if self._listing is None:
             return
         if changes.error is None:
+            self._looked = changes.number
+            self._watch.done()
             self._show(Listing(namespaces, self._clock.now(), self._listing.full_timestamp))
         else:
             self._listing = msgspec.structs.replace(self._listing, namespaces=namespaces)

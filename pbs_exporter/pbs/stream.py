@@ -40,10 +40,13 @@ class RowStream(Generic[T]):
 
     def feed(self, chunk: bytes) -> list[T]:
         """Take more of the body."""
+        before = len(self._rest)
         self._rest += chunk
         if self._between is None:
+            before = 0
             self._begin()
-        end = self._rest.rfind(self._between) + 1 if self._between else 0
+        # What was there has been looked through.
+        end = self._rest.rfind(self._between, max(0, before - len(self._between))) + 1 if self._between else 0
         if not end:
             return []
         try:

@@ -5,7 +5,7 @@ what has changed, and only that is listed.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import msgspec
 
@@ -39,6 +39,14 @@ class Known(msgspec.Struct, frozen=True):
     fingerprints: Fingerprints
 
 
+class Look(msgspec.Struct, frozen=True):
+    """What a look for changes needs: what is known, what tasks say, and the number that its listings get."""
+
+    known: Known
+    hints: Callable[[], Awaitable[Hints]]
+    numbers: Iterator[int]
+
+
 class Walk(msgspec.Struct, frozen=True):
     """A full listing. `seconds` is what its longest answer took, `left_out` what couldn't be read of it.
 
@@ -55,10 +63,11 @@ class Walk(msgspec.Struct, frozen=True):
 class Changes(Known, frozen=True):
     """What is known after only what changed was listed: what failed is as it was before.
 
-    `listed` are the groups that were listed, `everything` says that a full listing would show more. `error` is
-    the first thing that failed.
+    `listed` are the groups that were listed, from `number` on; `everything` says that a full listing would show
+    more. `error` is the first thing that failed.
     """
 
+    number: int
     listed: frozenset[Key]
     everything: bool
     error: BaseException | None
@@ -118,22 +127,22 @@ async def changes(
     client: PbsClient,
     store: str,
     namespaces: Sequence[str],
-    before: Known,
-    hints: Callable[[], Awaitable[Hints]],
-) -> Changes | None:
-    """List the groups that have changed, or none of them where so many have that a full listing is cheaper.
+    look: Look,
+) -> Changes | Fingerprints:
+    """List the groups that have changed. Where so many have that a full listing is cheaper, give what there is.
 
     Raises nothing: what fails costs itself only.
     """
+    before = look.known
     answers = await asyncio.gather(*(client.groups(store, name) for name in namespaces), return_exceptions=True)
     errors: list[BaseException] = []
     rows: Fingerprints = {}
     kept: Namespaces = {}
     for name, answer in zip(namespaces, answers, strict=True):
-        failed = answer if isinstance(answer, BaseException) else answer.left_out
+        error = answer if isinstance(answer, BaseException) else answer.left_out
         # What isn't in a whole answer is gone. Of one that isn't whole there is no telling.
-        kept[name] = dict(before.namespaces.get(name, {})) if failed else {}
-        errors += [failed] if failed else []
+        kept[name] = dict(before.namespaces.get(name, {})) if error else {}
+        errors += [error] if error else []
         # A group without snapshots is as good as none.
         found = [] if isinstance(answer, BaseException) else [row for row in answer.rows if row.backup_count]
         rows |= {(name, _id(row)): row for row in found}
@@ -141,29 +150,40 @@ async def changes(
     known = {key: before.namespaces.get(key[0], {}).get(key[1]) for key in rows}
     changed = [key for key, row in rows.items() if _has_changed(row, before.fingerprints.get(key), known[key])]
     if len(changed) > max(MANY, len(rows) / 10):
-        return None
-    named = await hints()
-    listing = list(dict.fromkeys([*changed, *(key for key in rows if named.name(*key))]))
-    results = await asyncio.gather(*(_group(client, store, *key) for key in listing), return_exceptions=True)
+        return rows
+    number = next(look.numbers)
+    listed: dict[Key, Listed] = {}
+    failed: dict[Key, Exception] = {}
 
-    listed = dict(zip(listing, results, strict=True))
-    seen = {key: row for key, row in before.fingerprints.items() if key[1] in kept.get(key[0], {})} | rows
+    async def listing(key: Key) -> None:
+        try:
+            listed[key] = (await client.snapshots(store, *key)).value
+        except Exception as error:  # noqa: BLE001 - judged by the caller
+            failed[key] = error
+
+    async def hinted() -> Hints:
+        named = await look.hints()
+        await asyncio.gather(*(listing(key) for key in rows if named.name(*key) and key not in set(changed)))
+        return named
+
+    late = asyncio.ensure_future(hinted())
+    await asyncio.gather(late, *map(listing, changed))
+
+    bad = failed | {key: answer.left_out for key, answer in listed.items() if answer.left_out}
     for key in rows:
-        group = listed.get(key, known[key])
-        if isinstance(group, BaseException):
-            errors.append(group)
-            group = known[key]
-            del seen[key]
+        group = listed[key].groups.get(key[1]) if key in listed else known[key]
         if group is not None:
             kept[key[0]][key[1]] = group
-    return Changes(kept, seen, frozenset(listed), named.everything, next(iter(errors), None))
-
-
-async def _group(client: PbsClient, store: str, namespace: str, group: GroupId) -> Group | None:
-    answer = await client.snapshots(store, namespace, group)
-    if answer.value.left_out:
-        raise answer.value.left_out
-    return answer.value.groups.get(group)
+    seen = {key: row for key, row in before.fingerprints.items() if key[1] in kept.get(key[0], {})} | rows
+    return Changes(
+        kept,
+        # What isn't good is listed again.
+        {key: row for key, row in seen.items() if key not in bad},
+        number,
+        frozenset(listed),
+        late.result().everything,
+        next(iter([*errors, *bad.values()]), None),
+    )
 
 
 def _id(row: models.Group) -> GroupId:

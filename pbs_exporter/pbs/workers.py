@@ -60,28 +60,37 @@ class TaskWatch:
 
     def __init__(self, store: str) -> None:
         self._store = store
-        # UPIDs of ended tasks. None is known to be new as long as there is nothing to compare with.
+        self._since = 0.0
+        # UPIDs of tasks that had ended: at the last look, and when all that it named had been listed.
         self._ended: frozenset[str] | None = None
         self._done: frozenset[str] | None = None
 
+    def begin(self, now: float) -> None:
+        """Say that all is being listed: what ended before `now` (Unix time) isn't new any more."""
+        self._since = now
+        self._ended = self._done = None
+
     async def hints(self, tasks: Tasks | None) -> Hints:
-        """Wait for the tasks, and give what those say that run, and that have ended since the last `done`."""
+        """Wait for the tasks, and give what those say that run, and that have ended since the last `done`.
+
+        Without tasks there are no hints.
+        """
         if tasks is not None:
             await asyncio.wait([tasks])
-        return self.read(tasks)
-
-    def read(self, tasks: Tasks | None) -> Hints:
-        """Give the hints without waiting: none, where there are no tasks."""
-        if tasks is None or not tasks.done() or tasks.cancelled() or tasks.exception() is not None:
+        if tasks is None or tasks.cancelled() or tasks.exception() is not None:
             return Hints()
         own = [task for task in tasks.result().rows if self._is_own(task)]
         self._ended = frozenset(task.upid for task in own if task.endtime is not None)
-        seen = self._ended if self._done is None else self._done
-        return _hints([task for task in own if task.upid not in seen])
+        return _hints([task for task in own if self._is_new(task)])
 
     def done(self) -> None:
         """Say that all has been listed that the last hints named."""
         self._done = self._ended
+
+    def _is_new(self, task: Task) -> bool:
+        if self._done is not None:
+            return task.upid not in self._done
+        return task.endtime is None or task.endtime > self._since
 
     def _is_own(self, task: Task) -> bool:
         store = (task.worker_id or "").partition(":")[0]
