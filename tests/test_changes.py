@@ -566,6 +566,80 @@ async def test_a_failed_full_listing_in_the_background() -> None:
         assert fully_listed_at(seen.page)["main"] == began
 
 
+@pytest.mark.parametrize(("refresh", "seconds"), [(900.0, 60), (30.0, 30)])
+async def test_a_failed_full_listing_is_tried_again_soon(refresh: float, seconds: float) -> None:
+    """A full listing that failed in the background is tried again a minute later, not a whole refresh."""
+    history = small_history()
+    async with changing(history, listing_refresh_seconds=refresh) as setup:
+        await look(setup)
+        history.verify("main")
+        vanished = setup.pbs.faults.add("/admin/datastore/main/snapshots", Fault.status(400, "unable to read manifest"))
+        await look(setup)
+        vanished.remove()
+        setup.clock.advance(seconds * 0.7)
+        assert ("main", "") not in (await look(setup)).listed_in_full
+        setup.clock.advance(seconds * 0.4)
+        assert ("main", "") in (await look(setup)).listed_in_full
+        page = (await look(setup)).page
+        assert failed(page) == set()
+        assert of(page, "verification", WEB, state="ok") == 3
+
+
+async def test_groups_that_hit_the_limit_are_not_asked_again_at_once() -> None:
+    """After listing_timeout_seconds PBS is still reading groups: the same time passes before the next look."""
+    history = small_history()
+    async with changing(history, listing_timeout_seconds=0.3) as setup:
+        await look(setup)
+        history.backup(WEB)
+        setup.pbs.faults.add("/admin/datastore/main/groups", Fault.stall())
+        assert failed_datastores((await look(setup)).page) == {("snapshots", "main")}
+        setup.pbs.faults.clear()
+        setup.clock.advance(0.2)
+        seen = await look(setup)
+        assert {place.store for place in seen.groups} == {"mirror"}
+        assert failed_datastores(seen.page) == {("snapshots", "main")}
+        setup.clock.advance(0.2)
+        seen = await look(setup)
+        assert asked_for_changes_only(seen)
+        assert of(seen.page, "count", WEB) == 4
+        assert failed(seen.page) == set()
+
+
+async def test_a_group_with_a_bad_row_is_listed_again() -> None:
+    """A bad row of a group costs the success; the other rows show, and the group is listed until it is good."""
+    history = small_history()
+    async with changing(history) as setup:
+        await look(setup)
+        history.backup(WEB)
+        setup.pbs.faults.add(SNAPSHOTS, Fault.rows(lambda rows: [{**rows[0], "size": "big"}, *rows[1:]]))
+        for _ in range(2):
+            seen = await look(setup)
+            assert seen.listed == {WEB}
+            assert failed_datastores(seen.page) == {("snapshots", "main")}
+            assert of(seen.page, "count", WEB) == 3
+        setup.pbs.faults.clear()
+        seen = await look(setup)
+        assert seen.listed == {WEB}
+        assert of(seen.page, "count", WEB) == 4
+        assert failed(seen.page) == set()
+        assert (await look(setup)).listed == set()
+
+
+async def test_changed_groups_do_not_wait_for_tasks() -> None:
+    """A group that its row shows to have changed is listed while the task list is still awaited."""
+    history, gate = small_history(), Gate()
+    async with changing(history) as setup:
+        await look(setup)
+        history.backup(WEB)
+        setup.pbs.faults.add(TASKS, gate.fault)
+        setup.pbs.requests.clear()
+        page = asyncio.create_task(setup.scrape())
+        await eventually(lambda: any(request.template == SNAPSHOTS for request in setup.pbs.requests))
+        assert not page.done()
+        gate.open()
+        assert of(await page, "count", WEB) == 4
+
+
 async def test_changes_have_an_age_limit_too() -> None:
     """Where looks for changes fail for listing_max_age_seconds, the datastore's series are gone."""
     history = small_history()
