@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+# What a user installs, and nothing else: libraries use others where they find them, and take time and memory for it.
+PLAIN := .venv-plain
 CONFIG ?=
 
 .DEFAULT_GOAL := help
@@ -38,11 +40,11 @@ check: lint lint-metrics test ## all that CI runs
 docs: $(READY) ## docs/metrics.md from the code's own declarations
 	@$(BIN)/python docs/generate.py docs/metrics.md
 
-bench: $(READY) ## the tables of docs/performance.md, in ten minutes; ARGS='--only ROW': one row
-	@$(BIN)/python -m benchmarks $(if $(ARGS),$(ARGS),--write docs/performance.md)
+bench: $(PLAIN)/ready ## the tables of docs/performance.md, in ten minutes; ARGS='--only ROW': one row
+	@$(PLAIN)/bin/python -m benchmarks $(if $(ARGS),$(ARGS),--write docs/performance.md)
 
 clean: ## remove what make made
-	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info
+	rm -rf $(VENV) $(PLAIN) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info
 
 $(READY): requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -50,4 +52,10 @@ $(READY): requirements-dev.txt pyproject.toml
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements-dev.txt
 	@$(BIN)/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(PLAIN)/ready: requirements.txt pyproject.toml | $(READY)
+	@$(PYTHON) -m venv --clear $(PLAIN)
+	@$(PLAIN)/bin/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements.txt
+	@$(PLAIN)/bin/pip --quiet --disable-pip-version-check install --no-deps --editable .
 	@touch $@

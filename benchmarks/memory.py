@@ -1,5 +1,7 @@
 """Measures whether the exporter's memory grows."""
 
+from statistics import median
+
 from benchmarks.processes import Exporter, Pbs
 from benchmarks.programs import Program
 from benchmarks.results import Result
@@ -9,22 +11,26 @@ _STEPS = 10
 
 
 def memory(row: Row, program: Program) -> Result:
-    """Scrape `runs` times, and compare the memory after all of them with that after the first tenth."""
-    sizes = []
+    """Scrape `runs` times, and compare the memory during the last tenth of them with that during the first.
+
+    The median of each tenth: whether one listing or two are there right after a scrape is chance.
+    """
+    after: list[float] = []
     with Pbs(row.input) as pbs, Exporter(program, pbs.address) as exporter:
         page = None
-        for number in range(1, row.runs + 1):
+        for _ in range(row.runs):
             page = exporter.scrape(**row.headers)
-            if number * _STEPS % row.runs == 0:
-                sizes.append(exporter.memory()["VmRSS"])
+            after.append(exporter.memory()["VmRSS"])
         if page is not None:
             program.judge(page.body.decode())
         end = exporter.memory()
+    size = max(1, row.runs // _STEPS)
+    sizes = [median(after[start : start + size]) for start in range(0, len(after), size)]
     return Result(
         unit="MiB",
         values=[sizes[-1]],
         compared_with=[sizes[0]],
         peak=end["VmHWM"],
         steady=end["VmRSS"],
-        details=f"after each tenth of {row.runs} scrapes: {', '.join(f'{size:.1f}' for size in sizes)}",
+        details=f"median of each tenth of {row.runs} scrapes: {', '.join(f'{size:.1f}' for size in sizes)}",
     )
