@@ -6,7 +6,8 @@ READY := $(VENV)/ready
 CONFIG ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-long lint lint-metrics check docs bench clean
+DEPLOY_VENV := .venv-deploy
+.PHONY: help demo dev test test-long test-deploy lint lint-metrics check docs bench dist clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +24,10 @@ test: $(READY) ## all tests, with coverage
 
 test-long: $(READY) ## the property tests alone, with ten times as many examples
 	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=long --timeout=3600 $(ARGS)
+
+test-deploy: $(DEPLOY_VENV)/ready ## image, Compose, Kubernetes, Helm, systemd, release: each really run (Debian, as root)
+	@deploy/tests/packages
+	@$(DEPLOY_VENV)/bin/python -m pytest deploy/tests --timeout=900 $(ARGS)
 
 lint: $(READY) ## format, style, types, layers
 	@$(BIN)/ruff format --check .
@@ -50,4 +55,10 @@ $(READY): requirements-dev.txt pyproject.toml
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements-dev.txt
 	@$(BIN)/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEPLOY_VENV)/ready: requirements-deploy.txt pyproject.toml
+	@$(PYTHON) -m venv --clear $(DEPLOY_VENV)
+	@$(DEPLOY_VENV)/bin/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements-deploy.txt
+	@$(DEPLOY_VENV)/bin/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
 	@touch $@
