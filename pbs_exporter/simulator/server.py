@@ -23,6 +23,7 @@ _LONGEST_URL = 3072
 _COOKIES = ("PBSAuthCookie", "__Host-PBSAuthCookie")
 _LOG_LINES = 10_000
 _HOST = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - for who asks for it
 _LOGIN = "exporter@pbs!metrics"
 _SECRET = "5f2e1c7a-93b8-4d06-a1e4-7c9b20d83f65"  # noqa: S105 - opens nothing but a simulation
 
@@ -118,7 +119,7 @@ class SimulatedPbs:
         await self.stop()
 
     async def start(self, port: int = 0, host: str = _HOST) -> None:
-        """Listen on `port` (0: any free one) of `host`, an address, until `stop`."""
+        """Listen on `port` (0: any free one) of `host`, an IPv4 address or `EVERYWHERE`, until `stop`."""
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._handle)
         app.on_response_prepare.append(_tidy_headers)
@@ -134,7 +135,7 @@ class SimulatedPbs:
             await self.stop()
             raise
         port = self._runner.addresses[0][1]
-        self.endpoint = f"{'https' if self._tls else 'http'}://{host}:{port}"
+        self.endpoint = f"{'https' if self._tls else 'http'}://{_HOST if host == EVERYWHERE else host}:{port}"
 
     async def stop(self) -> None:
         """Close all connections and stop listening."""
