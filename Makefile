@@ -40,8 +40,9 @@ lint-metrics: $(READY) ## real pages through promtool (of the package prometheus
 
 check: lint lint-metrics test ## all that CI runs
 
-docs: $(READY) ## docs/metrics.md from the code's own declarations
+docs: $(READY) ## docs/metrics.md from the code's own declarations, and the Helm chart's table of values
 	@$(BIN)/python docs/generate.py docs/metrics.md
+	@$(BIN)/python deploy/helm/values_table.py
 
 bench: $(READY) ## the tables of docs/performance.md, in ten minutes; ARGS='--only ROW': one row
 	@$(BIN)/python -m benchmarks $(if $(ARGS),$(ARGS),--write docs/performance.md)

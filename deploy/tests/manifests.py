@@ -49,6 +49,14 @@ def kustomize(folder: Path) -> Objects:
     return by_kind(yaml.safe_load_all(run(kubectl(), "kustomize", folder)))
 
 
+def own(folder: Path, **content: object) -> Path:
+    """Write a kustomization that has our base in its resources; gives its folder."""
+    # kustomize wants relative paths.
+    base = Path(*[".."] * (len(folder.parts) - 1), *(KUBERNETES / "base").parts[1:])
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump({"resources": [str(base)], **content}))
+    return folder
+
+
 def render(values: Mapping[str, Any], *, release: str = "pbs-exporter") -> Objects:
     """Give what Helm makes of the chart. Raises `helm_python.HelmError`."""
     templates = templated(values, release=release)

@@ -188,19 +188,28 @@ def test_a_difference_is_found() -> None:
     assert differences(one, {"a": []}) == {"/a": ([{"b": 1}], []), "/c": ({}, ABSENT)}
 
 
-def loaded(objects: Objects, folder: Path) -> Settings:
+def loaded(objects: Objects, folder: Path) -> tuple[Settings, list[str]]:
     """Load the settings that a ConfigMap holds, as the exporter does."""
     text = objects["ConfigMap"]["data"]["settings.toml"]
     secret, certificate, file = folder / "secret", folder / "ca.crt", folder / "settings.toml"
     secret.write_text("00000000-0000-0000-0000-000000000000")
     text = text.replace(tomllib.loads(text)["pbs"]["token_secret_file"], str(secret))
     file.write_text(text.replace("/etc/pbs-exporter/ca.crt", str(certificate)))
-    return load(str(file), {}, DEFAULTS)[0]
+    return load(str(file), {}, DEFAULTS)
 
 
 def test_settings_are_the_same(tmp_path: Path) -> None:
     """The exporter reads the same settings from both ConfigMaps: the example, and else the program's defaults."""
     assert loaded(render(VALUES), tmp_path) == loaded(kustomize(KUBERNETES / "base"), tmp_path)
+
+
+@pytest.mark.parametrize("path", ["settings.pbs.fingerprint", "settings.pbs.verify_tls"])
+def test_verified_settings_are_worth_no_warning(path: str, tmp_path: Path) -> None:
+    """With a fingerprint, or verification on, the exporter has nothing to warn of in the chart's settings."""
+    value = {"settings.pbs.fingerprint": ":".join(["ab"] * 32), "settings.pbs.verify_tls": True}[path]
+    settings, warnings = loaded(render(changed(path, value)), tmp_path)
+    assert settings.pbs.verify_tls
+    assert warnings == []
 
 
 def test_chart_knows_every_setting() -> None:
@@ -230,6 +239,7 @@ def test_chart_knows_every_setting() -> None:
     ("path", "value"),
     [
         ("settings.pbs.fingerprint", ":".join(["ab"] * 32)),
+        ("settings.pbs.verify_tls", True),
         ("settings.pbs.timeout_seconds", 2.5),
         ("settings.pbs.task_window_seconds", 3000000),
         ("settings.pbs.snapshot_history_limit", 1000000),

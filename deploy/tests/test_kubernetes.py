@@ -4,7 +4,6 @@ import re
 import shutil
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -18,6 +17,7 @@ from manifests import (
     invalid,
     kubectl,
     kustomize,
+    own,
     readme,
     versions,
 )
@@ -210,14 +210,6 @@ def test_changed_settings_start_a_new_pod(base: Objects, tmp_path: Path) -> None
 
 def settings_generator(*files: str) -> Object:
     return {"name": "pbs-exporter", "behavior": "merge", "files": list(files)}
-
-
-def own(folder: Path, **content: Any) -> Path:
-    """Write a kustomization that has our base in its resources; gives its folder."""
-    # kustomize wants relative paths.
-    base = Path(*[".."] * (len(folder.parts) - 1), *(KUBERNETES / "base").parts[1:])
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump({"resources": [str(base)], **content}))
-    return folder
 
 
 def test_documented_kustomization_works(tmp_path: Path) -> None:

@@ -71,7 +71,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
-{{/* JSON's texts, numbers and switches are TOML's. */}}
+{{/*
+JSON's texts, numbers and switches are TOML's.
+verify_tls is written only where it is on: "off" beside a fingerprint would be a contradiction that the exporter warns of.
+*/}}
 {{- define "pbs-exporter.settings" -}}
 {{- $chart := dict "token_secret_file" (printf "/run/secrets/pbs-exporter/%s" (include "pbs-exporter.secretKey" .)) }}
 {{- if .Values.caCertificate }}
@@ -81,7 +84,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- range $section := list "pbs" "exporter" "collectors" }}
 [{{ $section }}]
 {{- range $key, $value := merge (index $own $section) (index $.Values.settings $section) }}
-{{- if not (or (kindIs "invalid" $value) (eq ($value | toString) "")) }}
+{{- if not (or (kindIs "invalid" $value) (eq ($value | toString) "") (and (eq $key "verify_tls") (not $value))) }}
 {{ $key }} = {{ $value | toJson }}
 {{- end }}
 {{- end }}
