@@ -98,7 +98,7 @@ def for_podman(objects: Objects, pbs: Address, folder: Path) -> str:
     file.chmod(secret["defaultMode"])
     # As if enableServiceLinks were on.
     container["env"] += [{"name": name, "value": value} for name, value in variables(objects["Service"]).items()]
-    return yaml.safe_dump_all([objects["ConfigMap"], deployment])
+    return str(yaml.safe_dump_all([objects["ConfigMap"], deployment]))
 
 
 class Pod:
