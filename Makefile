@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 CONFIG ?=
+DIST ?= dist
 
 .DEFAULT_GOAL := help
 DEPLOY_VENV := .venv-deploy
@@ -47,8 +48,11 @@ docs: $(READY) ## docs/metrics.md from the code's own declarations, and the Helm
 bench: $(READY) ## the tables of docs/performance.md, in ten minutes; ARGS='--only ROW': one row
 	@$(BIN)/python -m benchmarks $(if $(ARGS),$(ARGS),--write docs/performance.md)
 
+dist: $(READY) ## sdist and wheel of the commit that is checked out, into dist/; DIST=folder: into another one
+	@$(BIN)/python deploy/dist.py $(DIST)
+
 clean: ## remove what make made
-	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info
+	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist *.egg-info
 
 $(READY): requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
