@@ -23,19 +23,16 @@ def main(folder: Path) -> None:
     commit, seconds = _git("log", "-1", "--format=%H %ct").decode().split()
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
-        exported = work / "exported"
-        exported.mkdir()
+        exported, unpacked = work / "exported", work / "unpacked"
         # Without this, git takes a umask from the user's settings.
-        archive = _git("-c", "tar.umask=0022", "archive", "HEAD")
-        subprocess.run(["tar", "--extract"], cwd=exported, input=archive, check=True)  # noqa: S607 - the system's
+        _unpack(_git("-c", "tar.umask=0022", "archive", "HEAD"), exported)
         (exported / "pbs_exporter" / "revision.txt").write_text(f"{commit}\n")
         made = _build("build_sdist", exported, work, seconds)
         folder.mkdir(parents=True, exist_ok=True)
         sdist = folder / made.name
         _normalise(made, sdist, int(seconds))
-        with tarfile.open(sdist) as tar:
-            tar.extractall(work / "unpacked", filter="data")
-        wheel = _build("build_wheel", work / "unpacked" / sdist.name.removesuffix(".tar.gz"), work, seconds)
+        _unpack(gzip.decompress(sdist.read_bytes()), unpacked)
+        wheel = _build("build_wheel", unpacked / sdist.name.removesuffix(".tar.gz"), work, seconds)
         shutil.copyfile(wheel, folder / wheel.name)
     print(f"{sdist}\n{folder / wheel.name}\n  of commit {commit}")  # noqa: T201 - it is a command
     if _git("status", "--porcelain"):
@@ -46,17 +43,26 @@ def _git(*arguments: str) -> bytes:
     return subprocess.run(["git", *arguments], cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout  # noqa: S603, S607
 
 
+def _unpack(tar: bytes, folder: Path) -> None:
+    folder.mkdir()
+    subprocess.run(["tar", "--extract", "--no-same-owner"], cwd=folder, input=tar, check=True)  # noqa: S607
+
+
 def _build(hook: str, source: Path, work: Path, seconds: str) -> Path:
     """Have setuptools build what `hook` says, and give the file."""
     target = work / hook
     target.mkdir()
-    subprocess.run(  # noqa: S603 - all of it is ours
+    ended = subprocess.run(  # noqa: S603 - all of it is ours
         [sys.executable, "-c", _HOOK, hook, target],
         cwd=source,
         env=os.environ | {"SOURCE_DATE_EPOCH": seconds},
-        stdout=subprocess.DEVNULL,
-        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
+    if ended.returncode != 0:
+        sys.exit(f"{ended.stdout}{hook}: exit {ended.returncode}")
     (made,) = target.iterdir()
     return made
 
