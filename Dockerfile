@@ -9,6 +9,7 @@ RUN python3 -m venv /build/tools \
     && python3 -m venv --without-pip /opt/pbs-exporter \
     && /build/tools/bin/pip --python /opt/pbs-exporter/bin/python install \
         --disable-pip-version-check --no-cache-dir --no-compile --require-hashes --requirement requirements.txt \
+    && find /opt/pbs-exporter -type f -name '*.[ch]' -delete \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/pbs-exporter/lib
 
 FROM dependencies AS program

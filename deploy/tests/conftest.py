@@ -9,37 +9,50 @@ from typing import Protocol
 
 import msgspec
 import pytest
-from engine import BASE, IMAGE, Podman, base_image_from
+from docker import Docker, engine
+from engine import BUILD_ARGUMENTS, IMAGE, Podman, base_image_from
 from machine import Namespace, process
 from simulated import Address
 
 
 @pytest.fixture(scope="session")
 def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
-    """podman and buildah with stores of their own, for this run."""
+    """Make stores of this run's own for podman and buildah."""
     assert os.geteuid() == 0, "these tests run containers with limits and networks: run them as root"
-    engine = Podman(tmp_path_factory.mktemp("podman"))
-    yield engine
-    engine.close()
+    made = Podman(tmp_path_factory.mktemp("podman"))
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")
 def base_image(podman: Podman) -> str:
-    """The name of the image that stands in for the one that the Dockerfile builds on."""
+    """Make the image that stands in for the one that the Dockerfile builds on; gives its name."""
     return base_image_from(podman)
 
 
 @pytest.fixture(scope="session")
 def image(podman: Podman, base_image: str) -> str:
-    """The name of the project's image, built from the checkout."""
-    assert base_image == BASE
-    podman.build("--tag", IMAGE)
+    """Build the project's image from the checkout; gives its name."""
+    assert base_image
+    podman.build("--layers", "--tag", IMAGE, *(f"--build-arg={name}={value}" for name, value in BUILD_ARGUMENTS.items()))
     return IMAGE
+
+
+@pytest.fixture(scope="session")
+def docker(podman: Podman, image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
+    """Run a Docker Engine that has the project's image, as `pbs-exporter` too."""
+    archive = tmp_path_factory.mktemp("image") / "image.tar"
+    podman("save", "--format", "docker-archive", "--output", archive, image)
+    with engine(tmp_path_factory.mktemp("docker")) as running:
+        running("load", "--input", archive)
+        archive.unlink()
+        running("tag", image, "pbs-exporter")
+        yield running
 
 
 @pytest.fixture
 def namespace() -> Iterator[Namespace]:
-    """A network of the test's own."""
+    """Make a network of the test's own."""
     with Namespace("pbs-exporter") as made:
         yield made
 
@@ -49,7 +62,8 @@ class Simulate(Protocol):
 
     def __call__(
         self, namespace: Namespace, host: str = "127.0.0.1", port: int = 0, latency: float = 0
-    ) -> AbstractContextManager[Address]: ...
+    ) -> AbstractContextManager[Address]:
+        """Run one that holds back each answer for `latency` seconds."""
 
 
 @pytest.fixture(scope="session")

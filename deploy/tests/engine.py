@@ -12,7 +12,14 @@ BASE = "docker.io/library/python:3.13-slim"
 """What the Dockerfile builds on, as tools write it. The one here is Debian's of the same release and Python."""
 IMAGE = "localhost/pbs-exporter:test"
 
-_SUITE = "trixie"
+BUILD_ARGUMENTS = {
+    "VERSION": "9.8.7",
+    "REVISION": "0123456789abcdef0123456789abcdef01234567",
+    "CREATED": "2026-01-02T03:04:05Z",
+    "SOURCE": "https://git.example.com/pbs-exporter",
+}
+"""What a release says of itself."""
+
 _BOOTSTRAP = (
     "mmdebstrap",
     "--quiet",
@@ -22,7 +29,7 @@ _BOOTSTRAP = (
     "--customize-hook=ln --symbolic /usr/bin/python3 $1/usr/local/bin/python3",
     "--customize-hook=ln --symbolic /usr/bin/python3 $1/usr/local/bin/python",
     "--customize-hook=rm $1/usr/lib/python3.13/EXTERNALLY-MANAGED",
-    _SUITE,
+    "trixie",
 )
 _BASE_PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -34,7 +41,7 @@ default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 runtime = "runc"
-static_dir = "{folder}/static"
+static_dir = "{folder}/storage/libpod"
 tmp_dir = "{folder}/run/tmp"
 volume_path = "{folder}/volumes"
 [network]
@@ -64,7 +71,7 @@ class Podman:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("networks", "static", "volumes"):
+        for name in ("networks", "volumes"):
             (folder / name).mkdir()
         settings = {
             "CONTAINERS_CONF": _CONTAINERS,

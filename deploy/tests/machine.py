@@ -152,7 +152,7 @@ class Namespace:
         run("ip", "netns", "delete", self.name)
 
     def inside(self, *command: str | Path) -> tuple[str | Path, ...]:
-        """Give the command that runs `command` in here. (`ip netns exec` would hide the cgroups.)"""
+        """Give the command that runs `command` in here; `ip netns exec` would hide the cgroups."""
         return ("nsenter", f"--net={self.path}", *command)
 
     def get(self, url: str, seconds: float = 20.0) -> str:
