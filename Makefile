@@ -5,10 +5,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 # What a user installs, and nothing else: libraries use others where they find them, and take time and memory for it.
 PLAIN := .venv-plain
+# What the deployment tests need beside that of the tests.
+DEPLOY := .venv-deploy
 CONFIG ?=
+DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-long lint lint-metrics check docs bench clean
+.PHONY: help demo dev test test-long test-deploy lint lint-metrics check docs bench dist clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +29,10 @@ test: $(READY) ## all tests, with coverage
 test-long: $(READY) ## the property tests alone, with ten times as many examples
 	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=long --timeout=3600 $(ARGS)
 
+test-deploy: $(DEPLOY)/ready ## image, Compose, Kubernetes, Helm, systemd, release: each really run (Debian, as root)
+	@deploy/tests/packages
+	@$(DEPLOY)/bin/python -m pytest deploy/tests --timeout=900 $(ARGS)
+
 lint: $(READY) ## format, style, types, layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -37,14 +44,19 @@ lint-metrics: $(READY) ## real pages through promtool (of the package prometheus
 
 check: lint lint-metrics test ## all that CI runs
 
-docs: $(READY) ## docs/metrics.md from the code's own declarations
+docs: $(READY) ## docs/metrics.md from the code's own declarations, and the Helm chart's table of values
 	@$(BIN)/python docs/generate.py docs/metrics.md
+	@$(BIN)/python deploy/helm/values_table.py
 
 bench: $(PLAIN)/ready ## the tables of docs/performance.md, in ten minutes; ARGS='--only ROW': one row
 	@$(PLAIN)/bin/python -m benchmarks $(if $(ARGS),$(ARGS),--write docs/performance.md)
 
+dist: $(READY) ## sdist and wheel of the commit that is checked out, into dist/; DIST=folder: into another one
+	@$(BIN)/python deploy/dist.py $(DIST)
+
 clean: ## remove what make made
-	rm -rf $(VENV) $(PLAIN) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info
+	rm -rf $(VENV) $(PLAIN) $(DEPLOY) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
+		build dist *.egg-info
 
 $(READY): requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -58,4 +70,10 @@ $(PLAIN)/ready: requirements.txt pyproject.toml | $(READY)
 	@$(PYTHON) -m venv --clear $(PLAIN)
 	@$(PLAIN)/bin/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements.txt
 	@$(PLAIN)/bin/pip --quiet --disable-pip-version-check install --no-deps --editable .
+	@touch $@
+
+$(DEPLOY)/ready: requirements-deploy.txt pyproject.toml
+	@$(PYTHON) -m venv --clear $(DEPLOY)
+	@$(DEPLOY)/bin/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements-deploy.txt
+	@$(DEPLOY)/bin/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
 	@touch $@

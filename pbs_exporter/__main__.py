@@ -67,7 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     once = _command(commands, "once", _once, "one scrape, to standard output or a file")
     once.add_argument("--output", metavar="FILE", help="write to this file, whole or not at all")
     _command(commands, "healthcheck", _healthcheck, "ask the local /health; exit code 0 or 1")
-    _command(commands, "demo", _demo, "serve metrics of a simulated PBS")
+    demo = _command(commands, "demo", _demo, "serve metrics of a simulated PBS")
+    demo.add_argument("--pbs-port", metavar="PORT", type=int, help="let others ask the simulated PBS too, on this port")
     return parser
 
 
@@ -123,7 +124,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     from pbs_exporter.commands import demo
     from pbs_exporter.config import load_exporter
 
-    return demo.run(load_exporter(arguments.config, os.environ, DEFAULTS, demo.DEFAULTS))
+    return demo.run(load_exporter(arguments.config, os.environ, DEFAULTS, demo.DEFAULTS), arguments.pbs_port)
 
 
 if __name__ == "__main__":

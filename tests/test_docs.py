@@ -13,6 +13,7 @@ from pbs_exporter.config import Setting, settings_table
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 SETTINGS_FILE = ROOT / "settings.toml"
+ENVIRONMENT_FILE = ROOT / ".env.example"
 TABLE = settings_table(DEFAULTS)
 PAGES = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md")))
 
@@ -99,6 +100,29 @@ def test_settings_file_has_no_other_settings() -> None:
     parsed = tomllib.loads(SETTINGS_FILE.read_text(encoding="utf-8"))
     assert [section for section, keys in parsed.items() if keys] == []
     assert settings_file_entries().keys() == {(setting.section, setting.key) for setting in TABLE}
+
+
+def bare(setting: Setting) -> str:
+    """Give a setting's default as an environment variable holds it."""
+    return setting.default.strip('"')
+
+
+def test_environment_file_has_every_setting_and_no_others() -> None:
+    """.env.example names each setting in one line with its default, below a line that explains it.
+
+    What must be set is set to nothing, and all else is commented out.
+    """
+    needed = [setting for setting in TABLE if setting.required]
+    assert [setting.key for setting in needed] == ["endpoint", "token_id", "token_secret"]
+    lines = ENVIRONMENT_FILE.read_text(encoding="utf-8").splitlines()
+    shown = [at for at, line in enumerate(lines) if re.match(r"(# )?PBS_EXPORTER_", line)]
+    assert [lines[at] for at in shown] == [
+        f"{'' if setting.required else '# '}{setting.variables[0]}={bare(setting)}" for setting in TABLE
+    ]
+    assert [lines[at] for at in shown if not re.fullmatch(r"# .{8,}\.", lines[at - 1])] == []
+    assert [line for line in lines if line and not line.startswith("#")] == [
+        f"{setting.variables[0]}=" for setting in needed
+    ]
 
 
 def anchors(page: Path) -> set[str]:

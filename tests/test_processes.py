@@ -21,6 +21,7 @@ from pbs_exporter.simulator import Fault, Replay, SimulatedPbs
 
 PROGRAM = Path(sys.executable).with_name("pbs-exporter")
 REPLAY = RECORDED / "pbs-4.2.3"
+DEMO_LOGIN = Path(__file__).parent.parent / "deploy" / "compose" / "simulated-pbs.env"
 WAIT = 30.0
 """No process takes so long unless it hangs; the machine may be busy."""
 
@@ -551,6 +552,28 @@ async def test_demo_listens_where_it_is_told(tmp_path: Path, way: str) -> None:
     async with started(*arguments, env=env) as running:
         assert (await serving(running)) == f"http://127.0.0.1:{port}"
         assert (await running.end(signal.SIGTERM)).code == 0
+
+
+async def test_demo_can_let_others_ask_its_pbs() -> None:
+    """With `--pbs-port` the simulated PBS listens on that port, and takes the login that deploy/compose/ has."""
+    port = closed_port()
+    variables = dict(line.split("=", 1) for line in DEMO_LOGIN.read_text().splitlines() if line.startswith("PBS_"))
+    variables["PBS_EXPORTER__PBS__ENDPOINT"] = f"https://127.0.0.1:{port}"
+    env = {"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": "127.0.0.1:0"}
+    async with started("demo", "--pbs-port", str(port), env=env) as running:
+        await running.line("msg=started")
+        ended = await run("once", env=environment(**variables))
+    assert Scraped(ended.stdout).value("pbs_up") == 1
+
+
+async def test_demo_without_its_pbs_port() -> None:
+    """A port for the simulated PBS that is taken is one line on stderr and exit 1."""
+    with socket.create_server(("", 0)) as listening:
+        port = listening.getsockname()[1]
+        env = environment(PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS="127.0.0.1:0")
+        ended = await run("demo", "--pbs-port", str(port), env=env)
+    assert (ended.code, len(ended.lines)) == (1, 1)
+    assert "address already in use" in ended.lines[0]
 
 
 # the command line itself

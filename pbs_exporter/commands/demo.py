@@ -10,25 +10,28 @@ from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.commands.serve import serve_until_stopped
 from pbs_exporter.config import ExporterSettings, ListenAddress, Secret, Settings, TargetSettings
 from pbs_exporter.listen import open_sockets
-from pbs_exporter.simulator import SimulatedPbs, demo_world
+from pbs_exporter.simulator import EVERYWHERE, SimulatedPbs, demo_world
 
 DEFAULTS = ExporterSettings(listen_address=ListenAddress("127.0.0.1", 9101))
 """A demo isn't for the network unless somebody says so."""
 
 
-def run(exporter: ExporterSettings) -> int:
+def run(exporter: ExporterSettings, pbs_port: int | None = None) -> int:
     """Serve metrics of a PBS that lives in this process, until a signal; gives 0.
 
+    With `pbs_port` others can ask that PBS too, on this port of all addresses.
     Raises `ListenError` where the listen address can't be had.
     """
     sockets = open_sockets(exporter.listen_address)
     log.configure(exporter)
-    asyncio.run(_demo(exporter, sockets))
+    asyncio.run(_demo(exporter, sockets, pbs_port))
     return 0
 
 
-async def _demo(exporter: ExporterSettings, sockets: Sequence[socket.socket]) -> None:
-    async with SimulatedPbs(demo_world()) as pbs:
+async def _demo(exporter: ExporterSettings, sockets: Sequence[socket.socket], pbs_port: int | None) -> None:
+    pbs = SimulatedPbs(demo_world())
+    await (pbs.start() if pbs_port is None else pbs.start(pbs_port, EVERYWHERE))
+    try:
         target = TargetSettings(
             endpoint=pbs.endpoint,
             token_id=pbs.token_id,
@@ -45,3 +48,5 @@ async def _demo(exporter: ExporterSettings, sockets: Sequence[socket.socket]) ->
             flush=True,
         )
         await serve_until_stopped(Settings(pbs=target, exporter=exporter, collectors=collectors), sockets)
+    finally:
+        await pbs.stop()

@@ -6,10 +6,11 @@ from pbs_exporter.simulator.demo import demo_world
 from pbs_exporter.simulator.exchange import Request
 from pbs_exporter.simulator.faults import Armed, Fault, Faults
 from pbs_exporter.simulator.replay import Replay
-from pbs_exporter.simulator.server import SimulatedPbs
+from pbs_exporter.simulator.server import EVERYWHERE, SimulatedPbs
 from pbs_exporter.simulator.world import World
 
 __all__ = [
+    "EVERYWHERE",
     "Answer",
     "Armed",
     "Call",

@@ -23,12 +23,13 @@ _LONGEST_URL = 3072
 _COOKIES = ("PBSAuthCookie", "__Host-PBSAuthCookie")
 _LOG_LINES = 10_000
 _HOST = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - for who asks for it
 _LOGIN = "exporter@pbs!metrics"
 _SECRET = "5f2e1c7a-93b8-4d06-a1e4-7c9b20d83f65"  # noqa: S105 - opens nothing but a simulation
 
 
 class SimulatedPbs:
-    """A PBS on a port of the loopback address; an async context manager, or `start` and `stop`.
+    """A PBS on a port, of the loopback address if no other is said; an async context manager, or `start` and `stop`.
 
     `login_delay` and `forbidden_delay` are the seconds for which PBS holds back a 401 and a 403,
     `latency` those that come before each answer.
@@ -117,8 +118,8 @@ class SimulatedPbs:
     ) -> None:
         await self.stop()
 
-    async def start(self, port: int = 0) -> None:
-        """Listen on `port` (0: any free one) until `stop`."""
+    async def start(self, port: int = 0, host: str = _HOST) -> None:
+        """Listen on `port` (0: any free one) of `host`, an IPv4 address or `EVERYWHERE`, until `stop`."""
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._handle)
         app.on_response_prepare.append(_tidy_headers)
@@ -129,12 +130,12 @@ class SimulatedPbs:
         try:
             await self._runner.setup()
             context = server_context(certificate_file) if self._tls else None
-            await web.TCPSite(self._runner, _HOST, port, ssl_context=context).start()
+            await web.TCPSite(self._runner, host, port, ssl_context=context).start()
         except BaseException:
             await self.stop()
             raise
         port = self._runner.addresses[0][1]
-        self.endpoint = f"{'https' if self._tls else 'http'}://{_HOST}:{port}"
+        self.endpoint = f"{'https' if self._tls else 'http'}://{_HOST if host == EVERYWHERE else host}:{port}"
 
     async def stop(self) -> None:
         """Close all connections and stop listening."""

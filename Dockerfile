@@ -1,0 +1,54 @@
+# Two stages make a virtual environment, and the last one takes it: dependencies in one layer, the program in another.
+# Nothing that only the build needs (pip, setuptools, wheels) is in it.
+ARG PYTHON_IMAGE=python:3.13-slim
+
+FROM ${PYTHON_IMAGE} AS dependencies
+WORKDIR /build
+COPY requirements.txt ./
+RUN python3 -m venv /build/tools \
+    && python3 -m venv --without-pip /opt/pbs-exporter \
+    && /build/tools/bin/pip --python /opt/pbs-exporter/bin/python install \
+        --disable-pip-version-check --no-cache-dir --no-compile --require-hashes --requirement requirements.txt \
+    && find /opt/pbs-exporter -type f -name '*.[ch]' -delete \
+    && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/pbs-exporter/lib
+
+FROM dependencies AS program
+COPY requirements-dev.txt ./
+# The one tool of the build, with the version and the hashes that development has.
+RUN awk '/^[^ #]/ { wanted = /^setuptools==/ } wanted' requirements-dev.txt >build.txt \
+    && /build/tools/bin/pip install \
+        --disable-pip-version-check --no-cache-dir --no-compile --require-hashes --requirement build.txt
+COPY pyproject.toml README.md LICENSE-MIT LICENSE-APACHE ./
+COPY pbs_exporter ./pbs_exporter
+ARG REVISION=
+RUN if [ -n "${REVISION}" ]; then echo "${REVISION}" >pbs_exporter/revision.txt; fi \
+    && /build/tools/bin/pip wheel \
+        --disable-pip-version-check --no-cache-dir --no-deps --no-build-isolation --wheel-dir dist . \
+    && /build/tools/bin/pip --python /opt/pbs-exporter/bin/python install \
+        --disable-pip-version-check --no-cache-dir --no-compile --no-deps --root /program dist/*.whl \
+    && python3 -m compileall -q --invalidation-mode unchecked-hash -s /program -p / /program
+
+FROM ${PYTHON_IMAGE}
+COPY --from=dependencies /opt/pbs-exporter /opt/pbs-exporter
+COPY --from=program /program /
+# The file system is read-only where it is run well, and a log line must not wait for the next one.
+ENV PATH=/opt/pbs-exporter/bin:${PATH} \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+USER 65532:65532
+EXPOSE 9101
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=3s --start-period=5s --retries=3 CMD ["pbs-exporter", "healthcheck"]
+ENTRYPOINT ["pbs-exporter"]
+
+ARG VERSION=
+ARG REVISION=
+ARG CREATED=
+ARG SOURCE=
+LABEL org.opencontainers.image.title="pbs-exporter" \
+    org.opencontainers.image.description="Prometheus exporter for Proxmox Backup Server" \
+    org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+    org.opencontainers.image.version="${VERSION}" \
+    org.opencontainers.image.revision="${REVISION}" \
+    org.opencontainers.image.created="${CREATED}" \
+    org.opencontainers.image.source="${SOURCE}"

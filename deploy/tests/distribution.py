@@ -1,0 +1,39 @@
+"""The wheel and the sdist, and what a wheel needs, in a folder that pip can install from without a network."""
+
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from machine import ROOT, cached, environment, run
+
+_REQUIREMENTS = ROOT / "requirements.txt"
+
+
+class Built(NamedTuple):
+    """What `make dist` builds."""
+
+    sdist: Path
+    wheel: Path
+
+
+def make_dist(folder: Path, checkout: Path = ROOT) -> Built:
+    """Run `make dist` of a checkout, with this environment's Python; gives what it built into that folder."""
+    made = (f"VENV={sys.prefix}", f"--old-file={sys.prefix}/ready")
+    run("make", *made, "dist", f"DIST={folder}", cwd=checkout)
+    (sdist,) = folder.glob("*.tar.gz")
+    (wheel,) = folder.glob("*.whl")
+    return Built(sdist, wheel)
+
+
+def download(python: str) -> Path:
+    """Have pip of that Python get the pinned dependencies as wheels; gives their folder."""
+    version = run(python, "-c", "import sysconfig; print(sysconfig.get_config_var('SOABI'))").strip()
+
+    def get(folder: Path) -> None:
+        # How pip reaches an index is the machine's business.
+        env = environment(**{name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))})
+        hashed = ("--require-hashes", "--only-binary=:all:", "--requirement", _REQUIREMENTS)
+        run(python, "-m", "pip", "--quiet", "download", *hashed, "--dest", folder, env=env)
+
+    return cached(f"wheels-{version}", ("pip download", _REQUIREMENTS.read_text()), get)

@@ -1,0 +1,120 @@
+"""Images and containers: buildah and podman with stores of their own, and the base image."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from machine import CA_FILE, ROOT, attempt, cached, environment, run
+
+BASE = "docker.io/library/python:3.13-slim"
+"""What the Dockerfile builds on, as tools write it. The one here is Debian's of the same release and Python."""
+IMAGE = "localhost/pbs-exporter:test"
+
+BUILD_ARGUMENTS = {
+    "VERSION": "9.8.7",
+    "REVISION": "0123456789abcdef0123456789abcdef01234567",
+    "CREATED": "2026-01-02T03:04:05Z",
+    "SOURCE": "https://git.example.com/pbs-exporter",
+}
+"""What a release says of itself."""
+
+_BOOTSTRAP = (
+    "mmdebstrap",
+    "--quiet",
+    "--variant=minbase",
+    "--include=python3,python3-venv,ca-certificates",
+    "--customize-hook=mkdir --parents $1/usr/local/bin",
+    "--customize-hook=ln --symbolic /usr/bin/python3 $1/usr/local/bin/python3",
+    "--customize-hook=ln --symbolic /usr/bin/python3 $1/usr/local/bin/python",
+    "--customize-hook=rm $1/usr/lib/python3.13/EXTERNALLY-MANAGED",
+    "trixie",
+)
+_BASE_PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# The same on machines with and without systemd, with mixed cgroups, and without the right to raise limits.
+_CONTAINERS = """\
+[containers]
+default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+runtime = "runc"
+static_dir = "{folder}/storage/libpod"
+tmp_dir = "{folder}/run/tmp"
+volume_path = "{folder}/volumes"
+[network]
+network_backend = "netavark"
+network_config_dir = "{folder}/networks"
+"""
+_STORAGE = """\
+[storage]
+driver = "overlay"
+graphroot = "{folder}/storage"
+runroot = "{folder}/run"
+"""
+
+
+def base_tar() -> Path:
+    """Give the base image's files as a tar archive, from the cache if it is there."""
+    folder = cached("base", _BOOTSTRAP, lambda folder: _run_bootstrap(folder / "base.tar"))
+    return folder / "base.tar"
+
+
+def _run_bootstrap(tar: Path) -> None:
+    run(*_BOOTSTRAP, tar)
+
+
+class Podman:
+    """podman and buildah on stores in a folder of their own: what else is on the machine is neither seen nor touched."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("networks", "volumes"):
+            (folder / name).mkdir()
+        settings = {
+            "CONTAINERS_CONF": _CONTAINERS,
+            "CONTAINERS_STORAGE_CONF": _STORAGE,
+            "CONTAINERS_REGISTRIES_CONF": "",
+        }
+        self.env = environment()
+        for variable, text in settings.items():
+            file = folder / f"{variable.lower()}.toml"
+            file.write_text(text.format(folder=folder))
+            self.env[variable] = str(file)
+
+    def __call__(self, *arguments: str | Path, stdin: str | None = None) -> str:
+        """Run `podman …`, which must succeed."""
+        return run("podman", *arguments, env=self.env, stdin=stdin)
+
+    def attempt(self, *arguments: str | Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run `podman …`, whatever comes of it."""
+        return attempt("podman", *arguments, env=self.env, stdin=stdin)
+
+    def inspect(self, what: str) -> dict[str, Any]:
+        """Give what podman knows of a container or an image."""
+        (found,) = json.loads(self("inspect", what))
+        assert isinstance(found, dict)
+        return found
+
+    def build(self, *arguments: str | Path, context: Path = ROOT) -> str:
+        """Build an image with buildah, in the format that has a HEALTHCHECK, and from images that are here."""
+        authorities = f"{CA_FILE}:{CA_FILE}:ro"
+        isolation = ("--isolation", "chroot", "--pull-never", "--format", "docker")
+        return run("buildah", "bud", *isolation, "--volume", authorities, *arguments, context, env=self.env)
+
+    def close(self) -> None:
+        """Remove all containers, and the stores."""
+        self("rm", "--all", "--force", "--time", "0")
+        mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        for mount in reversed(mounts):
+            if mount.startswith(f"{self.folder}/"):
+                run("umount", mount)
+        shutil.rmtree(self.folder)
+
+
+def base_image_from(podman: Podman) -> str:
+    """Put the base image into the store, and give its name."""
+    podman("import", "--change", f"ENV PATH={_BASE_PATH}", "--change", 'CMD ["python3"]', base_tar(), BASE)
+    return BASE

@@ -1,0 +1,115 @@
+"""Kubernetes objects: made by kustomize and by Helm, checked against every version's schemas, compared."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import kubernetes_validate
+import yaml
+from kubernetes_validate.utils import all_versions, major_minor
+from machine import ROOT, cached, run
+
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+CHART = ROOT / "deploy" / "helm" / "pbs-exporter"
+OPERATOR = frozenset({"ServiceMonitor", "PrometheusRule"})
+"""Kinds that Kubernetes has no schema of."""
+ABSENT = "(absent)"
+
+_KUBECTL = ("mmdebstrap", "--quiet", "--variant=extract", "--include=kubernetes-client", "trixie")
+
+Object = dict[str, Any]
+Objects = dict[str, Object]
+"""Objects by their kind; we never make two of a kind."""
+
+
+def kubectl() -> Path:
+    """Give a kubectl whose kustomize is a current one: Debian 13's, unpacked in the cache.
+
+    Debian 12's is of 2019, and can't read today's kustomizations.
+    """
+    return cached("kubectl", _KUBECTL, lambda folder: _unpack(folder / "root")) / "root" / "usr" / "bin" / "kubectl"
+
+
+def _unpack(root: Path) -> None:
+    run(*_KUBECTL, root)
+
+
+def readme(heading: str) -> str:
+    """Give the README's text below a heading of the third rank."""
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"\n### {heading}\n" in page
+    return re.split(r"^##", page.partition(f"\n### {heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def kustomize(folder: Path) -> Objects:
+    """Give what `kubectl kustomize` makes of a folder."""
+    return by_kind(yaml.safe_load_all(run(kubectl(), "kustomize", folder)))
+
+
+def own(folder: Path, **content: object) -> Path:
+    """Write a kustomization that has our base in its resources; gives its folder."""
+    # kustomize wants relative paths.
+    base = Path(*[".."] * (len(folder.parts) - 1), *(KUBERNETES / "base").parts[1:])
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump({"resources": [str(base)], **content}))
+    return folder
+
+
+def render(values: Mapping[str, Any], *, release: str = "pbs-exporter") -> Objects:
+    """Give what Helm makes of the chart. Raises `helm_python.HelmError`."""
+    templates = templated(values, release=release)
+    objects = (part for name, text in templates.items() if name.endswith(".yaml") for part in yaml.safe_load_all(text))
+    return by_kind(part for part in objects if part)
+
+
+def templated(values: Mapping[str, Any], *, release: str = "pbs-exporter") -> dict[str, str]:
+    """Give Helm's output file by file. The schema is checked as `helm install` checks it."""
+    with helm_python.Chart.load(CHART) as chart:
+        chart.validate_schema(dict(values))
+        return dict(chart.render(dict(values), name=release, namespace="monitoring"))
+
+
+def by_kind(objects: Iterable[Object]) -> Objects:
+    """Sort objects by their kind."""
+    found: Objects = {}
+    for item in objects:
+        assert item["kind"] not in found, f"two objects of the kind {item['kind']}"
+        found[item["kind"]] = item
+    return found
+
+
+def versions() -> list[str]:
+    """Give every version of Kubernetes from 1.29 on whose schemas there are."""
+    found = dict.fromkeys(major_minor(version) for version in all_versions())
+    return [version for version in found if tuple(map(int, version.split("."))) >= (1, 29)]
+
+
+def invalid(objects: Iterable[Object], version: str) -> list[str]:
+    """Give a line for each object that a version's strict schemas refuse."""
+    lines = []
+    for item in objects:
+        if item["kind"] in OPERATOR:
+            continue
+        try:
+            kubernetes_validate.validate(item, version, strict=True)
+        except kubernetes_validate.ValidationError as error:
+            lines.append(f"{item['kind']}: {'.'.join(map(str, error.path))}: {error.message}")
+    return lines
+
+
+def differences(one: object, other: object, path: str = "") -> dict[str, tuple[Any, Any]]:
+    """Compare two objects field by field; gives both values by the path of each that differs."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        found: dict[str, tuple[Any, Any]] = {}
+        for key in one.keys() | other.keys():
+            found |= differences(one.get(key, ABSENT), other.get(key, ABSENT), f"{path}/{key}")
+        return found
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        found = {}
+        for number, pair in enumerate(zip(one, other, strict=True)):
+            found |= differences(*pair, f"{path}/{number}")
+        return found
+    # 1 and true are equal to Python, and not to Kubernetes.
+    return {} if json.dumps(one) == json.dumps(other) else {path: (one, other)}

@@ -1,0 +1,52 @@
+"""The process of a simulated PBS: `python simulated.py HOST PORT LATENCY`.
+
+Its first line on stdout is an `Address` in JSON. It ends with its standard input.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import msgspec
+
+from pbs_exporter.simulator import Certificate, Replay, SimulatedPbs
+
+RECORDING = Path(__file__).parents[2] / "tests" / "recorded" / "pbs-4.2.3"
+
+
+class Address(msgspec.Struct, frozen=True):
+    """What an exporter must know of the PBS."""
+
+    endpoint: str
+    token_id: str
+    secret: str
+    fingerprint: str
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The settings of an exporter of this PBS."""
+        return {
+            "PBS_EXPORTER__PBS__ENDPOINT": self.endpoint,
+            "PBS_EXPORTER__PBS__TOKEN_ID": self.token_id,
+            "PBS_EXPORTER__PBS__TOKEN_SECRET": self.secret,
+            "PBS_EXPORTER__PBS__FINGERPRINT": self.fingerprint,
+        }
+
+
+async def _serve(host: str, port: int, latency: float) -> None:
+    lines = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    certificate = Certificate.make(names=(host,))
+    pbs = SimulatedPbs(Replay(RECORDING), latency=latency, certificate=certificate)
+    await pbs.start(port, host=host)
+    try:
+        address = Address(pbs.endpoint, pbs.token_id, pbs.secret, pbs.fingerprint)
+        sys.stdout.write(f"{msgspec.json.encode(address).decode()}\n")
+        sys.stdout.flush()
+        await lines.read()
+    finally:
+        await pbs.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))

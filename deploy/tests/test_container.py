@@ -1,0 +1,157 @@
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Simulate
+from docker import HOST, Docker
+from machine import eventually, process
+from simulated import Address
+
+HARDENED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--pids-limit=64", "--memory=64m")
+IN_A_HURRY = ("--health-interval=500ms", "--health-start-period=0s")
+"""The image's own health check, only more often."""
+PUBLISHED = ("--publish", "9101:9101")
+PAGE = f"http://{HOST}:9101/metrics"
+
+
+def variables(settings: dict[str, str]) -> list[str]:
+    """Give these settings as options of `docker run`."""
+    return [f"--env={name}={value}" for name, value in settings.items()]
+
+
+@pytest.fixture(scope="module")
+def pbs(docker: Docker, simulated_pbs: Simulate) -> Iterator[Address]:
+    """Run a simulated PBS on the engine's machine, where containers reach it."""
+    with simulated_pbs(docker.machine, HOST) as address:
+        yield address
+
+
+def scrape(docker: Docker) -> str:
+    """Give the page as another machine gets it, as soon as there is one."""
+    return eventually(lambda: docker.clients.try_get(PAGE), "a page")
+
+
+def process_status(docker: Docker, container: str) -> dict[str, str]:
+    """Give what the kernel says of the container's first process."""
+    (pid,) = [docker.inspect(container)["State"]["Pid"]]
+    lines = Path("/proc", str(pid), "status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def test_hardened(docker: Docker, pbs: Address, image: str) -> None:
+    """Read-only, without any capability and in 64 MiB it serves PBS's metrics, and is healthy by its own check."""
+    with docker.running(*HARDENED, *IN_A_HURRY, *PUBLISHED, *variables(pbs.variables), image) as container:
+        for _ in range(20):
+            page = scrape(docker)
+        assert "\npbs_up 1.0\n" in page
+        assert "\npbs_snapshot_count{" in page
+        eventually(lambda: docker.health(container) == "healthy", "a healthy container")
+        status = process_status(docker, container)
+        assert status["Uid"].split() == ["65532"] * 4
+        assert status["Gid"].split() == ["65532"] * 4
+        assert {int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
+        assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+        state = docker.inspect(container)["State"]
+        assert (state["Running"], state["OOMKilled"]) == (True, False)
+        assert "warning" not in "".join(docker.logs(container)).lower()
+
+
+def test_any_user(docker: Docker, pbs: Address, image: str) -> None:
+    """It doesn't matter which user it runs as."""
+    user = "--user=12345:54321"
+    with docker.running(*HARDENED, user, *PUBLISHED, *variables(pbs.variables), image) as container:
+        assert "\npbs_up 1.0\n" in scrape(docker)
+        assert process_status(docker, container)["Uid"].split() == ["12345"] * 4
+
+
+def test_writes_nothing(docker: Docker, pbs: Address, image: str) -> None:
+    """Where it could write, it doesn't, as root even: after scrapes and health checks no file has changed."""
+    with docker.running("--user=0:0", *IN_A_HURRY, *PUBLISHED, *variables(pbs.variables), image) as container:
+        assert "\npbs_up 1.0\n" in scrape(docker)
+        eventually(lambda: docker.health(container) == "healthy", "a healthy container")
+        assert docker("diff", container) == ""
+        # It would be seen.
+        docker("exec", container, "touch", "/tmp/seen")  # noqa: S108 - in the container
+        assert docker("diff", container).splitlines() == ["C /tmp", "A /tmp/seen"]
+
+
+def test_secret_in_a_file(docker: Docker, pbs: Address, image: str, tmp_path: Path) -> None:
+    """The secret can come from /run/secrets, and is then in no variable."""
+    file = tmp_path / "pbs_token"
+    file.write_text(f"{pbs.secret}\n")
+    settings = pbs.variables | {"PBS_EXPORTER__PBS__TOKEN_SECRET_FILE": "/run/secrets/pbs_token"}
+    del settings["PBS_EXPORTER__PBS__TOKEN_SECRET"]
+    mount = f"--volume={file}:/run/secrets/pbs_token:ro"
+    with docker.running(*HARDENED, *PUBLISHED, mount, *variables(settings), image) as container:
+        assert "\npbs_up 1.0\n" in scrape(docker)
+        assert pbs.secret not in json.dumps(docker.inspect(container))
+        assert pbs.secret not in "".join(docker.logs(container))
+
+
+def test_health_with_settings_in_a_file(docker: Docker, pbs: Address, image: str, tmp_path: Path) -> None:
+    """The health check asks where a mounted settings file says that the exporter listens."""
+    file = tmp_path / "settings.toml"
+    file.write_text(
+        f"""
+[pbs]
+endpoint = "{pbs.endpoint}"
+token_id = "{pbs.token_id}"
+token_secret = "{pbs.secret}"
+[exporter]
+listen_address = "127.0.0.1:9200"
+"""
+    )
+    mounted = (
+        f"--volume={file}:/etc/pbs-exporter/settings.toml:ro",
+        "--env=PBS_EXPORTER_CONFIG=/etc/pbs-exporter/settings.toml",
+    )
+    with docker.running(*HARDENED, *IN_A_HURRY, *mounted, image) as container:
+        eventually(lambda: docker.health(container) == "healthy", "a healthy container")
+        assert "127.0.0.1:9200" in "".join(docker.logs(container))
+
+
+def test_unhealthy(docker: Docker, pbs: Address, image: str) -> None:
+    """An exporter that has stopped answering gets unhealthy, and healthy again; no health check leaves a process."""
+    with docker.running(*HARDENED, *IN_A_HURRY, *variables(pbs.variables), image) as container:
+        eventually(lambda: docker.health(container) == "healthy", "a healthy container")
+        docker("kill", "--signal=STOP", container)
+        eventually(lambda: docker.health(container) == "unhealthy", "an unhealthy container")
+        (last, *_) = reversed(docker.inspect(container)["State"]["Health"]["Log"])
+        assert last["ExitCode"] == 1
+        assert last["Output"] == "pbs-exporter: no answer on 0.0.0.0:9101: timeout\n"
+        docker("kill", "--signal=CONT", container)
+        eventually(lambda: docker.health(container) == "healthy", "a healthy container")
+
+        def alone() -> bool:
+            return len(docker("top", container, "-o", "pid,stat").splitlines()) == 2
+
+        eventually(alone, "no process but the exporter", pause=0.02)
+
+
+def test_ends_in_the_middle_of_a_scrape(docker: Docker, simulated_pbs: Simulate, image: str, tmp_path: Path) -> None:
+    """SIGTERM while PBS is slow to answer a scrape is exit 0 within 5 s."""
+    with (
+        simulated_pbs(docker.machine, HOST, latency=60) as slow,
+        docker.running(*HARDENED, *PUBLISHED, *variables(slow.variables), image) as container,
+    ):
+        eventually(lambda: docker.clients.try_get(f"http://{HOST}:9101/health"), "an exporter")
+        scraping = docker.clients.inside("python3", "-c", f"import urllib.request as r; r.urlopen('{PAGE}')")
+        with process(*scraping, log=tmp_path / "log") as client:
+            time.sleep(1)
+            assert client.poll() is None
+            begun = time.monotonic()
+            docker("stop", "--time=20", container)
+            assert time.monotonic() - begun < 5
+        state = docker.inspect(container)["State"]
+        assert (state["Status"], state["ExitCode"]) == ("exited", 0)
+
+
+def test_wrong_setting(docker: Docker, pbs: Address, image: str) -> None:
+    """A wrong setting is exit 1 and one line in the log, which names it."""
+    wrong = pbs.variables | {"PBS_EXPORTER__PBS__TIMEOUT_SECONDS": "five"}
+    with docker.running(*HARDENED, *variables(wrong), image) as container:
+        assert docker("wait", container) == "1\n"
+        (line,) = docker.logs(container)
+    assert line.startswith("pbs-exporter: PBS_EXPORTER__PBS__TIMEOUT_SECONDS: ")

@@ -1,0 +1,196 @@
+"""`make dist`: sdist and wheel."""
+
+import hashlib
+import os
+import re
+import shutil
+import sys
+import tarfile
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from distribution import Built, download, make_dist
+from machine import ROOT, Namespace, environment, eventually, process, run
+
+from pbs_exporter import __version__
+
+NAME = f"pbs_exporter-{__version__}"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Build from the checkout."""
+    return make_dist(tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="module")
+def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the wheel alone, with what it asks for, into an empty environment; gives its folder."""
+    folder = tmp_path_factory.mktemp("installed") / "venv"
+    wheels = download(sys.executable)
+    run(sys.executable, "-m", "venv", folder)
+    quiet = ("--quiet", "--disable-pip-version-check", "--no-index", "--find-links", wheels)
+    run(folder / "bin" / "pip", "install", *quiet, built.wheel)
+    return folder
+
+
+class Member(NamedTuple):
+    """What is beside the content of a file in an archive."""
+
+    mode: int
+    owner: tuple[int, int, str, str]
+    time: int
+
+
+def members(sdist: Path) -> dict[str, Member]:
+    """Give the files of an sdist, by their path in it."""
+    with tarfile.open(sdist) as tar:
+        return {
+            member.name: Member(member.mode, (member.uid, member.gid, member.uname, member.gname), int(member.mtime))
+            for member in tar.getmembers()
+            if not member.isdir()
+        }
+
+
+def tracked(*paths: str) -> set[str]:
+    """Give the files of the commit below these paths."""
+    return set(run("git", "ls-tree", "-r", "--name-only", "HEAD", *paths).splitlines())
+
+
+def clone(folder: Path, umask: int) -> Path:
+    """Clone the checkout's commit under that umask, into a folder that isn't there yet."""
+    commit = run("git", "rev-parse", "HEAD").strip()
+    before = os.umask(umask)
+    try:
+        run("git", "clone", "--quiet", "--shared", "--no-checkout", ROOT, folder)
+        run("git", "checkout", "--quiet", "--detach", commit, cwd=folder)
+    finally:
+        os.umask(before)
+    return folder
+
+
+def test_each_checkout_gives_the_same_bytes(built: Built, tmp_path: Path) -> None:
+    """Checkouts at other paths, with another umask, other file times and a file of nobody's give the same bytes."""
+    for number, umask in enumerate((0o077, 0o002)):
+        checkout = clone(tmp_path / f"{'deeper/' * number}clone", umask)
+        (checkout / "pbs_exporter" / "forgotten.py").write_text("forgotten = True\n")
+        for file in (checkout / "pbs_exporter").rglob("*.py"):
+            os.utime(file, (1_000_000_000 + number, 1_000_000_000 + number))
+        before = os.umask(umask)
+        try:
+            again = make_dist(tmp_path / f"dist{number}", checkout)
+        finally:
+            os.umask(before)
+        assert [file.name for file in again] == [file.name for file in built]
+        assert [hashlib.sha256(file.read_bytes()).hexdigest() for file in again] == [
+            hashlib.sha256(file.read_bytes()).hexdigest() for file in built
+        ]
+
+
+def test_sdist_has_what_is_needed_and_no_more(built: Built) -> None:
+    """The sdist has the package, its licences, an example of the settings, the pins and the unit, and no tests."""
+    assert built.sdist.name == f"{NAME}.tar.gz"
+    found = {name.removeprefix(f"{NAME}/") for name in members(built.sdist)}
+    wanted = tracked("pbs_exporter", "deploy/systemd") | {
+        "CHANGELOG.md",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "MANIFEST.in",
+        "README.md",
+        "pyproject.toml",
+        "requirements.txt",
+        "settings.toml",
+    }
+    made = {"PKG-INFO", "setup.cfg", "pbs_exporter/revision.txt"}
+    assert {name for name in found if ".egg-info/" not in name} == wanted | made
+
+
+def test_sdist_says_nothing_of_the_machine(built: Built) -> None:
+    """In the sdist, each file has the commit's time, no owner's name, and a mode that each checkout has."""
+    seconds = int(run("git", "log", "-1", "--format=%ct"))
+    (member,) = set(members(built.sdist).values())
+    assert member == Member(0o644, (0, 0, "", ""), seconds)
+
+
+def test_wheel_has_the_package_alone(built: Built) -> None:
+    """The wheel is pure Python, and has the package, the commit that it was built from, its licences and metadata."""
+    assert built.wheel.name == f"{NAME}-py3-none-any.whl"
+    with zipfile.ZipFile(built.wheel) as archive:
+        assert archive.testzip() is None
+        revision = archive.read("pbs_exporter/revision.txt").decode().strip()
+        files = set(archive.namelist())
+    assert revision == run("git", "rev-parse", "HEAD").strip()
+    info = f"{NAME}.dist-info"
+    assert files == tracked("pbs_exporter") | {"pbs_exporter/revision.txt"} | {
+        f"{info}/{name}"
+        for name in (
+            "METADATA",
+            "RECORD",
+            "WHEEL",
+            "entry_points.txt",
+            "licenses/LICENSE-APACHE",
+            "licenses/LICENSE-MIT",
+            "top_level.txt",
+        )
+    }
+
+
+def test_others_build_the_same_from_the_sdist(built: Built, tmp_path: Path) -> None:
+    """`python -m build` makes the very same wheel from the sdist."""
+    run("tar", "--extract", "--file", built.sdist, "--directory", tmp_path)
+    env = environment(SOURCE_DATE_EPOCH=run("git", "log", "-1", "--format=%ct").strip())
+    command = (sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", tmp_path / "dist")
+    run(*command, cwd=tmp_path / NAME, env=env)
+    assert (tmp_path / "dist" / built.wheel.name).read_bytes() == built.wheel.read_bytes()
+
+
+def test_wheel_names_the_projects_dependencies(installed: Path) -> None:
+    """An empty environment gets what `pyproject.toml` asks for, and nothing for development."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    listed = run(installed / "bin" / "pip", "--disable-pip-version-check", "list", "--format=freeze")
+    names = {line.partition("==")[0].lower().replace("_", "-") for line in listed.splitlines()}
+    asked = {match[0] for line in project["dependencies"] if (match := re.match(r"[a-z-]+", line))}
+    assert asked <= names
+    assert not names & {"pytest", "mypy", "ruff", "watchfiles"}
+
+
+def test_installed_program_says_its_version(installed: Path) -> None:
+    """`pbs-exporter --version` of the wheel names the version, and the commit that it was built from."""
+    commit = run("git", "rev-parse", "HEAD").strip()
+    said = run(installed / "bin" / "pbs-exporter", "--version", cwd=installed)
+    assert said == f"pbs-exporter {__version__} (revision {commit})\n"
+
+
+@pytest.fixture
+def demo(installed: Path, namespace: Namespace, tmp_path: Path) -> Iterator[Namespace]:
+    """Run the wheel's `pbs-exporter demo`; gives the network where it is."""
+    command = namespace.inside(installed / "bin" / "pbs-exporter", "demo")
+    with process(*command, log=tmp_path / "log", cwd=tmp_path):
+        yield namespace
+
+
+def test_installed_demo_serves_a_page(demo: Namespace) -> None:
+    """`pbs-exporter demo` of the wheel serves metrics of the PBS that it simulates."""
+    page = eventually(lambda: demo.try_get("http://127.0.0.1:9101/metrics"), "the demo's page")
+    assert "\npbs_up 1" in page
+    assert "\npbs_snapshot_count{" in page
+
+
+def test_readme_installs_the_wheel(built: Built, tmp_path: Path) -> None:
+    """The README's commands for pip, run on what `make dist` built, give a program that runs."""
+    (block,) = re.findall(r"^### pip\n.*?^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    script = block.replace("/opt/pbs-exporter", str(tmp_path / "venv")).replace("make dist\n", "")
+    assert script.count(str(tmp_path)) == block.count("/opt/pbs-exporter") > 2
+    (tmp_path / "dist").mkdir()
+    shutil.copy(built.wheel, tmp_path / "dist")
+    shutil.copy(ROOT / "requirements.txt", tmp_path)
+    index = environment(
+        PIP_NO_INDEX="1", PIP_FIND_LINKS=str(download(sys.executable)), PIP_DISABLE_PIP_VERSION_CHECK="1"
+    )
+    said = run("bash", "-euo", "pipefail", "-c", script, cwd=tmp_path, env=index)
+    assert f"\npbs-exporter {__version__} (revision " in said

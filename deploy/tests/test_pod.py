@@ -1,0 +1,229 @@
+"""The Deployment of the kustomization and of the chart, really run: by podman, which reads Kubernetes's objects.
+
+podman is no cluster. It honours the security context, limits, environment and volumes. It doesn't know accounts,
+network policies, probes on named ports and Secrets.
+"""
+
+import json
+import os
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import Simulate
+from engine import Podman
+from machine import Namespace, eventually, run
+from manifests import KUBERNETES, Object, Objects, kustomize, own, render
+from prometheus_client.parser import text_string_to_metric_families
+from simulated import Address
+
+GATEWAY = "10.89.0.1"
+"""Where podman's first network has its bridge: what is outside the pod, as seen from within."""
+SERVICE_ADDRESS = "10.96.12.34"
+SECRET_KEY = "token_secret"
+
+
+def kustomized(pbs: Address, image: str, folder: Path) -> Objects:
+    """Make the objects as one does who has a PBS and an image of their own."""
+    text = (KUBERNETES / "base" / "settings.toml").read_text(encoding="utf-8")
+    example = tomllib.loads(text)["pbs"]
+    text = text.replace(example["endpoint"], pbs.endpoint).replace(example["token_id"], pbs.token_id)
+    text = text.replace("[pbs]\n", f'[pbs]\nfingerprint = "{pbs.fingerprint}"\n')
+    (folder / "settings.toml").write_text(text, encoding="utf-8")
+    name, _, tag = image.rpartition(":")
+    return kustomize(
+        own(
+            folder,
+            images=[{"name": "pbs-exporter", "newName": name, "newTag": tag}],
+            configMapGenerator=[{"name": "pbs-exporter", "behavior": "merge", "files": ["settings.toml"]}],
+        )
+    )
+
+
+def charted(pbs: Address, image: str, folder: Path) -> Objects:
+    """Make the same with Helm."""
+    assert folder.is_dir()
+    name, _, tag = image.rpartition(":")
+    target = {"endpoint": pbs.endpoint, "token_id": pbs.token_id, "fingerprint": pbs.fingerprint}
+    port = int(pbs.endpoint.rpartition(":")[2])
+    return render(
+        {
+            "image": {"repository": name, "tag": tag},
+            "existingSecret": "pbs-exporter",
+            "settings": {"pbs": target},
+            "networkPolicy": {"egressPorts": [port]},
+        }
+    )
+
+
+def variables(service: Object) -> dict[str, str]:
+    """Give what Kubernetes puts into each container of a namespace for a Service that is there."""
+    name = service["metadata"]["name"].upper().replace("-", "_")
+    (port,) = service["spec"]["ports"]
+    number, protocol = str(port["port"]), port["protocol"]
+    url = f"{protocol.lower()}://{SERVICE_ADDRESS}:{number}"
+    of_port = f"{name}_PORT_{number}_{protocol}"
+    return {
+        f"{name}_SERVICE_HOST": SERVICE_ADDRESS,
+        f"{name}_SERVICE_PORT": number,
+        f"{name}_SERVICE_PORT_{port['name'].upper()}": number,
+        f"{name}_PORT": url,
+        of_port: url,
+        f"{of_port}_PROTO": protocol.lower(),
+        f"{of_port}_PORT": number,
+        f"{of_port}_ADDR": SERVICE_ADDRESS,
+    }
+
+
+def for_podman(objects: Objects, pbs: Address, folder: Path) -> str:
+    """Give what podman is to run. This function is all that differs from what a cluster gets."""
+    deployment = objects["Deployment"]
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        # podman 4.3 asks port 0 where the port has a name.
+        del container[probe]
+    # podman 4.3 neither decodes a Secret's data nor sets its mode: it gets a folder as a kubelet makes it.
+    volume = pod["volumes"][1]
+    secret = volume.pop("secret")
+    volume["hostPath"] = {"path": str(folder / "secret"), "type": "Directory"}
+    (folder / "secret").mkdir()
+    file = folder / "secret" / SECRET_KEY
+    file.write_text(pbs.secret)
+    os.chown(file, 0, pod["securityContext"]["fsGroup"])
+    file.chmod(secret["defaultMode"])
+    # As if enableServiceLinks were on.
+    container["env"] += [{"name": name, "value": value} for name, value in variables(objects["Service"]).items()]
+    return str(yaml.safe_dump_all([objects["ConfigMap"], deployment]))
+
+
+class Pod:
+    """A pod that podman runs in a network of the test's own."""
+
+    def __init__(self, podman: Podman, namespace: Namespace, container: str) -> None:
+        self.container = container
+        self._podman = podman
+        self._namespace = namespace
+        known = podman.inspect(container)
+        self.pid = int(known["State"]["Pid"])
+        self.memory_limit = known["HostConfig"]["Memory"]
+        (self.address,) = [
+            found["local"]
+            for link in json.loads(run("nsenter", f"--net=/proc/{self.pid}/ns/net", "ip", "-json", "-4", "address"))
+            for found in link["addr_info"]
+            if found["scope"] == "global"
+        ]
+
+    @property
+    def ready(self) -> bool:
+        """Whether it answers; it must not have ended."""
+        known = self._podman.inspect(self.container)["State"]
+        assert known["Running"], self.log()
+        return self._namespace.try_get(f"http://{self.address}:9101/health") is not None
+
+    def get(self, path: str) -> str:
+        """Ask the exporter from outside the pod."""
+        return self._namespace.get(f"http://{self.address}:9101{path}")
+
+    def status(self) -> dict[str, str]:
+        """Give what the kernel says of the exporter's process."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+    def write(self, path: str) -> str:
+        """Try to write a file in the container, and give what comes of it."""
+        code = f"open({path!r}, 'w')"
+        return self._podman.attempt("exec", self.container, "python3", "-c", code).stderr
+
+    def log(self) -> str:
+        """Give what the exporter has logged."""
+        ended = self._podman.attempt("logs", self.container)
+        return ended.stdout + ended.stderr
+
+
+@contextmanager
+def running(objects: str, podman: Podman, namespace: Namespace) -> Iterator[Pod]:
+    """Run a pod as long as the block lasts."""
+    # The last line of its output is the container's ID; the name depends on podman's version.
+    container = run(*namespace.inside("podman", "kube", "play", "-"), env=podman.env, stdin=objects).split()[-1]
+    try:
+        pod = Pod(podman, namespace, container)
+        eventually(lambda: pod.ready, "/health of the pod")
+        yield pod
+    finally:
+        # Inside, where the network is that it takes down.
+        run(*namespace.inside("podman", "kube", "down", "-"), env=podman.env, stdin=objects)
+        run("podman", "volume", "rm", "--all", "--force", env=podman.env)
+
+
+@pytest.fixture(params=["kustomize", "helm"])
+def pod(  # noqa: PLR0917 - pytest gives them by name
+    request: pytest.FixtureRequest,
+    podman: Podman,
+    image: str,
+    namespace: Namespace,
+    simulated_pbs: Simulate,
+    tmp_path: Path,
+) -> Iterator[Pod]:
+    """Run the pod of either in front of a simulated PBS."""
+    make = {"kustomize": kustomized, "helm": charted}[request.param]
+    with simulated_pbs(namespace, "0.0.0.0") as everywhere:  # noqa: S104 - in a network of the test's own
+        endpoint = f"https://{GATEWAY}:{everywhere.endpoint.rpartition(':')[2]}"
+        pbs = Address(endpoint, everywhere.token_id, everywhere.secret, everywhere.fingerprint)
+        with running(for_podman(make(pbs, image, tmp_path), pbs, tmp_path), podman, namespace) as made:
+            yield made
+
+
+def test_pod_serves(pod: Pod) -> None:
+    """The pod serves PBS's metrics to what scrapes from outside it, with the Service's variables in its environment.
+
+    It is nobody's root, can write nowhere, has no capability and gets none, and its memory is bounded.
+    The Service's variables are there, and are worth no line in the log.
+    """
+    page = {family.name: family.samples for family in text_string_to_metric_families(pod.get("/metrics"))}
+    assert [sample.value for sample in page["pbs_up"]] == [1], pod.log()
+    assert len(page["pbs_snapshot_count"]) > 5
+
+    environment = Path(f"/proc/{pod.pid}/environ").read_text().split("\0")
+    assert f"PBS_EXPORTER_PORT=tcp://{SERVICE_ADDRESS}:9101" in environment
+    assert len([entry for entry in environment if SERVICE_ADDRESS in entry]) == 4
+    assert "PBS_EXPORTER_SERVICE_PORT=9101" in environment
+    assert [line for line in pod.log().splitlines() if "PBS_EXPORTER_" in line] == []
+    # What comes after the start is about the PBS: one of its datastores is broken.
+    assert "level=warn" not in pod.log().partition("msg=started")[0]
+
+    status = pod.status()
+    assert status["Uid"].split() == ["65532"] * 4
+    assert status["Gid"].split() == ["65532"] * 4
+    assert {status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
+    assert status["NoNewPrivs"] == "1"
+    assert status["Seccomp"] == "2"
+    assert pod.memory_limit == 256 * 1024**2
+    for path in ("/file", "/opt/file", "/etc/pbs-exporter/file", "/run/secrets/pbs-exporter/file"):
+        assert "Read-only file system" in pod.write(path), path
+
+
+def test_pod_ends(pod: Pod, podman: Podman) -> None:
+    """The pod's container ends on SIGTERM with 0, long before its grace period is over."""
+    begun = time.monotonic()
+    podman("stop", "--time", "10", pod.container)
+    assert time.monotonic() - begun < 5
+    assert podman.inspect(pod.container)["State"]["ExitCode"] == 0
+
+
+def test_variables_of_the_service() -> None:
+    """What is injected is what Kubernetes documents for a Service of our name and port."""
+    assert variables(kustomize(KUBERNETES / "base")["Service"]) == {
+        "PBS_EXPORTER_SERVICE_HOST": SERVICE_ADDRESS,
+        "PBS_EXPORTER_SERVICE_PORT": "9101",
+        "PBS_EXPORTER_SERVICE_PORT_HTTP": "9101",
+        "PBS_EXPORTER_PORT": f"tcp://{SERVICE_ADDRESS}:9101",
+        "PBS_EXPORTER_PORT_9101_TCP": f"tcp://{SERVICE_ADDRESS}:9101",
+        "PBS_EXPORTER_PORT_9101_TCP_PROTO": "tcp",
+        "PBS_EXPORTER_PORT_9101_TCP_PORT": "9101",
+        "PBS_EXPORTER_PORT_9101_TCP_ADDR": SERVICE_ADDRESS,
+    }
