@@ -34,6 +34,7 @@ lint: $(READY) ## format, style, types, layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@MYPYPATH=deploy/tests $(BIN)/mypy deploy
 	@$(BIN)/lint-imports
 
 lint-metrics: $(READY) ## real pages through promtool (of the package prometheus)

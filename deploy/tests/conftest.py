@@ -34,7 +34,9 @@ def base_image(podman: Podman) -> str:
 def image(podman: Podman, base_image: str) -> str:
     """Build the project's image from the checkout; gives its name."""
     assert base_image
-    podman.build("--layers", "--tag", IMAGE, *(f"--build-arg={name}={value}" for name, value in BUILD_ARGUMENTS.items()))
+    podman.build(
+        "--layers", "--tag", IMAGE, *(f"--build-arg={name}={value}" for name, value in BUILD_ARGUMENTS.items())
+    )
     return IMAGE
 
 
