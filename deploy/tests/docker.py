@@ -89,7 +89,7 @@ def engine(folder: Path) -> Iterator[Docker]:
     socket = folder / "socket"
     state = [f"--{name}={folder / name}" for name in ("data-root", "exec-root", "pidfile")]
     networks = ["--bip=10.90.0.1/24", "--default-address-pool=base=10.92.0.0/16,size=24"]
-    command = (programs / "dockerd", f"--host=unix://{socket}", *state, *networks)
+    command: tuple[str | Path, ...] = (programs / "dockerd", f"--host=unix://{socket}", *state, *networks)
     env = environment()
     env["PATH"] = f"{programs}:{env['PATH']}"
     log = folder / "log"

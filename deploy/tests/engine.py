@@ -67,7 +67,7 @@ def _run_bootstrap(tar: Path) -> None:
 
 
 class Podman:
-    """podman and buildah on stores in a folder of their own: nothing else on the machine is seen or touched."""
+    """podman and buildah on stores in a folder of their own: what else is on the machine is not touched."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

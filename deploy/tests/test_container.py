@@ -1,4 +1,8 @@
 import json
+import os
+import re
+import shlex
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import Simulate
 from docker import HOST, Docker
-from machine import eventually, process
+from machine import ROOT, eventually, process
 from simulated import Address
 
 HARDENED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--pids-limit=64", "--memory=64m")
@@ -26,6 +30,21 @@ def pbs(docker: Docker, simulated_pbs: Simulate) -> Iterator[Address]:
     """Run a simulated PBS on the engine's machine, where containers reach it."""
     with simulated_pbs(docker.machine, HOST) as address:
         yield address
+
+
+def words(command: str) -> list[str]:
+    """Split a command of several lines as a shell does."""
+    return shlex.split(command.replace("\\\n", " "))
+
+
+def documented(page: str, heading: str) -> list[str]:
+    """Give the arguments of the first `docker run` below a heading of a page, behind its `--detach --name NAME`."""
+    text = (ROOT / page).read_text(encoding="utf-8").partition(f"# {heading}\n")[2]
+    command = re.search(r"^```sh\n(docker run .*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert command is not None
+    arguments = words(command[1])
+    assert arguments[:5] == ["docker", "run", "--detach", "--name", "pbs-exporter"]
+    return arguments[5:]
 
 
 def scrape(docker: Docker) -> str:
@@ -137,7 +156,7 @@ def test_ends_in_the_middle_of_a_scrape(docker: Docker, simulated_pbs: Simulate,
         docker.running(*HARDENED, *PUBLISHED, *variables(slow.variables), image) as container,
     ):
         eventually(lambda: docker.clients.try_get(f"http://{HOST}:9101/health"), "an exporter")
-        scraping = docker.clients.inside("python3", "-c", f"import urllib.request as r; r.urlopen('{PAGE}')")
+        scraping = docker.clients.inside(sys.executable, "-c", f"import urllib.request as r; r.urlopen('{PAGE}')")
         with process(*scraping, log=tmp_path / "log") as client:
             time.sleep(1)
             assert client.poll() is None
@@ -155,3 +174,43 @@ def test_wrong_setting(docker: Docker, pbs: Address, image: str) -> None:
         assert docker("wait", container) == "1\n"
         (line,) = docker.logs(container)
     assert line.startswith("pbs-exporter: PBS_EXPORTER__PBS__TIMEOUT_SECONDS: ")
+
+
+def test_readme(docker: Docker, pbs: Address) -> None:
+    """The README's `docker run`, with the address and the login of a PBS, serves its metrics."""
+    arguments = documented("README.md", "docker run")
+    shown = [name for name in pbs.variables if not name.endswith("FINGERPRINT")]
+    assert [argument.partition("=")[0] for argument in arguments if argument.startswith("PBS_EXPORTER")] == shown
+    own = [f"{name}={pbs.variables[name]}" if (name := part.partition("=")[0]) in shown else part for part in arguments]
+    with docker.running(*own):
+        assert "\npbs_up 1.0\n" in scrape(docker)
+
+
+def test_documented_limits(docker: Docker, pbs: Address, tmp_path: Path) -> None:
+    """The documentation's `docker run` with limits and the secret in a file, readable for its user alone, works too."""
+    file = tmp_path / "pbs_token"
+    file.touch(mode=0o400)
+    os.chown(file, 65532, 65532)
+    file.write_text(pbs.secret)
+    own = {
+        "PBS_EXPORTER__PBS__ENDPOINT": pbs.endpoint,
+        "PBS_EXPORTER__PBS__TOKEN_ID": pbs.token_id,
+    }
+    arguments = [
+        f"{name}={own[name]}" if (name := part.partition("=")[0]) in own else part.replace("./pbs_token", str(file))
+        for part in documented("docs/deployment.md", "Container")
+    ]
+    assert str(file) in " ".join(arguments)
+    with docker.running(*arguments) as container:
+        assert "\npbs_up 1.0\n" in scrape(docker)
+        host = docker.inspect(container)["HostConfig"]
+    assert (host["ReadonlyRootfs"], host["CapDrop"], host["PidsLimit"]) == (True, ["ALL"], 64)
+
+
+def test_demo_alone(docker: Docker) -> None:
+    """The documentation's `docker run` of the demo shows metrics without any PBS."""
+    text = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    command = re.search(r"^docker run --rm ((?:.*\\\n)*.* demo)$", text, re.MULTILINE)
+    assert command is not None
+    with docker.running(*words(command[1])):
+        assert "\npbs_up 1.0\n" in scrape(docker)

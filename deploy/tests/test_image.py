@@ -3,6 +3,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,11 @@ def files(podman: Podman, image: str) -> Files:
 def added(files: Files, base_files: Files) -> dict[Path, os.stat_result]:
     """Give what the project's image has and the base hasn't."""
     return {path: found for path, found in files.found.items() if path not in base_files.found}
+
+
+def test_dockerfile() -> None:
+    """Hadolint has nothing to say against the Dockerfile."""
+    assert run(Path(sys.executable).with_name("hadolint"), ROOT / "Dockerfile") == ""
 
 
 def test_size(podman: Podman, image: str, base_image: str) -> None:
