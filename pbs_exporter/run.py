@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import msgspec
 
 from pbs_exporter.collectors.base import AnyCollector, Ask, Context
-from pbs_exporter.errors import PbsTimeout, WrongShape
+from pbs_exporter.errors import NotOffered, PbsTimeout, WrongShape
 from pbs_exporter.metrics import Page
 
 
@@ -63,7 +63,8 @@ class Run:
         with self._judged():
             if self._fetched:
                 page = self._lay(context)
-        error = next(iter(self.ask.failures), None)
+        # What this version of PBS doesn't have hasn't failed.
+        error = next((error for error in self.ask.failures if not isinstance(error, NotOffered)), None)
         return Outcome(self._collector.name, page, self._seconds, error, self.ask.datastore_failures)
 
     def _lay(self, context: Context) -> Page:

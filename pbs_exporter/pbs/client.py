@@ -7,6 +7,7 @@ from pbs_exporter.pbs import models
 from pbs_exporter.pbs.decode import Decoder, Rows, many, one, whole
 from pbs_exporter.pbs.groups import GroupId, Listed, grouped
 from pbs_exporter.pbs.login import Login
+from pbs_exporter.pbs.offer import Offer, Query
 from pbs_exporter.pbs.slots import Lane
 from pbs_exporter.pbs.transport import Answer, Transport
 
@@ -35,6 +36,7 @@ class PbsClient:
         self._transport = transport
         self._settings = settings
         self.login = login
+        self._offer = Offer()
         self._snapshots = grouped(settings.snapshot_history_limit)
 
     async def version(self) -> models.Version:
@@ -42,6 +44,7 @@ class PbsClient:
         seconds = max(self._settings.timeout_seconds, VERSION_SECONDS)
         answer = await self._transport.get("/version", _version, timeout_seconds=seconds)
         self.login.taken()
+        self._offer.take(answer.value)
         return answer.value
 
     async def node_status(self) -> models.NodeStatus:
@@ -126,9 +129,17 @@ class PbsClient:
         decode: Decoder[T],
         *,
         path: dict[str, str] | None = None,
-        query: dict[str, str] | None = None,
+        query: Query | None = None,
+        newer: Query | None = None,
         lane: Lane = Lane.PROMPT,
     ) -> T:
+        """GET what PBS answers within `timeout_seconds`. `newer` are parameters that an old PBS refuses."""
         seconds = self._settings.timeout_seconds
-        answer = await self._transport.get(template, decode, path=path, query=query, timeout_seconds=seconds, lane=lane)
-        return answer.value
+
+        async def get(query: Query) -> T:
+            answer = await self._transport.get(
+                template, decode, path=path, query=query, timeout_seconds=seconds, lane=lane
+            )
+            return answer.value
+
+        return await self._offer.ask(template, query or {}, newer or {}, get)

@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
 from typing import Generic, TypeVar
 from urllib.parse import quote, urlencode
@@ -19,7 +19,9 @@ from pbs_exporter.errors import (
     Forbidden,
     HostNotFound,
     LoginRefused,
+    NoSuchParameter,
     NotFound,
+    NotOffered,
     PbsError,
     PbsTimeout,
     ProtocolFailed,
@@ -49,6 +51,8 @@ T = TypeVar("T")
 _REDIRECTION = 3
 _LARGE = 64 * 1024
 _STATUS_ERRORS: dict[int, type[StatusError]] = {403: Forbidden, 404: NotFound}
+
+_NO_SUCH_PARAMETER = "schema does not allow additional properties"
 
 _UNAVAILABLE = (
     "is unavailable: ",
@@ -88,7 +92,7 @@ class Transport:
         *,
         timeout_seconds: float,
         path: dict[str, str] | None = None,
-        query: dict[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
         lane: Lane = Lane.PROMPT,
     ) -> Answer[T]:
         """Give what `decode` makes of the body of a 200. Raises a `PbsError` for everything else.
@@ -182,6 +186,10 @@ async def _status_error(response: aiohttp.ClientResponse, hide: Callable[[str], 
         return LoginRefused(status, text)
     if status == HTTPStatus.BAD_REQUEST and any(words in text for words in _UNAVAILABLE):
         return Unavailable(status, text)
+    if status == HTTPStatus.BAD_REQUEST and _NO_SUCH_PARAMETER in text:
+        return NoSuchParameter(status, text)
+    if status == HTTPStatus.NOT_FOUND and text.strip() == f"Path '{response.url.path}' not found.":
+        return NotOffered(status, text)
     return _STATUS_ERRORS.get(status, StatusError)(status, text)
 
 
