@@ -13,13 +13,17 @@ from pbs_exporter.metrics import Page
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What came of it. `error` is the first thing that went wrong, `datastores` how it went with each."""
+    """What came of it. `error` is the first thing that went wrong, `datastores` how it went with each.
+
+    `data_from` is when the page was asked for (Unix time), where that may be before this scrape.
+    """
 
     name: str
     page: Page
     seconds: float
     error: BaseException | None
     datastores: dict[str, BaseException | None]
+    data_from: float | None = None
 
     @property
     def success(self) -> bool:

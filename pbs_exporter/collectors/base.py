@@ -103,6 +103,7 @@ class Collector(msgspec.Struct, Generic[T], frozen=True):
 
     `fetch` awaits what it needs and may raise a `PbsError`, which costs this collector's samples and no other's.
     `samples` is pure. `needs` are the privileges without which it fails or, worse, finds nothing.
+    A slow one asks every so many `intervals` of `slow_interval_seconds`; 0 is at each scrape.
     """
 
     name: str
@@ -112,6 +113,7 @@ class Collector(msgspec.Struct, Generic[T], frozen=True):
     fetch: Callable[[Ask], Awaitable[T]]
     samples: Callable[[T, Context], Iterable[Sample | Series]]
     default: bool = True
+    intervals: int = 0
 
 
 AnyCollector = Collector[Any]

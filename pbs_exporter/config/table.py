@@ -141,6 +141,11 @@ SETTINGS: tuple[Setting, ...] = (
                 values.seconds(least=1),
                 "Time between full listings in the background, where a scrape lists changes only",
             ),
+            (
+                "slow_interval_seconds",
+                values.seconds(least=0),
+                "Time between two asks of what changes seldom, such as updates; 0 asks at every scrape",
+            ),
             ("task_window_seconds", values.seconds(), "How far back finished tasks are counted"),
         ),
     ),
