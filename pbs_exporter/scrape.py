@@ -15,7 +15,7 @@ import structlog
 
 from pbs_exporter import __revision__, __version__
 from pbs_exporter.clock import Clock
-from pbs_exporter.collectors.base import AnyCollector, Ask, Context
+from pbs_exporter.collectors.base import AnyCollector, Ask, Context, enabled
 from pbs_exporter.config import TargetSettings, reread_secret
 from pbs_exporter.errors import LoginRefused, PbsError, PbsTimeout
 from pbs_exporter.failures import FailureLog
@@ -83,6 +83,7 @@ class Target:
         self.last: list[Outcome] = []
         self.error: PbsError | None = None
         self._collectors = collectors
+        self._enabled = enabled(collectors)
         self._clock = clock
         self._login = Login(settings, clock, lambda: reread_secret(settings))
         self._client = PbsClient(Transport(session, settings, self._login, observe), settings, self._login)
@@ -154,7 +155,7 @@ class Target:
                 *(slow.fetch(until) for slow in self._slow.values()),
             )
         shown = {store: listing for run in prompt for store, listing in run.ask.shown.items()}
-        return runs, Context(now, self.settings, shown)
+        return runs, Context(now, self.settings, self._enabled, shown)
 
     async def _ask_alone(self, collector: AnyCollector) -> Outcome:
         """Let one collector ask, for as long as it takes."""
@@ -162,7 +163,7 @@ class Target:
         async with self._asking(now, math.inf) as ask:
             run = Run(collector, ask())
             await run.fetch(0.0)
-        return run.outcome(Context(now, self.settings))
+        return run.outcome(Context(now, self.settings, self._enabled))
 
     @asynccontextmanager
     async def _asking(self, now: float, until: float) -> AsyncIterator[Callable[[], Ask]]:
@@ -173,7 +174,14 @@ class Target:
             Once(partial(tasks_since, self._client, since)) as tasks,
         ):
             yield lambda: Ask(
-                self._client, self._listings, datastores, tasks, settings=self.settings, now=now, until=until
+                self._client,
+                self._listings,
+                datastores,
+                tasks,
+                settings=self.settings,
+                enabled=self._enabled,
+                now=now,
+                until=until,
             )
 
     def _judge(self, version: Version | PbsError, outcomes: list[Outcome]) -> None:

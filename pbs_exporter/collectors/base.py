@@ -4,7 +4,7 @@ A collector is one subject: it declares its metrics, fetches what it needs from 
 Its switch, its success and duration, its rows in the documentation and its tests derive from that.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -23,11 +23,19 @@ T = TypeVar("T")
 
 
 class Need(msgspec.Struct, frozen=True):
-    """A privilege on an ACL path of PBS, and the role that has it."""
+    """A privilege on an ACL path of PBS, and the role that has it.
+
+    `only_with` names another collector: where that is off, this one asks for less.
+    """
 
     privilege: str
     path: str
     role: str
+    only_with: str | None = None
+
+
+Enabled = Mapping[str, tuple[Need, ...]]
+"""The collectors that are on, by name, with what each needs beside the others."""
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -38,6 +46,7 @@ class Context(msgspec.Struct, frozen=True):
 
     now: float
     settings: TargetSettings
+    enabled: Enabled
     listings: Mapping[str, Listing] = {}
 
 
@@ -45,8 +54,9 @@ class Ask:
     """What one collector has in one scrape: PBS to ask, and a place for what failed.
 
     `now` is the scrape's time (Unix seconds), `until` the event loop's time after which it must
-    not wait any more. `failures` and `datastore_failures` (by datastore, `None` is well) are what it notes;
-    `shown` are the listings that the page shows, set by the collector that shows them.
+    not wait any more. `enabled` are the collectors that are on. `failures` and `datastore_failures` (by
+    datastore, `None` is well) are what it notes; `shown` are the listings that the page shows, set by the
+    collector that shows them.
     """
 
     def __init__(
@@ -57,12 +67,14 @@ class Ask:
         tasks: Once[Rows[Task]],
         *,
         settings: TargetSettings,
+        enabled: Enabled,
         now: float,
         until: float,
     ) -> None:
         self.pbs = pbs
         self.listings = listings
         self.settings = settings
+        self.enabled = enabled
         self.now = now
         self.until = until
         self.shown: Mapping[str, Listing] = {}
@@ -117,3 +129,12 @@ class Collector(msgspec.Struct, Generic[T], frozen=True):
 
 
 AnyCollector = Collector[Any]
+
+
+def enabled(collectors: Collection[AnyCollector]) -> Enabled:
+    """Give what these collectors need where no others are on."""
+    names = {collector.name for collector in collectors}
+    return {
+        collector.name: tuple(need for need in collector.needs if need.only_with in (None, *names))
+        for collector in collectors
+    }
