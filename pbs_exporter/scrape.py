@@ -155,7 +155,7 @@ class Target:
                 *(slow.fetch(until) for slow in self._slow.values()),
             )
         shown = {store: listing for run in prompt for store, listing in run.ask.shown.items()}
-        return runs, Context(now, self.settings, self._enabled, shown)
+        return runs, Context(now, self.settings, self._enabled, shown, self._client.certificate)
 
     async def _ask_alone(self, collector: AnyCollector) -> Outcome:
         """Let one collector ask, for as long as it takes."""

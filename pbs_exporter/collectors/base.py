@@ -41,13 +41,15 @@ Enabled = Mapping[str, tuple[Need, ...]]
 class Context(msgspec.Struct, frozen=True):
     """What samples may depend on beside the collector's own answer.
 
-    `now` is the scrape's time (Unix seconds), `listings` are the ones that this page shows.
+    `now` is the scrape's time (Unix seconds), `listings` are the ones that this page shows. `certificate` (DER)
+    is what PBS showed at the newest TLS handshake, if there was one.
     """
 
     now: float
     settings: TargetSettings
     enabled: Enabled
     listings: Mapping[str, Listing] = {}
+    certificate: bytes | None = None
 
 
 class Ask:

@@ -39,6 +39,11 @@ class PbsClient:
         self._offer = Offer()
         self._snapshots = grouped(settings.snapshot_history_limit)
 
+    @property
+    def certificate(self) -> bytes | None:
+        """The certificate (DER) that PBS showed at the newest TLS handshake; `None` where there was none."""
+        return self._transport.certificate
+
     async def version(self) -> models.Version:
         """`GET /version`: needs a valid token and no privilege, so it tells whether the login is good."""
         seconds = max(self._settings.timeout_seconds, VERSION_SECONDS)

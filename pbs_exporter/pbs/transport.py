@@ -34,7 +34,7 @@ from pbs_exporter.errors import (
 )
 from pbs_exporter.pbs.decode import Decoder
 from pbs_exporter.pbs.login import Login
-from pbs_exporter.pbs.session import reused
+from pbs_exporter.pbs.session import certificate, reused
 from pbs_exporter.pbs.slots import Lane, Slots
 from pbs_exporter.pbs.tls import trust
 
@@ -76,6 +76,8 @@ class Transport:
     def __init__(
         self, session: aiohttp.ClientSession, settings: TargetSettings, login: Login, observe: Observer
     ) -> None:
+        self.certificate: bytes | None = None
+        """What PBS showed at the newest TLS handshake (DER)."""
         self._session = session
         self._base = f"{settings.endpoint}/api2/json"
         self._login = login
@@ -142,12 +144,14 @@ class Transport:
             raise translated(error) from error
 
     async def _once(self, url: URL, decode: Decoder[T]) -> T:
+        certificate.set(None)
         async with self._session.get(
             url,
             headers={"Authorization": self._login.header, "Accept-Encoding": self._encoding},
             ssl=self._trust,
             allow_redirects=False,
         ) as response:
+            self.certificate = certificate.get() or self.certificate
             if response.status == HTTPStatus.OK:
                 return await decode(_chunks(response, BODY_LIMIT))
             raise await _status_error(response, self._login.hide)
