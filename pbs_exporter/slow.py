@@ -26,6 +26,14 @@ Asking = Callable[[AnyCollector], Awaitable[Outcome]]
 """Lets a collector ask once, and gives what came of it. Raises nothing."""
 
 
+class _Brought(msgspec.Struct, frozen=True):
+    """What an ask brought: its samples, when (Unix time), and until when they are shown (monotonic time)."""
+
+    page: Page
+    at: float
+    until: float
+
+
 class SlowRun:
     """The asks of one slow collector, for as long as the program runs."""
 
@@ -36,9 +44,8 @@ class SlowRun:
         self._clock = clock
         not_yet = PbsTimeout("the first ask isn't through yet")
         self._newest = Outcome(collector.name, Page(), 0.0, not_yet, {})
-        self._shown = Page()
-        self._shown_from: float | None = None
-        self._shown_until = -math.inf
+        self._good: _Brought | None = None
+        self._partial: _Brought | None = None
         self._due_at = -math.inf
         self._flight: asyncio.Task[None] | None = None
 
@@ -51,10 +58,18 @@ class SlowRun:
             await asyncio.wait([self._flight], timeout=max(0.0, until - asyncio.get_running_loop().time()))
 
     def outcome(self, _context: Context) -> Outcome:
-        """Give how the newest finished ask went, with the last good samples while they aren't too old."""
-        if self._clock.monotonic() > self._shown_until:
-            return self._newest
-        return msgspec.structs.replace(self._newest, page=self._shown, data_from=self._shown_from)
+        """Give how the newest finished ask went, with the last good samples while they aren't too old.
+
+        A family that the newest ask didn't get, because it failed in part, is the last good one.
+        """
+        now = self._clock.monotonic()
+        brought = [one for one in (self._partial, self._good) if one is not None and now <= one.until]
+        page = Page()
+        for one in brought:
+            page.fill(one.page)
+        return msgspec.structs.replace(
+            self._newest, page=page, data_from=min((one.at for one in brought), default=None)
+        )
 
     async def close(self) -> None:
         """End an ask that is under way."""
@@ -65,10 +80,12 @@ class SlowRun:
     async def _fly(self) -> None:
         outcome = await self._asking(self._collector)
         self._newest = msgspec.structs.replace(outcome, page=Page())
-        if outcome.success or not outcome.page.empty:
-            self._shown = outcome.page
-            self._shown_from = self._clock.now()
-            self._shown_until = self._clock.monotonic() + max(SHOWN_SECONDS, INTERVALS_SHOWN * self._interval)
+        shown_seconds = max(SHOWN_SECONDS, INTERVALS_SHOWN * self._interval)
+        brought = _Brought(outcome.page, self._clock.now(), self._clock.monotonic() + shown_seconds)
+        if outcome.success:
+            self._good, self._partial = brought, None
+        elif not outcome.page.empty:
+            self._partial = brought
         if isinstance(outcome.error, LoginPaused | LoginRefused):
             # PBS has done nothing for it.
             self._due_at = -math.inf

@@ -373,7 +373,7 @@ def test_settings_toml_shows_every_default(file: Path) -> None:
     """In settings.toml every setting is commented out, in the table's order and with the table's default."""
     text = SETTINGS_TOML.read_text()
     assert tomllib.loads(text) == {"pbs": {}, "exporter": {}, "collectors": {}}
-    uncommented = re.sub(r"^# (?=[a-z_]+ = )", "", text, flags=re.MULTILINE)
+    uncommented = re.sub(r"^# (?=[a-z0-9_]+ = )", "", text, flags=re.MULTILINE)
     tree = tomllib.loads(uncommented)
     assert [(section, key) for section in tree for key in tree[section]] == [(r.section, r.key) for r in TABLE]
     for row in TABLE:
