@@ -9,6 +9,7 @@ import msgspec
 
 from pbs_exporter.collectors.base import AnyCollector, Ask, Context
 from pbs_exporter.errors import NotOffered, PbsTimeout, WrongShape
+from pbs_exporter.filtered import filtered
 from pbs_exporter.metrics import Page
 
 
@@ -73,7 +74,7 @@ class Run:
 
     def _lay(self, context: Context) -> Page:
         page = Page()
-        doubles = page.add(self._collector.samples(self._answer, context))
+        doubles = page.add(filtered(self._collector.samples(self._answer, context), self.ask.filters))
         if doubles:
             self.ask.failures.append(WrongShape(f"{doubles} series left out that were there already"))
         return page

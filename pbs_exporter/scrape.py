@@ -16,7 +16,7 @@ import structlog
 from pbs_exporter import __revision__, __version__
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors.base import AnyCollector, Ask, Context, enabled
-from pbs_exporter.config import TargetSettings, reread_secret
+from pbs_exporter.config import Filters, TargetSettings, reread_secret
 from pbs_exporter.errors import LoginRefused, PbsError, PbsTimeout
 from pbs_exporter.failures import FailureLog
 from pbs_exporter.metrics import Metric, Page, Sample
@@ -78,8 +78,10 @@ class Target:
         session: aiohttp.ClientSession,
         clock: Clock,
         observe: Observer,
+        filters: Filters,
     ) -> None:
         self.settings = settings
+        self._filters = filters
         self.last: list[Outcome] = []
         self.error: PbsError | None = None
         self._collectors = collectors
@@ -87,7 +89,7 @@ class Target:
         self._clock = clock
         self._login = Login(settings, clock, lambda: reread_secret(settings))
         self._client = PbsClient(Transport(session, settings, self._login, observe), settings, self._login)
-        self._listings = Listings(self._client, settings, clock)
+        self._listings = Listings(self._client, settings, filters, clock)
         self._slow = {
             collector.name: SlowRun(collector, settings.slow_interval_seconds, self._ask_alone, clock)
             for collector in collectors
@@ -180,6 +182,7 @@ class Target:
                 tasks,
                 settings=self.settings,
                 enabled=self._enabled,
+                filters=self._filters,
                 now=now,
                 until=until,
             )

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from pbs_exporter.config import TargetSettings
+from pbs_exporter.config import Filters, TargetSettings, keeps
 from pbs_exporter.errors import PbsError
 from pbs_exporter.metrics import Metric, Sample, Series
 from pbs_exporter.pbs.client import PbsClient
@@ -70,6 +70,7 @@ class Ask:
         *,
         settings: TargetSettings,
         enabled: Enabled,
+        filters: Filters,
         now: float,
         until: float,
     ) -> None:
@@ -77,6 +78,7 @@ class Ask:
         self.listings = listings
         self.settings = settings
         self.enabled = enabled
+        self.filters = filters
         self.now = now
         self.until = until
         self.shown: Mapping[str, Listing] = {}
@@ -86,8 +88,8 @@ class Ask:
         self._datastores = datastores
 
     async def datastores(self) -> list[Datastore]:
-        """Give the rows of `/admin/datastore`, which is asked once a scrape for all collectors."""
-        return self.rows(await self._datastores.get())
+        """Give the rows of `/admin/datastore` that are of interest. It is asked once a scrape for all collectors."""
+        return [row for row in self.rows(await self._datastores.get()) if keeps(self.filters.datastores, row.store)]
 
     async def tasks(self) -> list[Task]:
         """Give the tasks of the window and the running ones, which are asked for once a scrape for all collectors."""

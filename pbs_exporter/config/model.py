@@ -5,6 +5,8 @@ from typing import NoReturn, Self
 
 import msgspec
 
+from pbs_exporter.config.filters import Filters
+
 
 class Secret:
     """A text that shows itself to nobody: `repr`, `str` and formatting give `***`.
@@ -104,3 +106,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     exporter: ExporterSettings
     collectors: dict[str, bool]
     """Every known collector's name, and whether it is on."""
+    filters: Filters = Filters()
