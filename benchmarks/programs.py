@@ -44,7 +44,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ours(settings: Mapping[str, str]) -> Program:
-    """Give the installed pbs-exporter, with these keys of `[pbs]`."""
+    """Give the installed pbs-exporter with all its collectors, and with these keys of `[pbs]`."""
     target = {
         "endpoint": "{endpoint}",
         "token_id": "{token_id}",
@@ -58,6 +58,8 @@ def ours(settings: Mapping[str, str]) -> Program:
             **{f"PBS_EXPORTER__PBS__{key.upper()}": value for key, value in target.items()},
             "PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": "127.0.0.1:{port}",
             "PBS_EXPORTER__EXPORTER__LOG_LEVEL": "warn",
+            # The one that is off by default.
+            "PBS_EXPORTER__COLLECTORS__DISKS": "true",
         },
         expect="^pbs_up 1",
         reject=r"^pbs_scrape_\w+_success\{.*\} 0.*",

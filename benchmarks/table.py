@@ -25,7 +25,7 @@ SCRAPES: Final = (
         input=_FAR,
         settings=_FULL,
         measure=scrapes,
-        wanted=Wanted(median=350),
+        wanted=Wanted(median=400),
     ),
     Row(
         name="far-20x3",

@@ -19,6 +19,10 @@ seconds, so an age is `time() - …`. A label that is empty, such as `namespace`
 Prometheus. The help of what PBS says ends with the path of its API, and mostly the field there, that it comes from.
 
 Each collector has a switch of its own in the section `[collectors]` of the settings.
+
+A *slow* collector doesn't ask at each scrape, because what it asks for changes seldom or costs PBS much. In between,
+its success and duration are those of its last ask, and its last good samples are shown, for three of its intervals and
+at least an hour; `pbs_collector_data_timestamp_seconds` says from when they are.
 """
 
 OWN = """\
@@ -43,14 +47,20 @@ def document() -> str:
 def _collector(collector: AnyCollector) -> str:
     needs = ", ".join(_need(need) for need in collector.needs) or "no privilege"
     switch = "on" if collector.default else "off"
+    slow = f" {_slow(collector.intervals)}" if collector.intervals else ""
     return f"""\
 ## {collector.name}
 
 {_text(collector.help)}
 
-Needs {needs}. Switch: `[collectors] {collector.name}`, by default {switch}.
+Needs {needs}. Switch: `[collectors] {collector.name}`, by default {switch}.{slow}
 
 {_table(collector.metrics)}"""
+
+
+def _slow(intervals: int) -> str:
+    times = "" if intervals == 1 else f"{intervals} times "
+    return f"Slow: asks every {times}`slow_interval_seconds`."
 
 
 def _need(need: Need) -> str:

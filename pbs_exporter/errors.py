@@ -17,6 +17,8 @@ PbsExporterError
     │   ├── LoginRefused   401, or 400 with PBS's login text
     │   ├── Forbidden      403
     │   ├── NotFound       404
+    │   │   └── NotOffered 404 in PBS's own words: this version doesn't have that path
+    │   ├── NoSuchParameter 400: this version doesn't know a parameter
     │   └── Unavailable    400: the datastore is in maintenance or not mounted
     └── DecodeFailed       status 200 with a body that isn't PBS's
         ├── NotJson
@@ -119,7 +121,15 @@ class Forbidden(StatusError):
 
 
 class NotFound(StatusError):
-    """This PBS doesn't have that path."""
+    """PBS, or what is in front of it, doesn't have that path."""
+
+
+class NotOffered(NotFound):
+    """This PBS's version doesn't have that path, which is no failure."""
+
+
+class NoSuchParameter(StatusError):
+    """This PBS's version doesn't know one of the parameters."""
 
 
 class Unavailable(StatusError):

@@ -110,8 +110,18 @@ class Page:
             doubles += before == len(family)
         return doubles
 
+    @property
+    def empty(self) -> bool:
+        """Whether it has no samples."""
+        return not any(self._families.values())
+
+    def fill(self, page: "Page") -> None:
+        """Add the families that aren't here yet, of another page to which no samples are added any more."""
+        for metric, values in page._families.items():  # noqa: SLF001 - its own class
+            self._families.setdefault(metric, values)
+
     def take(self, page: "Page") -> int:
-        """Add the samples of another page, which isn't used any more. Gives the doubles, as `add` does."""
+        """Add the samples of another page, to which none are added any more. Gives the doubles, as `add` does."""
         return self.add(Series(metric, values, 0) for metric, values in page._families.items())  # noqa: SLF001 - its own class
 
     def _take(self, metric: Metric, values: dict[Labels, float]) -> int:

@@ -8,18 +8,23 @@ from contextlib import contextmanager
 import msgspec
 
 from pbs_exporter.collectors.base import AnyCollector, Ask, Context
-from pbs_exporter.errors import PbsTimeout, WrongShape
+from pbs_exporter.errors import NotOffered, PbsTimeout, WrongShape
+from pbs_exporter.filtered import filtered
 from pbs_exporter.metrics import Page
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What came of it. `error` is the first thing that went wrong, `datastores` how it went with each."""
+    """What came of it. `error` is the first thing that went wrong, `datastores` how it went with each.
+
+    `data_from` is when the page was asked for (Unix time), where that may be before this scrape.
+    """
 
     name: str
     page: Page
     seconds: float
     error: BaseException | None
     datastores: dict[str, BaseException | None]
+    data_from: float | None = None
 
     @property
     def success(self) -> bool:
@@ -63,12 +68,13 @@ class Run:
         with self._judged():
             if self._fetched:
                 page = self._lay(context)
-        error = next(iter(self.ask.failures), None)
+        # What this version of PBS doesn't have hasn't failed.
+        error = next((error for error in self.ask.failures if not isinstance(error, NotOffered)), None)
         return Outcome(self._collector.name, page, self._seconds, error, self.ask.datastore_failures)
 
     def _lay(self, context: Context) -> Page:
         page = Page()
-        doubles = page.add(self._collector.samples(self._answer, context))
+        doubles = page.add(filtered(self._collector.samples(self._answer, context), self.ask.filters))
         if doubles:
             self.ask.failures.append(WrongShape(f"{doubles} series left out that were there already"))
         return page

@@ -4,7 +4,8 @@ import asyncio
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -14,20 +15,20 @@ import structlog
 
 from pbs_exporter import __revision__, __version__
 from pbs_exporter.clock import Clock
-from pbs_exporter.collectors.base import AnyCollector, Ask, Context
-from pbs_exporter.config import TargetSettings, reread_secret
+from pbs_exporter.collectors.base import AnyCollector, Ask, Context, enabled
+from pbs_exporter.config import Filters, TargetSettings, reread_secret
 from pbs_exporter.errors import LoginRefused, PbsError, PbsTimeout
 from pbs_exporter.failures import FailureLog
 from pbs_exporter.metrics import Metric, Page, Sample
 from pbs_exporter.pbs.client import PbsClient
-from pbs_exporter.pbs.decode import Rows
 from pbs_exporter.pbs.listing import Listings
 from pbs_exporter.pbs.login import PATIENCE, PAUSE_SECONDS, Login
-from pbs_exporter.pbs.models import Datastore, Task, Version
+from pbs_exporter.pbs.models import Version
 from pbs_exporter.pbs.once import Once
 from pbs_exporter.pbs.tasks import tasks_since
 from pbs_exporter.pbs.transport import Observer, Transport
 from pbs_exporter.run import Outcome, Run
+from pbs_exporter.slow import SlowRun
 
 UP = Metric("pbs_up", "1 if PBS answered and took the token in this scrape, else 0 (/version).")
 VERSION = Metric("pbs_version", "Version of PBS; always 1 (/version).", ("version", "release", "repoid"))
@@ -42,13 +43,18 @@ DATASTORE_SUCCESS = Metric(
     "1 if the collector got all that it asked PBS for of that datastore, else 0.",
     ("collector", "datastore"),
 )
+DATA_TIMESTAMP = Metric(
+    "pbs_collector_data_timestamp_seconds",
+    "When PBS answered what the collector's samples come from; of slow collectors, which don't ask at each scrape.",
+    ("collector",),
+)
 SCRAPE_DURATION = Metric("pbs_exporter_scrape_duration_seconds", "How long the whole scrape took.")
 BUILD_INFO = Metric(
     "pbs_exporter_build_info",
     "Version of the exporter; always 1.",
     ("version", "revision", "pythonversion"),
 )
-METRICS = (UP, VERSION, SUCCESS, DURATION, DATASTORE_SUCCESS, SCRAPE_DURATION, BUILD_INFO)
+METRICS = (UP, VERSION, SUCCESS, DURATION, DATASTORE_SUCCESS, DATA_TIMESTAMP, SCRAPE_DURATION, BUILD_INFO)
 
 WAIT_MARGIN_SECONDS = 0.1
 """Collectors stop waiting for listings so long before the deadline, to show what there is."""
@@ -72,21 +78,29 @@ class Target:
         session: aiohttp.ClientSession,
         clock: Clock,
         observe: Observer,
+        filters: Filters,
     ) -> None:
         self.settings = settings
+        self._filters = filters
         self.last: list[Outcome] = []
         self.error: PbsError | None = None
         self._collectors = collectors
+        self._enabled = enabled(collectors)
         self._clock = clock
         self._login = Login(settings, clock, lambda: reread_secret(settings))
         self._client = PbsClient(Transport(session, settings, self._login, observe), settings, self._login)
-        self._listings = Listings(self._client, settings, clock)
+        self._listings = Listings(self._client, settings, filters, clock)
+        self._slow = {
+            collector.name: SlowRun(collector, settings.slow_interval_seconds, self._ask_alone, clock)
+            for collector in collectors
+            if collector.intervals
+        }
         self._failures = FailureLog(clock)
         self._making_seconds = math.inf
 
     async def close(self) -> None:
         """End what is under way in the background."""
-        await self._listings.close()
+        await asyncio.gather(self._listings.close(), *(slow.close() for slow in self._slow.values()))
 
     async def scrape(self, seconds: float, write: Callable[[Page], T]) -> T:
         """Ask PBS for at most so many seconds, and write what is known then. Failures are in the page.
@@ -127,24 +141,51 @@ class Target:
         except TimeoutError:
             return PbsTimeout("the scrape's time was up")
 
-    async def _collect(self, deadline: float) -> tuple[list[Run], Context]:
+    async def _collect(self, deadline: float) -> tuple[list[Run | SlowRun], Context]:
         """Let all collectors ask at once. Gives what their samples are made of, which may be what another one got."""
         now = self._clock.now()
         left = deadline - asyncio.get_running_loop().time()
-        margin = min(WAIT_MARGIN_SECONDS, max(0.0, left) / 2)
+        until = deadline - min(WAIT_MARGIN_SECONDS, max(0.0, left) / 2)
+        async with self._asking(now, until) as ask:
+            runs = [
+                self._slow[collector.name] if collector.name in self._slow else Run(collector, ask())
+                for collector in self._collectors
+            ]
+            prompt = [run for run in runs if isinstance(run, Run)]
+            await asyncio.gather(
+                *(run.fetch(WAIT_MARGIN_SECONDS) for run in prompt),
+                *(slow.fetch(until) for slow in self._slow.values()),
+            )
+        shown = {store: listing for run in prompt for store, listing in run.ask.shown.items()}
+        return runs, Context(now, self.settings, self._enabled, shown, self._client.certificate)
+
+    async def _ask_alone(self, collector: AnyCollector) -> Outcome:
+        """Let one collector ask, for as long as it takes."""
+        now = self._clock.now()
+        async with self._asking(now, math.inf) as ask:
+            run = Run(collector, ask())
+            await run.fetch(0.0)
+        return run.outcome(Context(now, self.settings, self._enabled))
+
+    @asynccontextmanager
+    async def _asking(self, now: float, until: float) -> AsyncIterator[Callable[[], Ask]]:
+        """Give what makes an `Ask`: what several collectors need is asked once for all that are made in the block."""
         since = now - self.settings.task_window_seconds
         async with (
             Once(self._client.datastores) as datastores,
             Once(partial(tasks_since, self._client, since)) as tasks,
         ):
-            asks = [self._ask(datastores, tasks, now, deadline - margin) for _ in self._collectors]
-            runs = [Run(collector, ask) for collector, ask in zip(self._collectors, asks, strict=True)]
-            await asyncio.gather(*(run.fetch(WAIT_MARGIN_SECONDS) for run in runs))
-        shown = {store: listing for run in runs for store, listing in run.ask.shown.items()}
-        return runs, Context(now, self.settings, shown)
-
-    def _ask(self, datastores: Once[Rows[Datastore]], tasks: Once[Rows[Task]], now: float, until: float) -> Ask:
-        return Ask(self._client, self._listings, datastores, tasks, settings=self.settings, now=now, until=until)
+            yield lambda: Ask(
+                self._client,
+                self._listings,
+                datastores,
+                tasks,
+                settings=self.settings,
+                enabled=self._enabled,
+                filters=self._filters,
+                now=now,
+                until=until,
+            )
 
     def _judge(self, version: Version | PbsError, outcomes: list[Outcome]) -> None:
         """Log what changed, and keep the outcome for the information page."""
@@ -170,4 +211,5 @@ def _about(version: Version | PbsError, outcomes: list[Outcome]) -> Iterator[Sam
         yield from DURATION(outcome.seconds, outcome.name)
         for store, error in outcome.datastores.items():
             yield from DATASTORE_SUCCESS(float(error is None), outcome.name, store)
+        yield from DATA_TIMESTAMP(outcome.data_from, outcome.name)
     yield from BUILD_INFO(1, __version__, __revision__, platform.python_version())

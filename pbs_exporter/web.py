@@ -103,7 +103,14 @@ def create_app(settings: Settings, collectors: Sequence[AnyCollector], clock: Cl
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
         own = OwnMetrics(process=settings.exporter.process_metrics)
         async with make_session(ticking.monotonic) as session:
-            target = Target(settings.pbs, enabled, session=session, clock=ticking, observe=own.observe)
+            target = Target(
+                settings.pbs,
+                enabled,
+                session=session,
+                clock=ticking,
+                observe=own.observe,
+                filters=settings.filters,
+            )
             service = Service(settings, target, own)
             app[SERVICE] = service
             try:

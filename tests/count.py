@@ -10,8 +10,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from count_more import others, requests_of_others, slow_state, with_disks
+
 WINDOW_SECONDS = 86_400
-COLLECTORS = ("host", "datastores", "snapshots", "tasks", "gc", "tape")
+COLLECTORS = (
+    *("host", "datastores", "snapshots", "tasks", "gc", "tape", "jobs", "io", "s3", "tape_media"),
+    *("subscription", "updates", "services", "certificate", "access"),
+)
 
 HOST = (
     "pbs_host_cpu_usage",
@@ -56,6 +61,7 @@ class Recording:
 
     def __init__(self, folder: Path) -> None:
         index = json.loads((folder / "index.json").read_text())
+        self.name = folder.name
         self.time: int = index["recorded"]
         self._answers: dict[tuple[str, str], tuple[int, bytes]] = {
             (answer["path"].removeprefix("/api2/json"), answer["query"]): (
@@ -95,6 +101,7 @@ def expected(recording: Recording) -> dict[str, dict[Labels, float]]:
         *_tasks(recording, shown),
         *_gc(recording),
         *_tape(recording),
+        *others(recording),
     ):
         if value is not None:
             key = frozenset(labels.items())
@@ -118,6 +125,8 @@ def requests(recording: Recording) -> dict[tuple[str, str], int]:
         for row in recording.data(f"{path}/namespace") or ():
             refused = recording.snapshots(store, row["ns"]) is None
             found["/admin/datastore/{store}/snapshots", "400" if refused else "200"] += 1
+    for key, number in requests_of_others(recording).items():
+        found[key] += number
     return dict(found)
 
 
@@ -136,7 +145,12 @@ def _about(recording: Recording, listings: dict[str, Json]) -> Iterator[Row]:
     success["host"] = int(recording.status("/nodes/localhost/status") == 200)
     success["datastores"] = int(not usage_refused)
     success["snapshots"] = int(None not in listings.values())
-    for collector in COLLECTORS:
+    for collector in ("updates", "services"):
+        success[collector] = int(slow_state(recording, collector) == "good")
+    if with_disks(recording):
+        # `zpool` is missing there.
+        success["disks"] = 0
+    for collector in success:
         yield "pbs_scrape_collector_success", {"collector": collector}, success[collector]
     for store, listing in listings.items():
         labels = {"collector": "snapshots", "datastore": store}

@@ -62,7 +62,7 @@ def facts(scraped: Scraped) -> Facts:
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in scraped.families.values()
-        if not family.name.startswith(("pbs_scrape_", "pbs_exporter_"))
+        if not family.name.startswith(("pbs_scrape_", "pbs_exporter_", "pbs_collector_"))
         for sample in family.samples
     }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from support import FakeClock, Scraped, exporting, make_settings
 
+from pbs_exporter.collectors import DEFAULTS
 from pbs_exporter.simulator import Answer, Call, SimulatedPbs
 from pbs_exporter.simulator.answer import UNAUTHORIZED, LoginFailure
 from pbs_exporter.simulator.certificate import Certificate
@@ -19,6 +20,7 @@ Series = dict[frozenset[tuple[str, str]], float]
 
 _CERTIFICATE = Certificate.make()
 _COLLECTORS = ("host", "datastores", "snapshots", "tasks", "gc", "tape")
+"""What most of these pages are about."""
 
 
 class HandMade:
@@ -31,6 +33,9 @@ class HandMade:
         self.answers = {
             "/version": {"version": "4.2", "release": "3", "repoid": "abc"},
             "/nodes/localhost/status": {},
+            "/status/metrics": {"data": []},
+            "/nodes/localhost/subscription": {},
+            "/access/permissions": {},
             **answers,
         }
 
@@ -65,7 +70,7 @@ async def page(
     answers: dict[str, Json], only: Iterable[str] = _COLLECTORS, *, now: float = NOW, **settings: Json
 ) -> Scraped:
     """Scrape a PBS that gives these answers, with these collectors, at that time; `settings` are keys of `[pbs]`."""
-    collectors = dict.fromkeys(_COLLECTORS, False) | dict.fromkeys(only, True)
+    collectors = dict.fromkeys(DEFAULTS, False) | dict.fromkeys(only, True)
     async with SimulatedPbs(HandMade(answers), tls=False, certificate=_CERTIFICATE) as pbs:
         made = make_settings(pbs, collectors=collectors, **settings)
         async with exporting(made, FakeClock(now).clock) as exporter:

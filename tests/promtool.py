@@ -54,7 +54,7 @@ def _sources() -> Iterator[tuple[str, Source, Clock]]:
 
 async def _page(source: Source, clock: Clock) -> str:
     async with SimulatedPbs(source, forbidden_delay=0) as pbs:
-        settings = make_settings(pbs, exporter=ExporterSettings(process_metrics=True))
+        settings = make_settings(pbs, collectors={"disks": True}, exporter=ExporterSettings(process_metrics=True))
         async with exporting(settings, clock) as exporter:
             # The exporter counts its requests from the first page on, and shows them on the next.
             await exporter.scrape()

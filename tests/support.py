@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
-from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetSettings
+from pbs_exporter.config import ExporterSettings, Filters, Secret, Settings, TargetSettings
 from pbs_exporter.simulator import SimulatedPbs
 from pbs_exporter.web import create_app
 
@@ -89,6 +89,7 @@ def make_settings(
     *,
     collectors: Mapping[str, bool] | None = None,
     exporter: ExporterSettings | None = None,
+    filters: Filters | None = None,
     **target: Any,
 ) -> Settings:
     """Make settings for a simulated PBS; `target` are keys of `[pbs]`."""
@@ -101,6 +102,7 @@ def make_settings(
         pbs=TargetSettings(**values | target),
         exporter=exporter or ExporterSettings(process_metrics=False),
         collectors={**DEFAULTS, **(collectors or {})},
+        filters=filters or Filters(),
     )
 
 

@@ -72,6 +72,13 @@ STATUSES = [
     (401, "permission check failed", errors.LoginRefused, "401 permission check failed"),
     (403, "permission check failed", errors.Forbidden, "403 permission check failed"),
     (404, "Path '/api2/json/x' not found.", errors.NotFound, "404 Path '/api2/json/x' not found."),
+    (404, "Path '/api2/json/version' not found.", errors.NotOffered, "404 Path '/api2/json/version' not found."),
+    (
+        400,
+        "parameter verification failed - 'x': schema does not allow additional properties.\n",
+        errors.NoSuchParameter,
+        "400 parameter verification failed - 'x': schema does not allow additional properties.",
+    ),
     (400, "datastore is in offline maintenance mode: moving", errors.Unavailable, None),
     (400, "Datastore 'usb' is not mounted", errors.Unavailable, None),
     (400, "datastore 'old' is being deleted", errors.Unavailable, None),

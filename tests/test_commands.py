@@ -4,8 +4,10 @@ import pytest
 from support import RECORDED
 from test_processes import closed_port, deaf, run, settings
 
-from pbs_exporter.collectors.base import Need
-from pbs_exporter.commands.check import grants, has
+from pbs_exporter.collectors import COLLECTORS
+from pbs_exporter.collectors.base import Need, enabled
+from pbs_exporter.collectors.rights import has
+from pbs_exporter.commands.check import grants
 from pbs_exporter.simulator import Fault, Replay, SimulatedPbs
 
 VERIFY = "PBS_EXPORTER__PBS__VERIFY_TLS"
@@ -32,14 +34,10 @@ async def test_check_with_all_that_is_needed(pbs: SimulatedPbs) -> None:
     assert ["endpoint", pbs.endpoint] in rows
     assert ["version", "PBS", "4.2.3"] in rows
     assert ["login", "ok,", "as", pbs.token_id] in rows
-    assert rows[-6:] == [
-        ["host", "Sys.Audit", "/system/status", "yes"],
-        ["datastores", "Datastore.Audit", "/datastore", "yes"],
-        ["snapshots", "Datastore.Audit", "/datastore", "yes"],
-        ["tasks", "Sys.Audit", "/system/tasks", "yes"],
-        ["gc", "Datastore.Audit", "/datastore", "yes"],
-        ["tape", "Tape.Audit", "/tape", "yes"],
-    ]
+    on = enabled([collector for collector in COLLECTORS if collector.default])
+    needed = [[name, need.privilege, need.path, "yes"] for name, needs in on.items() for need in needs]
+    assert len(needed) > 10
+    assert rows[-len(needed) :] == needed
     assert pbs.secret not in ended.stdout
 
 
@@ -52,15 +50,20 @@ async def test_check_names_what_would_grant_a_missing_right() -> None:
     lines = [line.strip() for line in ended.stdout.splitlines() if "acl update" in line]
     assert lines == [
         f"proxmox-backup-manager acl update / {role} --auth-id '{auth_id}'"
-        for role in ("Audit", "TapeAudit")
+        for role in ("Audit", "TapeAudit", "RemoteAudit")
         for auth_id in (user, pbs.token_id)
     ]
-    assert ended.stdout.count(" NO\n") == 6
+    rights = [line for line in ended.stdout.splitlines() if line.endswith((" yes", " NO"))]
+    assert {line.split()[0] for line in rights} == {
+        collector.name for collector in COLLECTORS if collector.default and collector.needs
+    }
+    assert all(line.endswith(" NO") for line in rights)
 
 
 async def test_check_asks_only_for_rights_of_enabled_collectors() -> None:
     """A collector that is switched off needs no right."""
-    off = {f"PBS_EXPORTER__COLLECTORS__{name}": "false" for name in ("HOST", "DATASTORES", "SNAPSHOTS", "TASKS", "GC")}
+    names = {collector.name for collector in COLLECTORS} - {"tape"}
+    off = {f"PBS_EXPORTER__COLLECTORS__{name.upper()}": "false" for name in names}
     async with simulated("pbs-4.2.3-partial") as pbs:
         ended = await run("check", env=settings(pbs) | off)
     assert ended.code == 1

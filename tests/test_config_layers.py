@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from pbs_exporter.collectors import COLLECTORS
-from pbs_exporter.config import SETTINGS, ExporterSettings, Settings, TargetSettings, load, settings_table
+from pbs_exporter.config import SETTINGS, ExporterSettings, Filters, Settings, TargetSettings, load, settings_table
 from pbs_exporter.config.layers import merge
 from pbs_exporter.config.values import Given
 from pbs_exporter.errors import ConfigError
@@ -153,11 +153,11 @@ SHAPES = [
     ("[PBS]", "[PBS] in FILE: there is no such section; did you mean [pbs]?"),
     (
         "[targets.a]",
-        "[targets] in FILE: there is no such section; there are [pbs], [exporter], [collectors]",
+        "[targets] in FILE: there is no such section; there are [pbs], [exporter], [filters], [collectors]",
     ),
     (
-        "[filters]",
-        "[filters] in FILE: there is no such section; there are [pbs], [exporter], [collectors]",
+        "[sorting]",
+        "[sorting] in FILE: there is no such section; there are [pbs], [exporter], [filters], [collectors]",
     ),
     ('token_id = "x"', "token_id in FILE: there is no such section; did you mean [pbs] token_id?"),
     (
@@ -361,6 +361,7 @@ def test_the_table_has_every_field() -> None:
     """Every field of the Structs is a setting with that field's default, in the Structs' order."""
     fields = [("pbs", name) for name in TargetSettings.__struct_fields__]
     fields += [("exporter", name) for name in ExporterSettings.__struct_fields__]
+    fields += [("filters", name) for name in Filters.__struct_fields__]
     assert [(row.section, row.key) for row in SETTINGS] == fields
     assert [row.key for row in SETTINGS if row.required] == ["endpoint", "token_id", "token_secret"]
     for row in TABLE:
@@ -372,8 +373,8 @@ def test_the_table_has_every_field() -> None:
 def test_settings_toml_shows_every_default(file: Path) -> None:
     """In settings.toml every setting is commented out, in the table's order and with the table's default."""
     text = SETTINGS_TOML.read_text()
-    assert tomllib.loads(text) == {"pbs": {}, "exporter": {}, "collectors": {}}
-    uncommented = re.sub(r"^# (?=[a-z_]+ = )", "", text, flags=re.MULTILINE)
+    assert tomllib.loads(text) == {"pbs": {}, "exporter": {}, "filters": {}, "collectors": {}}
+    uncommented = re.sub(r"^# (?=[a-z0-9_]+ = )", "", text, flags=re.MULTILINE)
     tree = tomllib.loads(uncommented)
     assert [(section, key) for section in tree for key in tree[section]] == [(r.section, r.key) for r in TABLE]
     for row in TABLE:
@@ -396,4 +397,4 @@ def test_settings_are_frozen() -> None:
         with pytest.raises(AttributeError):
             setattr(struct, name, None)
     assert not isinstance(settings, dict)
-    assert msgspec.structs.asdict(settings).keys() == {"pbs", "exporter", "collectors"}
+    assert msgspec.structs.asdict(settings).keys() == {"pbs", "exporter", "collectors", "filters"}

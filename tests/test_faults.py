@@ -36,8 +36,8 @@ LOST: dict[str, tuple[set[str], set[str]]] = {
     "/version": (set(), {"pbs_version"}),
     "/nodes/localhost/status": ({"host"}, _METRICS["host"]),
     "/admin/datastore": (
-        {"datastores", "snapshots"},
-        {"pbs_datastore_info", "pbs_datastore_maintenance", "pbs_datastore_mounted"},
+        {"datastores", "snapshots", "s3"},
+        {"pbs_datastore_info", "pbs_datastore_maintenance", "pbs_datastore_mounted", *_METRICS["s3"]},
     ),
     "/status/datastore-usage": (
         {"datastores"},
@@ -48,8 +48,38 @@ LOST: dict[str, tuple[set[str], set[str]]] = {
     "/nodes/localhost/tasks": ({"tasks"}, _METRICS["tasks"]),
     "/admin/gc": ({"gc"}, _METRICS["gc"]),
     "/tape/drive": ({"tape"}, _METRICS["tape"]),
+    "/admin/sync": ({"jobs"}, set()),
+    "/admin/verify": ({"jobs"}, set()),
+    "/admin/prune": ({"jobs"}, set()),
+    "/tape/backup": ({"jobs"}, set()),
+    "/status/metrics": ({"io"}, _METRICS["io"]),
+    "/nodes/localhost/subscription": ({"subscription"}, set()),
+    "/nodes/localhost/apt/update": ({"updates"}, set()),
+    "/nodes/localhost/services": ({"services"}, set()),
+    "/access/permissions": ({"access"}, set()),
+    "/access/users": ({"access"}, set()),
+    "/nodes/localhost/disks/list": ({"disks"}, set()),
+    "/nodes/localhost/disks/zfs": ({"disks"}, set()),
+    "/tape/media/list": ({"tape_media"}, _METRICS["tape_media"]),
 }
-"""By endpoint: the collectors that fail with it, and the metrics that a page then doesn't have. Listings stay."""
+"""By endpoint: the collectors that fail with it, and the metrics that a page then doesn't have.
+
+Listings and what slow collectors brought stay.
+"""
+
+JOB_TYPES = {"/admin/sync": "sync", "/admin/verify": "verify", "/admin/prune": "prune", "/tape/backup": "tape_backup"}
+NEVER_BROUGHT = {
+    "/access/permissions": {"pbs_token_privilege"},
+    "/access/users": {"pbs_token_expire_timestamp_seconds"},
+    "/nodes/localhost/disks/list": {name for name in _METRICS["disks"] if name.startswith("pbs_disk_")},
+    "/nodes/localhost/disks/zfs": {name for name in _METRICS["disks"] if name.startswith("pbs_zfs_")},
+}
+"""By endpoint of a slow collector that has two: the metrics that a first page with its fault doesn't have."""
+SLOW = {collector.name for collector in COLLECTORS if collector.intervals}
+STAY = {metric.name for collector in COLLECTORS if collector.intervals for metric in collector.metrics} | _METRICS[
+    "snapshots"
+]
+"""Metrics that are shown also where PBS doesn't answer."""
 
 FAULTS: dict[str, tuple[Callable[[], Fault], str]] = {
     "400": (lambda: Fault.status(400, "parameter verification failed"), "400"),
@@ -76,6 +106,14 @@ FAULTS: dict[str, tuple[Callable[[], Fault], str]] = {
     "too slow": (lambda: Fault.slow(30), "timeout"),
 }
 """By name: what PBS does, and what the request is counted as."""
+
+
+EAGER: dict[str, Any] = {
+    "listing_timeout_seconds": 5.0,
+    "slow_interval_seconds": 0.0,
+    "collectors": {"disks": True},
+}
+"""Settings with which each scrape asks all endpoints."""
 
 
 class Impatience:
@@ -125,6 +163,12 @@ def up(known: Facts) -> float:
     return known["pbs_up", frozenset()]
 
 
+def left(known: Facts, endpoint: str, *metrics: str) -> Facts:
+    """Give what a page still has without these metrics, and without the jobs that the endpoint lists."""
+    of_type = ("job_type", JOB_TYPES.get(endpoint, ""))
+    return {key: value for key, value in without(known, *metrics).items() if of_type not in key[1]}
+
+
 def comparable(page: Scraped) -> Facts:
     return without(facts(page), "pbs_up", *LISTING_TIMES)
 
@@ -137,7 +181,7 @@ async def test_a_fault_costs_what_it_must_is_said_once_and_passes(
     """One endpoint's fault leaves all other samples as they were, has one code and one line; then all is whole."""
     make, code = FAULTS[fault]
     lost_collectors, lost_metrics = LOST[endpoint]
-    async with running(listing_timeout_seconds=5.0) as setup:
+    async with running(**EAGER) as setup:
         whole = await setup.scrape()
         assert failed(whole) == set()
         assert up(facts(whole)) == 1
@@ -146,7 +190,7 @@ async def test_a_fault_costs_what_it_must_is_said_once_and_passes(
         setup.pbs.faults.add(endpoint, make())
         with capture_logs() as logs, impatience.of(endpoint if code == "timeout" else None):
             page = await setup.scrape()
-        assert comparable(page) == without(comparable(whole), *lost_metrics)
+        assert comparable(page) == left(comparable(whole), endpoint, *lost_metrics)
         assert up(facts(page)) == (endpoint != "/version")
         assert failed(page) == lost_collectors
         assert listed_at(page) == dict.fromkeys(STORES, NOW)
@@ -181,16 +225,18 @@ def subjects(endpoint: str) -> list[tuple[str, ...]]:
 @pytest.mark.parametrize("endpoint", [endpoint for endpoint in LOST if endpoint != "/version"])
 async def test_a_fault_on_the_first_scrape_costs_no_other_collector(endpoint: str) -> None:
     """A fault that is there from the start leaves the other collectors whole, and is over at the next scrape."""
-    async with running() as well:
+    async with running(**EAGER) as well:
         whole = await well.scrape()
-    async with running() as setup:
+    async with running(**EAGER) as setup:
         setup.pbs.faults.add(endpoint, Fault.status(500, "worker panicked"))
         page = await setup.scrape()
         assert failed(page) == LOST[endpoint][0]
         # Of snapshots there is no older listing yet, and of their notes none either.
         notes = _METRICS["tasks"] if "snapshots" in failed(page) else set()
         gone = LOST[endpoint][1] | (_METRICS["snapshots"] if "snapshots" in failed(page) else set()) | notes
-        assert without(facts(page), *notes) == without(facts(whole), *gone)
+        for name in SLOW & failed(page):
+            gone |= NEVER_BROUGHT.get(endpoint, _METRICS[name])
+        assert without(facts(page), *notes) == left(facts(whole), endpoint, *gone)
         setup.pbs.faults.clear()
         assert facts(await setup.scrape()) == facts(whole)
 
@@ -282,11 +328,12 @@ async def test_a_pbs_that_is_away_costs_all_but_the_page() -> None:
         await setup.pbs.stop()
         page = await setup.scrape()
         assert up(facts(page)) == 0
-        assert failed(page) == {collector.name for collector in COLLECTORS}
-        assert counted(page, "/version") == {"200": 1, "connect": 1}
-        assert {name for name, _ in facts(page)} - {"pbs_up"} == {
-            name for name, _ in facts(whole) if name in _METRICS["snapshots"]
+        # There was a certificate before.
+        assert failed(page) == {collector.name for collector in COLLECTORS if collector.default} - SLOW - {
+            "certificate"
         }
+        assert counted(page, "/version") == {"200": 1, "connect": 1}
+        assert {name for name, _ in facts(page)} - {"pbs_up"} == {name for name, _ in facts(whole) if name in STAY}
         await setup.pbs.start(port)
         assert facts(await setup.scrape()) == facts(whole)
 
@@ -297,6 +344,16 @@ BAD_ROWS: tuple[tuple[str, str, dict[str, object]], ...] = (
     ("/nodes/localhost/tasks", "tasks", {"starttime": "today"}),
     ("/admin/gc", "gc", {"store": None}),
     ("/tape/drive", "tape", {"name": []}),
+    ("/admin/sync", "jobs", {"store": 1}),
+    ("/admin/verify", "jobs", {"next-run": "soon"}),
+    ("/admin/prune", "jobs", {"id": None}),
+    ("/tape/backup", "jobs", {"last-run-endtime": []}),
+    ("/tape/media/list", "tape_media", {"pool": 7}),
+    ("/nodes/localhost/apt/update", "updates", {"Package": None}),
+    ("/nodes/localhost/services", "services", {"service": 1}),
+    ("/access/users", "access", {"userid": {}}),
+    ("/nodes/localhost/disks/list", "disks", {"size": "big"}),
+    ("/nodes/localhost/disks/zfs", "disks", {"name": 0}),
 )
 
 
@@ -311,12 +368,12 @@ async def test_a_row_of_the_wrong_shape_costs_itself(
         new: object = {**rows[0], **fields} if bad == "field" else {"text": "row", "null": None, "list": [1]}[bad]
         return [new, *rows]
 
-    async with running() as setup:
+    async with running(**EAGER) as setup:
         whole = await setup.scrape()
         setup.pbs.faults.add(endpoint, Fault.rows(spoil))
         page = await setup.scrape()
         assert facts(page) == facts(whole)
-        shared = {"snapshots"} if endpoint == "/admin/datastore" else set()
+        shared = {"snapshots", "s3"} if endpoint == "/admin/datastore" else set()
         assert failed(page) == {collector} | shared
         assert counted(page, endpoint).keys() == {"200"}
 
@@ -367,8 +424,7 @@ async def test_doubled_rows_give_no_doubled_series(endpoint: str) -> None:
         page = await setup.scrape()
         assert facts(page).keys() == facts(whole).keys()
         assert up(facts(page)) == 1
-        collector = next(iter(LOST[endpoint][0] - {"snapshots"}), "snapshots")
-        assert failed(page) <= {collector}
+        assert failed(page) <= LOST[endpoint][0] - ({"snapshots", "s3"} if endpoint == "/admin/datastore" else set())
 
 
 async def test_the_usage_that_fails_is_asked_of_each_datastore() -> None:
@@ -495,7 +551,7 @@ async def test_without_the_list_the_last_known_datastores_are_shown() -> None:
         setup.clock.advance(30)
         page = await setup.scrape()
         assert listed_at(page) == dict.fromkeys(STORES, NOW)
-        assert failed(page) == {"datastores", "snapshots"}
+        assert failed(page) == {"datastores", "snapshots", "s3"}
         assert setup.asked("/admin/datastore/*") == 0
         of_snapshots = {key: value for key, value in facts(whole).items() if key[0] in _METRICS["snapshots"]}
         assert {key: value for key, value in facts(page).items() if key[0] in _METRICS["snapshots"]} == of_snapshots

@@ -7,6 +7,7 @@ write the golden files anew, and read their difference:
     UPDATE_GOLDEN=1 .venv/bin/python -m pytest tests/test_recordings.py
 """
 
+import datetime as dt
 import os
 import re
 from collections.abc import Iterable
@@ -14,9 +15,10 @@ from pathlib import Path
 
 import count
 import pytest
+from count_more import VALID_FROM, VALID_UNTIL, with_disks
 from support import RECORDED, RECORDINGS, FakeClock, Scraped, exporting, make_settings, recorded_time
 
-from pbs_exporter.simulator import Replay, SimulatedPbs
+from pbs_exporter.simulator import Certificate, Replay, SimulatedPbs
 
 GOLDEN = Path(__file__).with_name("golden")
 UPDATE = os.environ.get("UPDATE_GOLDEN", "") not in ("", "0")
@@ -38,12 +40,19 @@ async def page(recording: str) -> Scraped:
     if recording not in _pages:
         clock = FakeClock(recorded_time(recording)).clock
         replay = Replay(RECORDED / recording)
+        certificate = Certificate.make(not_before=utc(VALID_FROM), not_after=utc(VALID_UNTIL))
+        disks = with_disks(count.Recording(RECORDED / recording))
         async with (
-            SimulatedPbs(replay, forbidden_delay=0.0) as pbs,
-            exporting(make_settings(pbs), clock) as exporter,
+            SimulatedPbs(replay, forbidden_delay=0.0, certificate=certificate) as pbs,
+            exporting(make_settings(pbs, collectors={"disks": disks}), clock) as exporter,
         ):
             _pages[recording] = await exporter.scrape()
     return _pages[recording]
+
+
+def utc(time: float) -> dt.datetime:
+    """Give a Unix time as certificates have it."""
+    return dt.datetime.fromtimestamp(time, tz=dt.UTC)
 
 
 def counted(recording: str) -> dict[str, dict[count.Labels, float]]:
@@ -65,9 +74,11 @@ def names(scraped: Scraped) -> set[str]:
 
 SUBJECTS = ("pbs_up|pbs_version", "pbs_scrape_", "pbs_host_", "pbs_datastore_", "pbs_snapshot_", "pbs_task_", "pbs_gc_")
 
+OTHERS = ("pbs_tape_", "pbs_job_", "pbs_subscription_|pbs_updates_|pbs_service_", "pbs_token_", "pbs_disk_|pbs_zfs_")
+
 
 @pytest.mark.parametrize("recording", RECORDINGS)
-@pytest.mark.parametrize("subject", [*SUBJECTS, "pbs_tape_"])
+@pytest.mark.parametrize("subject", [*SUBJECTS, *OTHERS])
 async def test_every_series_is_what_the_recorded_bodies_say(recording: str, subject: str) -> None:
     """The page has exactly the series, with labels and values, that counting in the recorded bodies gives."""
     scraped = await page(recording)

@@ -921,8 +921,8 @@ def test_every_endpoint_of_the_world_is_in_the_tree() -> None:
         found = tree.find(template)
         assert found is not None
         assert found[0].template == template
-    with pytest.raises(RefusedError, match=r"^Path '/api2/json/status/metrics' not found\.$"):
-        ask(World(**SMALL), "/status/metrics")
+    with pytest.raises(RefusedError, match=r"^Path '/api2/json/nodes/localhost/time' not found\.$"):
+        ask(World(**SMALL), "/nodes/localhost/time")
     with pytest.raises(RefusedError, match=r"^ENOENT"):
         ask(World(**SMALL), "/admin/datastore/main/groups", ("ns", "none"))
 

@@ -4,12 +4,12 @@ A collector is one subject: it declares its metrics, fetches what it needs from 
 Its switch, its success and duration, its rows in the documentation and its tests derive from that.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from pbs_exporter.config import TargetSettings
+from pbs_exporter.config import Filters, TargetSettings, keeps
 from pbs_exporter.errors import PbsError
 from pbs_exporter.metrics import Metric, Sample, Series
 from pbs_exporter.pbs.client import PbsClient
@@ -23,30 +23,42 @@ T = TypeVar("T")
 
 
 class Need(msgspec.Struct, frozen=True):
-    """A privilege on an ACL path of PBS, and the role that has it."""
+    """A privilege on an ACL path of PBS, and the role that has it.
+
+    `only_with` names another collector: where that is off, this one asks for less.
+    """
 
     privilege: str
     path: str
     role: str
+    only_with: str | None = None
+
+
+Enabled = Mapping[str, tuple[Need, ...]]
+"""The collectors that are on, by name, with what each needs beside the others."""
 
 
 class Context(msgspec.Struct, frozen=True):
     """What samples may depend on beside the collector's own answer.
 
-    `now` is the scrape's time (Unix seconds), `listings` are the ones that this page shows.
+    `now` is the scrape's time (Unix seconds), `listings` are the ones that this page shows. `certificate` (DER)
+    is what PBS showed at the newest TLS handshake, if there was one.
     """
 
     now: float
     settings: TargetSettings
+    enabled: Enabled
     listings: Mapping[str, Listing] = {}
+    certificate: bytes | None = None
 
 
 class Ask:
     """What one collector has in one scrape: PBS to ask, and a place for what failed.
 
     `now` is the scrape's time (Unix seconds), `until` the event loop's time after which it must
-    not wait any more. `failures` and `datastore_failures` (by datastore, `None` is well) are what it notes;
-    `shown` are the listings that the page shows, set by the collector that shows them.
+    not wait any more. `enabled` are the collectors that are on. `failures` and `datastore_failures` (by
+    datastore, `None` is well) are what it notes; `shown` are the listings that the page shows, set by the
+    collector that shows them.
     """
 
     def __init__(
@@ -57,12 +69,16 @@ class Ask:
         tasks: Once[Rows[Task]],
         *,
         settings: TargetSettings,
+        enabled: Enabled,
+        filters: Filters,
         now: float,
         until: float,
     ) -> None:
         self.pbs = pbs
         self.listings = listings
         self.settings = settings
+        self.enabled = enabled
+        self.filters = filters
         self.now = now
         self.until = until
         self.shown: Mapping[str, Listing] = {}
@@ -72,8 +88,8 @@ class Ask:
         self._datastores = datastores
 
     async def datastores(self) -> list[Datastore]:
-        """Give the rows of `/admin/datastore`, which is asked once a scrape for all collectors."""
-        return self.rows(await self._datastores.get())
+        """Give the rows of `/admin/datastore` that are of interest. It is asked once a scrape for all collectors."""
+        return [row for row in self.rows(await self._datastores.get()) if keeps(self.filters.datastores, row.store)]
 
     async def tasks(self) -> list[Task]:
         """Give the tasks of the window and the running ones, which are asked for once a scrape for all collectors."""
@@ -103,6 +119,7 @@ class Collector(msgspec.Struct, Generic[T], frozen=True):
 
     `fetch` awaits what it needs and may raise a `PbsError`, which costs this collector's samples and no other's.
     `samples` is pure. `needs` are the privileges without which it fails or, worse, finds nothing.
+    A slow one asks every so many `intervals` of `slow_interval_seconds`; 0 is at each scrape.
     """
 
     name: str
@@ -112,6 +129,16 @@ class Collector(msgspec.Struct, Generic[T], frozen=True):
     fetch: Callable[[Ask], Awaitable[T]]
     samples: Callable[[T, Context], Iterable[Sample | Series]]
     default: bool = True
+    intervals: int = 0
 
 
 AnyCollector = Collector[Any]
+
+
+def enabled(collectors: Collection[AnyCollector]) -> Enabled:
+    """Give what these collectors need where no others are on."""
+    names = {collector.name for collector in collectors}
+    return {
+        collector.name: tuple(need for need in collector.needs if need.only_with in (None, *names))
+        for collector in collectors
+    }

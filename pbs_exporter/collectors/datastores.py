@@ -10,6 +10,7 @@ from pbs_exporter.collectors import states
 from pbs_exporter.collectors.base import Ask, Collector, Context, Need
 from pbs_exporter.errors import PbsError, StatusError
 from pbs_exporter.metrics import Metric, Sample
+from pbs_exporter.pbs.decode import Rows
 from pbs_exporter.pbs.models import Datastore, Usage
 from pbs_exporter.text import comment
 
@@ -68,12 +69,27 @@ class Datastores(msgspec.Struct, frozen=True):
 
 async def fetch(ask: Ask) -> Datastores:
     """Ask for the list and the usage, and for each datastore's own status where the usage fails."""
-    listed, usage = await asyncio.gather(ask.attempt(ask.datastores), ask.attempt(ask.pbs.datastore_usage))
-    if usage is not None:
+    listed, usage = await asyncio.gather(ask.attempt(ask.datastores), _all_usage(ask))
+    if not isinstance(usage, PbsError):
         return Datastores(listed or [], ask.rows(usage))
     stores = [row.store for row in listed or () if row.available]
-    rows = await asyncio.gather(*(_own_status(ask, store) for store in stores))
-    return Datastores(listed or [], [row for row in rows if row is not None])
+    rows = [row for row in await asyncio.gather(*(_own_status(ask, store) for store in stores)) if row is not None]
+    well = len(rows) == len(stores) and not any(row.error for row in rows)
+    if not (ask.filters.datastores and _is_bad_request(usage) and listed is not None and well):
+        # Otherwise it is one that is filtered out which fails them all.
+        ask.failures.append(usage)
+    return Datastores(listed or [], rows)
+
+
+async def _all_usage(ask: Ask) -> Rows[Usage] | PbsError:
+    try:
+        return await ask.pbs.datastore_usage()
+    except PbsError as error:
+        return error
+
+
+def _is_bad_request(error: PbsError) -> bool:
+    return isinstance(error, StatusError) and error.status == HTTPStatus.BAD_REQUEST
 
 
 async def _own_status(ask: Ask, store: str) -> Usage | None:
@@ -82,8 +98,7 @@ async def _own_status(ask: Ask, store: str) -> Usage | None:
         status = await ask.pbs.datastore_status(store)
     except PbsError as error:
         ask.datastore(store, error)
-        unreadable = isinstance(error, StatusError) and error.status == HTTPStatus.BAD_REQUEST
-        return Usage(store=store, error=str(error)) if unreadable else None
+        return Usage(store=store, error=str(error)) if _is_bad_request(error) else None
     ask.datastore(store, None)
     if not status.total:
         # PBS says 0 where rights are missing.

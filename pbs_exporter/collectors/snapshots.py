@@ -104,7 +104,7 @@ def samples(listings: Mapping[str, Listing], _context: Context) -> Iterator[Samp
     for store, listing in listings.items():
         yield from LISTED(listing.timestamp, store)
         yield from FULLY_LISTED(listing.full_timestamp, store)
-        yield from NAMESPACES(len(listing.namespaces), store)
+        yield from NAMESPACES(listing.named, store)
         groups = list(_groups(store, listing))
         yield INFO.series(_snapshots(groups))
         yield from _numbers(groups)

@@ -99,8 +99,15 @@ def _notes(guests: Collection[Guest], listings: Mapping[str, Listing]) -> dict[G
     """
     notes: dict[Guest | None, str] = {}
     for store, backup_type, backup_id in guests:
-        namespaces = listings[store].namespaces.values() if store in listings else ()
-        found = [group for groups in namespaces if (group := groups.get((backup_type, backup_id))) is not None]
+        listing = listings.get(store)
+        if listing is None or listing.named != len(listing.namespaces):
+            # One that isn't listed may have the guest too.
+            continue
+        found = [
+            group
+            for groups in listing.namespaces.values()
+            if (group := groups.get((backup_type, backup_id))) is not None
+        ]
         if len(found) == 1:
             notes[store, backup_type, backup_id] = found[0].note[1]
     return notes

@@ -3,13 +3,14 @@
 import asyncio
 import hashlib
 import ssl
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from cryptography import x509
 
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS
-from pbs_exporter.collectors.base import AnyCollector, Need
+from pbs_exporter.collectors.base import AnyCollector, Need, enabled
+from pbs_exporter.collectors.rights import Permissions, has
 from pbs_exporter.config import Settings, TargetSettings
 from pbs_exporter.errors import LoginRefused, PbsError, first_line
 from pbs_exporter.pbs.client import PbsClient
@@ -18,16 +19,13 @@ from pbs_exporter.pbs.session import make_session
 from pbs_exporter.pbs.tls import peer_certificate
 from pbs_exporter.pbs.transport import Transport
 
-Permissions = Mapping[str, Mapping[str, bool]]
-"""ACL path → privilege → whether it propagates, as `/access/permissions` gives it."""
-
 
 def run(settings: Settings, warnings: Sequence[str]) -> int:
     """Print the table; gives 0 only if all is well."""
     for warning in warnings:
         print(f"warning: {warning}")
-    enabled = [collector for collector in COLLECTORS if settings.collectors[collector.name]]
-    return asyncio.run(_check(settings.pbs, enabled))
+    collectors = [collector for collector in COLLECTORS if settings.collectors[collector.name]]
+    return asyncio.run(_check(settings.pbs, collectors))
 
 
 async def _check(settings: TargetSettings, collectors: Sequence[AnyCollector]) -> int:
@@ -67,28 +65,19 @@ async def _tls(settings: TargetSettings) -> str:
 
 
 def _privileges(collectors: Sequence[AnyCollector], permissions: Permissions, token_id: str) -> int:
-    print(f"\n{'collector':12}{'privilege':18}{'path':18}granted")
+    print(f"\n{'collector':14}{'privilege':18}{'path':18}granted")
     missing: dict[Need, None] = {}
-    for collector in collectors:
-        for need in collector.needs:
+    for name, needs in enabled(collectors).items():
+        for need in needs:
             granted = has(permissions, need)
             if not granted:
                 missing[need] = None
-            print(f"{collector.name:12}{need.privilege:18}{need.path:18}{'yes' if granted else 'NO'}")
+            print(f"{name:14}{need.privilege:18}{need.path:18}{'yes' if granted else 'NO'}")
     if missing:
         print("\nA token has what both it and its user have. This grants what is missing, on PBS as root:")
         for line in grants(missing, permissions, token_id):
             print(f"  {line}")
     return 1 if missing else 0
-
-
-def has(permissions: Permissions, need: Need) -> bool:
-    """Tell whether a privilege holds on a path: the nearest entry at or above it counts, the deeper one alone."""
-    for path in _upwards(need.path):
-        if path in permissions:
-            propagates = permissions[path].get(need.privilege)
-            return propagates is not None and (propagates or path == need.path)
-    return False
 
 
 def grants(needs: Iterable[Need], permissions: Permissions, token_id: str) -> list[str]:
@@ -105,13 +94,6 @@ def grants(needs: Iterable[Need], permissions: Permissions, token_id: str) -> li
         for auth_id in (user, token_id)
     ]
     return list(dict.fromkeys(lines))
-
-
-def _upwards(path: str) -> Iterator[str]:
-    while path != "/":
-        yield path
-        path = path.rpartition("/")[0] or "/"
-    yield "/"
 
 
 def _row(what: str, found: str) -> None:

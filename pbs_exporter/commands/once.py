@@ -46,7 +46,14 @@ async def _page(settings: Settings) -> bytes:
     own = OwnMetrics(process=False)
     enabled = [collector for collector in COLLECTORS if settings.collectors[collector.name]]
     async with make_session() as session:
-        target = Target(settings.pbs, enabled, session=session, clock=Clock(), observe=own.observe)
+        target = Target(
+            settings.pbs,
+            enabled,
+            session=session,
+            clock=Clock(),
+            observe=own.observe,
+            filters=settings.filters,
+        )
         try:
             return await target.scrape(settings.pbs.scrape_timeout_seconds, partial(_text, own))
         finally:

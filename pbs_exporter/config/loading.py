@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from pbs_exporter.config.credentials import SecretFile
+from pbs_exporter.config.filters import Filters
 from pbs_exporter.config.layers import Layer, Sources, gather
 from pbs_exporter.config.model import ExporterSettings, ListenAddress, Settings, TargetSettings
 from pbs_exporter.config.notices import about_environment, about_target
@@ -33,6 +34,7 @@ def load(file: str | None, environ: Mapping[str, str], collectors: Mapping[str, 
         pbs=_target(values["pbs"]),
         exporter=ExporterSettings(**values["exporter"]),
         collectors={**collectors, **values["collectors"]},
+        filters=Filters(**values["filters"]),
     )
     return settings, [*about_target(settings.pbs, sources.layer), *about_environment(environ, table)]
 
@@ -78,7 +80,7 @@ def _refuse(problems: list[str]) -> None:
 
 def _parse(rows: Iterable[Setting], layer: Layer) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Parse what is there. Gives the values by section and key, and a line for each that is wrong."""
-    values: dict[str, dict[str, Any]] = {"pbs": {}, "exporter": {}, "collectors": {}}
+    values: dict[str, dict[str, Any]] = {"pbs": {}, "exporter": {}, "collectors": {}, "filters": {}}
     problems = []
     for row in rows:
         given = layer.get(row.section, {}).get(row.key)

@@ -5,6 +5,8 @@ from typing import NoReturn, Self
 
 import msgspec
 
+from pbs_exporter.config.filters import Filters
+
 
 class Secret:
     """A text that shows itself to nobody: `repr`, `str` and formatting give `***`.
@@ -81,6 +83,7 @@ class TargetSettings(msgspec.Struct, frozen=True, kw_only=True):
     listing_mode: str = "auto"
     """`auto`, `full` or `changes`."""
     listing_refresh_seconds: float = 900.0
+    slow_interval_seconds: float = 300.0
     task_window_seconds: float = 86400.0
 
 
@@ -103,3 +106,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     exporter: ExporterSettings
     collectors: dict[str, bool]
     """Every known collector's name, and whether it is on."""
+    filters: Filters = Filters()

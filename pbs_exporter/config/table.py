@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from pbs_exporter.config import credentials, network, values
+from pbs_exporter.config.filters import Filters, patterns
 from pbs_exporter.config.model import ExporterSettings, ListenAddress, TargetSettings
 
 PREFIX = "PBS_EXPORTER__"
@@ -70,6 +71,8 @@ def _shown(default: object) -> str:
             return str(default).lower()
         case int() | float():
             return f"{default:g}"
+        case tuple():
+            return "[]"
         case str() | ListenAddress():
             return f'"{default}"'
         case _:
@@ -141,6 +144,11 @@ SETTINGS: tuple[Setting, ...] = (
                 values.seconds(least=1),
                 "Time between full listings in the background, where a scrape lists changes only",
             ),
+            (
+                "slow_interval_seconds",
+                values.seconds(least=0),
+                "Time between two asks of what changes seldom, such as updates; 0 asks at every scrape",
+            ),
             ("task_window_seconds", values.seconds(), "How far back finished tasks are counted"),
         ),
     ),
@@ -161,6 +169,19 @@ SETTINGS: tuple[Setting, ...] = (
             ("log_format", values.choice("logfmt", "json", "console"), "`logfmt`, `json` or `console`"),
             ("max_requests", values.whole(least=1), "Scrapes at a time; more get status 503"),
             ("process_metrics", values.switch, "Metrics of the exporter's own process"),
+        ),
+    ),
+    *_rows(
+        "filters",
+        Filters,
+        (
+            ("datastores", patterns("main"), "Patterns of the datastores that are of interest, `!` excludes"),
+            (
+                "namespaces",
+                patterns("prod*", empty=True),
+                'Patterns of the namespaces whose snapshots are listed, `!` excludes; the root is `""`',
+            ),
+            ("groups", patterns("vm/*", needs="/"), "Patterns of the groups (`TYPE/ID`) that are shown, `!` excludes"),
         ),
     ),
 )

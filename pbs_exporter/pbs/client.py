@@ -3,10 +3,11 @@
 from typing import TypeVar
 
 from pbs_exporter.config import TargetSettings
-from pbs_exporter.pbs import models
-from pbs_exporter.pbs.decode import Decoder, Rows, many, one, whole
+from pbs_exporter.pbs import models, node_models
+from pbs_exporter.pbs.decode import Decoder, Rows, many, nested, one, whole
 from pbs_exporter.pbs.groups import GroupId, Listed, grouped
 from pbs_exporter.pbs.login import Login
+from pbs_exporter.pbs.offer import Offer, Query
 from pbs_exporter.pbs.slots import Lane
 from pbs_exporter.pbs.transport import Answer, Transport
 
@@ -17,7 +18,7 @@ T = TypeVar("T")
 
 _version = whole(one(models.Version))
 _node_status = whole(one(models.NodeStatus))
-_file_system = whole(one(models.FileSystem))
+_datastore_status = whole(one(models.DatastoreStatus))
 _permissions = whole(one(dict[str, dict[str, bool]]))
 _datastores = whole(many(models.Datastore))
 _usage = whole(many(models.Usage))
@@ -26,6 +27,15 @@ _groups = whole(many(models.Group))
 _tasks = whole(many(models.Task))
 _gc = whole(many(models.GcJob))
 _tape_drives = whole(many(models.TapeDrive))
+_tape_media = whole(many(models.TapeMedium))
+_jobs = whole(many(models.Job))
+_points = whole(nested(models.Point))
+_subscription = whole(one(node_models.Subscription))
+_updates = whole(many(node_models.Update))
+_services = whole(many(node_models.Service))
+_users = whole(many(node_models.User))
+_disks = whole(many(node_models.Disk))
+_pools = whole(many(node_models.Pool))
 
 
 class PbsClient:
@@ -35,13 +45,20 @@ class PbsClient:
         self._transport = transport
         self._settings = settings
         self.login = login
+        self._offer = Offer()
         self._snapshots = grouped(settings.snapshot_history_limit)
+
+    @property
+    def certificate(self) -> bytes | None:
+        """The certificate (DER) that PBS showed at the newest TLS handshake; `None` where there was none."""
+        return self._transport.certificate
 
     async def version(self) -> models.Version:
         """`GET /version`: needs a valid token and no privilege, so it tells whether the login is good."""
         seconds = max(self._settings.timeout_seconds, VERSION_SECONDS)
         answer = await self._transport.get("/version", _version, timeout_seconds=seconds)
         self.login.taken()
+        self._offer.take(answer.value)
         return answer.value
 
     async def node_status(self) -> models.NodeStatus:
@@ -56,9 +73,9 @@ class PbsClient:
         """`GET /status/datastore-usage`: all at once, and one that can't be read can fail it as a whole."""
         return await self._get("/status/datastore-usage", _usage)
 
-    async def datastore_status(self, store: str) -> models.FileSystem:
+    async def datastore_status(self, store: str) -> models.DatastoreStatus:
         """`GET /admin/datastore/{store}/status`. A `total` of 0 says that rights are missing."""
-        return await self._get("/admin/datastore/{store}/status", _file_system, path={"store": store})
+        return await self._get("/admin/datastore/{store}/status", _datastore_status, path={"store": store})
 
     async def namespaces(self, store: str, lane: Lane = Lane.NAMESPACES) -> Rows[models.Namespace]:
         """`GET /admin/datastore/{store}/namespace`: all that the token may see, the root as `""`."""
@@ -116,9 +133,57 @@ class PbsClient:
         """`GET /tape/drive?query-activity=0`: without asking the drives themselves."""
         return await self._get("/tape/drive", _tape_drives, query={"query-activity": "0"})
 
+    async def tape_media(self) -> Rows[models.TapeMedium]:
+        """`GET /tape/media/list?update-status=0`: without asking the changers."""
+        return await self._get("/tape/media/list", _tape_media, query={"update-status": "0"})
+
+    async def sync_jobs(self) -> Rows[models.Job]:
+        """`GET /admin/sync`: pull and push jobs; a PBS before 3.3 has pull jobs alone."""
+        return await self._get("/admin/sync", _jobs, newer={"sync-direction": "all"})
+
+    async def verify_jobs(self) -> Rows[models.Job]:
+        """`GET /admin/verify`."""
+        return await self._get("/admin/verify", _jobs)
+
+    async def prune_jobs(self) -> Rows[models.Job]:
+        """`GET /admin/prune`."""
+        return await self._get("/admin/prune", _jobs)
+
+    async def tape_backup_jobs(self) -> Rows[models.Job]:
+        """`GET /tape/backup`."""
+        return await self._get("/tape/backup", _jobs)
+
+    async def metrics(self) -> Rows[models.Point]:
+        """`GET /status/metrics`: of PBS's own metrics the newest values. PBS before 3.3 doesn't have it."""
+        return await self._get("/status/metrics", _points)
+
     async def permissions(self) -> dict[str, dict[str, bool]]:
         """`GET /access/permissions`: path → privilege → whether it propagates, of the token."""
-        return await self._get("/access/permissions", _permissions)
+        return await self._get("/access/permissions", _permissions, lane=Lane.SLOW)
+
+    async def users(self) -> Rows[node_models.User]:
+        """`GET /access/users?include_tokens=1`: all users, or the token's own where it may not see them."""
+        return await self._get("/access/users", _users, query={"include_tokens": "1"}, lane=Lane.SLOW)
+
+    async def subscription(self) -> node_models.Subscription:
+        """`GET /nodes/localhost/subscription`."""
+        return await self._get("/nodes/localhost/subscription", _subscription, lane=Lane.SLOW)
+
+    async def updates(self) -> Rows[node_models.Update]:
+        """`GET /nodes/localhost/apt/update`: PBS may compute for seconds, but doesn't look for new ones."""
+        return await self._get("/nodes/localhost/apt/update", _updates, lane=Lane.SLOW)
+
+    async def services(self) -> Rows[node_models.Service]:
+        """`GET /nodes/localhost/services`: PBS runs systemctl seven times for it."""
+        return await self._get("/nodes/localhost/services", _services, lane=Lane.SLOW)
+
+    async def disks(self) -> Rows[node_models.Disk]:
+        """`GET /nodes/localhost/disks/list`: PBS runs smartctl on each disk for it, which can wake it."""
+        return await self._get("/nodes/localhost/disks/list", _disks, lane=Lane.SLOW)
+
+    async def pools(self) -> Rows[node_models.Pool]:
+        """`GET /nodes/localhost/disks/zfs`: without the pools that have failed."""
+        return await self._get("/nodes/localhost/disks/zfs", _pools, lane=Lane.SLOW)
 
     async def _get(
         self,
@@ -126,9 +191,17 @@ class PbsClient:
         decode: Decoder[T],
         *,
         path: dict[str, str] | None = None,
-        query: dict[str, str] | None = None,
+        query: Query | None = None,
+        newer: Query | None = None,
         lane: Lane = Lane.PROMPT,
     ) -> T:
+        """GET what PBS answers within `timeout_seconds`. `newer` are parameters that an old PBS refuses."""
         seconds = self._settings.timeout_seconds
-        answer = await self._transport.get(template, decode, path=path, query=query, timeout_seconds=seconds, lane=lane)
-        return answer.value
+
+        async def get(query: Query) -> T:
+            answer = await self._transport.get(
+                template, decode, path=path, query=query, timeout_seconds=seconds, lane=lane
+            )
+            return answer.value
+
+        return await self._offer.ask(template, query or {}, newer or {}, get)

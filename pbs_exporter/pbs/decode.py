@@ -62,6 +62,18 @@ def one(kind: type[T]) -> Callable[[Body], T]:
     return decode
 
 
+def nested(kind: type[T]) -> Callable[[Body], Rows[T]]:
+    """Make a decoder as `many` does, of an answer whose list is in an object once more, under the key "data"."""
+
+    def decode(body: Body) -> Rows[T]:
+        data = _data(body)
+        if not isinstance(data, dict):
+            raise WrongShape('expected an object with the key "data"')
+        return _row_by_row(data.get("data"), kind)
+
+    return decode
+
+
 def many(kind: type[T]) -> Callable[[Body], Rows[T]]:
     """Make a decoder of an answer that is a list. A row of the wrong shape costs itself only.
 

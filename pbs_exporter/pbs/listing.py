@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Collection, Iterable
 
 from pbs_exporter.clock import Clock
-from pbs_exporter.config import TargetSettings
+from pbs_exporter.config import Filters, TargetSettings
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.store_listing import Listing, StoreListing
 from pbs_exporter.pbs.workers import Tasks
@@ -18,9 +18,10 @@ from pbs_exporter.pbs.workers import Tasks
 class Listings:
     """The listings of one PBS's datastores."""
 
-    def __init__(self, client: PbsClient, settings: TargetSettings, clock: Clock) -> None:
+    def __init__(self, client: PbsClient, settings: TargetSettings, filters: Filters, clock: Clock) -> None:
         self._client = client
         self._settings = settings
+        self._filters = filters
         self._clock = clock
         self._stores: dict[str, StoreListing] = {}
 
@@ -34,7 +35,7 @@ class Listings:
         self._forget_but(wanted)
         for store in wanted:
             if store not in self._stores:
-                self._stores[store] = StoreListing(store, self._client, self._settings, self._clock)
+                self._stores[store] = StoreListing(store, self._client, self._settings, self._filters, self._clock)
         # The slowest first, so that they don't begin when all others are through.
         slowest_first = sorted((self._stores[store] for store in wanted), key=lambda known: -known.seconds)
         flights = [flight for known in slowest_first if (flight := known.start(tasks)) is not None]

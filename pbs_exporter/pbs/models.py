@@ -57,6 +57,24 @@ class FileSystem(Answer, frozen=True):
     avail: int | None = None
 
 
+class S3Statistics(Answer, frozen=True):
+    """What was asked of an S3 bucket since the datastore was made, or since PBS was told to count anew; bytes."""
+
+    get: int | None = None
+    put: int | None = None
+    post: int | None = None
+    head: int | None = None
+    delete: int | None = None
+    uploaded: int | None = None
+    downloaded: int | None = None
+
+
+class DatastoreStatus(FileSystem, frozen=True):
+    """`GET /admin/datastore/{store}/status`. All sizes are 0 where rights are missing."""
+
+    s3_statistics: S3Statistics | None = None
+
+
 class NodeStatus(Answer, frozen=True):
     """`GET /nodes/localhost/status`. `cpu` and `wait` lie between 0 and 1."""
 
@@ -213,6 +231,44 @@ class TapeDrive(Answer, frozen=True):
     model: str | None = None
     serial: str | None = None
     state: str | None = None
+
+
+class TapeMedium(Answer, frozen=True):
+    """A row of `GET /tape/media/list`. An unassigned one has no `pool`, an unwritten one no `bytes_used`."""
+
+    pool: str | None = None
+    status: str | None = None
+    location: str | None = None
+    expired: bool | None = None
+    bytes_used: int | None = None
+
+
+class Job(Answer, frozen=True):
+    """A row of the lists of sync, verify, prune and tape backup jobs.
+
+    While a job runs there is `last_run_upid` alone. `remote` and what follows it are sync jobs' own.
+    """
+
+    id: str
+    store: str
+    ns: str | None = None
+    schedule: str | None = None
+    disable: bool | None = None
+    next_run: int | None = None
+    last_run_upid: str | None = None
+    last_run_state: str | None = None
+    last_run_endtime: int | None = None
+    remote: str | None = None
+    remote_store: str | None = None
+    sync_direction: str | None = None
+
+
+class Point(Answer, frozen=True):
+    """A row of `GET /status/metrics`: of `host`, `datastore/{store}` and others the newest value of a metric."""
+
+    id: str
+    metric: str
+    value: float | None = None
 
 
 _UPID_START = re.compile(r"UPID:[^:]*:[0-9A-Fa-f]{8}:[0-9A-Fa-f]{8,9}:[0-9A-Fa-f]{8,16}:([0-9A-Fa-f]{8}):")

@@ -23,6 +23,10 @@ reused: ContextVar[bool] = ContextVar("reused")
 """Whether the last request of this task went over a kept connection."""
 
 
+certificate: ContextVar[bytes | None] = ContextVar("certificate", default=None)
+"""The certificate (DER) that the last request of this task was shown, where that made a new connection with TLS."""
+
+
 def make_session(monotonic: Callable[[], float] = time.monotonic) -> aiohttp.ClientSession:
     """Make the one session that all requests to all PBS go over. Whoever makes it closes it."""
     session = aiohttp.ClientSession(
@@ -52,7 +56,10 @@ class _Connector(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's name
     ) -> Connection:
-        """Give a connection that is young enough, kept or new, and note which. One that is too old is closed."""
+        """Give a connection that is young enough, kept or new, and note which. One that is too old is closed.
+
+        Of a new one the certificate is noted too.
+        """
         while True:
             connection = await super().connect(req, traces, timeout)
             now = self._monotonic()
@@ -61,5 +68,12 @@ class _Connector(aiohttp.TCPConnector):
                 break
             connection.close()
         reused.set(made_at is not None)
+        if made_at is None:
+            certificate.set(_shown_certificate(connection))
         self._made_at.setdefault(connection.protocol, now)
         return connection
+
+
+def _shown_certificate(connection: Connection) -> bytes | None:
+    tls = connection.transport.get_extra_info("ssl_object") if connection.transport else None
+    return tls.getpeercert(binary_form=True) if tls else None

@@ -11,14 +11,15 @@ class Lane(IntEnum):
     """What a request is for. Of those that wait, the first lane's go first.
 
     Listings may take minutes: they must not starve the rest, nor must those that nobody waits for starve those
-    that a scrape waits for. `/groups` blocks a thread of PBS.
+    that a scrape waits for. `/groups` blocks a thread of PBS, and what slow collectors ask runs programs there.
     """
 
     PROMPT = 0
-    LISTING = 1
-    GROUPS = 2
-    NAMESPACES = 3
-    BACKGROUND = 4
+    SLOW = 1
+    LISTING = 2
+    GROUPS = 3
+    NAMESPACES = 4
+    BACKGROUND = 5
 
 
 class Slots:
@@ -30,6 +31,7 @@ class Slots:
             (frozenset(Lane), number),
             (frozenset({Lane.LISTING, Lane.GROUPS, Lane.BACKGROUND}), listings),
             (frozenset({Lane.GROUPS}), 2),
+            (frozenset({Lane.SLOW}), 1),
             (frozenset({Lane.BACKGROUND}), max(1, listings // 2)),
         )
         self._held: Counter[Lane] = Counter()

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from pbs_exporter.clock import Clock
-from pbs_exporter.config import TargetSettings
+from pbs_exporter.config import Filters, TargetSettings, keeps
 from pbs_exporter.errors import PbsTimeout
 from pbs_exporter.pbs import walk
 from pbs_exporter.pbs.client import PbsClient
@@ -33,12 +33,14 @@ _log = structlog.get_logger(__name__)
 class Listing(msgspec.Struct, frozen=True):
     """What is known of a datastore's snapshots, and when PBS had answered that (Unix time).
 
-    `timestamp` is of counts and times, `full_timestamp` of what only a full listing shows.
+    `timestamp` is of counts and times, `full_timestamp` of what only a full listing shows. `named` is how many
+    namespaces there are, with those that are filtered out.
     """
 
     namespaces: walk.Namespaces
     timestamp: float
     full_timestamp: float
+    named: int
 
 
 class StoreListing:
@@ -48,12 +50,14 @@ class StoreListing:
     changed. There the full listings run in the background.
     """
 
-    def __init__(self, store: str, client: PbsClient, settings: TargetSettings, clock: Clock) -> None:
+    def __init__(self, store: str, client: PbsClient, settings: TargetSettings, filters: Filters, clock: Clock) -> None:
         self.seconds = 0.0
         """What the longest answer of the last full listing took."""
         self._store = store
         self._client = client
         self._settings = settings
+        self._patterns = filters.namespaces
+        self._named = 0
         self._clock = clock
         self._changes = settings.listing_mode == "changes"
         self._has_chosen = False
@@ -170,7 +174,9 @@ class StoreListing:
     async def _names(self) -> list[str]:
         # One that failed may hang, and then be it in the slots that listings have.
         lane = Lane.NAMESPACES if self.error is None else Lane.LISTING
-        return await walk.names(self._client, self._store, lane)
+        found = await walk.names(self._client, self._store, lane)
+        self._named = len(found)
+        return [name for name in found if keeps(self._patterns, name)]
 
     async def _walk(self, lane: Lane) -> walk.Walk:
         expected = list(self._listing.namespaces) if self._listing else []
@@ -186,7 +192,7 @@ class StoreListing:
         """Show a full listing. Which groups there are a look for changes knows better that has begun after it."""
         now = self._clock.now()
         if self._listing is None or self._looked < number:
-            self._show(Listing(namespaces, now, now))
+            self._show(Listing(namespaces, now, now, self._named))
             return
         known = {
             namespace: {
@@ -198,7 +204,7 @@ class StoreListing:
             for namespace, groups in self._listing.namespaces.items()
         }
         self._own_listings = {key: own for key, own in self._own_listings.items() if own > number}
-        self._listing = Listing(known, self._listing.timestamp, now)
+        self._listing = Listing(known, self._listing.timestamp, now, self._named)
 
     async def _list_all(self) -> None:
         """List all in the foreground."""
@@ -245,7 +251,7 @@ class StoreListing:
         if changes.error is None:
             self._looked = changes.number
             self._watch.done()
-            self._show(Listing(namespaces, self._clock.now(), self._listing.full_timestamp))
+            self._show(Listing(namespaces, self._clock.now(), self._listing.full_timestamp, self._named))
         else:
             self._listing = msgspec.structs.replace(self._listing, namespaces=namespaces)
 

@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
 from typing import Generic, TypeVar
 from urllib.parse import quote, urlencode
@@ -19,7 +19,9 @@ from pbs_exporter.errors import (
     Forbidden,
     HostNotFound,
     LoginRefused,
+    NoSuchParameter,
     NotFound,
+    NotOffered,
     PbsError,
     PbsTimeout,
     ProtocolFailed,
@@ -32,7 +34,7 @@ from pbs_exporter.errors import (
 )
 from pbs_exporter.pbs.decode import Decoder
 from pbs_exporter.pbs.login import Login
-from pbs_exporter.pbs.session import reused
+from pbs_exporter.pbs.session import certificate, reused
 from pbs_exporter.pbs.slots import Lane, Slots
 from pbs_exporter.pbs.tls import trust
 
@@ -49,6 +51,8 @@ T = TypeVar("T")
 _REDIRECTION = 3
 _LARGE = 64 * 1024
 _STATUS_ERRORS: dict[int, type[StatusError]] = {403: Forbidden, 404: NotFound}
+
+_NO_SUCH_PARAMETER = "schema does not allow additional properties"
 
 _UNAVAILABLE = (
     "is unavailable: ",
@@ -72,6 +76,8 @@ class Transport:
     def __init__(
         self, session: aiohttp.ClientSession, settings: TargetSettings, login: Login, observe: Observer
     ) -> None:
+        self.certificate: bytes | None = None
+        """What PBS showed at the newest TLS handshake (DER)."""
         self._session = session
         self._base = f"{settings.endpoint}/api2/json"
         self._login = login
@@ -88,7 +94,7 @@ class Transport:
         *,
         timeout_seconds: float,
         path: dict[str, str] | None = None,
-        query: dict[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
         lane: Lane = Lane.PROMPT,
     ) -> Answer[T]:
         """Give what `decode` makes of the body of a 200. Raises a `PbsError` for everything else.
@@ -138,12 +144,14 @@ class Transport:
             raise translated(error) from error
 
     async def _once(self, url: URL, decode: Decoder[T]) -> T:
+        certificate.set(None)
         async with self._session.get(
             url,
             headers={"Authorization": self._login.header, "Accept-Encoding": self._encoding},
             ssl=self._trust,
             allow_redirects=False,
         ) as response:
+            self.certificate = certificate.get() or self.certificate
             if response.status == HTTPStatus.OK:
                 return await decode(_chunks(response, BODY_LIMIT))
             raise await _status_error(response, self._login.hide)
@@ -182,6 +190,10 @@ async def _status_error(response: aiohttp.ClientResponse, hide: Callable[[str], 
         return LoginRefused(status, text)
     if status == HTTPStatus.BAD_REQUEST and any(words in text for words in _UNAVAILABLE):
         return Unavailable(status, text)
+    if status == HTTPStatus.BAD_REQUEST and _NO_SUCH_PARAMETER in text:
+        return NoSuchParameter(status, text)
+    if status == HTTPStatus.NOT_FOUND and text.strip() == f"Path '{response.url.path}' not found.":
+        return NotOffered(status, text)
     return _STATUS_ERRORS.get(status, StatusError)(status, text)
 
 

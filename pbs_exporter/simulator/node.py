@@ -1,6 +1,7 @@
 """What a generated world says of its host, its tape drives and its users."""
 
 import math
+from collections.abc import Iterable
 
 from pbs_exporter.simulator.layout import DAY
 from pbs_exporter.simulator.plan import Plan
@@ -8,11 +9,10 @@ from pbs_exporter.simulator.rhythm import chance
 
 _GIB = 1 << 30
 _CPUS = 8
-_PRIVILEGES = {"Datastore.Audit": True, "Remote.Audit": True, "Sys.Audit": True, "Tape.Audit": True}
+PRIVILEGES = frozenset({"Datastore.Audit", "Remote.Audit", "Sys.Audit", "Tape.Audit"})
 
 VERSION = {"release": "3", "repoid": "bc863d45e7", "version": "4.2"}
 PING = {"pong": True}
-PERMISSIONS = dict.fromkeys(("/", "/access", "/datastore", "/remote", "/system"), _PRIVILEGES)
 
 
 def status(now: int, running: int, fingerprint: str) -> object:
@@ -63,12 +63,19 @@ def tape_drives(tape: Plan, now: int) -> list[dict[str, object]]:
     return [{"name": "standalone", "path": "/dev/tape/by-id/scsi-67890-sg"}, lto]
 
 
-def users() -> list[dict[str, object]]:
+def permissions(privileges: Iterable[str]) -> dict[str, dict[str, bool]]:
+    """Return `/access/permissions` of a token that has them on `/`: PBS always looks at these paths."""
+    return {
+        path: dict.fromkeys(sorted(privileges), True) for path in ("/", "/access", "/datastore", "/remote", "/system")
+    }
+
+
+def users(token_expires: int) -> list[dict[str, object]]:
     """Return `/access/users` with tokens; PBS leaves them out unless asked."""
     return [
         {
             "comment": "metrics reader",
-            "tokens": [{"comment": "prometheus", "tokenid": "exporter@pbs!metrics"}],
+            "tokens": [{"comment": "prometheus", "expire": token_expires, "tokenid": "exporter@pbs!metrics"}],
             "userid": "exporter@pbs",
         },
         {"tokens": [{"tokenid": "backup@pbs!pve"}], "userid": "backup@pbs"},

@@ -19,6 +19,7 @@ from pbs_exporter.simulator.answer import (
 _ROOT = "/api2/json"
 _OK, _UNAUTHORIZED = 200, 401
 _NO_LIMIT = ("limit", "0")
+_NO_SMART = ("skipsmart", "1")
 _OF_A_GROUP = ("backup-type", "backup-id")
 _DROPPED = {"content-encoding", "transfer-encoding", "content-type", "date"}
 
@@ -44,6 +45,7 @@ class Replay:
 
     A query that wasn't recorded gets the answer of the nearest one: without `since` and an empty `ns`, and,
     as a list that PBS didn't cut is the same with any limit, without `limit=0`.
+    The list of disks is the one without SMART values.
     """
 
     def __init__(self, folder: Path, token: str = "exporter") -> None:  # noqa: S107 - names a recording
@@ -128,6 +130,8 @@ def _query(text: str) -> _Query:
 
 def _nearest(query: _Query) -> Iterable[_Query]:
     yield query
+    # Recorded without SMART values, for which these machines had no disks.
+    yield tuple(sorted((*query, _NO_SMART)))
     lenient = tuple(pair for pair in query if pair[0] not in {"since", "_dc"} and pair != ("ns", ""))
     yield lenient
     yield tuple(pair for pair in lenient if pair != _NO_LIMIT)

@@ -4,18 +4,15 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from pbs_exporter.simulator import api
+from pbs_exporter.simulator import api, jobs
 from pbs_exporter.simulator.answer import UNAUTHORIZED, Answer, Call, LoginFailure
 from pbs_exporter.simulator.endpoints import ENDPOINTS, Ask
 from pbs_exporter.simulator.layout import DAY, Datastore, generate
-from pbs_exporter.simulator.plan import Plan
-from pbs_exporter.simulator.rhythm import Rhythm
+from pbs_exporter.simulator.node import PRIVILEGES
 from pbs_exporter.simulator.snapshots import Listings
 
-_SYNC: Final = Plan("syncjob", "pbs2:offsite:main::s-offsite", Rhythm(420, lasts=420), store="main")
-"""Follows upon itself, so that a task always runs."""
-
-_TAPE: Final = Plan("tape-backup-job", "main:weekly:drive0:tape-weekly", Rhythm(600, 30, 200))
+_PLANS: Final = (jobs.SYNC, jobs.PUSH, jobs.PRUNE, jobs.TAPE)
+"""What isn't of one datastore."""
 
 
 class World:
@@ -47,6 +44,8 @@ class World:
             snapshots=snapshots,
             seed=seed,
         )
+        self.privileges = PRIVILEGES
+        """What the token has, on `/`."""
         self._began = int(now())
         self._now = now
         self._lives = lives
@@ -71,8 +70,9 @@ class World:
         ask = Ask(
             now=self.now,
             stores=self.stores,
-            plans=[plan for store in self.stores for plan in store.plans()] + [_SYNC, _TAPE],
-            tape=_TAPE,
+            plans=[plan for store in self.stores for plan in store.plans()] + [*_PLANS],
+            tape=jobs.TAPE,
+            privileges=self.privileges,
             task_history_seconds=self._task_history_seconds,
             listings=self._listings,
             names=names,
