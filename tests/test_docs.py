@@ -103,8 +103,8 @@ def test_settings_file_has_no_other_settings() -> None:
 
 
 def bare(setting: Setting) -> str:
-    """Give a setting's default as an environment variable holds it."""
-    return setting.default.strip('"')
+    """Give a setting's default as an environment variable holds it: of an empty list nothing."""
+    return setting.default.strip('"[]')
 
 
 def test_environment_file_has_every_setting_and_no_others() -> None:

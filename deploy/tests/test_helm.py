@@ -247,6 +247,7 @@ def test_chart_knows_every_setting() -> None:
         ("settings.exporter.log_level", "debug"),
         ("settings.exporter.process_metrics", False),
         ("settings.collectors.tape", False),
+        ("settings.filters.groups", ["vm/*", "!vm/9*"]),
         ("settings.pbs.token_id", 'a"\\<ü>@pbs!b'),
     ],
 )

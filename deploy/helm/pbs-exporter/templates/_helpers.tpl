@@ -80,8 +80,8 @@ verify_tls is written only where it is on: "off" beside a fingerprint would be a
 {{- if .Values.caCertificate }}
 {{- $_ := set $chart "ca_file" "/etc/pbs-exporter/ca.crt" }}
 {{- end }}
-{{- $own := dict "pbs" $chart "exporter" (dict "listen_address" ":9101") "collectors" dict }}
-{{- range $section := list "pbs" "exporter" "collectors" }}
+{{- $own := dict "pbs" $chart "exporter" (dict "listen_address" ":9101") "collectors" dict "filters" dict }}
+{{- range $section := list "pbs" "exporter" "collectors" "filters" }}
 [{{ $section }}]
 {{- range $key, $value := merge (index $own $section) (index $.Values.settings $section) }}
 {{- if not (or (kindIs "invalid" $value) (eq ($value | toString) "") (and (eq $key "verify_tls") (not $value))) }}
