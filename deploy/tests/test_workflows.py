@@ -165,6 +165,15 @@ def test_release_waits_for_the_checks(parsed: dict[str, Any]) -> None:
     }
 
 
+def test_release_begins_with_its_notes(parsed: dict[str, Any]) -> None:
+    """A tag that has no notes is refused before anything is built or pushed."""
+    for name in ("image", "release"):
+        shell = "\n".join(step.get("run", "") for step in parsed["release.yml"]["jobs"][name]["steps"])
+        assert (
+            -1 < shell.find("deploy/notes.py") < min(at for at in map(shell.find, ("--push", "gh release")) if at > 0)
+        )
+
+
 def test_workflows_and_hooks_call_targets_that_exist(parsed: dict[str, Any]) -> None:
     """Each `make …` of a workflow, a hook and `.ci/run` is a target; CI lints, tests and deploys."""
     targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
