@@ -171,6 +171,8 @@ def test_docker_build(tmp_path_factory: pytest.TempPathFactory) -> None:
     shutil.copy(CA_FILE, base)
     (base / "Dockerfile").write_text(f"FROM base\nCOPY {CA_FILE.name} {CA_FILE}\n")
     with builder(tmp_path_factory.mktemp("builder")) as docker:
+        # Without this plugin, `docker build` would be the builder of old.
+        docker("buildx", "version")
         docker("import", "--change", f"ENV PATH={BASE_PATH}", base_tar(), "base")
         docker("build", "--tag", BASE, base)
         docker(command[1], *command[2].split(), "--network", "host", ROOT)

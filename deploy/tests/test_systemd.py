@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from conftest import Simulate
 from distribution import make_dist
 from engine import Podman
 from machine import CA_FILE, ROOT, Namespace, cached, eventually, run
-from simulated import Address
+from simulated import Address, Simulate
 
 UNIT = "pbs-exporter.service"
 INSTALLED = f"/etc/systemd/system/{UNIT}"
