@@ -3,16 +3,15 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 import pytest
 from docker import Docker, engine
 from engine import BUILD_ARGUMENTS, IMAGE, Podman, base_image_from
 from machine import Namespace, process
-from simulated import Address
+from simulated import Address, Simulate
 
 
 @pytest.fixture(scope="session")
@@ -57,15 +56,6 @@ def namespace() -> Iterator[Namespace]:
     """Make a network of the test's own."""
     with Namespace("pbs-exporter") as made:
         yield made
-
-
-class Simulate(Protocol):
-    """Runs a simulated PBS in a network, as long as the block lasts."""
-
-    def __call__(
-        self, namespace: Namespace, host: str = "127.0.0.1", port: int = 0, latency: float = 0
-    ) -> AbstractContextManager[Address]:
-        """Run one that holds back each answer for `latency` seconds."""
 
 
 @pytest.fixture(scope="session")

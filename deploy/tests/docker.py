@@ -17,12 +17,19 @@ _PARTS = {
     "containerd": "usr/bin/containerd",
     "containerd-shim-runc-v2": "usr/bin/containerd-shim-runc-v2",
     "docker": "usr/bin/docker",
+    "docker-buildx": "usr/libexec/docker/cli-plugins/docker-buildx",
     "docker-compose": "usr/libexec/docker/cli-plugins/docker-compose",
     "docker-init": "usr/bin/tini-static",
     "docker-proxy": "usr/sbin/docker-proxy",
     "dockerd": "usr/sbin/dockerd",
 }
-_UNPACK = ("mmdebstrap", "--quiet", "--variant=extract", "--include=docker.io,docker-cli,docker-compose", "trixie")
+_UNPACK = (
+    "mmdebstrap",
+    "--quiet",
+    "--variant=extract",
+    "--include=docker.io,docker-buildx,docker-cli,docker-compose",
+    "trixie",
+)
 
 
 def _make(folder: Path) -> None:
@@ -33,17 +40,17 @@ def _make(folder: Path) -> None:
     shutil.rmtree(root)
 
 
-class Docker:
+class Cli:
     """The command line of a running engine."""
 
-    def __init__(self, programs: Path, socket: Path, machine: Namespace, clients: Namespace) -> None:
+    def __init__(self, programs: Path, folder: Path) -> None:
         self.programs = programs
-        self.machine = machine
-        """Where the engine is, and the networks of its containers."""
-        self.clients = clients
-        """Where those are who are neither the engine nor its containers. They reach `HOST`."""
         # No settings and no credentials of the user's.
-        self.env = environment(DOCKER_HOST=f"unix://{socket}", DOCKER_CONFIG=str(socket.parent / "config"))
+        config = folder / "config"
+        self.env = environment(DOCKER_HOST=f"unix://{folder / 'socket'}", DOCKER_CONFIG=str(config))
+        plugins = config / "cli-plugins"
+        plugins.mkdir(parents=True)
+        (plugins / "docker-buildx").symlink_to(programs / "docker-buildx")
 
     def __call__(self, *arguments: str | Path) -> str:
         """Run `docker …`, which must succeed."""
@@ -82,33 +89,64 @@ class Docker:
             self("rm", "--force", "--volumes", container)
 
 
+class Docker(Cli):
+    """An engine on a machine of its own: a network."""
+
+    def __init__(self, programs: Path, folder: Path, machine: Namespace, clients: Namespace) -> None:
+        super().__init__(programs, folder)
+        self.machine = machine
+        """Where the engine is, and the networks of its containers."""
+        self.clients = clients
+        """Where those are who are neither the engine nor its containers. They reach `HOST`."""
+
+
 @contextmanager
 def engine(folder: Path) -> Iterator[Docker]:
     """Run an engine as long as the block lasts: a machine in a network of its own, with another one beside it."""
-    programs = cached("docker", [*_UNPACK, *_PARTS], _make)
-    socket = folder / "socket"
-    state = [f"--{name}={folder / name}" for name in ("data-root", "exec-root", "pidfile")]
-    networks = ["--bip=10.90.0.1/24", "--default-address-pool=base=10.92.0.0/16,size=24"]
-    command: tuple[str | Path, ...] = (programs / "dockerd", f"--host=unix://{socket}", *state, *networks)
-    env = environment()
-    env["PATH"] = f"{programs}:{env['PATH']}"
-    log = folder / "log"
     with Namespace("docker") as machine, Namespace("client") as clients:
         ends = ("veth0", "netns", machine.name, "type", "veth", "peer", "name", "veth0", "netns", clients.name)
         run("ip", "link", "add", *ends)
         for namespace, address in ((machine, HOST), (clients, "10.91.0.2")):
             run("ip", "-n", namespace.name, "address", "add", f"{address}/24", "dev", "veth0")
             run("ip", "-n", namespace.name, "link", "set", "veth0", "up")
-        with process(*machine.inside(*command), log=log, env=env) as daemon:
-            docker = Docker(programs, socket, machine, clients)
-
-            def ready() -> bool:
-                assert daemon.poll() is None, log.read_text()
-                return docker.attempt("version").returncode == 0
-
-            eventually(ready, "an engine that answers")
+        docker = Docker(_programs(), folder, machine, clients)
+        networks = ("--bip=10.90.0.1/24", "--default-address-pool=base=10.92.0.0/16,size=24")
+        with _daemon(docker, folder, *networks, within=machine.inside()):
             yield docker
-            containers = docker("ps", "--all", "--quiet").split()
-            if containers:
-                docker("rm", "--force", "--volumes", *containers)
+
+
+@contextmanager
+def builder(folder: Path) -> Iterator[Cli]:
+    """Run an engine that can only build, with `--network host`, as long as the block lasts.
+
+    What it builds from comes over the machine's own network, in which it changes nothing.
+    """
+    cli = Cli(_programs(), folder)
+    nothing = [f"--{what}=false" for what in ("iptables", "ip6tables", "ip-forward", "ip-masq")]
+    with _daemon(cli, folder, "--bridge=none", *nothing):
+        yield cli
+
+
+def _programs() -> Path:
+    return cached("docker", [*_UNPACK, *_PARTS], _make)
+
+
+@contextmanager
+def _daemon(docker: Cli, folder: Path, *options: str, within: tuple[str | Path, ...] = ()) -> Iterator[None]:
+    state = [f"--{name}={folder / name}" for name in ("data-root", "exec-root", "pidfile")]
+    command = (*within, docker.programs / "dockerd", f"--host=unix://{folder / 'socket'}", *state, *options)
+    env = environment()
+    env["PATH"] = f"{docker.programs}:{env['PATH']}"
+    log = folder / "log"
+    with process(*command, log=log, env=env) as daemon:
+
+        def ready() -> bool:
+            assert daemon.poll() is None, log.read_text()
+            return docker.attempt("version").returncode == 0
+
+        eventually(ready, "an engine that answers")
+        yield
+        containers = docker("ps", "--all", "--quiet").split()
+        if containers:
+            docker("rm", "--force", "--volumes", *containers)
     shutil.rmtree(folder)

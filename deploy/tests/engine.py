@@ -8,8 +8,8 @@ from typing import Any
 
 from machine import CA_FILE, ROOT, attempt, cached, environment, run
 
-BASE = "docker.io/library/python:3.13-slim"
-"""What the Dockerfile builds on, as tools write it. The one here is Debian's of the same release and Python."""
+BASE = "python:3.13-slim"
+"""What the Dockerfile builds on. The one here is Debian's of the same release and Python."""
 IMAGE = "localhost/pbs-exporter:test"
 
 BUILD_ARGUMENTS = {
@@ -31,7 +31,7 @@ _BOOTSTRAP = (
     "--customize-hook=rm $1/usr/lib/python3.13/EXTERNALLY-MANAGED",
     "trixie",
 )
-_BASE_PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
+BASE_PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # The same on machines with and without systemd, with mixed cgroups, and without the right to raise limits.
 _CONTAINERS = """\
@@ -116,5 +116,7 @@ class Podman:
 
 def base_image_from(podman: Podman) -> str:
     """Put the base image into the store, and give its name."""
-    podman("import", "--change", f"ENV PATH={_BASE_PATH}", "--change", 'CMD ["python3"]', base_tar(), BASE)
+    podman(
+        "import", "--change", f"ENV PATH={BASE_PATH}", "--change", 'CMD ["python3"]', base_tar(), f"localhost/{BASE}"
+    )
     return BASE

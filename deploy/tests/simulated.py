@@ -5,9 +5,12 @@ Its first line on stdout is an `Address` in JSON. It ends with its standard inpu
 
 import asyncio
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
+from machine import Namespace
 
 from pbs_exporter.simulator import Certificate, Replay, SimulatedPbs
 
@@ -31,6 +34,15 @@ class Address(msgspec.Struct, frozen=True):
             "PBS_EXPORTER__PBS__TOKEN_SECRET": self.secret,
             "PBS_EXPORTER__PBS__FINGERPRINT": self.fingerprint,
         }
+
+
+class Simulate(Protocol):
+    """Runs a simulated PBS in a network, as long as the block lasts."""
+
+    def __call__(
+        self, namespace: Namespace, host: str = "127.0.0.1", port: int = 0, latency: float = 0
+    ) -> AbstractContextManager[Address]:
+        """Run one that holds back each answer for `latency` seconds."""
 
 
 async def _serve(host: str, port: int, latency: float) -> None:

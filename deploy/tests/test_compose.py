@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import Simulate
 from docker import HOST, Docker
 from machine import ROOT, attempt, environment, eventually, run
-from simulated import Address
+from simulated import Address, Simulate
 
 ALONE = ROOT / "compose.yaml"
 STACK = ROOT / "deploy" / "compose"

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Simulate
 from docker import HOST, Docker
 from machine import ROOT, eventually, process
-from simulated import Address
+from simulated import Address, Simulate
 
 HARDENED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--pids-limit=64", "--memory=64m")
 IN_A_HURRY = ("--health-interval=500ms", "--health-start-period=0s")

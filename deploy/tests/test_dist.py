@@ -67,7 +67,7 @@ def clone(folder: Path, umask: int) -> Path:
     commit = run("git", "rev-parse", "HEAD").strip()
     before = os.umask(umask)
     try:
-        run("git", "clone", "--quiet", "--shared", "--no-checkout", ROOT, folder)
+        run("git", "clone", "--quiet", "--no-checkout", ROOT, folder)
         run("git", "checkout", "--quiet", "--detach", commit, cwd=folder)
     finally:
         os.umask(before)

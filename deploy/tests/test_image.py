@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from engine import BUILD_ARGUMENTS, Podman
-from machine import ROOT, run
+from docker import builder
+from engine import BASE, BASE_PATH, BUILD_ARGUMENTS, Podman, base_tar
+from machine import CA_FILE, ROOT, run
 
 from pbs_exporter import __version__
 
@@ -158,3 +159,23 @@ def test_a_change_of_code_reinstalls_nothing(podman: Podman, image: str, tmp_pat
     assert [path for path in added.rglob("*") if path.is_file() and MARKER.encode() in path.read_bytes()] == []
     history = podman("history", "--no-trunc", "--format", "json", changed)
     assert MARKER not in history + json.dumps(podman.inspect(changed))
+
+
+def test_docker_build(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Docker's own builder makes the image too, with the command that the README has."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    command = re.search(r"^docker (build) (--tag pbs-exporter) \.$", readme, re.MULTILINE)
+    assert command is not None
+    # This base has the machine's authorities, which podman's builds get as a mount.
+    base = tmp_path_factory.mktemp("base")
+    shutil.copy(CA_FILE, base)
+    (base / "Dockerfile").write_text(f"FROM base\nCOPY {CA_FILE.name} {CA_FILE}\n")
+    with builder(tmp_path_factory.mktemp("builder")) as docker:
+        # Without this plugin, `docker build` would be the builder of old.
+        docker("buildx", "version")
+        docker("import", "--change", f"ENV PATH={BASE_PATH}", base_tar(), "base")
+        docker("build", "--tag", BASE, base)
+        docker(command[1], *command[2].split(), "--network", "host", ROOT)
+        assert (
+            docker("run", "--rm", "--network", "none", "pbs-exporter", "--version") == f"pbs-exporter {__version__}\n"
+        )

@@ -1,0 +1,32 @@
+# ruff: noqa: INP001 - a script, in no package
+"""Prints what CHANGELOG.md says of a version: `python deploy/notes.py VERSION`. That must be the program's version."""
+
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def notes(changelog: str, version: str) -> str:
+    """Give the text below a version's heading. Raises `ValueError` where there is none."""
+    found = re.search(rf"^## \[{re.escape(version)}\].*?\n(.*?)(?=^## |^\[|\Z)", changelog, re.MULTILINE | re.DOTALL)
+    if found is None or not found[1].strip():
+        raise ValueError(f"CHANGELOG.md says nothing of {version}")
+    return found[1].strip()
+
+
+def main(version: str) -> None:
+    """Print them, or end with what is wrong."""
+    source = (ROOT / "pbs_exporter" / "__init__.py").read_text(encoding="utf-8")
+    if f'__version__ = "{version}"' not in source:
+        sys.exit(f"notes: the program's version isn't {version}")
+    try:
+        text = notes((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), version)
+    except ValueError as error:
+        sys.exit(f"notes: {error}")
+    print(text)  # noqa: T201 - it is a command
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
