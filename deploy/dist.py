@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script, in no package
 """Builds the sdist, and from it the wheel, of the commit that is checked out: `python deploy/dist.py FOLDER`.
 
 One commit gives the same bytes whatever the checkout's path, owner, umask and age are: times are the commit's, modes

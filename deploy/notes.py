@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script, in no package
 """Prints what CHANGELOG.md says of a version: `python deploy/notes.py VERSION`. That must be the program's version."""
 
 import re
