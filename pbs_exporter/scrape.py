@@ -96,7 +96,7 @@ class Target:
             if collector.intervals
         }
         self._failures = FailureLog(clock)
-        self._making_seconds = math.inf
+        self._making_seconds, self._groups = math.inf, 0
 
     async def close(self) -> None:
         """End what is under way in the background."""
@@ -127,7 +127,11 @@ class Target:
             return outcomes, write(page)
 
         making = time.perf_counter()
-        outcomes, written = make() if self._making_seconds < AT_ONCE_SECONDS else await asyncio.to_thread(make)
+        # A datastore that wasn't on the last page can be of any size.
+        groups = sum(len(groups) for shown in context.listings.values() for groups in shown.namespaces.values())
+        at_once = self._making_seconds < AT_ONCE_SECONDS and groups <= self._groups
+        outcomes, written = make() if at_once else await asyncio.to_thread(make)
+        self._groups = groups
         self._making_seconds = time.perf_counter() - making
         self._judge(answer, outcomes)
         return written

@@ -99,7 +99,8 @@ def _row_by_row(data: object, kind: type[T]) -> Rows[T]:
         try:
             rows.append(_convert(row, kind))
         except WrongShape as error:
-            wrong.append(error)
+            # A new one: the traceback of this one holds the whole answer for as long as the error is kept.
+            wrong.append(WrongShape(str(error)))
     return Rows(rows, wrong)
 
 

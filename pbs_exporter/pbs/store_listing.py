@@ -69,7 +69,8 @@ class StoreListing:
         # Full listings and those of groups are numbered as they begin: of two of a group the later one counts.
         self._numbers = itertools.count()
         self._own_listings: dict[walk.Key, int] = {}
-        self._looked = -1
+        self._again: frozenset[walk.Key] = frozenset()
+        self._looked = self._landed = -1
         self._full_error: BaseException | None = PbsTimeout("the first listing isn't through yet")
         self._changes_error: BaseException | None = None
 
@@ -153,7 +154,8 @@ class StoreListing:
             name = f"full listing of {self._store}"
             self._background = asyncio.create_task(self._fly_in_background(), name=name)
 
-    async def _list_in_full(self, lane: Lane) -> None:
+    async def _list_in_full(self, lane: Lane) -> bool:
+        """List all. Tells whether it landed."""
         self._full_is_under_way, self._full_is_wanted = True, False
         number = next(self._numbers)
         try:
@@ -170,6 +172,7 @@ class StoreListing:
             seconds = self._settings.listing_refresh_seconds * random.uniform(0.8, 1.0)  # noqa: S311 - no secret
         self._full_is_under_way = False
         self._full_is_due_at = self._clock.monotonic() + seconds
+        return self._landed == number
 
     async def _names(self) -> list[str]:
         # One that failed may hang, and then be it in the slots that listings have.
@@ -191,30 +194,38 @@ class StoreListing:
     def _take_all(self, namespaces: walk.Namespaces, number: int) -> None:
         """Show a full listing. Which groups there are a look for changes knows better that has begun after it."""
         now = self._clock.now()
+        self._landed = number
+        self._own_listings = {key: own for key, own in self._own_listings.items() if own > number}
         if self._listing is None or self._looked < number:
+            for namespace, group_id in self._own_listings:
+                group = self._known(namespace).get(group_id)
+                if group is not None:
+                    namespaces.setdefault(namespace, {})[group_id] = group
             self._show(Listing(namespaces, now, now, self._named))
+            self._fingerprints = walk.still_right(self._fingerprints, namespaces)
             return
         known = {
             namespace: {
                 group_id: group
-                if self._own_listings.get((namespace, group_id), -1) > number
+                if (namespace, group_id) in self._own_listings
                 else namespaces.get(namespace, {}).get(group_id, group)
                 for group_id, group in groups.items()
             }
             for namespace, groups in self._listing.namespaces.items()
         }
-        self._own_listings = {key: own for key, own in self._own_listings.items() if own > number}
         self._listing = Listing(known, self._listing.timestamp, now, self._named)
+        self._fingerprints = walk.still_right(self._fingerprints, known)
 
-    async def _list_all(self) -> None:
-        """List all in the foreground."""
+    async def _list_all(self) -> bool:
+        """List all in the foreground. Tells whether it landed."""
         self._watch.begin(self._clock.now())
-        await self._list_in_full(Lane.LISTING)
+        landed = await self._list_in_full(Lane.LISTING)
         self._changes_error = None
+        return landed
 
     async def _list_changes(self, tasks: Tasks | None) -> None:
         names = await self._names()
-        known = walk.Known(self._listing.namespaces if self._listing else {}, self._fingerprints)
+        known = walk.Known(self._listing.namespaces if self._listing else {}, self._fingerprints, self._again)
         look = walk.Look(known, partial(self._watch.hints, tasks), self._numbers)
         found = await walk.changes(self._client, self._store, names, look)
         if isinstance(found, walk.Changes):
@@ -223,34 +234,38 @@ class StoreListing:
         if self._background is not None:
             # One at a time. It may have begun before it all changed.
             await asyncio.wait([self._background])
-        if not self._full_is_under_way:
-            await self._list_all()
+        if self._full_is_under_way or self._clock.monotonic() < self._full_not_before:
+            return
+        if await self._list_all():
             # Of before the listing, so that nothing is missed that changed while PBS read.
-            self._fingerprints = found
+            self._fingerprints = walk.still_right(found, self._listing.namespaces if self._listing else {})
+            self._again = frozenset()
 
     def _take_changes(self, changes: walk.Changes) -> None:
-        """Show changes. A full listing that has landed meanwhile says more of the groups that weren't listed."""
+        """Show changes. A full listing that has landed meanwhile says more of all groups that it read later."""
+        listed = changes.listed if changes.number > self._landed else frozenset()
         namespaces = {
             namespace: {
-                group_id: group
-                if (namespace, group_id) in changes.listed
-                else self._known(namespace).get(group_id, group)
+                group_id: group if (namespace, group_id) in listed else self._known(namespace).get(group_id, group)
                 for group_id, group in groups.items()
             }
             for namespace, groups in changes.namespaces.items()
         }
-        self._own_listings |= dict.fromkeys(changes.listed, changes.number)
-        self._fingerprints = changes.fingerprints
+        self._own_listings |= dict.fromkeys(listed, changes.number)
+        self._fingerprints, self._again = changes.fingerprints, changes.again
+        if self._landed > changes.number:
+            self._fingerprints = walk.still_right(self._fingerprints, namespaces)
         self._full_is_wanted = self._full_is_wanted or changes.everything
-        self._changes_error = changes.error
-        if isinstance(changes.error, PbsTimeout):
-            # PBS is still at it: another try would add to its work.
+        self._changes_error = changes.error or changes.left_out
+        if changes.all_seen:
+            self._watch.done()
+        if changes.goes_on:
+            # Another try would add to PBS's work.
             self._look_not_before = self._clock.monotonic() + self._settings.listing_timeout_seconds
         if self._listing is None:
             return
         if changes.error is None:
             self._looked = changes.number
-            self._watch.done()
             self._show(Listing(namespaces, self._clock.now(), self._listing.full_timestamp, self._named))
         else:
             self._listing = msgspec.structs.replace(self._listing, namespaces=namespaces)

@@ -124,7 +124,9 @@ class Transport:
                 error.args = (self._login.hide(str(error)),)
                 if isinstance(error, LoginRefused):
                     self._login.refused()
-                raise
+                # Errors are kept until the next scrape, and the frames below hold the answer.
+                error.__context__ = None
+                raise error.with_traceback(None) from None
             finally:
                 seconds = time.perf_counter() - started
                 self._observe(template, code, seconds)

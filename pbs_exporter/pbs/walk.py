@@ -33,10 +33,11 @@ Fingerprints = dict[Key, models.Group]
 
 
 class Known(msgspec.Struct, frozen=True):
-    """What is known of a datastore's groups."""
+    """What is known of a datastore's groups. `again` are those whose own listing wasn't good."""
 
     namespaces: Namespaces
     fingerprints: Fingerprints
+    again: frozenset[Key] = frozenset()
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -60,17 +61,21 @@ class Walk(msgspec.Struct, frozen=True):
     goes_on: bool
 
 
-class Changes(Known, frozen=True):
+class Changes(Known, frozen=True, kw_only=True):
     """What is known after only what changed was listed: what failed is as it was before.
 
     `listed` are the groups that were listed, from `number` on; `everything` says that a full listing would show
-    more. `error` is the first thing that failed.
+    more. `error` is the first thing that failed, `left_out` what couldn't be read of groups that were listed.
+    `all_seen` says that each namespace has told its groups, `goes_on` that an answer timed out: PBS is still at it.
     """
 
     number: int
     listed: frozenset[Key]
     everything: bool
     error: BaseException | None
+    left_out: PbsError | None
+    all_seen: bool
+    goes_on: bool
 
 
 async def names(client: PbsClient, store: str, lane: Lane) -> list[str]:
@@ -148,7 +153,11 @@ async def changes(
         rows |= {(name, _id(row)): row for row in found}
 
     known = {key: before.namespaces.get(key[0], {}).get(key[1]) for key in rows}
-    changed = [key for key, row in rows.items() if _has_changed(row, before.fingerprints.get(key), known[key])]
+    changed = {
+        key
+        for key, row in rows.items()
+        if key in before.again or _has_changed(row, before.fingerprints.get(key), known[key])
+    }
     if len(changed) > max(MANY, len(rows) / 10):
         return rows
     number = next(look.numbers)
@@ -163,27 +172,41 @@ async def changes(
 
     async def hinted() -> Hints:
         named = await look.hints()
-        await asyncio.gather(*(listing(key) for key in rows if named.name(*key) and key not in set(changed)))
+        await asyncio.gather(*(listing(key) for key in rows if key not in changed and named.name(*key)))
         return named
 
     late = asyncio.ensure_future(hinted())
     await asyncio.gather(late, *map(listing, changed))
 
-    bad = failed | {key: answer.left_out for key, answer in listed.items() if answer.left_out}
+    left_out = {key: answer.left_out for key, answer in listed.items() if answer.left_out}
+    unseen = {key for key in before.again if key not in rows and key[1] in kept.get(key[0], {})}
     for key in rows:
         group = listed[key].groups.get(key[1]) if key in listed else known[key]
         if group is not None:
             kept[key[0]][key[1]] = group
     seen = {key: row for key, row in before.fingerprints.items() if key[1] in kept.get(key[0], {})} | rows
+    errors += failed.values()
     return Changes(
         kept,
-        # What isn't good is listed again.
-        {key: row for key, row in seen.items() if key not in bad},
-        number,
-        frozenset(listed),
-        late.result().everything,
-        next(iter([*errors, *bad.values()]), None),
+        seen,
+        frozenset({*failed, *left_out, *unseen}),
+        number=number,
+        listed=frozenset(listed),
+        everything=late.result().everything,
+        error=next(iter(errors), None),
+        left_out=next(iter(left_out.values()), None),
+        all_seen=not any(isinstance(answer, BaseException) for answer in answers),
+        goes_on=any(isinstance(error, PbsTimeout) for error in errors),
     )
+
+
+def still_right(fingerprints: Fingerprints, namespaces: Namespaces) -> Fingerprints:
+    """Leave out the fingerprints of groups that aren't shown as they say: a full listing read something else."""
+    return {
+        (namespace, group): row
+        for (namespace, group), row in fingerprints.items()
+        if _agrees(row, namespaces.get(namespace, {}).get(group))
+    }
 
 
 def _id(row: models.Group) -> GroupId:
@@ -196,9 +219,10 @@ def _has_changed(row: models.Group, before: models.Group | None, group: Group | 
     What this can't see: snapshots that were removed and as many added, all older than the newest finished one,
     between two looks. A backup that a client makes is newer than all others, so that takes a sync of old
     snapshots into a group that is pruned at the same time. Count, last backup and newest snapshot are right
-    even then; the rest is until the next full listing, `listing_refresh_seconds` later at most.
+    even then; the rest is until the next full listing, `listing_refresh_seconds` later at most. What a full
+    listing reads between two equal looks is bounded by `still_right`.
     """
-    return not _agrees(row, group) if before is None else row != before
+    return not _agrees(row, group) if before is None or group is None else row != before
 
 
 def _agrees(row: models.Group, group: Group | None) -> bool:

@@ -64,6 +64,8 @@ class TaskWatch:
         # UPIDs of tasks that had ended: at the last look, and when all that it named had been listed.
         self._ended: frozenset[str] | None = None
         self._done: frozenset[str] | None = None
+        # Those of many that have been named. Once is enough: the full listing that they ask for isn't forgotten.
+        self._named: frozenset[str] = frozenset()
 
     def begin(self, now: float) -> None:
         """Say that all is being listed: what ended before `now` (Unix time) isn't new any more."""
@@ -78,10 +80,15 @@ class TaskWatch:
         if tasks is not None:
             await asyncio.wait([tasks])
         if tasks is None or tasks.cancelled() or tasks.exception() is not None:
+            self._ended = self._done
             return Hints()
         own = [task for task in tasks.result().rows if self._is_own(task)]
         self._ended = frozenset(task.upid for task in own if task.endtime is not None)
-        return _hints([task for task in own if self._is_new(task)])
+        new = [task for task in own if self._is_new(task) and task.upid not in self._named]
+        self._named = frozenset(
+            task.upid for task in own if task.worker_type in _VERIFIES_MANY and task.endtime is not None
+        )
+        return _hints(new)
 
     def done(self) -> None:
         """Say that all has been listed that the last hints named."""
