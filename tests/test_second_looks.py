@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from aiohttp import web
 from changing import DNS, WEB, FullListings, changing, landed, look, of, small_history
 from faulty import failed, failed_datastores, listed_at
@@ -199,14 +198,3 @@ async def test_a_listing_that_hit_its_limit_behind_another_error() -> None:
         setup.pbs.faults.add(SNAPSHOTS_OF_MAIN, of_group(WEB, Fault.stall()))
         history.own(WEB, "alice@pbs")
         assert [len((await look(setup)).listed) for _ in range(3)] == [1, 0, 0]
-
-
-@pytest.mark.parametrize("fault", [Fault.body(b"<html>"), Fault.truncated(), bad_size_of(DNS)])
-async def test_an_error_that_is_kept_holds_no_answer(fault: Fault) -> None:
-    """What is kept of a failure until the next scrape is its text, and not the answer that it is about."""
-    async with changing(small_history(), "full") as setup:
-        setup.pbs.faults.add(SNAPSHOTS_OF_MAIN, fault)
-        await look(setup)
-        target = setup.exporter.app[TARGET]
-        kept = [error for outcome in target.last for error in outcome.datastores.values() if error is not None]
-        assert [held(error) for error in kept] == [set()]

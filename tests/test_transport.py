@@ -390,3 +390,23 @@ async def test_a_time_out_covers_the_body(asked: Asked) -> None:
         await asked.client.gc()
     assert asked.counted == [("/admin/gc", "timeout")]
     assert len(asked.pbs.requests) == 1
+
+
+async def test_an_error_holds_no_answer(asked: Asked) -> None:
+    """Errors are kept until the next scrape: nothing that read the answer is in their tracebacks or causes."""
+    asked.pbs.faults.add("/admin/datastore/main/snapshots", Fault.body(b"<html>"))
+    with pytest.raises(errors.NotJson) as caught:
+        await asked.client.snapshots("main", "")
+    files = {entry.path.name for entry in caught.traceback if hasattr(entry.path, "name")}
+    assert "transport.py" in files
+    assert not files & {"decode.py", "groups.py", "stream.py"}
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+async def test_a_row_that_is_left_out_holds_no_answer() -> None:
+    """The error of a row of the wrong shape has no traceback: it would hold all rows that came with it."""
+    rows = [snapshot(1_795_000_000, size="big"), snapshot(1_795_000_001)]
+    async with asking({"/admin/datastore/main/snapshots": rows}) as asked:
+        left_out = (await asked.client.snapshots("main", "")).value.left_out
+    assert left_out is not None
+    assert left_out.__traceback__ is None
