@@ -406,7 +406,7 @@ async def test_an_error_holds_no_answer(asked: Asked) -> None:
 async def test_a_row_that_is_left_out_holds_no_answer() -> None:
     """The error of a row of the wrong shape has no traceback: it would hold all rows that came with it."""
     rows = [snapshot(1_795_000_000, size="big"), snapshot(1_795_000_001)]
-    async with asking({"/admin/datastore/main/snapshots": rows}) as asked:
+    async with asking({"/admin/datastore/main/snapshots": {"": rows}}) as asked:
         left_out = (await asked.client.snapshots("main", "")).value.left_out
     assert left_out is not None
     assert left_out.__traceback__ is None
