@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from aiohttp import web
 from changing import DNS, WEB, FullListings, changing, landed, look, of, small_history
 from faulty import failed, failed_datastores, listed_at
@@ -147,12 +148,19 @@ async def test_what_came_and_went_while_all_was_listed() -> None:
         assert (of(page, "count", WEB), of(page, "unfinished", WEB)) == (3, 0)
 
 
-async def test_one_verification_is_one_full_listing() -> None:
-    """A verification of many has all listed once, also where each look finds a row that can't be read."""
+@pytest.mark.parametrize(
+    ("path", "fault"),
+    [
+        pytest.param(SNAPSHOTS_OF_MAIN, bad_size_of(DNS), id="a row that can't be read"),
+        pytest.param(GROUPS_OF_MAIN, Fault.status(500, "no"), id="no list of groups"),
+    ],
+)
+async def test_one_verification_is_one_full_listing(path: str, fault: Fault) -> None:
+    """A verification of many has all listed once, also where something fails at each look."""
     history = small_history()
     async with changing(history) as setup:
         await look(setup)
-        setup.pbs.faults.add(SNAPSHOTS_OF_MAIN, bad_size_of(DNS))
+        setup.pbs.faults.add(path, fault)
         history.own(DNS, "alice@pbs")
         await look(setup)
         history.verify("main")

@@ -19,7 +19,9 @@ from pbs_exporter import __version__, errors
 from pbs_exporter.clock import Clock
 from pbs_exporter.pbs import transport
 from pbs_exporter.pbs.client import PbsClient
+from pbs_exporter.pbs.decode import many
 from pbs_exporter.pbs.login import Login
+from pbs_exporter.pbs.models import Snapshot
 from pbs_exporter.pbs.session import make_session
 from pbs_exporter.pbs.transport import Transport
 from pbs_exporter.simulator import Answer, Call, Certificate, Fault, SimulatedPbs
@@ -403,10 +405,8 @@ async def test_an_error_holds_no_answer(asked: Asked) -> None:
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 
-async def test_a_row_that_is_left_out_holds_no_answer() -> None:
+def test_a_row_that_is_left_out_holds_no_answer() -> None:
     """The error of a row of the wrong shape has no traceback: it would hold all rows that came with it."""
     rows = [snapshot(1_795_000_000, size="big"), snapshot(1_795_000_001)]
-    async with asking({"/admin/datastore/main/snapshots": {"": rows}}) as asked:
-        left_out = (await asked.client.snapshots("main", "")).value.left_out
-    assert left_out is not None
-    assert left_out.__traceback__ is None
+    wrong = many(Snapshot)(json.dumps({"data": rows}).encode()).wrong
+    assert [error.__traceback__ for error in wrong] == [None]
