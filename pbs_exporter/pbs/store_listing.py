@@ -182,8 +182,7 @@ class StoreListing:
         return [name for name in found if keeps(self._patterns, name)]
 
     async def _walk(self, lane: Lane) -> walk.Walk:
-        expected = list(self._listing.namespaces) if self._listing else []
-        found = await walk.full(self._client, self._store, self._names, expected, lane)
+        found = await walk.full(self._client, self._store, self._names, list(self._namespaces), lane)
         if found.goes_on:
             # Another try would add to PBS's work.
             self._full_not_before = self._clock.monotonic() + self._settings.listing_timeout_seconds
@@ -225,7 +224,7 @@ class StoreListing:
 
     async def _list_changes(self, tasks: Tasks | None) -> None:
         names = await self._names()
-        known = walk.Known(self._listing.namespaces if self._listing else {}, self._fingerprints, self._again)
+        known = walk.Known(self._namespaces, self._fingerprints, self._again)
         look = walk.Look(known, partial(self._watch.hints, tasks), self._numbers)
         found = await walk.changes(self._client, self._store, names, look)
         if isinstance(found, walk.Changes):
@@ -238,7 +237,7 @@ class StoreListing:
             return
         if await self._list_all():
             # Of before the listing, so that nothing is missed that changed while PBS read.
-            self._fingerprints = walk.still_right(found, self._listing.namespaces if self._listing else {})
+            self._fingerprints = walk.still_right(found, self._namespaces)
             self._again = frozenset()
 
     def _take_changes(self, changes: walk.Changes) -> None:
@@ -270,8 +269,12 @@ class StoreListing:
         else:
             self._listing = msgspec.structs.replace(self._listing, namespaces=namespaces)
 
+    @property
+    def _namespaces(self) -> walk.Namespaces:
+        return self._listing.namespaces if self._listing else {}
+
     def _known(self, namespace: str) -> Groups:
-        return self._listing.namespaces.get(namespace, {}) if self._listing else {}
+        return self._namespaces.get(namespace, {})
 
     def _show(self, listing: Listing) -> None:
         self._listing = listing
