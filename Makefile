@@ -5,13 +5,17 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 # What a user installs, and nothing else: libraries use others where they find them, and take time and memory for it.
 PLAIN := .venv-plain
-# What the deployment tests need beside that of the tests.
+# What the tests of deployments, and those of rules, dashboards and pages, need beside that of the tests.
 DEPLOY := .venv-deploy
+DEPLOY_PACKAGES := aardvark-dns buildah catatonit conmon golang-github-containers-common iproute2 iptables mmdebstrap \
+	netavark npm podman prometheus runc systemd uidmap
+OPERATORS := .venv-operators
+OPERATORS_PACKAGES := chromium fonts-dejavu-core iproute2 mmdebstrap npm prometheus prometheus-alertmanager
 CONFIG ?=
 DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-long test-deploy lint lint-metrics check docs bench dist clean
+.PHONY: help demo dev test test-long test-deploy test-operators lint lint-metrics check docs bench dist clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,14 +34,19 @@ test-long: $(READY) ## the property tests alone, with ten times as many examples
 	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=long --timeout=3600 $(ARGS)
 
 test-deploy: $(DEPLOY)/ready ## image, Compose, Kubernetes, Helm, systemd, release: each really run (Debian, as root)
-	@deploy/tests/packages
+	@deploy/packages $(DEPLOY_PACKAGES)
 	@$(DEPLOY)/bin/python -m pytest deploy/tests --timeout=900 $(ARGS)
+
+test-operators: $(OPERATORS)/ready ## rules, dashboards and pages: in real Prometheus, Alertmanager, Chromium (Debian, as root)
+	@deploy/packages $(OPERATORS_PACKAGES)
+	@PYTHONPATH=deploy/tests $(OPERATORS)/bin/python -m pytest deploy/operators --timeout=900 $(ARGS)
 
 lint: $(READY) ## format, style, types, layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@MYPYPATH=deploy/tests $(BIN)/mypy deploy
+	@MYPYPATH=deploy/tests $(BIN)/mypy deploy --exclude deploy/operators
+	@MYPYPATH=deploy/tests:deploy/operators $(BIN)/mypy deploy/operators
 	@$(BIN)/lint-imports
 
 lint-metrics: $(READY) ## real pages through promtool (of the package prometheus)
@@ -56,7 +65,7 @@ dist: $(READY) ## sdist and wheel of the commit that is checked out, into dist/;
 	@$(BIN)/python deploy/dist.py $(DIST)
 
 clean: ## remove what make made
-	rm -rf $(VENV) $(PLAIN) $(DEPLOY) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
+	rm -rf $(VENV) $(PLAIN) $(DEPLOY) $(OPERATORS) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
 		build dist *.egg-info
 
 $(READY): requirements-dev.txt pyproject.toml
@@ -77,4 +86,10 @@ $(DEPLOY)/ready: requirements-deploy.txt pyproject.toml
 	@$(PYTHON) -m venv --clear $(DEPLOY)
 	@$(DEPLOY)/bin/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements-deploy.txt
 	@$(DEPLOY)/bin/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(OPERATORS)/ready: requirements-operators.txt pyproject.toml
+	@$(PYTHON) -m venv --clear $(OPERATORS)
+	@$(OPERATORS)/bin/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements-operators.txt
+	@$(OPERATORS)/bin/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
 	@touch $@
