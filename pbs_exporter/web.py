@@ -33,7 +33,7 @@ class Service:
 
     def __init__(self, settings: Settings, target: Target, own: OwnMetrics, clock: Clock) -> None:
         self._settings = settings
-        self._target = target
+        self.target = target
         self._own = own
         self._clock = clock
         self._started = clock.monotonic()
@@ -62,7 +62,7 @@ class Service:
         seconds = budget(request.headers.get(TIMEOUT_HEADER), self._settings.pbs.scrape_timeout_seconds)
         self._scrapes += 1
         try:
-            body = await self._target.scrape(seconds, write)
+            body = await self.target.scrape(seconds, write)
         finally:
             self._scrapes -= 1
         # As one piece it would be copied twice, and the event loop would be held up meanwhile.
@@ -75,7 +75,7 @@ class Service:
     async def status(self, _request: web.Request) -> web.Response:
         """Serve the status page. PBS isn't asked: what earlier scrapes brought is on it."""
         switches = self._settings.collectors
-        facts = status.read(self._target, tuple(name for name, is_on in switches.items() if not is_on))
+        facts = status.read(self.target, tuple(name for name, is_on in switches.items() if not is_on))
         html = status.write(facts, now=self._clock.now(), up_seconds=self._clock.monotonic() - self._started)
         headers = {"Content-Security-Policy": status.POLICY, hdrs.CACHE_CONTROL: "no-store"}
         return web.Response(text=html, content_type="text/html", headers=headers)

@@ -1,5 +1,6 @@
 """What the status page says, as plain facts. PBS isn't asked for it."""
 
+import re
 from enum import StrEnum
 
 import msgspec
@@ -117,9 +118,17 @@ def read(target: Target, switched_off: tuple[str, ...]) -> Facts:
         scrape=None if last is None else Scrape(last.at, last.seconds),
         collectors=tuple(sorted(collectors, key=lambda collector: collector.state.rank)),
         switched_off=switched_off,
-        datastores=tuple(sorted(_datastores(last, outcomes, listings), key=lambda row: (row.state.rank, row.name))),
+        datastores=tuple(
+            sorted(_datastores(last, outcomes, listings), key=lambda row: (row.state.rank, _natural(row.name)))
+        ),
         rights=_rights(target, outcomes),
     )
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Give a key that sorts `store9` before `store10`."""
+    parts = re.split("([0-9]+)", name)
+    return [(int(part) if part[:1].isdecimal() and part.isascii() else 0, part) for part in parts]
 
 
 def _version(version: Version | None) -> str | None:
@@ -143,7 +152,7 @@ def _newest(outcome: Outcome, listings: dict[str, ListingState]) -> Outcome:
 
 
 def _collector(outcome: Outcome, waiting: set[str], every_seconds: float | None) -> Collector:
-    bad = tuple(sorted(store for store, error in outcome.datastores.items() if error is not None))
+    bad = tuple(sorted((store for store, error in outcome.datastores.items() if error is not None), key=_natural))
     listed = outcome.name == snapshots.COLLECTOR.name
     reason = _reason(outcome.error)
     if outcome.success:

@@ -5,7 +5,7 @@ from pbs_exporter.status import tables
 from pbs_exporter.status.facts import Facts, State
 from pbs_exporter.status.style import STYLE
 from pbs_exporter.status.summary import Summary, summarize
-from pbs_exporter.status.words import NOTHING, date, span, text
+from pbs_exporter.status.words import date, span, text
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -76,9 +76,8 @@ def _about(facts: Facts, now: float, up_seconds: float) -> dict[str, str]:
         state = down or f'<b class="{State.OK}">up</b>'
         last = f"{date(scrape.at)}, {span(int(now) - int(scrape.at))} ago, took {span(scrape.took_seconds)}"
     return {
-        "PBS": text(pbs.endpoint),
+        "PBS": text(pbs.endpoint) + ("" if pbs.version is None else f", version {text(pbs.version)}"),
         "State": state,
-        "PBS version": NOTHING if pbs.version is None else text(pbs.version),
         "Last scrape": last,
         "Exporter": f"version {_version()}, up for {span(up_seconds)}",
     }

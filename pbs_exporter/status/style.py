@@ -47,7 +47,7 @@ pre, code { font-family: ui-monospace, monospace; font-size: 0.875rem; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; }
 caption { text-align: left; color: var(--quiet); padding-bottom: 0.375rem; }
-th, td { text-align: left; vertical-align: top; padding: 0.25rem 1rem 0.25rem 0; }
+th, td { text-align: left; vertical-align: top; padding: 0.1875rem 1rem 0.1875rem 0; }
 thead th { font-weight: 600; white-space: nowrap; border-bottom: 2px solid var(--line); }
 tbody th { font-weight: 600; overflow-wrap: anywhere; min-width: 8rem; max-width: 18rem; padding-left: 0.5rem; }
 thead th:first-child { padding-left: 0.5rem; }

@@ -27,7 +27,7 @@ def span(seconds: float) -> str:
     seconds = max(0.0, seconds)
     if seconds < 1:
         return f"{1000 * seconds:.0f} ms" if seconds else "0 s"
-    if seconds < _SHORT_SECONDS:
+    if seconds < _SHORT_SECONDS and seconds != int(seconds):
         return f"{seconds:.1f} s"
     for unit, name_of, smaller, name_of_smaller in (
         (_DAY, "d", _HOUR, "h"),
