@@ -96,7 +96,7 @@ class _View(msgspec.Struct, frozen=True):
 
 _VIEWS = {
     "status-light.png": _View(1120, 760),
-    "status-dark.png": _View(1120, 760, dark=True, top="#datastores"),
+    "status-dark.png": _View(1120, 700, dark=True, top="#datastores"),
     "status-phone.png": _View(400, 860),
 }
 
