@@ -95,8 +95,8 @@ class _View(msgspec.Struct, frozen=True):
 
 
 _VIEWS = {
-    "status-light.png": _View(1120, 760),
-    "status-dark.png": _View(1120, 700, dark=True, top="#datastores"),
+    "status-light.png": _View(1160, 740),
+    "status-dark.png": _View(1160, 690, dark=True, top="#datastores"),
     "status-phone.png": _View(400, 860),
 }
 

@@ -55,7 +55,11 @@ tbody tr { border-bottom: 1px solid var(--line); }
 tbody tr.failed { background: var(--bad-page); box-shadow: inset 0.25rem 0 var(--bad); }
 td { font-variant-numeric: tabular-nums; }
 td:nth-child(2) { min-width: 9rem; }
-td:nth-child(n + 3) { white-space: nowrap; }
+time, small { white-space: nowrap; }
+@media (min-width: 72rem) {
+  td:nth-child(n + 3):not(:nth-child(7)) { white-space: nowrap; }
+  .rights td { white-space: normal; }
+}
 td div { margin-top: 0.125rem; }
 @media (max-width: 52rem) {
   body { padding: 0.75rem 0.75rem 2rem; }
@@ -65,7 +69,10 @@ td div { margin-top: 0.125rem; }
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   tbody tr { padding: 0.375rem 0 0.375rem 0.75rem; }
   th, td, tbody th { padding: 0; }
-  td:nth-child(n + 3) { display: inline-block; white-space: normal; margin-right: 1rem; }
+  tbody th, .collectors td:nth-child(2), .datastores td:nth-child(2) { display: inline; }
+  tbody th { margin-right: 0.75rem; }
+  td:nth-child(2)::after { content: ""; display: block; }
+  td:nth-child(n + 3) { display: inline-block; margin-right: 1rem; }
   td.none { display: none; }
   td::before { color: var(--quiet); font-size: 0.8125rem; }
   .collectors td:nth-child(3)::before { content: "asked "; }
