@@ -55,7 +55,7 @@ tbody tr { border-bottom: 1px solid var(--line); }
 tbody tr.failed { background: var(--bad-page); box-shadow: inset 0.25rem 0 var(--bad); }
 td { font-variant-numeric: tabular-nums; }
 td:nth-child(2) { min-width: 9rem; }
-time, small { white-space: nowrap; }
+td time, td small { white-space: nowrap; }
 @media (min-width: 72rem) {
   td:nth-child(n + 3):not(:nth-child(7)) { white-space: nowrap; }
   .rights td { white-space: normal; }
