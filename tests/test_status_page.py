@@ -244,6 +244,27 @@ async def test_listings_in_the_background() -> None:
     assert 8 <= int(minutes[1]) <= 11
 
 
+async def test_a_full_listing_in_the_background_that_fails() -> None:
+    """A full listing that goes on after the scrape is under way, and when it fails the page says so at once."""
+    gate = Gate()
+    async with running(small_world(1), listing_mode="changes", listing_refresh_seconds=1000.0) as setup:
+        await setup.scrape()
+        setup.pbs.faults.add("*/snapshots", Fault.status(500, "disk gone"))
+        setup.pbs.faults.add("*/snapshots", gate.fault, times=1)
+        setup.clock.advance(1000)
+        page = await after_a_scrape(setup, seconds=40)
+        row = page.tables["datastores"].by_name()["main"]
+        assert (row["Result"], row["Next full listing"]) == ("ok", "under way for 40 s")
+        gate.open()
+        setup.clock.advance(20)
+        await gate.settled(setup.pbs)
+        row = (await look(setup)).tables["datastores"].by_name()["main"]
+    assert row["Result"] == "failed: snapshots: 500 disk gone"
+    assert row["Age"] == "0 s ago"
+    assert row["Next full listing"] == "in 1 min"
+    assert row["Last full listing"] == "11:06:40 17 min 40 s ago"
+
+
 async def test_a_listing_that_is_kept_for_a_while() -> None:
     """With `listing_interval_seconds` the next full listing is due after that."""
     async with running(listing_mode="full", listing_interval_seconds=600.0) as setup:
