@@ -1,6 +1,5 @@
 """The status page: what an operator reads there, in each state of PBS, of the token and of the datastores."""
 
-import asyncio
 import base64
 import hashlib
 import re
@@ -9,7 +8,7 @@ from html import escape
 from typing import Any
 
 import pytest
-from faulty import NOW, Gate, Setup, eventually, running, simulated, small_world
+from faulty import NOW, Gate, Setup, running, simulated, small_world
 from handmade import HandMade
 from html_page import Page, information
 from support import FakeClock, exporting, make_settings
@@ -193,7 +192,7 @@ async def test_a_first_listing_that_takes_its_time(setup: Setup) -> None:
     """A datastore whose first listing isn't through waits, which is no failure; the page says for how long."""
     gate = Gate()
     setup.pbs.faults.add("/admin/datastore/main/snapshots", gate.fault)
-    await setup.scrape(0.2)
+    await setup.scrape(2)
     setup.clock.advance(95)
     page = await look(setup)
     assert page.headings[1] == ("h2", "No problem so far")
@@ -203,9 +202,7 @@ async def test_a_first_listing_that_takes_its_time(setup: Setup) -> None:
     assert page.tables["datastores"].rows[0] == row
     assert page.tables["collectors"].by_name()["snapshots"]["Result"] == "waiting: 1 datastore: main"
     gate.open()
-    await eventually(lambda: setup.pbs.in_flight == 0)
-    for _ in range(50):
-        await asyncio.sleep(0.002)
+    await gate.settled(setup.pbs)
     row_now = (await look(setup)).tables["datastores"].by_name()["main"]
     assert row_now["Result"] == "ok"
     assert row_now["Took"] == "1 min 35 s"
@@ -215,7 +212,7 @@ async def test_a_slow_collector_that_hasnt_answered_yet(setup: Setup) -> None:
     """A slow collector whose first ask isn't through waits, and has neither age nor duration."""
     gate = Gate()
     setup.pbs.faults.add("/nodes/localhost/services", gate.fault)
-    await setup.scrape(0.2)
+    await setup.scrape(2)
     page = await look(setup)
     assert page.headings[1] == ("h2", "No problem so far")
     # What is behind it in the queue waits too.

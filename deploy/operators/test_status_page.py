@@ -1,14 +1,17 @@
 """The status page in a real browser: on a laptop and a phone, by day and by night, by keyboard, and without scripts."""
 
 import re
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import status_pictures
 from axe_core import examine
 from browser import chromium
 from exporters import Exporter, demo, in_front_of
-from machine import ROOT
+from machine import ROOT, environment, run
 from playwright.sync_api import Browser, Page
 from status_scenes import DATASTORES
 
@@ -279,3 +282,14 @@ def test_pictures_are_there_and_small(name: str) -> None:
     assert file.read_bytes().startswith(b"\x89PNG")
     assert file.stat().st_size < 150_000
     assert f"pictures/{file.name}" in (ROOT / "docs" / "status-page.md").read_text(encoding="utf-8")
+
+
+def test_pictures_can_be_taken_again(tmp_path: Path) -> None:
+    """The script takes the same pictures each time, as many as the documentation has."""
+    script = Path(status_pictures.__file__)
+    paths = environment(PYTHONPATH=str(ROOT / "deploy" / "tests"))
+    for folder in ("once", "again"):
+        run(sys.executable, script, tmp_path / folder, env=paths)
+    once, again = ({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} for name in ("once", "again"))
+    assert once.keys() == {file.name for file in PICTURES.glob("status-*.png")}
+    assert once == again
