@@ -91,11 +91,11 @@ class _View(msgspec.Struct, frozen=True):
     width: int
     height: int
     dark: bool = False
-    top: str = "h1"
+    top: str = "body"
 
 
 _VIEWS = {
-    "status-light.png": _View(1160, 740),
+    "status-light.png": _View(1160, 850),
     "status-dark.png": _View(1160, 690, dark=True, top="#datastores"),
     "status-phone.png": _View(400, 860),
 }
