@@ -1,8 +1,8 @@
 """The page docs/alerts.md, in the parts that tests compare with the rules."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import yaml
@@ -13,7 +13,7 @@ ALERTMANAGER = ROOT / "deploy" / "prometheus" / "alertmanager.yml"
 PAGE = ROOT / "docs" / "alerts.md"
 PARTS = ("Means", "Look at", "Threshold", "Silence", "Ends")
 
-_ROW = re.compile(r"\| \[(\w+)\]\(#(\w+)\) \| (\w+) \| ([^|]+) \| (\S+) \|")
+_ROW = re.compile(r"\| \[(\w+)\]\(#(\w+)\) \| (\w+) \| ([^|]+) \| ([^|]+) \|")
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -69,7 +69,8 @@ def example(key: str, word: str) -> str:
     return found
 
 
-def alerts() -> Iterator[dict[str, Any]]:
+@cache
+def alerts() -> tuple[dict[str, Any], ...]:
     """Give each alerting rule; an alert of two severities has two."""
-    for group in yaml.safe_load((RULES / "pbs.alerts.yml").read_text(encoding="utf-8"))["groups"]:
-        yield from group["rules"]
+    content = yaml.safe_load((RULES / "pbs.alerts.yml").read_text(encoding="utf-8"))
+    return tuple(rule for group in content["groups"] for rule in group["rules"])

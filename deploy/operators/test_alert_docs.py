@@ -31,7 +31,7 @@ def test_runbook_urls_lead_to_their_sections() -> None:
 
 
 def test_links_within_the_page_lead_somewhere() -> None:
-    """Each link that begins with # is the anchor of a heading of this page, and each other one a file of this project."""
+    """Each link leads to a heading of this page, or to a file of this project."""
     for target in re.findall(r"\]\(([^)]+)\)", runbook.text()):
         path, _, anchor = target.partition("#")
         assert (runbook.PAGE.parent / path).exists(), target
@@ -40,7 +40,9 @@ def test_links_within_the_page_lead_somewhere() -> None:
 
 def test_table_agrees_with_the_rules() -> None:
     """The table has a line for each rule, with its severity and how long it must hold, and links to its section."""
-    rules = Counter((rule["alert"], rule["labels"]["severity"], rule.get("for", "–")) for rule in runbook.alerts())
+    rules = Counter(
+        (rule["alert"], rule["labels"]["severity"], rule.get("for", "at once")) for rule in runbook.alerts()
+    )
     assert Counter((row.alert, row.severity, row.held) for row in runbook.rows()) == rules
     assert all(row.anchor == row.alert.lower() for row in runbook.rows())
 
@@ -77,7 +79,7 @@ def _matches(matcher: str, labels: dict[str, str]) -> bool:
 
 
 def _inhibited() -> Iterator[tuple[str, str]]:
-    """Give source and target of each rule of Alertmanager that is for certain alerts, not for all of an instance or datastore."""
+    """Give source and target of each inhibition that is between certain alerts, not by or of all of an instance."""
     for rule in yaml.safe_load(runbook.ALERTMANAGER.read_text(encoding="utf-8"))["inhibit_rules"]:
         if 'alertname=~"Pbs.*"' in (*rule["source_matchers"], *rule["target_matchers"]):
             continue
@@ -93,7 +95,7 @@ def _inhibited() -> Iterator[tuple[str, str]]:
 
 
 def test_inhibition_is_told_on_both_sides() -> None:
-    """Where one alert inhibits another, the sections of both name the other one under *Ends*, and else they say that none does."""
+    """Where one alert inhibits another, each names the other one under *Ends*, and one that has none such says so."""
     pairs = list(_inhibited())
     assert pairs
     for name, other in (*pairs, *((target, source) for source, target in pairs)):
@@ -147,7 +149,7 @@ def _alertmanager(version: Any, folder: Path) -> Iterator[Namespace]:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_silences_can_be_made(version: Any, tmp_path: Path) -> None:
-    """Each command of the page works as it stands, and so do the matchers of each section; Alertmanager then lists them."""
+    """The page's commands work as they stand, and so do all sections' matchers; Alertmanager then lists them."""
     commands = [line for block in runbook.blocks("sh") for line in block.splitlines()]
     add = next(line for line in commands if " silence add " in line)
     start = add[: add.index(" 'instance=")]
@@ -173,12 +175,12 @@ def test_yaml_examples_are_valid(version: Any, tmp_path: Path) -> None:
     for number, block in enumerate(runbook.blocks("yaml")):
         content = yaml.safe_load(block)
         if "groups" in content:
-            kind, check = "rules", (version("promtool"), "check", "rules")
+            kind, check = "rules", [version("promtool"), "check", "rules"]
         elif "rule_files" in content:
-            kind, check = "prometheus", (version("promtool"), "check", "config")
+            kind, check = "prometheus", [version("promtool"), "check", "config"]
         else:
             assert {"route", "receivers"} == set(content), block
-            kind, check = "alertmanager", (version("amtool"), "check-config")
+            kind, check = "alertmanager", [version("amtool"), "check-config"]
         kinds[kind] += 1
         file = tmp_path / f"{number}.yml"
         file.write_text(block, encoding="utf-8")
