@@ -154,7 +154,11 @@ def test_own_limit_of_verification_is_kept(version: Any, name: str, tmp_path: Pa
     for datastore in ("archive", "main"):
         info = {"datastore": datastore, "backend": "filesystem", "comment": "yearly"}
         job = {"job_type": "verify", "job_id": f"v-{datastore}", "datastore": datastore}
-        series += [Series("pbs_datastore_info", info, 1).given(), Series("pbs_job_enabled", job, 1).given()]
+        series += [
+            Series("pbs_datastore_info", info, 1).given(),
+            Series("pbs_job_enabled", job, 1).given(),
+            Series("pbs_job_last_run_timestamp_seconds", job, 0).given(),
+        ]
     firing = [*_firing(old, "warning"), *_firing(other, "warning")]
     _try(version, tmp_path, "PbsVerificationTooOld", series=series, firing=firing, examples=[example])
 
