@@ -1,5 +1,6 @@
 """Plays all scenarios at once on one Prometheus and one Alertmanager, and notes what fired."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,7 +12,7 @@ import yaml
 from history import MINUTE, Point, of_page, openmetrics
 from scenarios import SCENARIOS, Expected, Scenario
 from shortened import Rules, shortened
-from stack import RULES, Alert, Alertmanager, Prometheus, alertmanager, prometheus
+from stack import RULES, Alert, Alertmanager, Labels, Prometheus, alertmanager, prometheus
 from stage import Background, Stage
 from stages import BASIS, FAULTLESS, STAGES, UNPLUGGED
 
@@ -26,6 +27,21 @@ _CALM, _STAY = 20.0, 12.0
 """Seconds for which nothing may fire before the faults, and for which what fires is watched for more."""
 _LISTING_AGE = 40
 
+OVERRIDES: Rules = {
+    "groups": [
+        {
+            "name": "overrides",
+            "rules": [
+                {
+                    "record": "group:pbs_snapshot_age:override_seconds",
+                    "expr": 'pbs_snapshot_count{instance="healthy", backup_id="400"} * 0 + 8 * 86400',
+                }
+            ],
+        }
+    ]
+}
+"""What a user records whose backups of a guest are weekly."""
+
 
 class Played(NamedTuple):
     """What fired: before the faults, while all of them lasted, and after the last had ended. Alerts by instance."""
@@ -33,11 +49,13 @@ class Played(NamedTuple):
     before: Mapping[str, Sequence[Alert]]
     during: Mapping[str, Sequence[Alert]]
     after: Mapping[str, Sequence[Alert]]
-    faultless: Mapping[str, Sequence[Mapping[str, str]]]
-    """The labels of what was ever pending or firing on the stages without faults, by instance."""
+    fired: Mapping[str, Sequence[Labels]]
+    """The labels of what ever fired on the stages without faults, by instance."""
+    pending: Mapping[str, Sequence[Labels]]
+    """The labels of what was pending there, once all rules had been evaluated."""
     pages: Mapping[str, str]
     """The pages of the stages without faults, at the end."""
-    missed: Mapping[str, Sequence[Mapping[str, str]]]
+    missed: Mapping[str, Sequence[Labels]]
     """By what was seen to fail once (`up`, `pbs_up`), the labels."""
     seconds: Mapping[str, float]
     """How long each part took."""
@@ -64,6 +82,10 @@ def play(folder: Path) -> Played:
         configuration = _configuration(folder, stages, alerts)
         metrics = running.enter_context(prometheus(folder, configuration, history=history, options=options))
         _until(lambda: len(metrics.query("up == 1")) == len(STAGES), 60)
+        # The first rules may be evaluated before those that they need.
+        _until(lambda: all(rule["health"] != "unknown" for rule in metrics.rules()), 30)
+        time.sleep(2 * RULES_SECONDS)
+        settled = time.time()
         lap("start")
 
         time.sleep(_CALM)
@@ -81,11 +103,12 @@ def play(folder: Path) -> Played:
             lap("stay")
         _until(lambda: not any(_by_instance(alerts).values()), _LONGEST)
         after = _by_instance(alerts)
-        faultless = {name: _ever(metrics, name) for name in FAULTLESS}
+        fired = {name: _ever(metrics, name, "firing", 0.0) for name in FAULTLESS}
+        pending = {name: _ever(metrics, name, "pending", settled) for name in FAULTLESS}
         pages = {name: stages[name].page() for name in FAULTLESS}
         lap("clear")
     lap("stop")
-    return Played(before, during, after, faultless, pages, missed, seconds)
+    return Played(before, during, after, fired, pending, pages, missed, seconds)
 
 
 def expected(stage: str) -> tuple[list[Expected], list[Expected]]:
@@ -166,6 +189,9 @@ def _configuration(folder: Path, stages: Mapping[str, Stage], alerts: Alertmanag
         short = folder / file.name
         short.write_text(yaml.safe_dump(rules))
         files.append(str(short))
+    overrides = folder / "overrides.yml"
+    overrides.write_text(yaml.safe_dump(OVERRIDES))
+    files.append(str(overrides))
     return {
         "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "evaluation_interval": f"{RULES_SECONDS}s"},
         "scrape_configs": [
@@ -176,7 +202,7 @@ def _configuration(folder: Path, stages: Mapping[str, Stage], alerts: Alertmanag
     }
 
 
-def _fail_once(stage: Stage, metrics: Prometheus) -> dict[str, list[dict[str, str]]]:
+def _fail_once(stage: Stage, metrics: Prometheus) -> dict[str, list[Labels]]:
     """Let one scrape of PBS fail, and then one of the exporter."""
     of_stage = f'{{instance="{stage.name}"}} == 0'
     armed = stage.pbs.faults.add("*", Fault.reset())
@@ -190,9 +216,11 @@ def _fail_once(stage: Stage, metrics: Prometheus) -> dict[str, list[dict[str, st
     return missed | {"up": [labels for labels, _ in metrics.query(f"up{of_stage}")]}
 
 
-def _ever(metrics: Prometheus, instance: str) -> list[Mapping[str, str]]:
-    # As long as the test can have taken.
-    return [labels for labels, _ in metrics.query(f'last_over_time(ALERTS{{instance="{instance}"}}[1h])')]
+def _ever(metrics: Prometheus, instance: str, state: str, since: float) -> list[Labels]:
+    # An hour is longer than the test can have taken.
+    ago = min(3600, math.ceil(time.time() - since))
+    alerts = f'ALERTS{{instance="{instance}", alertstate="{state}"}}'
+    return [labels for labels, _ in metrics.query(f"last_over_time({alerts}[{ago}s])")]
 
 
 def _by_instance(alerts: Alertmanager) -> dict[str, list[Alert]]:

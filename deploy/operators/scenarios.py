@@ -50,6 +50,8 @@ _EOF = "connection error: unexpected end of file"
 _BAD = "verification failed - please check the log for details"
 _MARK = "marking used chunks failed: can't open index: index too small (7)"
 _OPEN = "unable to open chunk store 'main' at \"/mnt/main/.chunks\" - No such file or directory (os error 2)"
+_SYNC_FAILED = "sync failed with some errors."
+_NO_TAPE = "alloc writable media in pool 'weekly' failed: no usable media found"
 _NO_RUN = {"last_run_endtime": None, "last_run_state": None, "last_run_upid": None}
 
 HOST = (
@@ -136,6 +138,32 @@ ACCESS = (
         "access",
         says("/access/users", faults.tokens_end(10)),
         (alert("PbsTokenExpiring", "warning"),),
+    ),
+    Scenario(
+        "token ends in two days",
+        "collectors",
+        says("/access/users", faults.tokens_end(2)),
+        (alert("PbsTokenExpiring", "critical"),),
+        (alert("PbsTokenExpiring", "warning"),),
+    ),
+    Scenario(
+        "certificate ends in two weeks",
+        "old",
+        faults.certificate_ends(14),
+        (alert("PbsCertificateExpiring", "warning"),),
+    ),
+    Scenario(
+        "right taken away without which nothing is seen",
+        "blind",
+        both(
+            faults.right_lost("Datastore.Audit"),
+            *(says(path, lambda _rows, _: []) for path in ("/admin/datastore", _USAGE, _GC, _VERIFY)),
+        ),
+        tuple(
+            alert("PbsRightMissing", "warning", collector=collector, privilege="Datastore.Audit")
+            for collector in ("datastores", "gc", "io", "jobs", "s3", "snapshots")
+        ),
+        (alert("PbsDatastoreVanished", "warning", datastore="main"),),
     ),
     Scenario(
         "right taken away",
@@ -303,7 +331,10 @@ TASKS_AND_JOBS = (
     Scenario(
         "job fails",
         "jobs",
-        says(_SYNC, row("id", "s-failing", last_run_state="sync failed with some errors.")),
+        both(
+            says(_SYNC, row("id", "s-failing", last_run_state=_SYNC_FAILED)),
+            faults.failed_task("syncjob", "pbs2:offsite:main::s-failing", _SYNC_FAILED),
+        ),
         (alert("PbsJobFailed", "warning", job_type="sync", job_id="s-failing", datastore="main"),),
     ),
     Scenario(
@@ -321,7 +352,10 @@ TASKS_AND_JOBS = (
     Scenario(
         "tape backup fails",
         "jobs",
-        says("/tape/backup", row("id", "t-weekly", last_run_state="alloc writable media in pool 'weekly' failed")),
+        both(
+            says("/tape/backup", row("id", "t-weekly", last_run_state=_NO_TAPE)),
+            faults.failed_task("tape-backup-job", "main:weekly:drive0:t-weekly", _NO_TAPE),
+        ),
         (alert("PbsJobFailed", "warning", job_type="tape_backup", job_id="t-weekly"),),
     ),
     Scenario(
@@ -383,6 +417,13 @@ DATASTORES = (
         (alert("PbsDatastoreFilling", "warning", datastore="estimate"),),
     ),
     Scenario(
+        "full very soon",
+        "gc",
+        says(_USAGE, faults.at("late", lambda usage, now: usage | {"estimated-full-date": now + 2 * DAY})),
+        (alert("PbsDatastoreFilling", "critical", datastore="late"),),
+        (alert("PbsDatastoreFilling", "warning", datastore="late"),),
+    ),
+    Scenario(
         "full soon by its trend",
         "space",
         says(_USAGE, faults.at("trend", faults.shrinking)),
@@ -421,9 +462,13 @@ DATASTORES = (
             ),
             answers("/admin/datastore/main/*", 400, _OPEN),
             says(_GC, lambda rows, _: [row for row in rows if row["store"] != "main"]),
+            says(_VERIFY, row("store", "main", last_run_state=_OPEN)),
+            faults.failed_task("prune", "main:vm/100", _OPEN),
         ),
         (alert("PbsDatastoreUnreadable", "critical", datastore="main"),),
         (
+            alert("PbsJobFailed", "warning", job_type="verify", datastore="main"),
+            alert("PbsTaskFailed", "warning", worker_type="prune", datastore="main"),
             alert("PbsListingFailing", "warning", datastore="main"),
             alert("PbsListingOld", "warning", datastore="main"),
         ),
@@ -431,7 +476,12 @@ DATASTORES = (
     Scenario(
         "offline",
         "datastores",
-        faults.on("off", maintenance="offline,message=disk swap"),
+        both(
+            faults.on("off", maintenance="offline,message=disk swap"),
+            says(
+                _VERIFY, lambda rows, now: row("store", "off", last_run_state=_BAD, next_run=now - 2 * HOUR)(rows, now)
+            ),
+        ),
         (alert("PbsDatastoreMaintenance", "warning", datastore="off", mode="offline"),),
     ),
     Scenario(
@@ -445,7 +495,7 @@ DATASTORES = (
         "bucket out of reach",
         "s3",
         both(
-            says(SNAPSHOTS, group("100", faults.not_since(2 * DAY))),
+            says("/admin/datastore/cloud/snapshots", group("100", faults.not_since(2 * DAY))),
             says(_GC, row("store", "cloud", last_run_state="client error (Connect)")),
             faults.failed_task("garbage_collection", "cloud", "client error (Connect)"),
             faults.failed_task("backup", "cloud:vm/100", "backup ended: client error (Connect)"),
@@ -456,6 +506,13 @@ DATASTORES = (
             alert("PbsGcFailed", "warning", datastore="cloud"),
             alert("PbsTaskFailed", "warning", datastore="cloud", worker_type="backup"),
         ),
+    ),
+    Scenario(
+        "bucket out of reach for days",
+        "s3",
+        says(_GC, lambda rows, now: row("store", "deep", last_run_endtime=now - 9 * DAY)(rows, now)),
+        (alert("PbsS3DatastoreFailing", "critical", datastore="deep"),),
+        (alert("PbsGcNotRun", "warning", datastore="deep"),),
     ),
     Scenario(
         "no tape to write to",
@@ -476,5 +533,5 @@ DATASTORES = (
 
 SCENARIOS = (*HOST, *ACCESS, *BACKUPS, *TASKS_AND_JOBS, *DATASTORES)
 
-NOT_PLAYED: Mapping[str, str] = {}
-"""Alerts that no fault of a simulated PBS can cause, each with the reason."""
+NOT_PLAYED: Mapping[tuple[str, str], str] = {}
+"""Alerts, with their severity, that no fault of a simulated PBS can cause, each with the reason."""

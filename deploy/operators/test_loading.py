@@ -13,8 +13,6 @@ from stack import ALERTMANAGER_FILE, RULES, Prometheus, prometheus
 from stage import Background, Stage
 from worlds import calm, calmed
 
-from pbs_exporter.simulator import World
-
 FILES = sorted(RULES.glob("*.yml"))
 VERSIONS = {"2.42": oldest, "3.5": newest}
 
@@ -24,10 +22,9 @@ Program = Callable[[str], Path]
 @pytest.fixture(scope="module")
 def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """Run an exporter in front of a PBS with groups in the root namespace and in another one."""
-    world: World = calm("main")
     with (
         Background() as loop,
-        Stage("one", calmed(world), loop, tmp_path_factory.mktemp("one"), settings={}, collectors={}) as stage,
+        Stage("one", calmed(calm("main")), loop, tmp_path_factory.mktemp("one"), settings={}, collectors={}) as stage,
     ):
         stage.wait()
         yield stage

@@ -158,7 +158,7 @@ def healthy() -> ChangingWorld:
 
     It has no subscription; `usb`, a rotated disk that isn't mounted; a sync job without a schedule that never ran, and
     one that ran long ago; `archive`, which is read-only and whose backups are old; a group whose older snapshots aren't
-    encrypted; and a tape pool whose one medium is full and expired.
+    encrypted; a group that is backed up once a week; and a tape pool whose one medium is full and expired.
     """
     world = calm("main", "usb", "archive")
     now = world.now
@@ -168,6 +168,7 @@ def healthy() -> ChangingWorld:
     _grow_old(archive, now)
     last = _renamed(main.namespaces["prod"][-1], "300")
     main.namespaces["prod"].append(last)
+    main.namespaces["prod"].append(_weekly(_renamed(last, "400"), now))
     source = calmed(world)
     source.change("/admin/datastore/main/snapshots", lambda rows: _encrypted_since(rows, now - 4 * DAY))
     source.change(
@@ -213,6 +214,12 @@ def _grow_old(archive: Datastore, now: int) -> None:
             msgspec.structs.replace(group, keep=1, plan=msgspec.structs.replace(group.plan, rhythm=yearly))
             for group in groups
         ]
+
+
+def _weekly(group: Group, now: int) -> Group:
+    """Let the last backup be five days old, and the next one be due in two."""
+    rhythm = Rhythm(7 * DAY, (now - 5 * DAY) % (7 * DAY), 600)
+    return msgspec.structs.replace(group, plan=msgspec.structs.replace(group.plan, rhythm=rhythm))
 
 
 def _renamed(group: Group, backup_id: str) -> Group:
