@@ -190,7 +190,13 @@ def test_operator_overlay(base: Objects) -> None:
     monitor = objects["ServiceMonitor"]["spec"]
     assert monitor["selector"]["matchLabels"].items() <= base["Service"]["metadata"]["labels"].items()
     (endpoint,) = monitor["endpoints"]
-    assert endpoint == {"port": "http", "path": "/metrics", "interval": "1m", "scrapeTimeout": "30s"}
+    assert endpoint == {
+        "port": "http",
+        "path": "/metrics",
+        "interval": "1m",
+        "scrapeTimeout": "30s",
+        "honorLabels": True,
+    }
     assert endpoint["port"] in [port["name"] for port in base["Service"]["spec"]["ports"]]
     assert isinstance(objects["PrometheusRule"]["spec"]["groups"], list)
 
