@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
@@ -56,7 +57,7 @@ def blocks_of(page: str, text: str) -> Iterator[Block]:
         else:
             numbers[part["language"]] += 1
             number = numbers[part["language"]]
-            yield Block(page, heading, number, part["language"], part["text"], part["reason"])
+            yield Block(page, heading, number, part["language"], dedent(part["text"]), part["reason"])
 
 
 def blocks(page: str) -> list[Block]:

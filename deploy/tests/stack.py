@@ -24,6 +24,7 @@ _STAND_IN = """\
 FROM pbs-exporter
 USER 0:0
 COPY bin /bin
+COPY share /usr/share/prometheus/alertmanager
 RUN mkdir /{service} && chown 65534:65534 /{service}
 USER 65534:65534
 HEALTHCHECK NONE
@@ -85,6 +86,8 @@ def build_stand_ins(docker: Docker, folder: Path) -> None:
     for service, programs in PROGRAMS.items():
         context = folder / service
         (context / "bin").mkdir(parents=True)
+        # Debian's Alertmanager has its templates beside it, and that of the real image inside.
+        shutil.copytree(newest("prometheus").parents[1] / "share" / "prometheus" / "alertmanager", context / "share")
         for debian, name in programs.items():
             shutil.copy(newest(debian), context / "bin" / name)
         (context / "Dockerfile").write_text(_STAND_IN.format(service=service))

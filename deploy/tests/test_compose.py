@@ -226,7 +226,7 @@ def test_demo(compose: Compose, checkout: Checkout) -> None:
     to run.
     """
     compose.takes_down(checkout.folder / "deploy" / "compose", profile="demo")
-    checkout(block("README.md: Compose 3"))
+    checkout(block("README.md: pbs-exporter 1"))
 
     machine = checkout.docker.machine
     for port in (9090, 9093):
@@ -242,7 +242,9 @@ def test_demo(compose: Compose, checkout: Checkout) -> None:
         return [rule for group in groups for rule in group["rules"]]
 
     files = [yaml.safe_load(file.read_text()) for file in STACK_RULES.glob("*.yml")]
-    wanted = [rule.get("record") or rule["alert"] for file in files for group in file["groups"] for rule in group["rules"]]
+    wanted = [
+        rule.get("record") or rule["alert"] for file in files for group in file["groups"] for rule in group["rules"]
+    ]
     assert len(wanted) > 5
     assert sorted(rule["name"] for rule in rules()) == sorted(wanted)
     # Those of the slowest group are looked at once in five minutes, and first within as long.

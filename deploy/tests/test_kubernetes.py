@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from documented import block
 from machine import ROOT, run
 from manifests import (
     KUBERNETES,
@@ -18,7 +19,6 @@ from manifests import (
     kubectl,
     kustomize,
     own,
-    readme,
     versions,
 )
 
@@ -251,7 +251,7 @@ def test_readme_commands_work(tmp_path: Path) -> None:
             esac
         }}
     """
-    commands = readme("Kubernetes").partition("```sh\n")[2].partition("```")[0]
+    commands = block("README.md: Kubernetes 1")
     script = f"set -euo pipefail; cd {tmp_path}\n{instead}\n{commands}"
     run("bash", "-c", script, stdin="00000000-0000-0000-0000-000000000000\n")
 

@@ -1,0 +1,149 @@
+"""docs/getting-started.md, followed to the letter. Where the page lets a person edit a file, the test does."""
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from docker import HOST, Docker
+from documented import Block, blocks
+from machine import ROOT, eventually, run
+from prometheus import newest, oldest
+from simulated import Simulate
+from stack import STACK, Checkout
+from test_compose import filled_in
+
+PAGE = "docs/getting-started.md"
+MINUTE = 60
+
+
+def section(*headings: str) -> list[Block]:
+    """Give the page's blocks below these headings."""
+    found = [block for block in blocks(PAGE) if block.heading in headings]
+    assert {block.heading for block in found} == set(headings)
+    return found
+
+
+def shown(line: str) -> re.Pattern[str]:
+    """Give the pattern of a line that a command may print: the page's, with other digits, and blanks as it likes."""
+    digits = re.sub(r"\d+", "0", line)
+    return re.compile(r"\s+".join(re.escape(word).replace("0", r"\d+") for word in digits.split()) + r"\s*")
+
+
+def prints(checkout: Checkout, commands: str, expected: str, seconds: float) -> None:
+    """Run commands until they print all that is expected, a line of the page each, at most for so long."""
+    lines = [shown(line) for line in expected.splitlines()]
+    last = ""
+
+    def look() -> bool:
+        nonlocal last
+        last = checkout(commands)
+        return all(any(line.fullmatch(printed) for printed in last.splitlines()) for line in lines)
+
+    try:
+        eventually(look, commands, seconds=seconds, pause=2)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\nexpected:\n{expected}\nprinted:\n{last}") from None
+
+
+@pytest.fixture
+def stack(checkout: Checkout) -> Iterator[Checkout]:
+    """Take down what the page brings up in a copy of the checkout."""
+    yield checkout
+    checkout.docker.compose(checkout.folder / STACK, "--profile", "demo", "down", "--volumes", "--timeout", "5")
+
+
+def test_five_minutes_with_the_demo(stack: Checkout, record_property: Callable[[str, object], None]) -> None:
+    """From nothing to firing alerts in five minutes, with the page's commands; and a silence takes them away."""
+    up, asks, answer, query, alerts, silence = section("Five minutes with the demo")
+    begun = time.monotonic()
+    stack(up.text)
+    prints(stack, asks.text, answer.text, MINUTE + 15)
+    prints(stack, query.text, alerts.text, MINUTE + 15)
+    took = time.monotonic() - begun
+    record_property("seconds_to_a_firing_alert", round(took))
+    assert took < 5 * MINUTE
+    listed = stack(silence.text).splitlines()
+    assert len([line for line in listed if re.fullmatch(r"PbsVerificationFailed .* suppressed\s*", line)]) > 0
+
+
+def test_something_goes_wrong(stack: Checkout, record_property: Callable[[str, object], None]) -> None:
+    """PBS goes, its alert fires after the time that the page says, keeps the others back, and clears when PBS is there.
+
+    And the page's end of the demo leaves no container and no volume.
+    """
+    (up, *_) = section("Five minutes with the demo")
+    stop, query, alerts, start, end = section("Make something go wrong")
+    stack(up.text)
+    eventually(lambda: stack.value("pbs_up") == 1, "a scrape", seconds=MINUTE + 15, pause=2)
+    stack(stop.text)
+    begun = time.monotonic()
+    eventually(lambda: stack.value('ALERTS{alertname="PbsDown",alertstate="pending"}'), "pending", MINUTE + 15, pause=2)
+    record_property("seconds_to_pending", round(time.monotonic() - begun))
+    prints(stack, query.text, alerts.text, 6 * MINUTE)
+    record_property("seconds_to_firing", round(time.monotonic() - begun))
+    told = stack.ask("http://127.0.0.1:9093/api/v2/alerts?active=true&inhibited=false")
+    assert [alert["labels"]["alertname"] for alert in told] == ["PbsDown"]
+    stack(start.text)
+    repaired = time.monotonic()
+    eventually(lambda: "PbsDown" not in stack(query.text), "the end of the alert", 2 * MINUTE + 15, pause=2)
+    record_property("seconds_to_cleared", round(time.monotonic() - repaired))
+    assert time.monotonic() - begun < 10 * MINUTE
+    stack(end.text)
+    project = "label=com.docker.compose.project=pbs-monitoring"
+    assert stack.docker("ps", "--all", "--quiet", "--filter", project) == ""
+    assert stack.docker("volume", "ls", "--quiet", "--filter", project) == ""
+
+
+def test_own_pbs(stack: Checkout, docker: Docker, simulated_pbs: Simulate) -> None:
+    """The page's commands for one's own PBS: check, an age for one group, a silence, and a receiver."""
+    copy, up = section("With your own PBS")
+    (age,) = section("Another age for one group")
+    (silence,) = section("Silence")
+    take, receiver, again = section("Who is told")
+    with simulated_pbs(docker.machine, HOST) as pbs:
+        stack.directory = stack.folder / STACK
+        stack(copy.text)
+        (stack.folder / STACK / ".env").write_text(filled_in(pbs.variables))
+        assert "\nlogin       ok, as " in stack(up.text)
+        eventually(lambda: stack.value("pbs_up") == 1, "a scrape", seconds=MINUTE + 15, pause=2)
+
+        assert "SUCCESS: 1 rules found" in stack(age.text)
+        limit = 'group:pbs_snapshot_age:limit_seconds{namespace="prod",backup_id="100"}'
+        eventually(lambda: stack.value(limit) == 8 * 86400, "another limit", seconds=MINUTE + 15, pause=2)
+
+        assert "moves to the new host" in stack(silence.text)
+
+        stack(take.text)
+        file = stack.folder / STACK / "alertmanager.yml"
+        nobody = re.search(r"^  - name: nobody\n", file.read_text(), re.MULTILINE)
+        assert nobody is not None
+        file.write_text(file.read_text().replace(nobody[0], receiver.text.partition("\n")[2]))
+        assert "SUCCESS" in stack(again.text)
+        eventually(lambda: docker.machine.try_get("http://127.0.0.1:9093/-/ready"), "Alertmanager")
+        loaded = stack.ask("http://127.0.0.1:9093/api/v2/status")["config"]["original"]
+        assert "chat.example.com" in loaded
+        assert "inhibit_rules" in loaded
+
+
+@pytest.mark.parametrize("programs", [oldest, newest], ids=["oldest", "newest"])
+def test_own_prometheus(programs: Callable[[str], Path], tmp_path: Path) -> None:
+    """The page's files for one's own Prometheus are right for the oldest and the newest that the rules are for."""
+    install, configuration, check, _ = section("With your own Prometheus")
+    etc = tmp_path / "etc"
+
+    def as_shown(commands: str) -> str:
+        assert "/etc/prometheus" in commands
+        path = f"PATH={tmp_path}:$PATH"
+        return run("bash", "-euo", "pipefail", "-c", f"{path}\n{commands.replace('/etc/prometheus', str(etc))}")
+
+    for program in ("promtool", "amtool"):
+        (tmp_path / program).symlink_to(programs(program))
+    as_shown(install.text)
+    (etc / "prometheus.yml").write_text(configuration.text)
+    shutil.copy(ROOT / "deploy" / "prometheus" / "alertmanager.yml", etc)
+    said = as_shown(check.text)
+    assert "SUCCESS: 2 rule files found" in said
+    assert re.search(r" - [1-9]\d* inhibit rules", said)
