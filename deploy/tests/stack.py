@@ -3,16 +3,21 @@
 import json
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 from docker import Docker
-from machine import ROOT, environment, run
+from machine import ROOT, environment, eventually, run
 from prometheus import newest
 
 STACK = Path("deploy", "compose")
 """Its folder in a checkout."""
+
+PROMETHEUS = "http://127.0.0.1:9090"
+ALERTMANAGER = "http://127.0.0.1:9093"
+"""Where they are on the engine's machine."""
 
 PROGRAMS = {
     "prometheus": {"prometheus": "prometheus", "promtool": "promtool"},
@@ -62,14 +67,29 @@ class Checkout:
         finally:
             self.directory = Path(ended.read_text().strip())
 
+    def wait(self) -> None:
+        """Wait until Prometheus and Alertmanager answer."""
+        for server in (PROMETHEUS, ALERTMANAGER):
+            eventually(partial(self._ready, server), server)
+
     def ask(self, url: str) -> Any:
         """Give what a server on the engine's machine answers, in JSON."""
         return json.loads(self.docker.machine.get(url))
 
     def value(self, query: str) -> float | None:
         """Give the value of the one series that Prometheus has for an expression without blanks; `None` for none."""
-        result = self.ask(f"http://127.0.0.1:9090/api/v1/query?query={query}")["data"]["result"]
+        result = self.ask(f"{PROMETHEUS}/api/v1/query?query={query}")["data"]["result"]
         return float(result[0]["value"][1]) if result else None
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Give the rules that Prometheus has."""
+        groups = self.ask(f"{PROMETHEUS}/api/v1/rules")["data"]["groups"]
+        return [rule for group in groups for rule in group["rules"]]
+
+    def _ready(self, server: str) -> bool:
+        # Prometheus says so in words, and Alertmanager in one.
+        said = self.docker.machine.try_get(f"{server}/-/ready") or ""
+        return said.strip() in {"OK", "Prometheus Server is Ready."}
 
 
 def without_grafana(compose: str) -> str:
