@@ -23,8 +23,8 @@ from manifests import (
     versions,
 )
 
-from pbs_exporter import __version__
-from pbs_exporter.collectors import DEFAULTS
+from pbs_exporter import __version__, own_metrics, scrape
+from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.config import load
 
 FOLDERS = ("base", "overlays/annotations", "overlays/prometheus-operator")
@@ -200,6 +200,20 @@ def test_operator_overlay(base: Objects) -> None:
     }
     assert endpoint["port"] in [port["name"] for port in base["Service"]["spec"]["ports"]]
     assert objects["PrometheusRule"]["spec"]["groups"] == rules()
+
+
+def test_operator_leaves_our_labels_alone() -> None:
+    """The ServiceMonitor has Prometheus keep our labels, some of which the operator gives its targets too.
+
+    None of ours is one that tells the targets apart: that would then get lost.
+    """
+    given = {"namespace", "service", "endpoint", "pod", "container"}
+    ours = {label for collector in COLLECTORS for metric in collector.metrics for label in metric.labels}
+    ours |= {label for metric in (*own_metrics.METRICS, *scrape.METRICS) for label in metric.labels}
+    assert given & ours == {"namespace", "service", "endpoint"}
+    assert {"job", "instance"} & ours == set()
+    (endpoint,) = kustomize(KUBERNETES / "overlays" / "prometheus-operator")["ServiceMonitor"]["spec"]["endpoints"]
+    assert endpoint["honorLabels"] is True
 
 
 def test_changed_settings_start_a_new_pod(base: Objects, tmp_path: Path) -> None:
