@@ -58,9 +58,9 @@ def stack(checkout: Checkout) -> Iterator[Checkout]:
 def test_demo(stack: Checkout, record_property: Callable[[str, object], None]) -> None:
     """From nothing to a firing alert in five minutes, with the page's commands and within the times that it says.
 
-    A silence takes it away, and so does the end of its cause. Then PBS goes: its alert fires, keeps the others back, and
-    clears when PBS is back. By then every rule has been looked at, and none fails. The end leaves no container and no
-    volume.
+    A silence takes it away, and so does the end of its cause. Then PBS goes: its alert fires, keeps the others back,
+    and clears when PBS is back. By then every rule has been looked at, and none fails. The end leaves no container and
+    no volume.
     """
     up, asks, answer, shows, rule, query, alert, silence, remove = section("Five minutes with the demo")
     stop, down_query, down, start, end = section("Make something go wrong")
