@@ -1,4 +1,4 @@
-"""Prometheus with rules and two exporters in front of simulated PBS, and with a past that it hasn't lived through."""
+"""Prometheus with rules and exporters in front of simulated PBS, and with a past that it hasn't lived through."""
 
 import json
 import os
@@ -8,12 +8,12 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
-from demo_worlds import DEMO, JOB, SECOND
+from demo_worlds import BARE, DEMO, JOB, SECOND
 from machine import ROOT, environment, eventually, process, run
 from prometheus import newest
 
@@ -35,7 +35,7 @@ class Prometheus:
         self.url = url
 
     def instant(self, expr: str, at: float | None = None) -> Series:
-        """Ask for an expression's value now, or at a time. Raises `AssertionError` with what Prometheus says against it."""
+        """Ask for an expression's value now, or at a time. Raises `AssertionError` with what Prometheus objects to."""
         return self._ask("query", {"query": expr} | ({} if at is None else {"time": f"{at:.3f}"}))
 
     def range(self, expr: str, *, start: float, end: float, step: float) -> Series:
@@ -67,7 +67,7 @@ def free_port() -> int:
 
 
 def hurried_rules(folder: Path, seconds: int = 1) -> list[Path]:
-    """Write the rules again, evaluated every so many seconds, and without waits: alerts fire at once. Gives the files."""
+    """Write the rules again, evaluated every so many seconds, and so that alerts fire at once; gives the files."""
     made = []
     for file in sorted(RULES.glob("*.yml")):
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -83,7 +83,7 @@ def hurried_rules(folder: Path, seconds: int = 1) -> list[Path]:
 
 
 def write_past(folder: Path, *, days: float, step: int) -> None:
-    """Fill Prometheus's folder with what both exporters would have said in the days before now."""
+    """Fill Prometheus's folder with what exporters would have said in the days before now."""
     samples = folder.with_suffix(".txt")
     with samples.open("w") as out:
         out.write(run(sys.executable, WORLDS, "past", str(days * _DAY), str(step)))
@@ -138,13 +138,15 @@ def _ready(url: str) -> bool:
 
 @contextmanager
 def exporters(folder: Path) -> Iterator[dict[str, int]]:
-    """Run `pbs-exporter demo`, and an exporter in front of the second simulated PBS; gives their ports by instance."""
+    """Run `pbs-exporter demo`, and exporters in front of the other simulated PBS; gives their ports by instance."""
     port = free_port()
     variables = environment(PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS=f"127.0.0.1:{port}", PYTHONPATH=os.fspath(ROOT))
-    demo = (_BIN / "pbs-exporter", "demo")
-    with (
-        process(*demo, log=folder / "demo.log", env=variables),
-        process(sys.executable, WORLDS, "live", log=folder / "second.log") as second,
-    ):
-        assert second.stdout is not None
-        yield {DEMO: port, SECOND: int(second.stdout.readline())}
+    with ExitStack() as stack:
+        stack.enter_context(process(_BIN / "pbs-exporter", "demo", log=folder / "demo.log", env=variables))
+        ports = {DEMO: port}
+        for instance in (SECOND, BARE):
+            command = (sys.executable, WORLDS, "live", instance)
+            running = stack.enter_context(process(*command, log=folder / f"{instance}.log"))
+            assert running.stdout is not None
+            ports[instance] = int(running.stdout.readline())
+        yield ports

@@ -1,7 +1,8 @@
-"""Two simulated PBS with their exporters, live and in the past: a generated world is a function of the time.
+"""Simulated PBS with their exporters, live and in the past: a generated world is a function of the time.
 
-`python demo_worlds.py live` serves the second one's metrics, on a port that it prints.
-`python demo_worlds.py past SECONDS STEP` writes what both would have said since so many seconds ago, as OpenMetrics.
+`python demo_worlds.py live INSTANCE` serves that one's metrics, on a port that it prints.
+`python demo_worlds.py past SECONDS STEP` writes what those with a past would have said since so many seconds ago, as
+OpenMetrics.
 """
 
 import asyncio
@@ -21,15 +22,27 @@ from pbs_exporter.simulator import SimulatedPbs, World, demo_world
 from pbs_exporter.web import create_app
 
 JOB = "pbs"
-DEMO, SECOND = "pbs1.example.org", "pbs2.example.org"
+DEMO, SECOND, BARE = "pbs1.example.org", "pbs2.example.org", "pbs3.example.org"
+WITH_A_PAST = (DEMO, SECOND)
 
 
 def _second(now: Callable[[], float]) -> World:
     return World(datastores=2, namespaces=2, groups=6, snapshots=7, seed=4, now=now, lives=True)
 
 
-WORLDS: dict[str, Callable[[Callable[[], float]], World]] = {DEMO: demo_world, SECOND: _second}
-"""By instance: the demo's world, which `pbs-exporter demo` serves live, and a quiet one with daily backups."""
+def _bare(now: Callable[[], float]) -> World:
+    world = World(datastores=1, namespaces=1, groups=0, now=now, lives=True)
+    (store,) = world.stores
+    store.removable, store.mounted = True, False
+    return world
+
+
+WORLDS: dict[str, Callable[[Callable[[], float]], World]] = {DEMO: demo_world, SECOND: _second, BARE: _bare}
+"""By instance: the demo's world, which `pbs-exporter demo` serves live; one with daily backups; and one with a single
+datastore, a disk that isn't mounted, of which little is asked and where nothing goes wrong."""
+
+_ASKED = {BARE: {"host", "datastores"}}
+"""The collectors that are on; otherwise all are."""
 
 
 class _Past:
@@ -50,22 +63,24 @@ class _Past:
         return self.now() - self._behind
 
 
-def _app(pbs: SimulatedPbs, clock: Clock | None = None) -> web.Application:
+def _app(instance: str, pbs: SimulatedPbs, clock: Clock | None = None) -> web.Application:
     # One row for each snapshot would be most of the page.
     secret = Secret(pbs.secret)
     target = TargetSettings(endpoint=pbs.endpoint, token_id=pbs.token_id, token_secret=secret, snapshot_history_limit=2)
-    collectors = {collector.name: True for collector in COLLECTORS}
-    return create_app(Settings(pbs=target, exporter=ExporterSettings(), collectors=collectors), COLLECTORS, clock)
+    asked = _ASKED.get(instance)
+    collectors = {collector.name: asked is None or collector.name in asked for collector in COLLECTORS}
+    exporter = ExporterSettings(process_metrics=asked is None)
+    return create_app(Settings(pbs=target, exporter=exporter, collectors=collectors), COLLECTORS, clock)
 
 
 async def past(seconds: float, step: float, out: TextIO) -> None:
-    """Write samples from `seconds` ago until now, `step` seconds apart, of both exporters."""
+    """Write samples from `seconds` ago until now, `step` seconds apart."""
     end = time.time()
-    for instance, make in WORLDS.items():
+    for instance in WITH_A_PAST:
         at = end - seconds
         running = _Past(at)
-        pbs = SimulatedPbs(make(running.now))
-        async with pbs, TestClient(TestServer(_app(pbs, running.clock))) as client:
+        pbs = SimulatedPbs(WORLDS[instance](running.now))
+        async with pbs, TestClient(TestServer(_app(instance, pbs, running.clock))) as client:
             while at < end:
                 running.set(at)
                 async with client.get("/metrics") as answer:
@@ -88,10 +103,10 @@ def _samples(page: str, target: str, at: float) -> Iterator[str]:
             yield f"{name}{{{target}}} {value} {at:.3f}\n"
 
 
-async def live() -> None:
-    """Serve the second world's metrics, until somebody ends it."""
-    async with SimulatedPbs(WORLDS[SECOND](time.time)) as pbs:
-        runner = web.AppRunner(_app(pbs))
+async def live(instance: str) -> None:
+    """Serve the metrics of that world, until somebody ends it."""
+    async with SimulatedPbs(WORLDS[instance](time.time)) as pbs:
+        runner = web.AppRunner(_app(instance, pbs))
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
@@ -106,7 +121,7 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["past", seconds, step]:
             asyncio.run(past(float(seconds), float(step), sys.stdout))
-        case ["live"]:
-            asyncio.run(live())
+        case ["live", name]:
+            asyncio.run(live(name))
         case _:
-            sys.exit("live, or past SECONDS STEP")
+            sys.exit("live INSTANCE, or past SECONDS STEP")

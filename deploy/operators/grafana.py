@@ -80,7 +80,7 @@ def seconds(span: str) -> int:
 
 
 def values_of(query: str, regex: str, results: Sequence[Mapping[str, str]]) -> list[str]:
-    """Give a variable's options: those of a label, or what its regular expression finds in results as Grafana shows them."""
+    """Give a variable's options: a label's values, or what its regular expression finds in results as Grafana shows them."""
     if query.startswith("label_values("):
         label = query.removesuffix(")").rsplit(",", 1)[1].strip()
         return sorted({result[label] for result in results if result.get(label)})
@@ -105,7 +105,7 @@ def put_in(
     step: int,
     scrape_interval: int,
 ) -> str:
-    """Put variables into a query: those of the dashboard, by name with what is chosen and the options, and Grafana's own."""
+    """Put variables into a query: Grafana's own, and those of the dashboard, with what is chosen and the options."""
     own = {
         "__range": f"{span}s",
         "__interval": f"{step}s",
