@@ -80,7 +80,7 @@ def seconds(span: str) -> int:
 
 
 def values_of(query: str, regex: str, results: Sequence[Mapping[str, str]]) -> list[str]:
-    """Give a variable's options: a label's values, or what its regular expression finds in results as Grafana shows them."""
+    """Give a variable's options: a label's values, or what its pattern finds in results as Grafana shows them."""
     if query.startswith("label_values("):
         label = query.removesuffix(")").rsplit(",", 1)[1].strip()
         return sorted({result[label] for result in results if result.get(label)})

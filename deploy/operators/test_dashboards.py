@@ -29,6 +29,7 @@ from machine import ROOT, eventually, run
 from prometheus import newest, oldest
 
 BOARDS = dashboards()
+DECLARED = with_rules(sorted(RULES.glob("*.yml")))
 UIDS = {"pbs-overview", "pbs-datastore", "pbs-backups", "pbs-jobs-tasks", "pbs-host-exporter"}
 
 Chosen = Mapping[str, tuple[Variable, Sequence[str], Sequence[str]]]
@@ -133,7 +134,7 @@ def test_json_is_what_the_source_makes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "expr"), every_expression().items())
 def test_names_exist(name: str, expr: str) -> None:
     """Every metric and label that a panel or a variable names is the code's, Prometheus's or one of the rules'."""
-    assert faults(expr, with_rules(sorted(RULES.glob("*.yml")))) == [], name
+    assert faults(expr, DECLARED) == [], name
 
 
 @pytest.mark.parametrize("promtool", [oldest("promtool"), newest("promtool")], ids=["2.42", "3.5"])
