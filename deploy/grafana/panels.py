@@ -119,7 +119,7 @@ def graph(
     most: float | None = None,
     links: Sequence[dashboard.DashboardLink] = (),
 ) -> timeseries.Panel:
-    """Give lines over time, with a table of them at the right; `steps` are drawn as dashed lines."""
+    """Give lines over time; `steps` are drawn as dashed lines."""
     panel = _finish(timeseries.Panel(), (title, description, unit, empty), steps or PLAIN, links)
     for index, (expr, legend) in enumerate(series):
         panel.with_target(query(expr, legend, chr(ord("A") + index)))
@@ -128,11 +128,9 @@ def graph(
     panel.legend(
         common.VizLegendOptions()
         .show_legend(show_legend=True)
-        .display_mode(LegendDisplayMode.TABLE)
-        .placement(LegendPlacement.RIGHT)
-        .calcs(["lastNotNull", "max"])
-        .sort_by("Last *")
-        .sort_desc(sort_desc=True),
+        .display_mode(LegendDisplayMode.LIST)
+        .placement(LegendPlacement.BOTTOM)
+        .calcs(["lastNotNull"]),
     )
     panel.tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING))
     if steps:

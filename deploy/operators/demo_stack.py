@@ -21,7 +21,6 @@ RULES = ROOT / "deploy" / "prometheus" / "rules"
 WORLDS = Path(__file__).with_name("demo_worlds.py")
 
 _BIN = Path(sys.executable).parent
-_DAY = 86400
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 Series = list[dict[str, Any]]
@@ -82,15 +81,19 @@ def hurried_rules(folder: Path, seconds: int = 1) -> list[Path]:
     return made
 
 
-def write_past(folder: Path, *, days: float, step: int) -> None:
-    """Fill Prometheus's folder with what exporters would have said in the days before now."""
-    samples = folder.with_suffix(".txt")
-    with samples.open("w") as out:
-        out.write(run(sys.executable, WORLDS, "past", str(days * _DAY), str(step)))
-    # One large block: made of small ones, the samples would be read once for each.
-    arguments = ("--max-block-duration=1000h", samples, folder)
+def write_past(folder: Path, *, start: float, end: float, step: int) -> None:
+    """Fill Prometheus's folder with what exporters would have said at these times."""
+    add_samples(folder, run(sys.executable, WORLDS, "past", str(start), str(end), str(step), seconds=900))
+
+
+def add_samples(folder: Path, samples: str) -> None:
+    """Put samples, in OpenMetrics' text with times, into the folder of a Prometheus that doesn't run."""
+    file = folder.with_suffix(".txt")
+    file.write_text(samples, encoding="utf-8")
+    # One large block: for many small ones the samples would be read once for each.
+    arguments = ("--max-block-duration=1000h", file, folder)
     run(newest("promtool"), "tsdb", "create-blocks-from", "openmetrics", *arguments)
-    samples.unlink()
+    file.unlink()
 
 
 @contextmanager

@@ -1,8 +1,7 @@
 """Simulated PBS with their exporters, live and in the past: a generated world is a function of the time.
 
 `python demo_worlds.py live INSTANCE` serves that one's metrics, on a port that it prints.
-`python demo_worlds.py past SECONDS STEP` writes what those with a past would have said since so many seconds ago, as
-OpenMetrics.
+`python demo_worlds.py past START END STEP` writes what those with a past would have said at these times, as OpenMetrics.
 """
 
 import asyncio
@@ -73,15 +72,14 @@ def _app(instance: str, pbs: SimulatedPbs, clock: Clock | None = None) -> web.Ap
     return create_app(Settings(pbs=target, exporter=exporter, collectors=collectors), COLLECTORS, clock)
 
 
-async def past(seconds: float, step: float, out: TextIO) -> None:
-    """Write samples from `seconds` ago until now, `step` seconds apart."""
-    end = time.time()
+async def past(start: float, end: float, step: float, out: TextIO) -> None:
+    """Write samples `step` seconds apart."""
     for instance in WITH_A_PAST:
-        at = end - seconds
+        at = start
         running = _Past(at)
         pbs = SimulatedPbs(WORLDS[instance](running.now))
         async with pbs, TestClient(TestServer(_app(instance, pbs, running.clock))) as client:
-            while at < end:
+            while at <= end:
                 running.set(at)
                 async with client.get("/metrics") as answer:
                     page = await answer.text()
@@ -119,9 +117,9 @@ if __name__ == "__main__":
     # The log goes to standard error, as the exporter's does.
     log.configure(ExporterSettings())
     match sys.argv[1:]:
-        case ["past", seconds, step]:
-            asyncio.run(past(float(seconds), float(step), sys.stdout))
+        case ["past", start, end, step]:
+            asyncio.run(past(float(start), float(end), float(step), sys.stdout))
         case ["live", name]:
             asyncio.run(live(name))
         case _:
-            sys.exit("live INSTANCE, or past SECONDS STEP")
+            sys.exit("live INSTANCE, or past START END STEP")

@@ -107,7 +107,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("demo")
     data = folder / "data"
     data.mkdir()
-    write_past(data, days=7.2, step=3000)
+    now = time.time()
+    write_past(data, start=now - 7.2 * 86400, end=now, step=3000)
     rules = hurried_rules(folder)
     with exporters(folder) as ports, prometheus(folder, data, rules=rules, targets=ports) as running:
         eventually(lambda: len(running.instant("pbs_up == 1")) == len(ports), "all PBS are up", seconds=60)
