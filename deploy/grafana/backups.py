@@ -2,7 +2,7 @@
 
 from board import Board
 from colors import ANY_IS_A_WARNING, ANY_IS_BAD, OF_LIMIT, PLAIN, VERIFICATION, YES_IS_FINE
-from panels import graph, number, of_series
+from panels import graph, last, number, of_series, steady
 from tables import Column, Text, table
 from variables import GROUP, PBS, backup_type, by, datastore, instance, named_root, namespace, source
 
@@ -18,6 +18,7 @@ _EACH = by(*_LABELS)
 _NAME = "{{instance}} {{datastore}} {{namespace}} {{backup_type}}/{{backup_id}}"
 _AGE = f"group:pbs_snapshot_age:seconds{{{GROUP}}}"
 _LIMIT = f"group:pbs_snapshot_age:limit_seconds{{{GROUP}}}"
+_SIZE = f"pbs_snapshot_size_bytes{{{GROUP}}}"
 _COUNT = f"pbs_snapshot_count{{{GROUP}}}"
 _LAST = f"pbs_snapshot_last_verification{{{GROUP}}}"
 _LINKS = {
@@ -62,7 +63,7 @@ def _numbers(board: Board) -> None:
             empty="no backups",
         ),
         number(
-            "Without a new backup",
+            "Too old",
             "Groups whose newest finished snapshot is older than their limit. "
             "Datastores in maintenance or not mounted don't count.",
             "none",
@@ -71,7 +72,7 @@ def _numbers(board: Board) -> None:
             steps=ANY_IS_BAD,
         ),
         number(
-            "Newest failed verification",
+            "Verification failed",
             "Groups whose newest finished snapshot failed verification.",
             "none",
             f'sum(pbs_snapshot_last_verification{{state="failed", {GROUP}}})',
@@ -95,14 +96,14 @@ def _numbers(board: Board) -> None:
             empty="no backups",
         ),
         number(
-            "Unfinished snapshots",
+            "Unfinished",
             "Snapshots that are running or were aborted.",
             "none",
             f"sum(pbs_snapshot_unfinished{{{GROUP}}})",
             empty="no backups",
         ),
         number(
-            "Damaged snapshots",
+            "Damaged",
             "Snapshots whose manifest PBS can't read.",
             "none",
             f"sum(pbs_snapshot_damaged{{{GROUP}}})",
@@ -128,7 +129,7 @@ def _groups() -> object:
             Text({"comment": "Name"}, named_root(f"topk {_EACH} (1, {notes})")),
             Column("Of limit", each(f"{_AGE} / {_LIMIT}"), "percentunit", steps=OF_LIMIT),
             Column("Age", each(f"time() - pbs_snapshot_last_timestamp_seconds{{{GROUP}}}"), "s"),
-            Column("Size", each(f"pbs_snapshot_size_bytes{{{GROUP}}}"), "bytes"),
+            Column("Size", each(_SIZE), "bytes"),
             Column("Snapshots", each(_COUNT)),
             Text({"state": "Verified"}, named_root(f"max {by(*_LABELS, 'state')} ({_LAST} == 1)"), VERIFICATION),
             Column(
@@ -197,6 +198,7 @@ def _flaws() -> object:
 
 def _over_time(board: Board) -> None:
     here = [of_series("pbs-backups", "instance", "datastore")]
+    store = by("datastore")
     board.line(
         9,
         (
@@ -205,7 +207,7 @@ def _over_time(board: Board) -> None:
                 "Oldest groups",
                 "Age of the newest finished snapshot: the ten groups where it is oldest.",
                 "s",
-                [(f"topk(10, {_AGE})", _NAME)],
+                [(steady(10, _AGE, last(_AGE)), _NAME)],
                 empty="no backups, or rules not loaded",
                 links=here,
             ),
@@ -216,7 +218,7 @@ def _over_time(board: Board) -> None:
                 "Largest backups",
                 "Logical size of the newest finished snapshot: the ten largest.",
                 "bytes",
-                [(f"topk(10, pbs_snapshot_size_bytes{{{GROUP}}})", _NAME)],
+                [(steady(10, _SIZE, last(_SIZE)), _NAME)],
                 empty="no backups",
                 links=here,
             ),
@@ -230,7 +232,12 @@ def _over_time(board: Board) -> None:
                 "Snapshots",
                 "Snapshots of each datastore: the twenty with the most.",
                 "none",
-                [(f"topk(20, sum {by('datastore')} ({_COUNT}))", "{{instance}} {{datastore}}")],
+                [
+                    (
+                        steady(20, f"sum {store} ({_COUNT})", f"sum {store} ({last(_COUNT)})"),
+                        "{{instance}} {{datastore}}",
+                    )
+                ],
                 empty="no backups",
                 stacked=True,
                 links=here,

@@ -2,7 +2,7 @@
 
 from board import Board
 from colors import ANY_IS_BAD, DATASTORE, DAYS_UNTIL_FULL, FILL, GOOD, SUCCESS, WARNING, Steps
-from panels import graph, of_series, timeline
+from panels import graph, last, of_series, steady, timeline
 from tables import Column, Text, table
 from variables import STORE, by, datastore, instance, named_root, source
 
@@ -17,6 +17,18 @@ _STATE = (
 _DAY = 86400
 _LISTING_OLD: Steps = {None: GOOD, 1800: WARNING}
 _MANIFESTS_OLD: Steps = {None: GOOD, 2700: WARNING}
+
+
+def _steady(number: int, metric: str) -> str:
+    """Give the metric of the datastores where it was largest at last."""
+    selector = f"{metric}{{{STORE}}}"
+    return steady(number, selector, last(selector))
+
+
+def _oldest(number: int, metric: str) -> str:
+    """Give the age of a time, of the datastores where it is longest ago."""
+    selector = f"{metric}{{{STORE}}}"
+    return steady(number, f"time() - {selector}", f"-{last(selector)}")
 
 
 def build() -> object:
@@ -56,20 +68,19 @@ def _datastores() -> object:
             Column("State", _STATE, states=DATASTORE),
             Column("Used", most("datastore:pbs_datastore_used:ratio"), "percentunit", steps=FILL, gauge=True),
             Column("Available", most("pbs_datastore_available_bytes"), "bytes"),
-            Column("Size", most("pbs_datastore_total_bytes"), "bytes"),
             Column("Growth per day", f"max {_EACH} (deriv({_USED}[7d])) * {_DAY}", "bytes"),
             Column("Full in", most("datastore:pbs_datastore_full:seconds"), "s", steps=DAYS_UNTIL_FULL),
             Column("Dedup.", most("pbs_datastore_deduplication_factor"), "none"),
             Column("GC", most("pbs_gc_status"), states=SUCCESS),
-            Column("GC ended ago", age("pbs_gc_last_run_timestamp"), "s"),
+            Column("GC age", age("pbs_gc_last_run_timestamp"), "s"),
             Column("Bad chunks", most("pbs_gc_bad_chunks"), steps=ANY_IS_BAD),
             Column("Namespaces", most("pbs_datastore_namespaces")),
             Column("Groups", f"count {_EACH} (pbs_snapshot_count{{{STORE}}})"),
             Column("Snapshots", f"sum {_EACH} (pbs_snapshot_count{{{STORE}}})"),
-            Column("Listed ago", age("pbs_snapshot_listing_timestamp_seconds"), "s", steps=_LISTING_OLD),
+            Column("Listing", age("pbs_snapshot_listing_timestamp_seconds"), "s", steps=_LISTING_OLD),
             Text(
-                {"backend": "Backend", "comment": "Comment"},
-                f"max by (instance, datastore, backend, comment) (pbs_datastore_info{{{STORE}}})",
+                {"comment": "Comment"},
+                f"max by (instance, datastore, comment) (pbs_datastore_info{{{STORE}}})",
             ),
         ],
         empty="no datastore is known",
@@ -94,6 +105,8 @@ def _states() -> object:
 
 
 def _space(board: Board) -> None:
+    full = f"datastore:pbs_datastore_full:seconds{{{STORE}}}"
+    estimate = f"pbs_datastore_estimated_full_timestamp_seconds{{{STORE}}}"
     board.line(
         8,
         (
@@ -102,7 +115,7 @@ def _space(board: Board) -> None:
                 "Used",
                 "How much of the datastore's file system is used, by all that is on it: the 20 fullest.",
                 "percentunit",
-                [(f"topk(20, datastore:pbs_datastore_used:ratio{{{STORE}}})", _NAME)],
+                [(_steady(20, "datastore:pbs_datastore_used:ratio"), _NAME)],
                 empty="no datastore is known, or rules not loaded",
                 steps=FILL,
                 most=1,
@@ -115,7 +128,12 @@ def _space(board: Board) -> None:
                 "Where the straight line through the last seven days leads to in 30 days, as a share of the size. "
                 "Means little on a datastore that is younger than a week.",
                 "percentunit",
-                [(f"clamp_min(topk(20, predict_linear({_USED}[7d], 30 * {_DAY}) / {_TOTAL}), 0)", _NAME)],
+                [
+                    (
+                        steady(20, f"clamp_min(predict_linear({_USED}[7d], 30 * {_DAY}) / {_TOTAL}, 0)", last(_USED)),
+                        _NAME,
+                    )
+                ],
                 empty="no datastore is known",
                 steps=FILL,
             ),
@@ -130,7 +148,7 @@ def _space(board: Board) -> None:
                 "How much the used bytes grew, by the straight line through the day before. Less than 0 where garbage "
                 "collection freed more than backups brought.",
                 "bytes",
-                [(f"topk(20, deriv({_USED}[1d]) * {_DAY})", _NAME)],
+                [(steady(20, f"deriv({_USED}[1d]) * {_DAY}", last(_USED)), _NAME)],
                 empty="no datastore is known",
                 least=None,
             ),
@@ -143,9 +161,9 @@ def _space(board: Board) -> None:
                 "Empty where no datastore grows.",
                 "s",
                 [
-                    (f"bottomk(10, datastore:pbs_datastore_full:seconds{{{STORE}}})", f"{_NAME}, forecast"),
+                    (steady(10, full, f"-{last(full)}"), f"{_NAME}, forecast"),
                     (
-                        f"bottomk(10, pbs_datastore_estimated_full_timestamp_seconds{{{STORE}}} - time() > 0)",
+                        steady(10, f"{estimate} - time() > 0", f"-{last(estimate)}"),
                         f"{_NAME}, PBS's estimate",
                     ),
                 ],
@@ -161,7 +179,7 @@ def _space(board: Board) -> None:
                 "Used bytes",
                 "Used bytes of the datastore's file system: the ten largest.",
                 "bytes",
-                [(f"topk(10, {_USED})", _NAME)],
+                [(_steady(10, "pbs_datastore_used_bytes"), _NAME)],
                 empty="no datastore is known",
             ),
         ),
@@ -171,7 +189,7 @@ def _space(board: Board) -> None:
                 "Deduplication factor",
                 "Logical bytes over bytes on disk, as of the last successful garbage collection.",
                 "none",
-                [(f"topk(20, pbs_datastore_deduplication_factor{{{STORE}}})", _NAME)],
+                [(_steady(20, "pbs_datastore_deduplication_factor"), _NAME)],
                 empty="no garbage collection has run",
             ),
         ),
@@ -189,8 +207,8 @@ def _garbage_collection(board: Board) -> None:
                 "are still too young to be removed.",
                 "bytes",
                 [
-                    (f"topk(10, pbs_gc_removed_bytes{{{STORE}}})", f"{_NAME} removed"),
-                    (f"topk(10, pbs_gc_pending_bytes{{{STORE}}})", f"{_NAME} pending"),
+                    (_steady(10, "pbs_gc_removed_bytes"), f"{_NAME} removed"),
+                    (_steady(10, "pbs_gc_pending_bytes"), f"{_NAME} pending"),
                 ],
                 empty="no garbage collection has run",
             ),
@@ -201,7 +219,7 @@ def _garbage_collection(board: Board) -> None:
                 "Time since the last run",
                 "How long ago garbage collection ended, well or not. While one runs PBS hides the run before.",
                 "s",
-                [(f"topk(20, time() - pbs_gc_last_run_timestamp{{{STORE}}})", _NAME)],
+                [(_oldest(20, "pbs_gc_last_run_timestamp"), _NAME)],
                 empty="no garbage collection has run",
                 steps={None: GOOD, 7 * _DAY: WARNING},
             ),
@@ -212,7 +230,7 @@ def _garbage_collection(board: Board) -> None:
                 "Duration",
                 "How long the last garbage collection took, where it ended well.",
                 "s",
-                [(f"topk(20, pbs_gc_duration_seconds{{{STORE}}})", _NAME)],
+                [(_steady(20, "pbs_gc_duration_seconds"), _NAME)],
                 empty="no garbage collection has ended well",
             ),
         ),
@@ -250,8 +268,8 @@ def _listings() -> object:
         "manifest, which is how old notes, protection and verification can be.",
         "s",
         [
-            (f"topk(10, time() - pbs_snapshot_listing_timestamp_seconds{{{STORE}}})", f"{_NAME} listing"),
-            (f"topk(10, time() - pbs_snapshot_full_listing_timestamp_seconds{{{STORE}}})", f"{_NAME} manifests"),
+            (_oldest(10, "pbs_snapshot_listing_timestamp_seconds"), f"{_NAME} listing"),
+            (_oldest(10, "pbs_snapshot_full_listing_timestamp_seconds"), f"{_NAME} manifests"),
         ],
         empty="no listing is known",
         steps=_MANIFESTS_OLD,
@@ -260,7 +278,8 @@ def _listings() -> object:
 
 def _traffic(board: Board) -> None:
     def rate(metric: str) -> str:
-        return f"topk(10, rate({metric}{{{STORE}}}[$__rate_interval]))"
+        selector = f"{metric}{{{STORE}}}"
+        return steady(10, f"rate({selector}[$__rate_interval])", f"rate({selector}[$__range] @ end())")
 
     requests = f"rate(pbs_datastore_s3_requests_total{{{STORE}}}[$__rate_interval])"
     board.line(

@@ -2,7 +2,7 @@
 
 from board import Board
 from colors import ANY_IS_A_WARNING, BAD, BUSY, FILL, GOOD, SUCCESS, UP, WARNING, Steps
-from panels import graph, number, of_series, timeline
+from panels import graph, number, of_series, steady, timeline
 from tables import Column, Text, table
 from variables import PBS, instance, source
 
@@ -26,7 +26,7 @@ def build() -> object:
     board.row("Exporter")
     _scrapes(board)
     _requests(board)
-    board.line(8, (12, _privileges()), (12, _process()))
+    board.line(8, (8, _failed()), (8, _privileges()), (8, _process()))
     return board.build()
 
 
@@ -68,7 +68,7 @@ def _numbers(board: Board) -> None:
             steps=ANY_IS_A_WARNING,
         ),
         number(
-            "Certificate expires in",
+            "Certificate ends in",
             "Until PBS's certificate expires. Empty over plain http.",
             "s",
             f"pbs_certificate_not_after_timestamp_seconds{{{PBS}}} - time()",
@@ -76,7 +76,7 @@ def _numbers(board: Board) -> None:
             steps=_EXPIRES,
         ),
         number(
-            "Token expires in",
+            "Token ends in",
             "Until the exporter's token or its user expires, whichever is first. Empty where neither does.",
             "s",
             f"pbs_token_expire_timestamp_seconds{{{PBS}}} - time()",
@@ -318,8 +318,8 @@ def _scrapes(board: Board) -> None:
 
 def _requests(board: Board) -> None:
     buckets = f"rate({_LATENCY}_bucket{{{PBS}}}[$__rate_interval])"
-    requests = f"rate(pbs_exporter_api_requests_total{{%s{PBS}}}[$__rate_interval])"
-    failed = requests % 'code!~"2..", '
+    slow = f"histogram_quantile(0.9, sum by (endpoint, le) ({buckets}))"
+    requests = f"rate(pbs_exporter_api_requests_total{{{PBS}}}[$__rate_interval])"
     board.line(
         8,
         (
@@ -341,7 +341,7 @@ def _requests(board: Board) -> None:
                 "Slowest endpoints",
                 "The time within which 90 % of the requests to an endpoint are answered: the ten slowest.",
                 "s",
-                [(f"topk(10, histogram_quantile(0.9, sum by (endpoint, le) ({buckets})))", "{{endpoint}}")],
+                [(steady(10, slow, slow.replace("$__rate_interval]", "$__range] @ end()")), "{{endpoint}}")],
                 empty="no requests",
             ),
         ),
@@ -351,30 +351,23 @@ def _requests(board: Board) -> None:
                 "Requests by result",
                 "Requests to PBS: HTTP status, or timeout, connect, tls, protocol, decode.",
                 "reqps",
-                [(f"sum by (code) ({requests % ''})", "{{code}}")],
+                [(f"sum by (code) ({requests})", "{{code}}")],
                 empty="no requests",
                 stacked=True,
             ),
         ),
     )
-    board.line(
-        8,
-        (
-            24,
-            graph(
-                "Failed requests",
-                "Requests to PBS that weren't answered with a status below 300, by endpoint and result. "
-                "Empty while all are answered well.",
-                "reqps",
-                [
-                    (
-                        f"topk(15, sum by (endpoint, code) ({failed}) > 0)",
-                        "{{endpoint}} {{code}}",
-                    ),
-                ],
-                empty="no request failed",
-            ),
-        ),
+
+
+def _failed() -> object:
+    failed = f'rate(pbs_exporter_api_requests_total{{code!~"2..", {PBS}}}[$__rate_interval])'
+    return graph(
+        "Failed requests",
+        "Requests to PBS that weren't answered with a status below 300, by endpoint and result. "
+        "Empty while all are answered well.",
+        "reqps",
+        [(f"sum by (endpoint, code) ({failed}) > 0", "{{endpoint}} {{code}}")],
+        empty="no request failed",
     )
 
 

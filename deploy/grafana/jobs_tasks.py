@@ -2,7 +2,7 @@
 
 from board import Board
 from colors import ANY_IS_A_WARNING, ANY_IS_BAD, JOB, YES_IS_FINE
-from panels import graph, number, of_series, timeline
+from panels import graph, last, number, of_series, steady, timeline
 from tables import Column, Text, table
 from variables import JOB as MATCH
 from variables import PBS, by, datastore, instance, job_type, source
@@ -12,6 +12,7 @@ _EACH = by(*_LABELS)
 _STATES = ("never", "ok", "running", "unknown", "warning", "error")
 """As `colors.JOB` numbers them."""
 
+_DURATION = f"pbs_job_last_run_duration_seconds{{{MATCH}}}"
 _HOUR = 3600
 
 
@@ -143,7 +144,7 @@ def _durations_of_jobs() -> object:
         "Duration of jobs",
         "How long the last run of each job took: the ten that took longest.",
         "s",
-        [(f"topk(10, pbs_job_last_run_duration_seconds{{{MATCH}}})", "{{instance}} {{job_type}} {{job_id}}")],
+        [(steady(10, _DURATION, last(_DURATION)), "{{instance}} {{job_type}} {{job_id}}")],
         empty="no job has run",
         links=[of_series("pbs-jobs-tasks", "instance", "job_type")],
     )
@@ -177,7 +178,7 @@ def _running() -> object:
         "Running tasks",
         "Tasks that run, by type.",
         "none",
-        [(f"topk(15, sum {by('worker_type')} (pbs_task_running{{{PBS}}}))", "{{instance}} {{worker_type}}")],
+        [(f"sum {by('worker_type')} (pbs_task_running{{{PBS}}})", "{{instance}} {{worker_type}}")],
         empty="no task runs",
         stacked=True,
     )
@@ -206,7 +207,7 @@ def _tasks(board: Board) -> None:
                 "none",
                 [
                     (
-                        f'topk(15, sum {by("worker_type")} (pbs_task_total{{status="error", {PBS}}}))',
+                        f'sum {by("worker_type")} (pbs_task_total{{status="error", {PBS}}})',
                         "{{instance}} {{worker_type}}",
                     ),
                 ],
@@ -222,7 +223,7 @@ def _tasks(board: Board) -> None:
                 "s",
                 [
                     (
-                        f"topk(10, time() - pbs_task_running_start_timestamp_seconds{{{PBS}}})",
+                        f"time() - pbs_task_running_start_timestamp_seconds{{{PBS}}}",
                         "{{instance}} {{worker_type}}",
                     ),
                 ],
@@ -240,7 +241,7 @@ def _tasks(board: Board) -> None:
                 "s",
                 [
                     (
-                        f"topk(10, worker_type:pbs_task_duration_seconds:max{{{PBS}}})",
+                        f"worker_type:pbs_task_duration_seconds:max{{{PBS}}}",
                         "{{instance}} {{worker_type}}",
                     ),
                 ],
@@ -253,7 +254,7 @@ def _tasks(board: Board) -> None:
                 "Longest tasks",
                 "Duration of the newest run of a task, whatever its result: the ten longest.",
                 "s",
-                [(f"topk(10, {newest})", "{{instance}} {{worker_type}} {{worker_id}}")],
+                [(steady(10, newest, last(newest)), "{{instance}} {{worker_type}} {{worker_id}}")],
                 empty="no task has ended",
             ),
         ),
@@ -261,11 +262,11 @@ def _tasks(board: Board) -> None:
             8,
             graph(
                 "Time since the last task",
-                "How long ago the newest task of each type ended, within the window: the ten longest ago.",
+                "How long ago the newest task of each type ended, within the window.",
                 "s",
                 [
                     (
-                        f"topk(10, time() - pbs_task_last_run_timestamp_seconds{{{PBS}}})",
+                        f"time() - pbs_task_last_run_timestamp_seconds{{{PBS}}}",
                         "{{instance}} {{worker_type}}",
                     ),
                 ],

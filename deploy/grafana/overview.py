@@ -11,7 +11,7 @@ from colors import (
     UP,
     Steps,
 )
-from panels import bars, graph, number, of_series
+from panels import bars, graph, last, number, of_series, steady
 from tables import Column, Text, table
 from variables import PBS, by, instance, named_root, source
 
@@ -35,8 +35,8 @@ def build() -> object:
         [source(), instance()],
     )
     _numbers(board)
-    board.line(9, (24, _attention()))
-    board.line(8, (24, _servers()))
+    board.line(10, (24, _attention()))
+    board.line(7, (24, _servers()))
     board.row("Datastores")
     board.line(9, (10, _fill()), (14, _forecast()))
     board.row("Backups")
@@ -64,7 +64,7 @@ def _numbers(board: Board) -> None:
         (
             4,
             number(
-                "Groups without a new backup",
+                "Backups too old",
                 "Backup groups whose newest finished snapshot is older than their limit. "
                 "Datastores in maintenance or not mounted don't count.",
                 "none",
@@ -87,8 +87,8 @@ def _numbers(board: Board) -> None:
         (
             4,
             number(
-                "Datastores full within 30 days",
-                "By the trend of seven days or by PBS's own estimate, whichever is earlier.",
+                "Full within 30 days",
+                "Datastores that are full then, by the trend of seven days or by PBS's own estimate.",
                 "none",
                 f"count({_FULL} < 30 * 86400) or 0 * count({_USED})",
                 empty="rules not loaded",
@@ -260,7 +260,7 @@ def _over_time(board: Board) -> None:
                 "Oldest backup of each PBS",
                 "Age of the newest finished snapshot of the group where it is oldest: the ten PBS with the oldest.",
                 "s",
-                [(f"topk(10, max {by()} ({_AGE}))", "{{instance}}")],
+                [(steady(10, f"max {by()} ({_AGE})", f"max {by()} ({last(_AGE)})"), "{{instance}}")],
                 empty="no backups, or rules not loaded",
                 links=to_backups,
             ),
@@ -268,7 +268,7 @@ def _over_time(board: Board) -> None:
         (
             12,
             graph(
-                "Groups without a new backup",
+                "Backups too old",
                 "Backup groups whose newest finished snapshot is older than their limit, of each PBS.",
                 "none",
                 [(f"sum {by()} ({_AGE} > bool {_LIMIT})", "{{instance}}")],

@@ -47,6 +47,19 @@ def of_series(uid: str, *labels: str) -> dashboard.DashboardLink:
     return dashboard.DashboardLink(f"Open {uid}").url(url(uid, **variables))
 
 
+def last(selector: str) -> str:
+    """Give the last value that each series had in the time range, also where it has none at its end."""
+    return f"last_over_time({selector}[$__range] @ end())"
+
+
+def steady(number: int, expr: str, rank: str) -> str:
+    """Give those series of `expr` that are first by `rank`, which says the same at each time of the range.
+
+    What `topk` alone gives over time are other series at each step, and so pieces of lines.
+    """
+    return f"{expr} and topk({number}, {rank})"
+
+
 def query(expr: str, legend: str, ref: str) -> prometheus.Dataquery:
     """Give a query over the time range."""
     return prometheus.Dataquery().datasource(SOURCE).expr(expr).legend_format(legend).ref_id(ref).range()

@@ -1,0 +1,45 @@
+"""Values as Grafana shows them: with a unit, and few digits."""
+
+from collections.abc import Callable
+
+_BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_SPANS = ((365 * 86400, "y"), (7 * 86400, "w"), (86400, "d"), (3600, "h"), (60, "min"), (1, "s"), (0.001, "ms"))
+
+
+def shown(value: float, unit: str, now: float) -> str:
+    """Give a value with its unit, by Grafana's name of it; `now` is what times are told from."""
+    return _FORMS[unit](value, now)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:.3g}"  # noqa: PLR2004 - digits
+
+
+def _bytes(value: float) -> str:
+    size, step = abs(value), 0
+    while size >= 1024 and step < len(_BINARY) - 1:  # noqa: PLR2004 - binary units
+        size, step = size / 1024, step + 1
+    return f"{'-' if value < 0 else ''}{size:.3g} {_BINARY[step]}"
+
+
+def _span(value: float) -> str:
+    for length, name in _SPANS:
+        if abs(value) >= length:
+            return f"{value / length:.3g} {name}"
+    return "0 s"
+
+
+def _from_now(value: float, now: float) -> str:
+    away = value / 1000 - now
+    return f"in {_span(away)}" if away > 0 else f"{_span(-away)} ago"
+
+
+_FORMS: dict[str, Callable[[float, float], str]] = {
+    "none": lambda value, _: _short(value),
+    "bytes": lambda value, _: _bytes(value),
+    "Bps": lambda value, _: f"{_bytes(value)}/s",
+    "reqps": lambda value, _: f"{_short(value)} req/s",
+    "s": lambda value, _: _span(value),
+    "percentunit": lambda value, _: f"{value:.0%}" if abs(value) >= 0.1 else f"{value:.1%}",  # noqa: PLR2004 - digits
+    "dateTimeFromNow": _from_now,
+}
