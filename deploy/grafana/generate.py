@@ -21,12 +21,20 @@ DASHBOARDS = {
 }
 
 
+_OLD = ("auto", "auto_count", "auto_min", "id", "style")
+"""What the SDK's schema, that of Grafana 10.1, has in dashboards and in every variable, and newer ones don't."""
+
+
 def main(arguments: list[str]) -> int:
     """Write each dashboard's file."""
     folder = Path(arguments[0]) if arguments else FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     for uid, build in DASHBOARDS.items():
-        text = json.dumps(build(), cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False)
+        board = json.loads(json.dumps(build(), cls=JSONEncoder))
+        for part in (board, *board["templating"]["list"]):
+            for key in _OLD:
+                part.pop(key, None)
+        text = json.dumps(board, indent=2, sort_keys=True, ensure_ascii=False)
         (folder / f"{uid}.json").write_text(f"{text}\n", encoding="utf-8")
     return 0
 

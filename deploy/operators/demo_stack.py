@@ -81,9 +81,10 @@ def hurried_rules(folder: Path, seconds: int = 1) -> list[Path]:
     return made
 
 
-def write_past(folder: Path, *, start: float, end: float, step: int) -> None:
-    """Fill Prometheus's folder with what exporters would have said at these times."""
-    add_samples(folder, run(sys.executable, WORLDS, "past", str(start), str(end), str(step), seconds=900))
+def write_past(folder: Path, instances: Sequence[str], *, start: float, end: float, step: int) -> None:
+    """Fill Prometheus's folder with what these exporters would have said at these times."""
+    times = (str(start), str(end), str(step))
+    add_samples(folder, run(sys.executable, WORLDS, "past", *times, *instances, seconds=900))
 
 
 def add_samples(folder: Path, samples: str) -> None:

@@ -1,5 +1,6 @@
 """Draws panels with matplotlib, each into its place of a grid as large as the dashboard's."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -35,6 +36,7 @@ LINE_COLORS = (
 _TITLE = 20.0
 _ROW = 19.0
 _MOST_LEGENDS = 8
+_LETTER = 5.3
 
 
 class Place:
@@ -168,8 +170,8 @@ def graph(place: Place, panel: Panel, answers: Sequence[Series], *, start: float
     ]
     named.sort(key=lambda one: -one[1][-1][1])
     stacked = defaults.get("custom", {}).get("stacking", {}).get("mode") == "normal"
-    legend = min(len(named), _MOST_LEGENDS)
-    columns = 2 if place.width > 300 else 1  # noqa: PLR2004 - pixels
+    columns = 2 if place.width > 450 else 1
+    legend = min(len(named), columns * _MOST_LEGENDS // 2)
     lines = math.ceil(legend / columns)
     axes = _plot(place, below=lines * 13 + 24)
     _time_axis(axes, start, place.now, place.width)
@@ -190,7 +192,7 @@ def graph(place: Place, panel: Panel, answers: Sequence[Series], *, start: float
         place.box(x, y - 1.5, 10, 3, LINE_COLORS[index % len(LINE_COLORS)])
         last = shown(points[-1][1], defaults["unit"], place.now)
         wide = (place.width - 20) / columns - 20
-        place.text(x + 14, y, f"{_cut(name, wide - 5.2 * len(last) - 6)}  {last}", fontsize=7)
+        place.text(x + 14, y, f"{_cut(name, wide - _LETTER * len(last) - 6)}  {last}", fontsize=7)
 
 
 def _draw_lines(
@@ -237,7 +239,7 @@ def timeline(place: Place, panel: Panel, answers: Sequence[Series], *, start: fl
     longest = max(len(name) for name, _ in named)
     axes = _plot(place, below=36, left=min(5.0 * longest + 14, place.width * 0.45))
     _time_axis(axes, start, place.now, place.width)
-    step = min(b[0] - a[0] for _, values in named for a, b in zip(values, values[1:], strict=False))
+    step = min(b[0] - a[0] for _, values in named for a, b in itertools.pairwise(values))
     for index, (_, values) in enumerate(named):
         for at, value in values:
             color = COLORS[states[value]["color"]] if value in states else COLORS["gray"]
@@ -321,7 +323,7 @@ def _cell(look: Mapping[str, Any], row: Row, heading: str, now: float) -> tuple[
             state = mapping["options"][value]
             return state["text"], COLORS[state["color"]]
     # A glyph that the font hasn't would be drawn as a box.
-    return "".join(character if ord(character) < 0x2100 else "\N{WHITE SQUARE}" for character in value), TEXT  # noqa: PLR2004 - plane
+    return "".join(character if ord(character) < 0x2100 else "\N{WHITE SQUARE}" for character in value), TEXT
 
 
 def _widths(
@@ -334,10 +336,10 @@ def _widths(
     for column, name in enumerate(headings):
         longest = max([len(name) * 1.05, *(len(row[column]) for row in cells)])
         gauge = looks[name].get("custom.cellOptions", {}).get("type") == "gauge"
-        wanted.append(min(longest, 26) * 5.4 + 12 + (50 if gauge else 0))
+        wanted.append(min(longest, 26) * 5.8 + 10 + (50 if gauge else 0))
     return [width * space / sum(wanted) for width in wanted]
 
 
 def _cut(text: str, width: float) -> str:
-    most = max(int(width / 4.75), 3)
+    most = max(int(width / _LETTER), 3)
     return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -14,13 +14,14 @@ from typing import Any
 import drawing
 import matplotlib as mpl
 from demo_stack import Prometheus, Series, prometheus, write_past
+from demo_worlds import OFFICE, SECOND
 from drawing import Panel, Place
-from grafana import ALL, POINTS, asked, dashboards, panels, put_in, seconds, values_of, variables
+from grafana import ALL, POINTS, asked, dashboards, put_in, seconds, values_of, variables
 from matplotlib.figure import Figure
 from past_rules import Times, write_past_rules
-from PIL import Image
+from PIL import Image  # type: ignore[import-not-found] # comes with matplotlib
 
-STEP = 600
+STEP = 900
 """Seconds between the scrapes of the past."""
 
 _DAY = 86400
@@ -73,7 +74,7 @@ class Picture:
         text(right, y, chosen, fontsize=8, va="center", ha="right", color=drawing.FAINT)
         caption = (
             "Drawn by matplotlib from the dashboard's own queries, not by Grafana. "
-            "The data are a week of two simulated PBS, scraped every ten minutes, in a real Prometheus."
+            "The data are a week of two simulated PBS, scraped every quarter of an hour, in a real Prometheus."
         )
         y = (_MARGIN + _CAPTION / 3) / self._height
         text(_MARGIN / _WIDTH, y, caption, fontsize=7.5, va="center", color=drawing.FAINT)
@@ -137,9 +138,9 @@ def main(target: Path) -> None:
         data = folder / "data"
         data.mkdir()
         # The rules look a week back from their first evaluation on.
-        write_past(data, start=end - 15 * _DAY, end=end, step=STEP)
+        write_past(data, (OFFICE, SECOND), start=end - 15 * _DAY, end=end, step=STEP)
         write_past_rules(folder, data, Times(end - 7 * _DAY, end, STEP), lookback=_LOOKBACK)
-        draw_all(folder, data, target, end)
+        draw_all(folder, data, target, end + 60)
 
 
 def draw_all(folder: Path, data: Path, target: Path, end: int) -> None:

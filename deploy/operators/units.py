@@ -12,12 +12,12 @@ def shown(value: float, unit: str, now: float) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:.3g}"  # noqa: PLR2004 - digits
+    return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _bytes(value: float) -> str:
     size, step = abs(value), 0
-    while size >= 1024 and step < len(_BINARY) - 1:  # noqa: PLR2004 - binary units
+    while size >= 1024 and step < len(_BINARY) - 1:
         size, step = size / 1024, step + 1
     return f"{'-' if value < 0 else ''}{size:.3g} {_BINARY[step]}"
 
@@ -40,6 +40,6 @@ _FORMS: dict[str, Callable[[float, float], str]] = {
     "Bps": lambda value, _: f"{_bytes(value)}/s",
     "reqps": lambda value, _: f"{_short(value)} req/s",
     "s": lambda value, _: _span(value),
-    "percentunit": lambda value, _: f"{value:.0%}" if abs(value) >= 0.1 else f"{value:.1%}",  # noqa: PLR2004 - digits
+    "percentunit": lambda value, _: f"{value:.0%}" if abs(value) >= 0.1 else f"{value:.1%}",
     "dateTimeFromNow": _from_now,
 }
