@@ -122,7 +122,7 @@ def _groups() -> object:
     return table(
         "Groups",
         "A row for each backup group, those nearest to or farthest over their limit first; a click on a heading sorts, "
-        "the funnel in it filters. The name is the first line of the note that most snapshots have. "
+        "the funnel in it filters. The name is the note that most snapshots have. "
         "A blank cell is what PBS didn't say.",
         _KEYS,
         [

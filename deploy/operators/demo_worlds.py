@@ -133,8 +133,8 @@ async def past(start: float, end: float, step: float, instances: list[str], out:
             while at <= end:
                 running.set(at)
                 for store in world.stores if instance == OFFICE else ():
-                    # It ends as it stands in the world.
-                    store.share = before[store.name] - GROWTH.get(store.name, 0) * (end - at) / DAY
+                    # By now it is as the world has it.
+                    store.share = before[store.name] - GROWTH.get(store.name, 0) * (time.time() - at) / DAY
                 async with client.get("/metrics") as answer:
                     page = await answer.text()
                 out.writelines(_samples(page, f'job="{JOB}",instance="{instance}"', at))

@@ -1,6 +1,6 @@
 """What rules would have recorded, and which alerts would have fired, in a past that Prometheus hasn't lived through."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ class Times(NamedTuple):
 def write_past_rules(folder: Path, data: Path, times: Times, *, lookback: str) -> None:
     """Add to Prometheus's data what the project's rules would have made of them, evaluated at these times."""
     rules = [rule for file in sorted(RULES.glob("*.yml")) for rule in rules_of(file)]
-    for level in _levels([rule for rule in rules if "record" in rule]):
+    for level in levels([rule for rule in rules if "record" in rule]):
         with prometheus(folder, data, lookback=lookback) as running:
             lines = [line for rule in level for line in _recorded(running, rule, times)]
         add_samples(data, "".join([*lines, "# EOF\n"]))
@@ -32,7 +32,8 @@ def write_past_rules(folder: Path, data: Path, times: Times, *, lookback: str) -
     add_samples(data, "".join([*alerts, "# EOF\n"]))
 
 
-def _levels(rules: list[Rule]) -> Iterator[list[Rule]]:
+def levels(rules: Sequence[Rule]) -> Iterator[list[Rule]]:
+    """Give recording rules in an order in which they can be evaluated, those together that need no others."""
     # Rules of one level read only what those before it recorded. What a rule recorded itself before, it goes without.
     left = list(rules)
     while left:

@@ -137,9 +137,11 @@ def main(target: Path) -> None:
         folder = Path(made)
         data = folder / "data"
         data.mkdir()
-        # The rules look a week back from their first evaluation on.
-        write_past(data, (OFFICE, SECOND), start=end - 15 * _DAY, end=end, step=STEP)
-        write_past_rules(folder, data, Times(end - 7 * _DAY, end, STEP), lookback=_LOOKBACK)
+        # A week to be shown, and the week before it, to which expressions look back.
+        begin = end - 7 * _DAY
+        write_past(data, (OFFICE, SECOND), start=begin - 7.5 * _DAY, end=begin - 1, step=3600)
+        write_past(data, (OFFICE, SECOND), start=begin, end=end, step=STEP)
+        write_past_rules(folder, data, Times(begin, end, STEP), lookback=_LOOKBACK)
         draw_all(folder, data, target, end + 60)
 
 
