@@ -145,10 +145,10 @@ def _space(board: Board) -> None:
             12,
             graph(
                 "Growth per day",
-                "How much the used bytes grew, by the straight line through the day before. Less than 0 where garbage "
+                "How much the used bytes grew, by the straight line through the week before. Less than 0 where garbage "
                 "collection freed more than backups brought.",
                 "bytes",
-                [(steady(20, f"deriv({_USED}[1d]) * {_DAY}", last(_USED)), _NAME)],
+                [(steady(20, f"deriv({_USED}[7d]) * {_DAY}", last(_USED)), _NAME)],
                 empty="no datastore is known",
                 least=None,
             ),

@@ -131,6 +131,11 @@ def _attention() -> object:
             "worker_type": "Task type",
             "worker_id": "Task",
             "collector": "Collector",
+            "privilege": "Privilege",
+            "service": "Service",
+            "disk": "Disk",
+            "pool": "Pool",
+            "name": "Drive",
         },
         [Column("Since", ranked, "dateTimeFromNow")],
         empty="nothing needs attention, or rules not loaded",
@@ -144,7 +149,7 @@ def _attention() -> object:
             "Job": ("pbs-jobs-tasks", {"instance": "PBS"}),
             "Task": ("pbs-jobs-tasks", {"instance": "PBS"}),
         },
-        hide=("job", "severity"),
+        hide=("job", "severity", "state", "status", "mode", "comment", "model", "serial", "vendor", "path"),
         states={"Severity": {str(rank): shown for rank, shown in enumerate(SEVERITY.values(), start=1)}},
     )
 

@@ -9,10 +9,10 @@ from typing import Any
 from demo_stack import Series
 from frames import Row, rows_of
 from matplotlib.axes import Axes
-from matplotlib.dates import DateFormatter
+from matplotlib.dates import DateFormatter, DayLocator, HourLocator
 from matplotlib.patches import FancyBboxPatch, Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator
-from units import shown
+from matplotlib.ticker import FuncFormatter, MultipleLocator
+from units import nice_step, shown
 
 Panel = Mapping[str, Any]
 
@@ -184,6 +184,8 @@ def graph(place: Place, panel: Panel, answers: Sequence[Series], *, start: float
     elif not stacked:
         low, high = axes.get_ylim()
         axes.set_ylim(top=high + (high - low) * 0.05)
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(MultipleLocator(nice_step(high - low, defaults["unit"])))
     if defaults.get("custom", {}).get("thresholdsStyle", {}).get("mode") == "dashed":
         _draw_thresholds(axes, defaults)
     for index, (name, points) in enumerate(named[:legend]):
@@ -237,7 +239,7 @@ def timeline(place: Place, panel: Panel, answers: Sequence[Series], *, start: fl
     states = mapping["options"]
     named = sorted((_legend(panel["targets"][0], one["metric"]), one["values"]) for one in series)
     longest = max(len(name) for name, _ in named)
-    axes = _plot(place, below=36, left=min(5.0 * longest + 14, place.width * 0.45))
+    axes = _plot(place, below=36, left=min(5.4 * longest + 16, place.width * 0.45))
     _time_axis(axes, start, place.now, place.width)
     step = min(b[0] - a[0] for _, values in named for a, b in itertools.pairwise(values))
     for index, (_, values) in enumerate(named):
@@ -267,7 +269,6 @@ def _plot(place: Place, *, below: float, left: float = 52) -> Axes:
     axes.set_facecolor(CARD)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.yaxis.set_major_locator(MaxNLocator(5))
     return axes
 
 
@@ -276,7 +277,8 @@ def _time_axis(axes: Axes, start: float, end: float, width: float) -> None:
     axes.set_xlim(_when(start), _when(end))
     days = end - start > 2 * 86400
     axes.xaxis.set_major_formatter(DateFormatter("%d %b" if days else "%H:%M", tz=UTC))
-    axes.xaxis.set_major_locator(MaxNLocator(max(3, int(width // 90))))
+    hours = range(0, 24, 4 if width > 450 else 6)
+    axes.xaxis.set_major_locator(DayLocator(interval=1 if width > 450 else 2) if days else HourLocator(hours))
 
 
 def _when(at: float) -> float:

@@ -83,7 +83,8 @@ def _text(node: Any) -> str:
 def _read_by(call: Any) -> list[str]:
     match call.func.name:
         case "label_replace":
-            return [_text(call.args[3])]
+            # The usual way to set a label reads none.
+            return [label] if (label := _text(call.args[3])) else []
         case "label_join":
             return [_text(argument) for argument in call.args[3:]]
         case "sort_by_label" | "sort_by_label_desc":

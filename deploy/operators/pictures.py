@@ -30,7 +30,8 @@ _WIDTH, _UNIT, _GAP, _MARGIN = 1200, 30, 6, 10
 _CAPTION = 22
 _COLORS = 96
 _MOST_BYTES = 200_000
-_LOOKBACK = f"{STEP * 3 // 2}s"
+_LOOKBACK = "2m"
+"""Long enough, as all is asked a minute after a scrape; what has gone since the scrape before doesn't linger."""
 
 
 class Picture:
@@ -122,7 +123,8 @@ class Picture:
 
     @property
     def _step(self) -> int:
-        return max(self._span // POINTS, STEP)
+        # Every time is one of a scrape.
+        return -(-self._span // POINTS // STEP) * STEP
 
     def _put_in(self, text: str) -> str:
         return put_in(text, self._chosen, span=self._span, step=self._step, scrape_interval=STEP)

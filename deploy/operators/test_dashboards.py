@@ -233,6 +233,14 @@ def names(series: Series) -> set[str]:
     return set.intersection(*(set(result["metric"]) for result in series))
 
 
+def test_what_needs_attention_has_a_column_for_each_label() -> None:
+    """Each label that an alert can have is a column with a heading, or left out on purpose."""
+    (panel,) = (one for one in panels(BOARDS["pbs-overview"]) if one["title"] == "What needs attention")
+    (organize,) = (part["options"] for part in panel["transformations"] if part["id"] == "organize")
+    of_alerts = DECLARED["ALERTS"] - {"alertstate", "severity"}
+    assert of_alerts - set(organize["renameByName"]) - set(organize["excludeByName"]) == set()
+
+
 def test_links_of_tables_name_columns() -> None:
     """A cell's link takes its variables from columns that its table has."""
     for board in BOARDS.values():

@@ -127,6 +127,8 @@ groups:
         labels: {place: here}
       - record: place:free:max
         expr: max by (place) (datastore:free:max)
+      - record: instance:up:before
+        expr: max by (instance) (up) or last_over_time(instance:up:before[1h])
       - alert: Full
         expr: max by (datastore) (datastore:free:max) < 1
         labels: {severity: warning}
@@ -134,6 +136,7 @@ groups:
     declared = with_rules([file])
     assert declared["datastore:free:max"] == {"instance", "datastore", "place"}
     assert declared["place:free:max"] == {"place"}
+    assert declared["instance:up:before"] == {"instance"}
     assert declared["ALERTS"] == {"job", "instance", "alertname", "alertstate", "severity", "datastore"}
     assert declared["up"] == {"job", "instance"}
     assert OVERRIDES.keys() <= declared.keys()

@@ -3,7 +3,7 @@ from frames import rows_of
 from grafana import dashboards
 from machine import ROOT
 from past_rules import levels
-from units import shown
+from units import nice_step, shown
 
 PICTURES = ROOT / "docs" / "pictures"
 NOW = 1_800_000_000.0
@@ -42,6 +42,22 @@ def test_each_dashboard_has_a_picture(uid: str) -> None:
 def test_units(value: float, unit: str, text: str) -> None:
     """Values are drawn with their unit, and few digits."""
     assert shown(value, unit, NOW) == text
+
+
+@pytest.mark.parametrize(
+    ("span", "unit", "step"),
+    [
+        (1.0, "percentunit", 0.2),
+        (4, "none", 1),
+        (0.06, "s", 0.02),
+        (100_000, "s", 6 * 3600),
+        (60 * 7 * 86400, "s", 140 * 86400),
+        (8 * 2**40, "bytes", 2 * 2**40),
+    ],
+)
+def test_axes_have_round_numbers(span: float, unit: str, step: float) -> None:
+    """The lines of a graph's grid are at numbers that are round in the graph's unit."""
+    assert nice_step(span, unit) == pytest.approx(step)
 
 
 def test_every_unit_can_be_drawn() -> None:

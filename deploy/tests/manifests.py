@@ -44,6 +44,12 @@ def readme(heading: str) -> str:
     return re.split(r"^##", page.partition(f"\n### {heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
 
 
+def rules() -> list[Object]:
+    """Give the groups of the rules that operators load, in order."""
+    files = (ROOT / "deploy" / "prometheus" / "rules" / f"pbs.{kind}.yml" for kind in ("rules", "alerts"))
+    return [group for file in files for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]]
+
+
 def kustomize(folder: Path) -> Objects:
     """Give what `kubectl kustomize` makes of a folder."""
     return by_kind(yaml.safe_load_all(run(kubectl(), "kustomize", folder)))

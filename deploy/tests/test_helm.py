@@ -24,6 +24,7 @@ from manifests import (
     kustomize,
     readme,
     render,
+    rules,
     templated,
     versions,
 )
@@ -294,7 +295,7 @@ def test_values_have_their_effect() -> None:
     assert policy["ingress"][0]["from"] == EVERYTHING["networkPolicy"]["from"]
     assert [port["port"] for port in policy["egress"][1]["ports"]] == [8007, 443]
     assert objects["ServiceMonitor"]["metadata"]["labels"]["release"] == "prometheus"
-    assert objects["PrometheusRule"]["spec"]["groups"] == EVERYTHING["prometheusRule"]["groups"]
+    assert objects["PrometheusRule"]["spec"]["groups"] == [*rules(), *EVERYTHING["prometheusRule"]["groups"]]
     secret = objects["Secret"]
     assert base64.b64decode(secret["data"]["token_secret"]).decode() == EVERYTHING["tokenSecret"]
     assert pod["volumes"][1]["secret"]["secretName"] == secret["metadata"]["name"]

@@ -19,6 +19,7 @@ from manifests import (
     kustomize,
     own,
     readme,
+    rules,
     versions,
 )
 
@@ -183,7 +184,7 @@ def test_annotations_overlay(base: Objects) -> None:
 
 
 def test_operator_overlay(base: Objects) -> None:
-    """The overlay `prometheus-operator` adds a ServiceMonitor that finds the Service, and a PrometheusRule."""
+    """The overlay `prometheus-operator` adds a ServiceMonitor that finds the Service, and all rules."""
     objects = kustomize(KUBERNETES / "overlays" / "prometheus-operator")
     assert {key: objects[key] for key in base} == base
     assert objects.keys() - base.keys() == {"ServiceMonitor", "PrometheusRule"}
@@ -192,7 +193,7 @@ def test_operator_overlay(base: Objects) -> None:
     (endpoint,) = monitor["endpoints"]
     assert endpoint == {"port": "http", "path": "/metrics", "interval": "1m", "scrapeTimeout": "30s"}
     assert endpoint["port"] in [port["name"] for port in base["Service"]["spec"]["ports"]]
-    assert isinstance(objects["PrometheusRule"]["spec"]["groups"], list)
+    assert objects["PrometheusRule"]["spec"]["groups"] == rules()
 
 
 def test_changed_settings_start_a_new_pod(base: Objects, tmp_path: Path) -> None:
