@@ -4,7 +4,7 @@ from board import Board
 from colors import ANY_IS_A_WARNING, BAD, BUSY, FILL, GOOD, SUCCESS, UP, WARNING, Steps
 from panels import graph, number, of_series, steady, timeline
 from tables import Column, Text, table
-from variables import PBS, instance, source
+from variables import EXPORTER, PBS, instance, source
 
 _DAY = 86400
 _EXPIRES: Steps = {None: BAD, 7 * _DAY: WARNING, 30 * _DAY: GOOD}
@@ -36,7 +36,7 @@ def _numbers(board: Board) -> None:
             "PBS",
             "Whether PBS answers and takes the token; down too where the exporter can't be scraped.",
             "none",
-            f"pbs_up{{{PBS}}} or 0 * up{{{PBS}}}",
+            f"pbs_up{{{PBS}}} or 0 * ({EXPORTER})",
             empty="not scraped",
             states=UP,
         ),

@@ -13,7 +13,7 @@ from colors import (
 )
 from panels import bars, graph, last, number, of_series, steady
 from tables import Column, Text, table
-from variables import PBS, by, instance, named_root, source
+from variables import EXPORTER, PBS, by, instance, named_root, source
 
 _ALERTS = f'alertname=~"Pbs.*", {PBS}'
 _FIRING = f'ALERTS{{alertstate="firing", {_ALERTS}}}'
@@ -54,7 +54,7 @@ def _numbers(board: Board) -> None:
                 "PBS not answering",
                 "Exporters that can't be scraped, and PBS that don't answer or refuse the token.",
                 "none",
-                f"count((up{{{PBS}}} == 0) or (pbs_up{{{PBS}}} == 0)) or 0 * count(up{{{PBS}}})",
+                f"count((({EXPORTER}) == 0) or (pbs_up{{{PBS}}} == 0)) or 0 * count({EXPORTER})",
                 empty="no PBS is scraped",
                 steps=ANY_IS_BAD,
             ),
@@ -161,7 +161,7 @@ def _servers() -> object:
         "A row for each PBS. What an unreachable PBS would say is not known, so those cells stay blank.",
         {"instance": "PBS"},
         [
-            Column("State", f"max {each} (pbs_up{{{PBS}}} or 0 * up{{{PBS}}})", states=UP),
+            Column("State", f"max {each} (pbs_up{{{PBS}}} or 0 * ({EXPORTER}))", states=UP),
             Text(
                 {"version": "Version"},
                 f'max by (instance, version) (label_join(pbs_version{{{PBS}}}, "version", ".", "version", "release"))',

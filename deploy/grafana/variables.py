@@ -5,6 +5,8 @@ from grafana_foundation_sdk.models.dashboard import VariableOption, VariableRefr
 from panels import SOURCE
 
 PBS = 'instance=~"$instance"'
+EXPORTER = f"up{{{PBS}}} and on (job, instance) last_over_time(pbs_up{{{PBS}}}[$__range])"
+"""Whether exporters can be scraped. Another job's target can have the same instance, and has its own `up`."""
 STORE = f'{PBS}, datastore=~"$datastore"'
 GROUP = f'{STORE}, namespace=~"${{namespace:pipe}}", backup_type=~"$backup_type"'
 JOB = f'{STORE}, job_type=~"$job_type"'
@@ -26,7 +28,7 @@ def source() -> DatasourceVariable:
 
 
 def instance(*, several: bool = True) -> QueryVariable:
-    """Which PBS. All of them is the list of those known, so that `up` is that of exporters alone."""
+    """Which PBS."""
     made = _query("instance", "PBS", "label_values(pbs_up, instance)")
     made.description("A PBS is called as its exporter's scrape target is.")
     return made.multi(multi=True).include_all(include_all=True).current(_ALL) if several else made

@@ -148,6 +148,32 @@ def test_expressions_are_understood(promtool: Path, tmp_path: Path) -> None:
     assert f"{len(rules)} rules found" in run(promtool, "check", "rules", "--lint=none", file)
 
 
+def test_exporters_that_are_down_are_counted(tmp_path: Path) -> None:
+    """An exporter that is down counts as a PBS that doesn't answer, as a PBS does; a target of another job doesn't."""
+    (variable,) = variables(BOARDS["pbs-overview"])
+    put = {"instance": (variable, [ALL], ["a", "b", "c"])}
+    (expr,) = (query.expr for query in queries("pbs-overview", put) if query.panel["title"] == "PBS not answering")
+    series = {
+        'up{job="pbs", instance="a"}': "1x9 0x9",
+        'up{job="pbs", instance="b"}': "1x19",
+        'up{job="pbs", instance="c"}': "1x19",
+        'up{job="node", instance="c"}': "0x19",
+        'pbs_up{job="pbs", instance="a"}': "1x9 stale",
+        'pbs_up{job="pbs", instance="b"}': "1x14 0x4",
+        'pbs_up{job="pbs", instance="c"}': "1x19",
+    }
+    tests = [
+        {"expr": expr, "eval_time": at, "exp_samples": [{"labels": "{}", "value": down}]}
+        for at, down in (("5m", 0), ("12m", 1), ("17m", 2))
+    ]
+    given = [{"series": name, "values": values} for name, values in series.items()]
+    content = {"tests": [{"interval": "1m", "input_series": given, "promql_expr_test": tests}]}
+    file = tmp_path / "test.yml"
+    file.write_text(yaml.safe_dump(content))
+    for promtool in (oldest("promtool"), newest("promtool")):
+        run(promtool, "test", "rules", file)
+
+
 @pytest.mark.parametrize("uid", sorted(UIDS))
 def test_each_query_has_data(uid: str, stack: Stack) -> None:
     """Every query of every panel has data for all that can be chosen, or its panel says why it may be empty."""
