@@ -28,7 +28,7 @@ _DAY = 86400
 _DPI = 100
 _WIDTH, _UNIT, _GAP, _MARGIN = 1200, 30, 6, 10
 _CAPTION = 22
-_COLORS = 96
+_COLORS = 200
 _MOST_BYTES = 200_000
 _LOOKBACK = "2m"
 """Long enough, as all is asked a minute after a scrape; what has gone since the scrape before doesn't linger."""
