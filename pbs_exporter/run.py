@@ -16,7 +16,8 @@ from pbs_exporter.metrics import Page
 class Outcome(msgspec.Struct, frozen=True):
     """What came of it. `error` is the first thing that went wrong, `datastores` how it went with each.
 
-    `data_from` is when the page was asked for (Unix time), where that may be before this scrape.
+    `data_from` is when the page was asked for (Unix time), where that may be before this scrape; `at` is when what
+    came of it was asked for, `None` where nothing has come yet.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Outcome(msgspec.Struct, frozen=True):
     error: BaseException | None
     datastores: dict[str, BaseException | None]
     data_from: float | None = None
+    at: float | None = None
 
     @property
     def success(self) -> bool:
@@ -70,7 +72,8 @@ class Run:
                 page = self._lay(context)
         # What this version of PBS doesn't have hasn't failed.
         error = next((error for error in self.ask.failures if not isinstance(error, NotOffered)), None)
-        return Outcome(self._collector.name, page, self._seconds, error, self.ask.datastore_failures)
+        stores = self.ask.datastore_failures
+        return Outcome(self._collector.name, page, self._seconds, error, stores, at=self.ask.now)
 
     def _lay(self, context: Context) -> Page:
         page = Page()

@@ -4,7 +4,7 @@ import asyncio
 import math
 import platform
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar
@@ -15,13 +15,14 @@ import structlog
 
 from pbs_exporter import __revision__, __version__
 from pbs_exporter.clock import Clock
-from pbs_exporter.collectors.base import AnyCollector, Ask, Context, enabled
+from pbs_exporter.collectors.base import AnyCollector, Ask, Context, Permissions, enabled
 from pbs_exporter.config import Filters, TargetSettings, reread_secret
 from pbs_exporter.errors import LoginRefused, PbsError, PbsTimeout
 from pbs_exporter.failures import FailureLog
 from pbs_exporter.metrics import Metric, Page, Sample
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.listing import Listings
+from pbs_exporter.pbs.listing_state import ListingState
 from pbs_exporter.pbs.login import PATIENCE, PAUSE_SECONDS, Login
 from pbs_exporter.pbs.models import Version
 from pbs_exporter.pbs.once import Once
@@ -67,6 +68,26 @@ _log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
+class Last(msgspec.Struct, frozen=True):
+    """How the last scrape went: when it began (Unix time), how long it took, and what came of it.
+
+    `error` is why PBS is down, if it is. `unlisted` are the datastores that PBS can't read, and why.
+    """
+
+    at: float
+    seconds: float
+    error: PbsError | None
+    outcomes: list[Outcome]
+    unlisted: Mapping[str, str]
+
+
+class Rights(msgspec.Struct, frozen=True):
+    """What the token may do, as PBS said at that time (Unix time)."""
+
+    permissions: Permissions
+    at: float
+
+
 class Target:
     """One PBS, for as long as the program runs: its client, its listings, and what is failing."""
 
@@ -81,11 +102,13 @@ class Target:
         filters: Filters,
     ) -> None:
         self.settings = settings
+        self.enabled = enabled(collectors)
+        self.last: Last | None = None
+        self.version: Version | None = None
+        """What PBS said last, also where it is down now."""
+        self.rights: Rights | None = None
         self._filters = filters
-        self.last: list[Outcome] = []
-        self.error: PbsError | None = None
-        self._collectors = collectors
-        self._enabled = enabled(collectors)
+        self.collectors = collectors
         self._clock = clock
         self._login = Login(settings, clock, lambda: reread_secret(settings))
         self._client = PbsClient(Transport(session, settings, self._login, observe), settings, self._login)
@@ -102,13 +125,17 @@ class Target:
         """End what is under way in the background."""
         await asyncio.gather(self._listings.close(), *(slow.close() for slow in self._slow.values()))
 
+    def listings(self) -> dict[str, ListingState]:
+        """Give how the listing of each known datastore goes."""
+        return self._listings.states()
+
     async def scrape(self, seconds: float, write: Callable[[Page], T]) -> T:
         """Ask PBS for at most so many seconds, and write what is known then. Failures are in the page.
 
         A page that took its time the last time is made in a worker thread, and `write` is called there: the event
         loop stays free, however large it is.
         """
-        started = time.perf_counter()
+        began, started = self._clock.now(), time.perf_counter()
         deadline = asyncio.get_running_loop().time() + seconds
         self._login.reopen()
         async with Once(partial(self._version, deadline)) as version:
@@ -133,7 +160,12 @@ class Target:
         outcomes, written = make() if at_once else await asyncio.to_thread(make)
         self._groups = groups
         self._making_seconds = time.perf_counter() - making
-        self._judge(answer, outcomes)
+        unlisted = {store: why for run in runs if isinstance(run, Run) for store, why in run.ask.unlisted.items()}
+        error = answer if isinstance(answer, PbsError) else None
+        kept = [msgspec.structs.replace(outcome, page=Page()) for outcome in outcomes]
+        self.last = Last(began, time.perf_counter() - started, error, kept, unlisted)
+        self.version = answer if isinstance(answer, Version) else self.version
+        self._log_failures(self.last)
         return written
 
     async def _version(self, deadline: float) -> Version | PbsError:
@@ -153,7 +185,7 @@ class Target:
         async with self._asking(now, until) as ask:
             runs = [
                 self._slow[collector.name] if collector.name in self._slow else Run(collector, ask())
-                for collector in self._collectors
+                for collector in self.collectors
             ]
             prompt = [run for run in runs if isinstance(run, Run)]
             await asyncio.gather(
@@ -161,7 +193,7 @@ class Target:
                 *(slow.fetch(until) for slow in self._slow.values()),
             )
         shown = {store: listing for run in prompt for store, listing in run.ask.shown.items()}
-        return runs, Context(now, self.settings, self._enabled, shown, self._client.certificate)
+        return runs, Context(now, self.settings, self.enabled, shown, self._client.certificate)
 
     async def _ask_alone(self, collector: AnyCollector) -> Outcome:
         """Let one collector ask, for as long as it takes."""
@@ -169,7 +201,9 @@ class Target:
         async with self._asking(now, math.inf) as ask:
             run = Run(collector, ask())
             await run.fetch(0.0)
-        return run.outcome(Context(now, self.settings, self._enabled))
+        if run.ask.permissions is not None:
+            self.rights = Rights(run.ask.permissions, now)
+        return run.outcome(Context(now, self.settings, self.enabled))
 
     @asynccontextmanager
     async def _asking(self, now: float, until: float) -> AsyncIterator[Callable[[], Ask]]:
@@ -185,20 +219,17 @@ class Target:
                 datastores,
                 tasks,
                 settings=self.settings,
-                enabled=self._enabled,
+                enabled=self.enabled,
                 filters=self._filters,
                 now=now,
                 until=until,
             )
 
-    def _judge(self, version: Version | PbsError, outcomes: list[Outcome]) -> None:
-        """Log what changed, and keep the outcome for the information page."""
-        self.last = [msgspec.structs.replace(outcome, page=Page()) for outcome in outcomes]
-        self.error = version if isinstance(version, PbsError) else None
-        self._failures.judge(self.error, "version")
-        if isinstance(self.error, LoginRefused) and self._login.refusals == PATIENCE:
+    def _log_failures(self, last: Last) -> None:
+        self._failures.judge(last.error, "version")
+        if isinstance(last.error, LoginRefused) and self._login.refusals == PATIENCE:
             _log.warning("login refused", times=PATIENCE, asked_again_after_seconds=PAUSE_SECONDS)
-        for outcome in outcomes:
+        for outcome in last.outcomes:
             self._failures.judge(outcome.error, outcome.name)
             for store, error in outcome.datastores.items():
                 self._failures.judge(error, outcome.name, store)

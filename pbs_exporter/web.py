@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
-from pbs_exporter import exposition, landing
+from pbs_exporter import exposition, status
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors.base import AnyCollector
 from pbs_exporter.config import Settings
@@ -31,10 +31,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Service:
     """What the handlers share: the target, the program's own metrics, and how many scrapes are under way."""
 
-    def __init__(self, settings: Settings, target: Target, own: OwnMetrics) -> None:
+    def __init__(self, settings: Settings, target: Target, own: OwnMetrics, clock: Clock) -> None:
         self._settings = settings
-        self._target = target
+        self.target = target
         self._own = own
+        self._clock = clock
+        self._started = clock.monotonic()
         self._scrapes = 0
 
     async def metrics(self, request: web.Request) -> web.Response:
@@ -60,7 +62,7 @@ class Service:
         seconds = budget(request.headers.get(TIMEOUT_HEADER), self._settings.pbs.scrape_timeout_seconds)
         self._scrapes += 1
         try:
-            body = await self._target.scrape(seconds, write)
+            body = await self.target.scrape(seconds, write)
         finally:
             self._scrapes -= 1
         # As one piece it would be copied twice, and the event loop would be held up meanwhile.
@@ -70,10 +72,13 @@ class Service:
         """Say that the program runs. PBS isn't asked: its failures are no reason to restart this program."""
         return web.Response(text="ok\n")
 
-    async def landing(self, _request: web.Request) -> web.Response:
-        """Serve the information page."""
-        html = landing.page(self._target.settings.endpoint, self._target.error, self._target.last)
-        return web.Response(text=html, content_type="text/html", headers={"Content-Security-Policy": landing.POLICY})
+    async def status(self, _request: web.Request) -> web.Response:
+        """Serve the status page. PBS isn't asked: what earlier scrapes brought is on it."""
+        switches = self._settings.collectors
+        facts = status.read(self.target, tuple(name for name, is_on in switches.items() if not is_on))
+        html = status.write(facts, now=self._clock.now(), up_seconds=self._clock.monotonic() - self._started)
+        headers = {"Content-Security-Policy": status.POLICY, hdrs.CACHE_CONTROL: "no-store"}
+        return web.Response(text=html, content_type="text/html", headers=headers)
 
 
 def budget(header: str | None, most: float) -> float:
@@ -111,7 +116,7 @@ def create_app(settings: Settings, collectors: Sequence[AnyCollector], clock: Cl
                 observe=own.observe,
                 filters=settings.filters,
             )
-            service = Service(settings, target, own)
+            service = Service(settings, target, own, ticking)
             app[SERVICE] = service
             try:
                 yield
@@ -123,7 +128,7 @@ def create_app(settings: Settings, collectors: Sequence[AnyCollector], clock: Cl
         ("/metrics", Service.metrics),
         ("/health", Service.health),
         ("/-/healthy", Service.health),
-        ("/", Service.landing),
+        ("/", Service.status),
     ):
         app.router.add_get(path, _with_service(handler))
     return app

@@ -589,13 +589,13 @@ def fail(_value: object) -> None:
     raise ZeroDivisionError("no text for a page")
 
 
-async def test_the_landing_page_says_what_failed(setup_with_faults: Setup) -> None:
-    """The information page names each collector that failed in the last scrape, with PBS's words."""
+async def test_the_status_page_says_what_failed(setup_with_faults: Setup) -> None:
+    """The status page names each collector that failed in the last scrape, with PBS's words."""
     await setup_with_faults.scrape()
     async with setup_with_faults.exporter.client.get("/") as response:
         text = await response.text()
     assert "500 disk &lt;away&gt;" in text
-    assert "archive: 400 no" in text
+    assert "snapshots: 400 no" in text
 
 
 @pytest.fixture

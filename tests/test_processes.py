@@ -168,7 +168,7 @@ def closed_port() -> int:
 
 @pytest.mark.parametrize("arguments", [(), ("serve",)], ids=["default", "serve"])
 async def test_serves_until_sigterm(pbs: SimulatedPbs, arguments: tuple[str, ...]) -> None:
-    """With or without the word `serve` it serves pages, health and the information page, and SIGTERM is exit 0."""
+    """With or without the word `serve` it serves pages, health and the status page, and SIGTERM is exit 0."""
     async with started(*arguments, env=settings(pbs)) as running:
         address = await serving(running)
         status, text = await get(f"{address}/metrics")

@@ -238,7 +238,7 @@ OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0"}
 
 
 async def check_both(_said: Said, exporter: Exporter) -> None:
-    """Scrape in both formats, and look at the information page."""
+    """Scrape in both formats, and look at the status page."""
     assert await check_page(exporter) == await check_page(exporter, OPENMETRICS)
     async with exporter.client.get("/") as response:
         html = await response.text()

@@ -257,7 +257,7 @@ async def test_head_asks_nothing() -> None:
 
 
 async def test_health_and_landing_ask_nothing() -> None:
-    """Neither the health check nor the information page asks PBS."""
+    """Neither the health check nor the status page asks PBS."""
     async with running() as setup:
         for path in ("/health", "/-/healthy", "/"):
             async with setup.exporter.client.get(path) as response:

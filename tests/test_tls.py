@@ -34,13 +34,13 @@ async def running(certificate: Certificate = SELF_SIGNED, *, tls: bool = True) -
 
 
 async def scrape(pbs: SimulatedPbs, **settings: Any) -> tuple[Scraped, str]:
-    """Scrape this PBS once with these keys of `[pbs]`, and give the page and what the information page says then."""
+    """Scrape this PBS once with these keys of `[pbs]`, and give the page and what the status page says then."""
     async with exporting(make_settings(pbs, **settings)) as exporter:
         return await exporter.scrape(), await information(exporter)
 
 
 async def information(exporter: Exporter) -> str:
-    """Give the information page's text."""
+    """Give the status page's text."""
     async with exporter.client.get("/") as response:
         return unescape(await response.text())
 

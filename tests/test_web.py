@@ -1,22 +1,19 @@
 """The web service: what each path and method gets, and what no answer ever says."""
 
 import asyncio
-import base64
-import hashlib
 import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from handmade import HandMade
+from html_page import information
 from support import Client, Exporter, exporting, make_settings
 
-from pbs_exporter import __version__
-from pbs_exporter.collectors import COLLECTORS, DEFAULTS
+from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.collectors.base import AnyCollector, Ask, Collector, Context
 from pbs_exporter.commands import serve
 from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetSettings
@@ -79,7 +76,7 @@ async def test_health_is_ok_where_pbs_is_dead(client: Client, path: str) -> None
 @pytest.mark.parametrize("path", ["/health", "/-/healthy", "/"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_only_metrics_asks_pbs(method: str, path: str) -> None:
-    """Neither health nor the information page asks PBS anything."""
+    """Neither health nor the status page asks PBS anything."""
     async with pbs_and_exporter() as (pbs, exporter):
         async with exporter.client.request(method, path) as response:
             assert response.status == 200
@@ -163,133 +160,7 @@ async def test_what_is_no_http_gets_a_plain_400(request_bytes: bytes) -> None:
     assert b"Python" not in answer
 
 
-# --- the page
-
-
-class Page(HTMLParser):
-    """The elements of a page, whether they are closed, and its text."""
-
-    VOID = ("meta", "link", "br", "hr", "img", "input")
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.cells: list[str] = []
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note an element."""
-        self.elements.append((tag, dict(attrs)))
-        if tag in ("th", "td"):
-            self.cells.append("")
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        """Check that the innermost element is the one that ends."""
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        """Gather the text."""
-        if "style" not in self.open:
-            self.text += data
-        if set(self.open) & {"th", "td"}:
-            self.cells[-1] += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        """Give the attributes of all elements of a kind."""
-        return [attributes for name, attributes in self.elements if name == tag]
-
-
-async def information(client: Client) -> Page:
-    """Give the information page, parsed; it must be complete."""
-    async with client.get("/") as response:
-        assert response.status == 200
-        page = Page(await response.text())
-    assert page.open == []
-    return page
-
-
-async def test_the_page_says_what_this_is(client: Client) -> None:
-    """The page names the program, its version and the endpoint, and links to what there is."""
-    page = await information(client)
-    assert f"version {__version__}" in page.text
-    assert {link["href"] for link in page.all("a")} == {"metrics", "health"}
-    assert "http://127.0.0.1:" in page.text
-    assert "Not scraped yet." in page.text
-
-
-async def test_the_page_is_accessible(client: Client) -> None:
-    """The page has a language, a title, one main part, headings in order, headed tables, and fits a phone."""
-    async with client.get("/metrics") as response:
-        assert response.status == 200
-    page = await information(client)
-    assert page.all("html") == [{"lang": "en"}]
-    assert [len(page.all(tag)) for tag in ("title", "main", "h1", "h2")] == [1, 1, 1, 1]
-    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all("meta")
-    scopes = [heading["scope"] for heading in page.all("th")]
-    assert scopes == ["col"] * 3 + ["row"] * sum(DEFAULTS.values())
-    assert page.all("script") == page.all("img") == page.all("link") == []
-    assert not [attributes for _, attributes in page.elements if "style" in attributes or "onclick" in attributes]
-
-
-async def test_the_policy_allows_the_pages_own_style_alone(client: Client) -> None:
-    """The Content-Security-Policy has the hash of the style that is on the page, and forbids all else."""
-    async with client.get("/") as response:
-        html = await response.text()
-        policy = dict(part.strip().split(" ", 1) for part in response.headers["Content-Security-Policy"].split(";"))
-        assert response.content_type == "text/html"
-    (style,) = re.findall(r"<style>(.*?)</style>", html, re.DOTALL)
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    assert policy == {
-        "default-src": "'none'",
-        "style-src": f"'sha256-{digest}'",
-        "base-uri": "'none'",
-        "form-action": "'none'",
-        "frame-ancestors": "'none'",
-    }
-    assert "color-scheme: light dark" in style
-
-
-async def test_the_page_tells_how_the_last_scrape_went() -> None:
-    """After a scrape the page has a row for each collector, with its result and PBS's reason."""
-    async with pbs_and_exporter() as (pbs, exporter):
-        pbs.faults.add("/admin/gc", Fault.status(403, "permission check failed"))
-        await exporter.scrape()
-        page = await information(exporter.client)
-    rows = [page.cells[start : start + 3] for start in range(3, len(page.cells), 3)]
-    assert [row[0] for row in rows] == [name for name, on in DEFAULTS.items() if on]
-    results = {name: result for name, result, _ in rows}
-    assert results.pop("gc") == "failed: 403 permission check failed"
-    assert set(results.values()) == {"ok"}
-    assert all(re.fullmatch(r"\d+\.\d{3}", seconds) for _, _, seconds in rows)
-    assert "PBS answered." in page.text
-
-
-async def test_the_page_tells_that_pbs_is_down(client: Client) -> None:
-    """If PBS can't be reached the page says so, and what is wrong."""
-    async with client.get("/metrics") as response:
-        assert response.status == 200
-    page = await information(client)
-    assert re.search(
-        r"PBS is down for this token: nothing listens on 127\.0\.0\.1:\d+ \(connection refused\)", page.text
-    )
-
-
-async def test_foreign_text_is_escaped() -> None:
-    """What PBS says, and what datastores are called, is text on the page and never markup."""
-    evil = "<script>alert('&amp;\"')</script>"
-    async with pbs_and_exporter({"/admin/datastore": [{"store": "<b>&"}]}) as (pbs, exporter):
-        pbs.faults.add("/admin/gc", Fault.status(500, evil))
-        pbs.faults.add("*/namespace", Fault.status(500, evil))
-        await exporter.scrape()
-        page = await information(exporter.client)
-    assert f"failed: 500 {evil}" in page.cells
-    assert f"failed: <b>&: 500 {evil}" in page.cells
-    assert page.all("script") == page.all("b") == []
+# --- what no page has
 
 
 REPEATED = {

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from pbs_exporter.collectors.base import Ask, Collector, Context
-from pbs_exporter.collectors.rights import Permissions, has
+from pbs_exporter.collectors.base import Ask, Collector, Context, Permissions
+from pbs_exporter.collectors.rights import has
 from pbs_exporter.metrics import Metric, Sample
 from pbs_exporter.pbs.node_models import User
 
@@ -33,6 +33,7 @@ class Access(msgspec.Struct, frozen=True):
 async def fetch(ask: Ask) -> Access:
     """Ask for the token's privileges, and for the users."""
     permissions, users = await asyncio.gather(ask.attempt(ask.pbs.permissions), ask.attempt(ask.pbs.users))
+    ask.permissions = permissions
     return Access(permissions, None if users is None else ask.rows(users))
 
 

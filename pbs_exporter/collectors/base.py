@@ -34,6 +34,9 @@ class Need(msgspec.Struct, frozen=True):
     only_with: str | None = None
 
 
+Permissions = Mapping[str, Mapping[str, bool]]
+"""ACL path → privilege → whether it propagates, as `/access/permissions` gives it."""
+
 Enabled = Mapping[str, tuple[Need, ...]]
 """The collectors that are on, by name, with what each needs beside the others."""
 
@@ -58,7 +61,8 @@ class Ask:
     `now` is the scrape's time (Unix seconds), `until` the event loop's time after which it must
     not wait any more. `enabled` are the collectors that are on. `failures` and `datastore_failures` (by
     datastore, `None` is well) are what it notes; `shown` are the listings that the page shows, set by the
-    collector that shows them.
+    collector that shows them, as are `unlisted`: the datastores that PBS can't read, and why. `permissions` is
+    what the token may do, set by the collector that has asked for it.
     """
 
     def __init__(
@@ -82,6 +86,8 @@ class Ask:
         self.now = now
         self.until = until
         self.shown: Mapping[str, Listing] = {}
+        self.unlisted: Mapping[str, str] = {}
+        self.permissions: Permissions | None = None
         self.failures: list[BaseException] = []
         self.datastore_failures: dict[str, BaseException | None] = {}
         self.shared_tasks = tasks

@@ -7,6 +7,7 @@ from pbs_exporter.collectors.base import Ask, Collector, Context, Need
 from pbs_exporter.errors import PbsError, PbsTimeout
 from pbs_exporter.metrics import Metric, Sample, Series
 from pbs_exporter.pbs.groups import VERIFICATIONS, Group, GroupId
+from pbs_exporter.pbs.models import Datastore
 from pbs_exporter.pbs.store_listing import Listing
 from pbs_exporter.text import clean
 
@@ -91,12 +92,19 @@ async def fetch(ask: Ask) -> Mapping[str, Listing]:
         ask.failures.append(error if isinstance(error, PbsError) else PbsTimeout("the scrape's time was up"))
     else:
         stores = [row.store for row in rows if row.available]
+        ask.unlisted = {row.store: _unavailable(row) for row in rows if not row.available}
         # In the mode "full" nobody waits for tasks.
         tasks = None if ask.settings.listing_mode == "full" else ask.shared_tasks.start()
         await ask.listings.refresh(stores, ask.until, tasks)
     ask.datastore_failures = ask.listings.errors()
     ask.shown = ask.listings.shown()
     return ask.shown
+
+
+def _unavailable(row: Datastore) -> str:
+    if row.mount_status == "notmounted":
+        return "not mounted"
+    return f"in maintenance: {row.mode}"
 
 
 def samples(listings: Mapping[str, Listing], _context: Context) -> Iterator[Sample | Series]:

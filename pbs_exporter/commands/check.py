@@ -3,14 +3,14 @@
 import asyncio
 import hashlib
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from cryptography import x509
 
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS
-from pbs_exporter.collectors.base import AnyCollector, Need, enabled
-from pbs_exporter.collectors.rights import Permissions, has
+from pbs_exporter.collectors.base import AnyCollector, Permissions, enabled
+from pbs_exporter.collectors.rights import grants, has, missing
 from pbs_exporter.config import Settings, TargetSettings
 from pbs_exporter.errors import LoginRefused, PbsError, first_line
 from pbs_exporter.pbs.client import PbsClient
@@ -66,34 +66,16 @@ async def _tls(settings: TargetSettings) -> str:
 
 def _privileges(collectors: Sequence[AnyCollector], permissions: Permissions, token_id: str) -> int:
     print(f"\n{'collector':14}{'privilege':18}{'path':18}granted")
-    missing: dict[Need, None] = {}
-    for name, needs in enabled(collectors).items():
+    needed = enabled(collectors)
+    for name, needs in needed.items():
         for need in needs:
-            granted = has(permissions, need)
-            if not granted:
-                missing[need] = None
-            print(f"{name:14}{need.privilege:18}{need.path:18}{'yes' if granted else 'NO'}")
-    if missing:
+            print(f"{name:14}{need.privilege:18}{need.path:18}{'yes' if has(permissions, need) else 'NO'}")
+    lacking = missing(needed, permissions)
+    if lacking:
         print("\nA token has what both it and its user have. This grants what is missing, on PBS as root:")
-        for line in grants(missing, permissions, token_id):
+        for line in grants(lacking, permissions, token_id):
             print(f"  {line}")
-    return 1 if missing else 0
-
-
-def grants(needs: Iterable[Need], permissions: Permissions, token_id: str) -> list[str]:
-    """Give the commands that grant the needs' roles, to the user and to its token.
-
-    On `/`, where roles add up: an entry on a deeper path would replace all that is inherited there. The deeper
-    path it is only where the privilege is on `/` already, and an entry on the way hides it.
-    """
-    user = token_id.partition("!")[0]
-    lines = [
-        f"proxmox-backup-manager acl update {need.path if need.privilege in permissions.get('/', {}) else '/'} "
-        f"{need.role} --auth-id '{auth_id}'"
-        for need in needs
-        for auth_id in (user, token_id)
-    ]
-    return list(dict.fromkeys(lines))
+    return 1 if lacking else 0
 
 
 def _row(what: str, found: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from pbs_exporter.clock import Clock
 from pbs_exporter.config import Filters, TargetSettings
 from pbs_exporter.pbs.client import PbsClient
+from pbs_exporter.pbs.listing_state import ListingState
 from pbs_exporter.pbs.store_listing import Listing, StoreListing
 from pbs_exporter.pbs.workers import Tasks
 
@@ -37,7 +38,7 @@ class Listings:
             if store not in self._stores:
                 self._stores[store] = StoreListing(store, self._client, self._settings, self._filters, self._clock)
         # The slowest first, so that they don't begin when all others are through.
-        slowest_first = sorted((self._stores[store] for store in wanted), key=lambda known: -known.seconds)
+        slowest_first = sorted((self._stores[store] for store in wanted), key=lambda known: -known.mode.seconds)
         flights = [flight for known in slowest_first if (flight := known.start(tasks)) is not None]
         if flights:
             await asyncio.wait(flights, timeout=max(0.0, until - asyncio.get_running_loop().time()))
@@ -49,6 +50,10 @@ class Listings:
     def errors(self) -> dict[str, BaseException | None]:
         """Give what was wrong with each known datastore's newest finished attempt, or `None`."""
         return {store: known.error for store, known in self._stores.items()}
+
+    def states(self) -> dict[str, ListingState]:
+        """Give how it goes with each known datastore."""
+        return {store: known.state for store, known in self._stores.items()}
 
     async def close(self) -> None:
         """End all flights, and wait until they have ended."""

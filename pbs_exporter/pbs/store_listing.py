@@ -7,7 +7,6 @@ import random
 from functools import partial
 
 import msgspec
-import structlog
 
 from pbs_exporter.clock import Clock
 from pbs_exporter.config import Filters, TargetSettings, keeps
@@ -15,19 +14,13 @@ from pbs_exporter.errors import PbsTimeout
 from pbs_exporter.pbs import walk
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.groups import Groups
+from pbs_exporter.pbs.listing_mode import ListingMode
+from pbs_exporter.pbs.listing_state import ListingState
 from pbs_exporter.pbs.slots import Lane
 from pbs_exporter.pbs.workers import Tasks, TaskWatch
 
-SLOW_SECONDS = 0.5
-"""A datastore with an answer that takes so long is asked for changes only (`listing_mode` = `auto`)."""
-
 RETRY_SECONDS = 60.0
 """A full listing that failed in the background is tried again so long after."""
-
-QUICK_SECONDS = 0.25
-"""Below this it is listed in full again."""
-
-_log = structlog.get_logger(__name__)
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -51,16 +44,13 @@ class StoreListing:
     """
 
     def __init__(self, store: str, client: PbsClient, settings: TargetSettings, filters: Filters, clock: Clock) -> None:
-        self.seconds = 0.0
-        """What the longest answer of the last full listing took."""
+        self.mode = ListingMode(store, settings.listing_mode)
         self._store = store
         self._client = client
         self._settings = settings
         self._patterns = filters.namespaces
         self._named = 0
         self._clock = clock
-        self._changes = settings.listing_mode == "changes"
-        self._has_chosen = False
 
         self._listing: Listing | None = None
         self._listed_at = -math.inf
@@ -73,6 +63,8 @@ class StoreListing:
         self._looked = self._landed = -1
         self._full_error: BaseException | None = PbsTimeout("the first listing isn't through yet")
         self._changes_error: BaseException | None = None
+        self._tried_at: float | None = None
+        self._took_seconds: float | None = None
 
         self._flight: asyncio.Task[None] | None = None
         self._background: asyncio.Task[None] | None = None
@@ -80,6 +72,7 @@ class StoreListing:
         self._scraped_at = -math.inf
         self._look_not_before = -math.inf
         self._full_is_under_way = False
+        self._full_began_at = -math.inf
         self._full_is_wanted = False
         self._full_is_due_at = -math.inf
         self._full_not_before = -math.inf
@@ -88,6 +81,21 @@ class StoreListing:
     def error(self) -> BaseException | None:
         """What was wrong with the newest look for changes, or else with the newest full listing, or `None`."""
         return self._changes_error or self._full_error
+
+    @property
+    def state(self) -> ListingState:
+        """How it goes. The listing's times are there also where it is too old to be shown."""
+        now = self._clock.monotonic()
+        kept = self._listing
+        return ListingState(
+            error=self.error,
+            tried_at=self._tried_at,
+            listed_at=None if kept is None else kept.timestamp,
+            fully_listed_at=None if kept is None else kept.full_timestamp,
+            took_seconds=self._took_seconds,
+            under_way_seconds=now - self._full_began_at if self._full_is_under_way else None,
+            due_in_seconds=max(0.0, self._next_full_at() - now),
+        )
 
     def shown(self) -> Listing | None:
         """Give the last good listing, where it isn't too old."""
@@ -120,7 +128,7 @@ class StoreListing:
 
     @property
     def _looks_for_changes(self) -> bool:
-        return self._changes and self._listing is not None
+        return self.mode.changes and self._listing is not None
 
     async def _fly(self, tasks: Tasks | None) -> None:
         try:
@@ -130,11 +138,13 @@ class StoreListing:
                 await self._list_all()
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs this datastore alone
             self._changes_error = error
+        self._tried_at = self._clock.now()
         self._flight = None
         self._consider_background()
 
     async def _fly_in_background(self) -> None:
         await self._list_in_full(Lane.BACKGROUND)
+        self._tried_at = self._clock.now()
         self._background = None
         self._consider_background()
 
@@ -146,7 +156,7 @@ class StoreListing:
         is_scraped = now - self._scraped_at <= self._settings.listing_max_age_seconds
         if not (self._looks_for_changes and is_scraped) or self._full_is_under_way:
             return
-        due_at = max(-math.inf if self._full_is_wanted else self._full_is_due_at, self._full_not_before)
+        due_at = self._next_full_at()
         if due_at > now:
             self._timer = asyncio.get_running_loop().call_later(due_at - now, self._consider_background)
         else:
@@ -154,9 +164,15 @@ class StoreListing:
             name = f"full listing of {self._store}"
             self._background = asyncio.create_task(self._fly_in_background(), name=name)
 
+    def _next_full_at(self) -> float:
+        if self._looks_for_changes:
+            return max(-math.inf if self._full_is_wanted else self._full_is_due_at, self._full_not_before)
+        return max(self._listed_at + self._settings.listing_interval_seconds, self._full_not_before)
+
     async def _list_in_full(self, lane: Lane) -> bool:
         """List all. Tells whether it landed."""
         self._full_is_under_way, self._full_is_wanted = True, False
+        self._full_began_at = self._clock.monotonic()
         number = next(self._numbers)
         try:
             found = await self._walk(lane)
@@ -167,7 +183,8 @@ class StoreListing:
         else:
             self._full_error = found.left_out
             self._take_all(found.namespaces, number)
-            self._choose(found.seconds)
+            self.mode.choose(found.seconds)
+            self._took_seconds = self._clock.monotonic() - self._full_began_at
             # Spread, or all datastores would be listed at the same time, again and again.
             seconds = self._settings.listing_refresh_seconds * random.uniform(0.8, 1.0)  # noqa: S311 - no secret
         self._full_is_under_way = False
@@ -279,19 +296,3 @@ class StoreListing:
     def _show(self, listing: Listing) -> None:
         self._listing = listing
         self._listed_at = self._clock.monotonic()
-
-    def _choose(self, seconds: float) -> None:
-        """Choose what the next scrapes do, in the mode `auto`."""
-        self.seconds = seconds
-        if self._settings.listing_mode != "auto":
-            return
-        limit = QUICK_SECONDS if self._changes else SLOW_SECONDS
-        changes = seconds >= limit
-        if not self._has_chosen or changes != self._changes:
-            _log.info(
-                "listing mode chosen",
-                datastore=self._store,
-                mode="changes" if changes else "full",
-                because=f"its longest answer to a full listing took {seconds:.2f} s, the limit is {limit} s",
-            )
-        self._changes, self._has_chosen = changes, True
