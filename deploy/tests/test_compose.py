@@ -11,9 +11,9 @@ import yaml
 from docker import HOST, Docker
 from documented import block
 from machine import ROOT, attempt, eventually, run
+from monitoring import PROMETHEUS as SERVER
+from monitoring import Checkout
 from simulated import Address, Simulate
-from stack import PROMETHEUS as SERVER
-from stack import Checkout
 
 ALONE = ROOT / "compose.yaml"
 STACK = ROOT / "deploy" / "compose"
