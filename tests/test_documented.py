@@ -30,6 +30,10 @@ RUN_BY = {
     "README.md: Configure 1": [f"{DEPLOY}/test_documented.py::test_serve"],
     "README.md: Command line 1": [f"{DEPLOY}/test_documented.py::test_once"],
     "docs/alerts.md": ["deploy/operators/test_alert_docs.py::test_silences_can_be_made"],
+    "docs/dashboards.md: How to change them 1": [
+        "deploy/operators/test_documented_dashboards.py::test_dashboards_are_made_as_the_page_says",
+        ".ci/run",
+    ],
     "docs/deployment.md: Container 2": [f"{DEPLOY}/test_container.py::test_documented_limits"],
     "docs/deployment.md: Container 3": [f"{DEPLOY}/test_container.py::test_demo_alone"],
     "docs/deployment.md: Compose 1": [f"{DEPLOY}/test_compose.py::test_alone_is_checked"],
