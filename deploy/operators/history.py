@@ -1,0 +1,48 @@
+"""A past for Prometheus: what the exporters would have said in the last days, for rules that compare with it."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+
+from prometheus_client.parser import text_string_to_metric_families
+from stack import Labels
+
+DAY, MINUTE = 86400, 60
+
+AGES = tuple(days * DAY + 30 * MINUTE for days in range(7, 0, -1))
+"""Before now, in seconds: what `last_over_time(…[2h] offset 7d)` sees, and what one with `1d` does."""
+
+COMPARED = (
+    "pbs_datastore_available_bytes",
+    "pbs_datastore_deduplication_factor",
+    "pbs_snapshot_count",
+    "pbs_snapshot_last_encrypted",
+    "pbs_snapshot_size_bytes",
+)
+"""The metrics whose past rules look at that a test can't wait for."""
+
+Point = tuple[str, Labels, float, float]
+"""Name, labels, value, Unix time."""
+
+
+def of_page(page: str, target: Mapping[str, str]) -> Iterator[Point]:
+    """Yield the past of a page: each day of the last week was like now. `target` are Prometheus's own labels."""
+    now = time.time()
+    for family in text_string_to_metric_families(page):
+        for sample in family.samples:
+            if sample.name in COMPARED:
+                for age in AGES:
+                    yield sample.name, {**sample.labels, **target}, sample.value, now - age
+
+
+def openmetrics(points: Iterable[Point]) -> str:
+    """Write points as promtool reads them."""
+    families: dict[str, list[str]] = {}
+    for name, labels, value, at in points:
+        texts = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
+        families.setdefault(name, []).append(f"{name}{{{texts}}} {value!r} {at:.0f}")
+    lines = [line for name, rows in families.items() for line in (f"# TYPE {name} gauge", *rows)]
+    return "\n".join((*lines, "# EOF", ""))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
