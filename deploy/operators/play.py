@@ -18,14 +18,14 @@ from stages import BASIS, FAULTLESS, STAGES, UNPLUGGED
 
 from pbs_exporter.simulator import Fault
 
-SCRAPE_SECONDS, RULES_SECONDS = 3, 2
+SCRAPE_SECONDS, RULES_SECONDS = 5, 3
 JOB = "pbs"
 
-_LONGEST = 100.0
+_LONGEST = 150.0
 """Seconds for the alerts to fire, and for them to clear."""
-_CALM, _STAY = 20.0, 12.0
+_CALM, _STAY = 30.0, 20.0
 """Seconds for which nothing may fire before the faults, and for which what fires is watched for more."""
-_LISTING_AGE = 40
+_LISTING_AGE = 80
 
 OVERRIDES: Rules = {
     "groups": [
@@ -206,12 +206,12 @@ def _fail_once(stage: Stage, metrics: Prometheus) -> dict[str, list[Labels]]:
     """Let one scrape of PBS fail, and then one of the exporter."""
     of_stage = f'{{instance="{stage.name}"}} == 0'
     armed = stage.pbs.faults.add("*", Fault.reset())
-    _until(lambda: bool(metrics.query(f"pbs_up{of_stage}")), 15)
+    _until(lambda: bool(metrics.query(f"pbs_up{of_stage}")), 20)
     armed.remove()
     missed = {"pbs_up": [labels for labels, _ in metrics.query(f"pbs_up{of_stage}")]}
-    _until(lambda: not metrics.query(f"pbs_up{of_stage}"), 15)
+    _until(lambda: not metrics.query(f"pbs_up{of_stage}"), 20)
     stage.stop_exporter()
-    _until(lambda: bool(metrics.query(f"up{of_stage}")), 15)
+    _until(lambda: bool(metrics.query(f"up{of_stage}")), 20)
     stage.start_exporter()
     return missed | {"up": [labels for labels, _ in metrics.query(f"up{of_stage}")]}
 

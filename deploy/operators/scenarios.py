@@ -189,6 +189,12 @@ ACCESS = (
         (alert("PbsCollectorFailing", "warning", collector="tape"),),
     ),
     Scenario(
+        "datastores not listed",
+        "unlisted",
+        answers("/admin/datastore", 400, "client error (Connect)"),
+        tuple(alert("PbsCollectorFailing", "warning", collector=name) for name in ("datastores", "s3", "snapshots")),
+    ),
+    Scenario(
         "slow collector fails",
         "collectors",
         answers("/nodes/{node}/apt/update", 400, "unable to open file '/var/lib/proxmox-backup/pkg-state.json'"),
