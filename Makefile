@@ -15,7 +15,7 @@ CONFIG ?=
 DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-long test-deploy test-operators rules lint lint-metrics check docs bench dist clean
+.PHONY: help demo dev test test-long test-deploy test-operators rules lint lint-metrics check docs dashboards pictures bench dist clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,9 +45,10 @@ lint: $(READY) ## format, style, types, layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@MYPYPATH=deploy/tests $(BIN)/mypy deploy --exclude deploy/operators
+	@MYPYPATH=deploy/tests:deploy/grafana $(BIN)/mypy deploy --exclude deploy/operators
 	@MYPYPATH=deploy/tests:deploy/operators $(BIN)/mypy deploy/operators
 	@$(BIN)/lint-imports
+	@$(BIN)/python deploy/grafana/lint.py
 	@$(BIN)/python deploy/prometheus/render.py --check
 
 lint-metrics: $(READY) ## real pages through promtool (of the package prometheus)
@@ -58,6 +59,14 @@ check: lint lint-metrics test ## all that CI runs
 docs: $(READY) ## docs/metrics.md from the code's own declarations, and the Helm chart's table of values
 	@$(BIN)/python docs/generate.py docs/metrics.md
 	@$(BIN)/python deploy/helm/values_table.py
+
+dashboards: $(OPERATORS)/ready ## deploy/grafana/dashboards/*.json from the source in deploy/grafana
+	@$(OPERATORS)/bin/python deploy/grafana/generate.py
+
+pictures: $(OPERATORS)/ready ## docs/pictures: what dashboards ask, drawn, and the status page, in Chromium (Debian, as root)
+	@deploy/packages $(OPERATORS_PACKAGES)
+	@PYTHONPATH=deploy/tests:deploy/operators $(OPERATORS)/bin/python deploy/operators/pictures.py docs/pictures
+	@PYTHONPATH=deploy/tests:deploy/operators $(OPERATORS)/bin/python deploy/operators/status_pictures.py docs/pictures
 
 rules: $(READY) ## the rules for Kubernetes and Helm, from deploy/prometheus/rules
 	@$(BIN)/python deploy/prometheus/render.py

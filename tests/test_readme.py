@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from documented import commands
 from support import RECORDED, FakeClock, Scraped, exporting, make_settings, recorded_time
 
 from pbs_exporter import own_metrics, scrape
@@ -43,9 +44,10 @@ def section(heading: str) -> str:
 
 
 def command_lines() -> list[str]:
-    """Give the README's lines that call pbs-exporter."""
-    lines = [line for block in blocks(README, "sh") for line in block.splitlines()]
-    return [line for line in lines if re.match(r"(\S*/)?pbs-exporter ", line)]
+    """Give the documentation's lines that call pbs-exporter, also those that have a container call it."""
+    lines = [line for block in commands() for line in block.text.splitlines()]
+    found = [re.search(r"(?:^| -- | exec \S+ )(?:\S*/)?(pbs-exporter .*)", line) for line in lines]
+    return list(dict.fromkeys(line[1] for line in found if line))
 
 
 async def test_excerpt_is_of_a_real_page() -> None:
@@ -97,7 +99,7 @@ async def test_check_example_is_what_it_prints(capsys: pytest.CaptureFixture[str
 
 @pytest.mark.parametrize("line", command_lines())
 def test_command_lines_are_understood(line: str) -> None:
-    """Every pbs-exporter line of the README is one that the program's command line takes."""
+    """Every pbs-exporter line of the documentation is one that the program's command line takes."""
     arguments = line.split()[1:]
     if arguments == ["--version"]:
         with pytest.raises(SystemExit) as ended:

@@ -59,6 +59,8 @@ def with_rules(files: Iterable[Path]) -> dict[str, frozenset[str]]:
     alerts = TARGET | {"alertname", "alertstate", "severity"}
     for rule in rules:
         if "record" in rule:
+            # One that reads what it recorded before adds nothing to its labels by that.
+            declared.setdefault(rule["record"], frozenset())
             declared[rule["record"]] = _labels(rule, declared)
     for rule in rules:
         if "alert" in rule:

@@ -167,9 +167,12 @@ class _Look:
         left, right = self.labels(node.lhs), self.labels(node.rhs)
         modifier = node.modifier
         matching = modifier.matching if modifier else None
-        if matching:
+        if matching and matching.type == promql.LabelModifierType.Include:
             self._need(matching.labels, left, f"left of {node.op}: {node.lhs.prettify()}")
             self._need(matching.labels, right, f"right of {node.op}: {node.rhs.prettify()}")
+        elif matching:
+            # What one side alone has is what there is to ignore.
+            self._need(matching.labels, left | right, node.prettify())
         operator = str(node.op)
         if operator in _SET_OPERATORS:
             return left | right if operator == "or" else left

@@ -61,6 +61,7 @@ def test_clauses_are_found(expr: str, labels: set[str]) -> None:
         ("info * on (instance) group_right (backend) up", {"job", "instance", "backend"}),
         ("used / on (datastore) total", {"datastore"}),
         ("used / ignoring (instance) total", {"datastore"}),
+        ("info / ignoring (backend) used", {"instance", "datastore"}),
         ("used and on (instance) up", {"instance", "datastore"}),
         ("used or info", {"instance", "datastore", "backend"}),
         ("time() - used", {"instance", "datastore"}),
@@ -89,6 +90,7 @@ def test_labels_of_the_result(expr: str, labels: set[str]) -> None:
         ("topk by (backend) (1, used)", "no label backend: topk"),
         ("used / on (datastore) up", "no label datastore: right of /"),
         ("up / on (datastore) used", "no label datastore: left of /"),
+        ("used / ignoring (backend) total", "no label backend: used"),
         ("used * on (instance) group_left (backend) up", "no label backend: up"),
         ("up * on (instance) group_right (backend) used", "no label backend: up"),
         ("sum by (datastore) (sum by (instance) (used))", "no label datastore: sum"),
@@ -125,6 +127,8 @@ groups:
         labels: {place: here}
       - record: place:free:max
         expr: max by (place) (datastore:free:max)
+      - record: instance:up:before
+        expr: max by (instance) (up) or last_over_time(instance:up:before[1h])
       - alert: Full
         expr: max by (datastore) (datastore:free:max) < 1
         labels: {severity: warning}
@@ -132,6 +136,7 @@ groups:
     declared = with_rules([file])
     assert declared["datastore:free:max"] == {"instance", "datastore", "place"}
     assert declared["place:free:max"] == {"place"}
+    assert declared["instance:up:before"] == {"instance"}
     assert declared["ALERTS"] == {"job", "instance", "alertname", "alertstate", "severity", "datastore"}
     assert declared["up"] == {"job", "instance"}
     assert OVERRIDES.keys() <= declared.keys()

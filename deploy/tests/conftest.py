@@ -10,8 +10,12 @@ import msgspec
 import pytest
 from docker import Docker, engine
 from engine import BUILD_ARGUMENTS, IMAGE, Podman, base_image_from
-from machine import Namespace, process
+from machine import ROOT, Namespace, process
+from monitoring import Checkout, build_stand_ins
 from simulated import Address, Simulate
+
+# For what tests/ has too: the documentation's blocks.
+sys.path.append(str(ROOT / "tests"))
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +53,20 @@ def docker(podman: Podman, image: str, tmp_path_factory: pytest.TempPathFactory)
         archive.unlink()
         running("tag", image, "pbs-exporter")
         yield running
+
+
+@pytest.fixture(scope="session")
+def stand_ins(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Give the engine what stands in for the images that the monitoring stack has from a registry."""
+    build_stand_ins(docker, tmp_path_factory.mktemp("stand-ins"))
+
+
+@pytest.fixture
+def checkout(docker: Docker, stand_ins: None, tmp_path: Path) -> Checkout:
+    """Make a copy of the checkout, with the monitoring stack as far as it can run."""
+    assert stand_ins is None
+    (tmp_path / "checkout").mkdir()
+    return Checkout(docker, tmp_path / "checkout")
 
 
 @pytest.fixture

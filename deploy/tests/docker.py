@@ -50,7 +50,8 @@ class Cli:
         self.env = environment(DOCKER_HOST=f"unix://{folder / 'socket'}", DOCKER_CONFIG=str(config))
         plugins = config / "cli-plugins"
         plugins.mkdir(parents=True)
-        (plugins / "docker-buildx").symlink_to(programs / "docker-buildx")
+        for plugin in ("docker-buildx", "docker-compose"):
+            (plugins / plugin).symlink_to(programs / plugin)
 
     def __call__(self, *arguments: str | Path) -> str:
         """Run `docker …`, which must succeed."""

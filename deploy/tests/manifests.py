@@ -1,7 +1,6 @@
 """Kubernetes objects: made by kustomize and by Helm, checked against every version's schemas, compared."""
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,13 +34,6 @@ def kubectl() -> Path:
 
 def _unpack(root: Path) -> None:
     run(*_KUBECTL, root)
-
-
-def readme(heading: str) -> str:
-    """Give the README's text below a heading of the third rank."""
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert f"\n### {heading}\n" in page
-    return re.split(r"^##", page.partition(f"\n### {heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def rules() -> list[Object]:

@@ -9,26 +9,20 @@ from typing import Any
 import pytest
 import yaml
 from docker import HOST, Docker
-from machine import ROOT, attempt, environment, eventually, run
+from documented import block
+from machine import ROOT, attempt, eventually, run
+from monitoring import PROMETHEUS as SERVER
+from monitoring import Checkout
 from simulated import Address, Simulate
 
 ALONE = ROOT / "compose.yaml"
 STACK = ROOT / "deploy" / "compose"
 FILES = (ALONE, STACK / "compose.yaml")
 PROMETHEUS = STACK / "prometheus" / "prometheus.yml"
+STACK_RULES = ROOT / "deploy" / "prometheus" / "rules"
 YAML = [*FILES, PROMETHEUS, *STACK.glob("grafana/**/*.yml")]
 YAML_RULES = "{extends: default, rules: {line-length: {max: 120}, document-start: disable}}"
 PAGE = f"http://{HOST}:9101/metrics"
-DOCS = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
-
-STAND_IN = """\
-FROM pbs-exporter
-USER 0:0
-COPY prometheus /bin/prometheus
-RUN mkdir /prometheus && chown 65534:65534 /prometheus
-USER 65534:65534
-ENTRYPOINT ["/bin/prometheus"]
-"""
 
 
 class Compose:
@@ -40,8 +34,12 @@ class Compose:
 
     def up(self, folder: Path, *arguments: str, profile: str = "none") -> None:
         """Bring the services that `arguments` name (none: all) up."""
-        self._up.append((folder, profile))
+        self.takes_down(folder, profile)
         self.docker.compose(folder, "--profile", profile, "up", "--detach", "--no-build", *arguments)
+
+    def takes_down(self, folder: Path, profile: str = "none") -> None:
+        """Have what is up, or will be, taken away in the end."""
+        self._up.append((folder, profile))
 
     def down(self) -> None:
         """Take away all that was brought up."""
@@ -85,13 +83,6 @@ def filled_in(settings: dict[str, str]) -> str:
     return text
 
 
-def blocks(heading: str, language: str) -> list[str]:
-    """Give the code blocks of that language below a heading of docs/deployment.md."""
-    section = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", DOCS, re.MULTILINE | re.DOTALL)
-    assert section is not None
-    return re.findall(rf"^```{language}\n(.*?)^```$", section[1], re.MULTILINE | re.DOTALL)
-
-
 def check_prometheus(file: Path) -> str:
     """Give what promtool says of a Prometheus configuration that is right."""
     return run("promtool", "check", "config", file)
@@ -113,11 +104,15 @@ def test_yaml_style(file: Path) -> None:
     assert run(tool("yamllint"), "--strict", "-d", YAML_RULES, file) == ""
 
 
-def test_alone(compose: Compose, pbs: Address, tmp_path: Path) -> None:
-    """compose.yaml with a filled-in .env.example gets healthy, and another machine can scrape its published port."""
-    shutil.copy(ALONE, tmp_path)
-    (tmp_path / ".env").write_text(filled_in(pbs.variables))
-    compose.up(tmp_path, "--wait")
+def test_alone(compose: Compose, checkout: Checkout, pbs: Address) -> None:
+    """compose.yaml with a filled-in .env.example gets healthy, and another machine can scrape its published port.
+
+    The commands are the README's.
+    """
+    compose.takes_down(checkout.folder)
+    checkout(block("README.md: Compose 1"))
+    (checkout.folder / ".env").write_text(filled_in(pbs.variables))
+    checkout(block("README.md: Compose 2"))
     assert "\npbs_up 1.0\n" in compose.docker.clients.get(PAGE)
     known = compose.docker.inspect("pbs-exporter")
     assert known["State"]["Health"]["Status"] == "healthy"
@@ -136,6 +131,15 @@ def test_alone(compose: Compose, pbs: Address, tmp_path: Path) -> None:
         "StartPeriod": 5 * seconds,
         "Retries": 3,
     }
+
+
+def test_alone_is_checked(compose: Compose, checkout: Checkout, pbs: Address) -> None:
+    """The documentation's commands for compose.yaml end with a check that finds nothing to complain about."""
+    compose.takes_down(checkout.folder)
+    copy, commands = block("docs/deployment.md: Compose 1").split("\n", 1)
+    checkout(copy)
+    (checkout.folder / ".env").write_text(filled_in(pbs.variables))
+    assert "\nlogin       ok, as " in checkout(commands)
 
 
 def test_alone_with_the_secret_in_a_file(compose: Compose, pbs: Address, tmp_path: Path) -> None:
@@ -169,8 +173,8 @@ def test_grafana_is_provisioned(docker: Docker) -> None:
     assert (source["type"], source["url"]) == ("prometheus", "http://prometheus:9090")
     assert "prometheus" in services
     (provider,) = yaml.safe_load((provisioning / "dashboards" / "pbs.yml").read_text())["providers"]
-    assert mounts[provider["options"]["path"]] == STACK / "grafana" / "dashboards"
-    assert mounts[provider["options"]["path"]].is_dir()
+    assert mounts[provider["options"]["path"]] == ROOT / "deploy" / "grafana" / "dashboards"
+    assert list(mounts[provider["options"]["path"]].glob("*.json"))
 
 
 def test_stack_asks_the_pbs_of_its_env(docker: Docker, pbs: Address, tmp_path: Path) -> None:
@@ -189,41 +193,68 @@ def test_stack_asks_the_pbs_of_its_env(docker: Docker, pbs: Address, tmp_path: P
     assert asked() == {name: pbs.variables[name] for name in names}
 
 
-def test_demo(compose: Compose, tmp_path: Path) -> None:
-    """The profile `demo` shows metrics without any PBS: the stack's Prometheus scrapes the exporter by its name.
+def test_prometheus_has_the_rules(docker: Docker) -> None:
+    """Prometheus has the project's own rules from where they are, those of the user beside them, and Alertmanager."""
+    services = configuration(docker, STACK)["services"]
+    mounts = {mount["target"]: Path(mount["source"]) for mount in services["prometheus"]["volumes"]}
+    prometheus = yaml.safe_load(PROMETHEUS.read_text())
+    assert mounts["/etc/prometheus/prometheus.yml"] == PROMETHEUS
+    folders = [mounts[f"/etc/prometheus/{Path(pattern).parent}"] for pattern in prometheus["rule_files"]]
+    assert folders == [STACK_RULES, STACK / "prometheus" / "rules-local"]
+    (alertmanagers,) = prometheus["alerting"]["alertmanagers"]
+    assert alertmanagers["static_configs"] == [{"targets": ["alertmanager:9093"]}]
+    assert "alertmanager" in services
 
-    Prometheus is Debian's in an image made here, under the name of the real one. There is no Grafana to run.
+
+def test_alertmanager_has_the_file_of_the_env(docker: Docker, checkout: Checkout) -> None:
+    """Alertmanager has the project's file, or the one of the user that ALERTMANAGER_FILE in the stack's .env names."""
+    folder = checkout.folder / "deploy" / "compose"
+
+    def file() -> Path:
+        volumes = configuration(docker, folder)["services"]["alertmanager"]["volumes"]
+        (source,) = [mount["source"] for mount in volumes if mount["target"] == "/etc/alertmanager/alertmanager.yml"]
+        return Path(source)
+
+    assert file() == checkout.folder / "deploy" / "prometheus" / "alertmanager.yml"
+    assert file().is_file()
+    (folder / ".env").write_text("ALERTMANAGER_FILE=./alertmanager.yml\n")
+    assert file() == folder / "alertmanager.yml"
+
+
+def test_demo(compose: Compose, checkout: Checkout) -> None:
+    """The README's command shows metrics without any PBS: Prometheus scrapes the exporter, and no rule fails.
+
+    Prometheus and Alertmanager are Debian's in images made here, under the names of the real ones. There is no Grafana
+    to run.
     """
-    folder = tmp_path / "deploy" / "compose"
-    shutil.copytree(STACK, folder)
-    (folder / ".env").unlink(missing_ok=True)
-    docker = compose.docker
-    image = configuration(docker, folder)["services"]["prometheus"]["image"]
-    prometheus = shutil.which("prometheus", path=environment()["PATH"])
-    assert prometheus is not None
-    (tmp_path / "image").mkdir()
-    shutil.copy(prometheus, tmp_path / "image" / "prometheus")
-    (tmp_path / "image" / "Dockerfile").write_text(STAND_IN)
-    docker("build", "--quiet", "--tag", image, tmp_path / "image")
-    compose.up(folder, "exporter", "prometheus", "simulated-pbs", profile="demo")
+    compose.takes_down(checkout.folder / "deploy" / "compose", profile="demo")
+    checkout(block("README.md: pbs-exporter 1"))
 
-    eventually(lambda: docker.machine.try_get("http://127.0.0.1:9090/-/ready"), "Prometheus")
+    checkout.wait()
+    eventually(lambda: checkout.value("up") == 1, "a scrape that works", seconds=60, pause=1)
+    assert checkout.value('up{job="pbs",instance="exporter:9101"}') == 1
+    assert checkout.value("pbs_up") == 1
+    assert (checkout.value("count(pbs_snapshot_count)") or 0) > 5
+    assert checkout.value("time()-max(pbs_snapshot_last_timestamp_seconds)<3600") is not None
 
-    def value(query: str) -> str | None:
-        url = f"http://127.0.0.1:9090/api/v1/query?query={query}"
-        result = json.loads(docker.machine.get(url))["data"]["result"]
-        return str(result[0]["value"][1]) if result else None
+    files = [yaml.safe_load(file.read_text()) for file in STACK_RULES.glob("*.yml")]
+    wanted = [
+        rule.get("record") or rule["alert"] for file in files for group in file["groups"] for rule in group["rules"]
+    ]
+    assert len(wanted) > 5
+    assert sorted(rule["name"] for rule in checkout.rules()) == sorted(wanted)
+    # Those that are looked at once in five minutes may not have been yet.
+    assert {rule["health"] for rule in checkout.rules()} <= {"ok", "unknown"}
+    assert "ok" in {rule["health"] for rule in checkout.rules()}
 
-    eventually(lambda: value("up") == "1", "a scrape that works", seconds=60, pause=1)
-    assert value('up{job="pbs",instance="exporter:9101"}') == "1"
-    assert value("pbs_up") == "1"
-    assert int(value("count(pbs_snapshot_count)") or 0) > 5
-    assert value("time()-max(pbs_snapshot_last_timestamp_seconds)<3600") is not None
+    (alertmanager,) = checkout.ask(f"{SERVER}/api/v1/alertmanagers")["data"]["activeAlertmanagers"]
+    assert alertmanager["url"] == "http://alertmanager:9093/api/v2/alerts"
 
 
 def test_two_hosts(tmp_path: Path) -> None:
     """The two files that the documentation shows for two hosts are right, and fit each other and compose.yaml."""
-    compose, scraped = blocks("Two LXC containers", "yaml")
+    name = "docs/deployment.md: Two LXC containers {}"
+    compose, scraped = (block(name.format(number), "yaml") for number in (1, 2))
     (tmp_path / "compose.yaml").write_text(compose)
     run(tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", tmp_path / "compose.yaml")
     (tmp_path / "prometheus.yml").write_text(scraped)

@@ -1,6 +1,5 @@
 import json
 import os
-import re
 import shlex
 import sys
 import time
@@ -9,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from docker import HOST, Docker
-from machine import ROOT, eventually, process
+from documented import block
+from machine import eventually, process
 from simulated import Address, Simulate
 
 HARDENED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--pids-limit=64", "--memory=64m")
@@ -36,12 +36,9 @@ def words(command: str) -> list[str]:
     return shlex.split(command.replace("\\\n", " "))
 
 
-def documented(page: str, heading: str) -> list[str]:
-    """Give the arguments of the first `docker run` below a heading of a page, behind its `--detach --name NAME`."""
-    text = (ROOT / page).read_text(encoding="utf-8").partition(f"# {heading}\n")[2]
-    command = re.search(r"^```sh\n(docker run .*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert command is not None
-    arguments = words(command[1])
+def documented(name: str) -> list[str]:
+    """Give the arguments of a page's `docker run`, behind its `--detach --name NAME`."""
+    arguments = words(block(name))
     assert arguments[:5] == ["docker", "run", "--detach", "--name", "pbs-exporter"]
     return arguments[5:]
 
@@ -177,7 +174,7 @@ def test_wrong_setting(docker: Docker, pbs: Address, image: str) -> None:
 
 def test_readme(docker: Docker, pbs: Address) -> None:
     """The README's `docker run`, with the address and the login of a PBS, serves its metrics."""
-    arguments = documented("README.md", "docker run")
+    arguments = documented("README.md: docker run 1")
     shown = [name for name in pbs.variables if not name.endswith("FINGERPRINT")]
     assert [argument.partition("=")[0] for argument in arguments if argument.startswith("PBS_EXPORTER")] == shown
     own = [f"{name}={pbs.variables[name]}" if (name := part.partition("=")[0]) in shown else part for part in arguments]
@@ -197,7 +194,7 @@ def test_documented_limits(docker: Docker, pbs: Address, tmp_path: Path) -> None
     }
     arguments = [
         f"{name}={own[name]}" if (name := part.partition("=")[0]) in own else part.replace("./pbs_token", str(file))
-        for part in documented("docs/deployment.md", "Container")
+        for part in documented("docs/deployment.md: Container 2")
     ]
     assert str(file) in " ".join(arguments)
     with docker.running(*arguments) as container:
@@ -208,8 +205,7 @@ def test_documented_limits(docker: Docker, pbs: Address, tmp_path: Path) -> None
 
 def test_demo_alone(docker: Docker) -> None:
     """The documentation's `docker run` of the demo shows metrics without any PBS."""
-    text = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
-    command = re.search(r"^docker run --rm ((?:.*\\\n)*.* demo)$", text, re.MULTILINE)
-    assert command is not None
-    with docker.running(*words(command[1])):
+    arguments = words(block("docs/deployment.md: Container 3"))
+    assert arguments[:3] == ["docker", "run", "--rm"]
+    with docker.running(*arguments[3:]):
         assert "\npbs_up 1.0\n" in scrape(docker)

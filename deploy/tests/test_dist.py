@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import pytest
 from distribution import Built, download, make_dist
+from documented import block
 from machine import ROOT, Namespace, environment, eventually, process, run
 
 from pbs_exporter import __version__
 
 NAME = f"pbs_exporter-{__version__}"
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -183,9 +183,9 @@ def test_installed_demo_serves_a_page(demo: Namespace) -> None:
 
 def test_readme_installs_the_wheel(built: Built, tmp_path: Path) -> None:
     """The README's commands for pip, run on what `make dist` built, give a program that runs."""
-    (block,) = re.findall(r"^### pip\n.*?^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    script = block.replace("/opt/pbs-exporter", str(tmp_path / "venv")).replace("make dist\n", "")
-    assert script.count(str(tmp_path)) == block.count("/opt/pbs-exporter") > 2
+    commands = block("README.md: pip 1")
+    script = commands.replace("/opt/pbs-exporter", str(tmp_path / "venv")).replace("make dist\n", "")
+    assert script.count(str(tmp_path)) == commands.count("/opt/pbs-exporter") > 2
     (tmp_path / "dist").mkdir()
     shutil.copy(built.wheel, tmp_path / "dist")
     shutil.copy(ROOT / "requirements.txt", tmp_path)

@@ -12,6 +12,7 @@ from typing import Any
 import helm_python
 import pytest
 import yaml
+from documented import block
 from machine import ROOT
 from manifests import (
     ABSENT,
@@ -22,7 +23,6 @@ from manifests import (
     differences,
     invalid,
     kustomize,
-    readme,
     render,
     rules,
     templated,
@@ -526,7 +526,7 @@ def test_example_values_work() -> None:
 
 def test_readme_command_works() -> None:
     """The README's `helm install` sets enough, and its chart and release are the right ones."""
-    command = shlex.split(readme("Helm").partition("```sh\n")[2].partition("```")[0].replace("\\\n", ""))
+    command = shlex.split(block("README.md: Helm 1").replace("\\\n", ""))
     assert command[:6] == ["helm", "install", "pbs-exporter", str(CHART.relative_to(ROOT)), "--namespace", "monitoring"]
     assert set(command[6::2]) == {"--set"}
     values = helm_python.parse_set_string(",".join(command[7::2]))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from docker import builder
+from documented import block
 from engine import BASE, BASE_PATH, BUILD_ARGUMENTS, Podman, base_tar
 from machine import CA_FILE, ROOT, run
 
@@ -163,9 +164,8 @@ def test_a_change_of_code_reinstalls_nothing(podman: Podman, image: str, tmp_pat
 
 def test_docker_build(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Docker's own builder makes the image too, with the command that the README has."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    command = re.search(r"^docker (build) (--tag pbs-exporter) \.$", readme, re.MULTILINE)
-    assert command is not None
+    command = block("README.md: docker build 1").split()
+    assert command == ["docker", "build", "--tag", "pbs-exporter", "."]
     # This base has the machine's authorities, which podman's builds get as a mount.
     base = tmp_path_factory.mktemp("base")
     shutil.copy(CA_FILE, base)
@@ -175,7 +175,7 @@ def test_docker_build(tmp_path_factory: pytest.TempPathFactory) -> None:
         docker("buildx", "version")
         docker("import", "--change", f"ENV PATH={BASE_PATH}", base_tar(), "base")
         docker("build", "--tag", BASE, base)
-        docker(command[1], *command[2].split(), "--network", "host", ROOT)
+        docker(*command[1:-1], "--network", "host", ROOT)
         assert (
             docker("run", "--rm", "--network", "none", "pbs-exporter", "--version") == f"pbs-exporter {__version__}\n"
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from documented import block
 from machine import ROOT, run
 from manifests import (
     KUBERNETES,
@@ -18,13 +19,12 @@ from manifests import (
     kubectl,
     kustomize,
     own,
-    readme,
     rules,
     versions,
 )
 
-from pbs_exporter import __version__
-from pbs_exporter.collectors import DEFAULTS
+from pbs_exporter import __version__, own_metrics, scrape
+from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.config import load
 
 FOLDERS = ("base", "overlays/annotations", "overlays/prometheus-operator")
@@ -191,9 +191,29 @@ def test_operator_overlay(base: Objects) -> None:
     monitor = objects["ServiceMonitor"]["spec"]
     assert monitor["selector"]["matchLabels"].items() <= base["Service"]["metadata"]["labels"].items()
     (endpoint,) = monitor["endpoints"]
-    assert endpoint == {"port": "http", "path": "/metrics", "interval": "1m", "scrapeTimeout": "30s"}
+    assert endpoint == {
+        "port": "http",
+        "path": "/metrics",
+        "interval": "1m",
+        "scrapeTimeout": "30s",
+        "honorLabels": True,
+    }
     assert endpoint["port"] in [port["name"] for port in base["Service"]["spec"]["ports"]]
     assert objects["PrometheusRule"]["spec"]["groups"] == rules()
+
+
+def test_operator_leaves_our_labels_alone() -> None:
+    """The ServiceMonitor has Prometheus keep our labels, some of which the operator gives its targets too.
+
+    None of ours is one that tells the targets apart: that would then get lost.
+    """
+    given = {"namespace", "service", "endpoint", "pod", "container"}
+    ours = {label for collector in COLLECTORS for metric in collector.metrics for label in metric.labels}
+    ours |= {label for metric in (*own_metrics.METRICS, *scrape.METRICS) for label in metric.labels}
+    assert given & ours == {"namespace", "service", "endpoint"}
+    assert {"job", "instance"} & ours == set()
+    (endpoint,) = kustomize(KUBERNETES / "overlays" / "prometheus-operator")["ServiceMonitor"]["spec"]["endpoints"]
+    assert endpoint["honorLabels"] is True
 
 
 def test_changed_settings_start_a_new_pod(base: Objects, tmp_path: Path) -> None:
@@ -246,7 +266,7 @@ def test_readme_commands_work(tmp_path: Path) -> None:
             esac
         }}
     """
-    commands = readme("Kubernetes").partition("```sh\n")[2].partition("```")[0]
+    commands = block("README.md: Kubernetes 1")
     script = f"set -euo pipefail; cd {tmp_path}\n{instead}\n{commands}"
     run("bash", "-c", script, stdin="00000000-0000-0000-0000-000000000000\n")
 

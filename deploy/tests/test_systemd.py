@@ -1,6 +1,5 @@
 """The systemd unit, in a Debian that booted with systemd."""
 
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from typing import NamedTuple
 
 import pytest
 from distribution import make_dist
+from documented import block
 from engine import Podman
 from machine import CA_FILE, ROOT, Namespace, cached, eventually, run
 from simulated import Address, Simulate
@@ -28,14 +28,6 @@ _BOOTSTRAP = (
     "bookworm",
 )
 _IMAGE = "localhost/booted:test"
-_README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def blocks(heading: str) -> list[str]:
-    """Give the README's commands below a heading."""
-    found = re.search(rf"^### {heading}\n(.*?)(?=^##)", _README, re.MULTILINE | re.DOTALL)
-    assert found is not None
-    return re.findall(r"^```sh\n(.*?)^```$", found[1], re.MULTILINE | re.DOTALL)
 
 
 class Booted:
@@ -153,8 +145,8 @@ def wheels(podman: Podman) -> Path:
 @pytest.fixture(scope="module")
 def installed(booted: Booted, network: Namespace, simulated_pbs: Simulate) -> Iterator[Service]:
     """Install and start it with the README's commands. pip finds its wheels in a folder, as there is no network."""
-    (pip,) = blocks("pip")
-    install, start = blocks("systemd")
+    pip, install = block("README.md: pip 1"), block("README.md: systemd 1")
+    start = block("README.md: systemd 2")
     with simulated_pbs(network) as pbs:
         offline = "export PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels PIP_DISABLE_PIP_VERSION_CHECK=1\n"
         booted.script(offline + pip.replace("make dist\n", ""))

@@ -1,0 +1,57 @@
+"""A dashboard under construction: its head, its links to the others, and where each panel stands."""
+
+from collections.abc import Sequence
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard, DashboardLink, Row
+from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, DashboardLinkType, GridPos
+
+TAGS = ["proxmox", "pbs", "backup"]
+TITLES = {
+    "pbs-overview": "PBS / Overview",
+    "pbs-datastore": "PBS / Datastore",
+    "pbs-backups": "PBS / Backups",
+    "pbs-jobs-tasks": "PBS / Jobs and tasks",
+    "pbs-host-exporter": "PBS / Host and exporter",
+}
+"""All dashboards: UID, which is the file's name too, and title."""
+
+_COLUMNS = 24
+
+
+class Board:
+    """Takes panels line by line, from the left."""
+
+    def __init__(self, uid: str, description: str, variables: Sequence[object], *, since: str = "now-24h") -> None:
+        self.uid = uid
+        self._made = Dashboard(TITLES[uid]).uid(uid).description(description).tags(TAGS).editable()
+        self._made.time(since, "now").refresh("1m").timezone("browser").tooltip(DashboardCursorSync.CROSSHAIR)
+        for variable in variables:
+            self._made.with_variable(variable)
+        for other, title in TITLES.items():
+            if other != uid:
+                link = DashboardLink(title).type(DashboardLinkType.LINK).url(f"/d/{other}").icon("dashboard")
+                self._made.link(link.include_vars(include_vars=True).keep_time(keep_time=True))
+        self._id = 0
+        self._y = 0
+
+    def row(self, title: str) -> None:
+        """Begin a part with a heading."""
+        self._made.with_row(Row(title).id(self._next()).grid_pos(GridPos(h=1, w=_COLUMNS, x=0, y=self._y)))
+        self._y += 1
+
+    def line(self, height: int, *panels: tuple[int, object]) -> None:
+        """Put panels beside each other; each comes with its width, of 24 in all."""
+        x = 0
+        for width, panel in panels:
+            panel.id(self._next()).grid_pos(GridPos(h=height, w=width, x=x, y=self._y))  # type: ignore[attr-defined]
+            self._made.with_panel(panel)
+            x += width
+        self._y += height
+
+    def build(self) -> object:
+        """Give what the SDK's encoder writes."""
+        return self._made.build()
+
+    def _next(self) -> int:
+        self._id += 1
+        return self._id

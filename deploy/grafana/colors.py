@@ -1,0 +1,52 @@
+"""Colors that mean something: thresholds, and the words for states."""
+
+from collections.abc import Mapping
+
+from grafana_foundation_sdk.models.dashboard import Threshold, ValueMap, ValueMappingResult
+
+GOOD, WARNING, BAD, AWAY, UNKNOWN = "green", "orange", "red", "blue", "gray"
+
+Steps = Mapping[float | None, str]
+"""From which value on which color; `None` is the color below all of them."""
+
+PLAIN: Steps = {None: GOOD}
+ANY_IS_BAD: Steps = {None: GOOD, 1: BAD}
+ANY_IS_A_WARNING: Steps = {None: GOOD, 1: WARNING}
+FILL: Steps = {None: GOOD, 0.8: WARNING, 0.9: BAD}
+"""How full something is, as the alerts of datastores see it."""
+DAYS_UNTIL_FULL: Steps = {None: BAD, 7 * 86400: WARNING, 30 * 86400: GOOD}
+OF_LIMIT: Steps = {None: GOOD, 0.8: WARNING, 1: BAD}
+BUSY: Steps = {None: GOOD, 0.9: WARNING, 0.97: BAD}
+
+States = Mapping[float | str, tuple[str, str]]
+"""What a value is called, and its color."""
+
+UP: States = {0: ("down", BAD), 1: ("up", GOOD)}
+YES_IS_FINE: States = {0: ("no", UNKNOWN), 1: ("yes", GOOD)}
+SUCCESS: States = {0: ("failed", BAD), 1: ("ok", GOOD)}
+SEVERITY: States = {"critical": ("critical", BAD), "warning": ("warning", WARNING), "info": ("info", AWAY)}
+VERIFICATION: States = {"ok": ("ok", GOOD), "failed": ("failed", BAD), "none": ("none", UNKNOWN)}
+DATASTORE: States = {0: ("unreadable", BAD), 1: ("readable", GOOD), 2: ("away on purpose", AWAY)}
+JOB: States = {
+    0: ("never ran", UNKNOWN),
+    1: ("ok", GOOD),
+    2: ("running", AWAY),
+    3: ("unknown", UNKNOWN),
+    4: ("warning", WARNING),
+    5: ("error", BAD),
+}
+
+
+def thresholds(steps: Steps) -> list[Threshold]:
+    """Give Grafana's form of steps."""
+    return [Threshold(value=value, color=color) for value, color in steps.items()]
+
+
+def mapping(states: States) -> ValueMap:
+    """Give Grafana's form of states."""
+    return ValueMap(
+        options={
+            str(value): ValueMappingResult(text=text, color=color, index=index)
+            for index, (value, (text, color)) in enumerate(states.items())
+        },
+    )
