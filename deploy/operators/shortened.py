@@ -20,10 +20,11 @@ FOR = "16s"
 SHORTER: Mapping[str, Mapping[str, str]] = {
     # All ages of listings are a 45th, also the exporter's listing_max_age_seconds: 80 for 3600.
     "PbsListingOld": {"> 1800": "> 40", "> 2700": "> 60"},
-    "PbsCollectorFailing": {"[150m]": "[20s]", "offset 150m": "offset 20s"},
+    "PbsCollectorFailing": {"[150m]": "[20s]", "offset 150m": "offset 20s", "offset 75m": "offset 10s"},
     "PbsJobNeverRun": {
         'min_over_time(pbs_job_status{status="never"}[1d])': 'min_over_time(pbs_job_status{status="never"}[20s])'
     },
+    "PbsNoVerifyJob": {"[2h]": "[20s]"},
     "PbsUpdatesPending": {"[1d]": "[20s]"},
     "PbsHostCpuBusy": {"[30m]": "[20s]"},
     "PbsHostIoWait": {"[30m]": "[20s]"},
