@@ -57,19 +57,10 @@ class Played(NamedTuple):
     """The pages of the stages without faults, at the end."""
     missed: Mapping[str, Sequence[Labels]]
     """By what was seen to fail once (`up`, `pbs_up`), the labels."""
-    seconds: Mapping[str, float]
-    """How long each part took."""
 
 
 def play(folder: Path) -> Played:
     """Play all scenarios. Times out, and then gives what fired by then."""
-    clock = [time.monotonic()]
-    seconds: dict[str, float] = {}
-
-    def lap(part: str) -> None:
-        clock.append(time.monotonic())
-        seconds[part] = clock[-1] - clock[-2]
-
     with ExitStack() as running:
         loop = running.enter_context(Background())
         stages = {name: running.enter_context(_stage(name, loop, folder)) for name in STAGES}
@@ -86,29 +77,23 @@ def play(folder: Path) -> Played:
         _until(lambda: all(rule["health"] != "unknown" for rule in metrics.rules()), 30)
         time.sleep(2 * RULES_SECONDS)
         settled = time.time()
-        lap("start")
 
         time.sleep(_CALM)
         before = _by_instance(alerts)
-        lap("calm")
 
         with ExitStack() as faults:
             for scenario in SCENARIOS:
                 faults.enter_context(scenario.fault(stages[scenario.stage]))
             missed = _fail_once(stages["once"], metrics)
             _until(lambda: all_there(_by_instance(alerts)), _LONGEST)
-            lap("fire")
             time.sleep(_STAY)
             during = _by_instance(alerts)
-            lap("stay")
         _until(lambda: not any(_by_instance(alerts).values()), _LONGEST)
         after = _by_instance(alerts)
         fired = {name: _ever(metrics, name, "firing", 0.0) for name in FAULTLESS}
         pending = {name: _ever(metrics, name, "pending", settled) for name in FAULTLESS}
         pages = {name: stages[name].page() for name in FAULTLESS}
-        lap("clear")
-    lap("stop")
-    return Played(before, during, after, fired, pending, pages, missed, seconds)
+    return Played(before, during, after, fired, pending, pages, missed)
 
 
 def expected(stage: str) -> tuple[list[Expected], list[Expected]]:
