@@ -129,12 +129,6 @@ HOST = (
         says(_ZFS, row("name", "scratch", alloc=95 * (5 << 40) // 100)),
         (alert("PbsZfsPoolFull", "warning", pool="scratch"),),
     ),
-    Scenario(
-        "ZFS pool fragmented",
-        "disks",
-        says(_ZFS, row("name", "scratch", frag=85)),
-        (alert("PbsZfsPoolFragmented", "info", pool="scratch"),),
-    ),
 )
 
 ACCESS = (
