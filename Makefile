@@ -39,7 +39,7 @@ test-deploy: $(DEPLOY)/ready ## image, Compose, Kubernetes, Helm, systemd, relea
 
 test-operators: $(OPERATORS)/ready ## rules, dashboards and pages: in real Prometheus, Alertmanager, Chromium (Debian, as root)
 	@deploy/packages $(OPERATORS_PACKAGES)
-	@PYTHONPATH=deploy/tests $(OPERATORS)/bin/python -m pytest deploy/operators --timeout=900 $(ARGS)
+	@PYTHONPATH=deploy/tests $(OPERATORS)/bin/python -m pytest deploy/operators --timeout=900 --durations=5 $(ARGS)
 
 lint: $(READY) ## format, style, types, layers
 	@$(BIN)/ruff format --check .
