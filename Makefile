@@ -39,7 +39,7 @@ test-deploy: $(DEPLOY)/ready ## image, Compose, Kubernetes, Helm, systemd, relea
 
 test-operators: $(OPERATORS)/ready ## rules, dashboards and pages: in real Prometheus, Alertmanager, Chromium (Debian, as root)
 	@deploy/packages $(OPERATORS_PACKAGES)
-	@PYTHONPATH=deploy/tests $(OPERATORS)/bin/python -m pytest deploy/operators --timeout=900 $(ARGS)
+	@PYTHONPATH=deploy/tests $(OPERATORS)/bin/python -m pytest deploy/operators --timeout=900 --durations=5 $(ARGS)
 
 lint: $(READY) ## format, style, types, layers
 	@$(BIN)/ruff format --check .
@@ -63,9 +63,10 @@ docs: $(READY) ## docs/metrics.md from the code's own declarations, and the Helm
 dashboards: $(OPERATORS)/ready ## deploy/grafana/dashboards/*.json from the source in deploy/grafana
 	@$(OPERATORS)/bin/python deploy/grafana/generate.py
 
-pictures: $(OPERATORS)/ready ## docs/pictures/dashboard-*.png: what the dashboards ask, drawn from a simulated PBS (Debian, as root)
+pictures: $(OPERATORS)/ready ## docs/pictures: what dashboards ask, drawn, and the status page, in Chromium (Debian, as root)
 	@deploy/packages $(OPERATORS_PACKAGES)
 	@PYTHONPATH=deploy/tests:deploy/operators $(OPERATORS)/bin/python deploy/operators/pictures.py docs/pictures
+	@PYTHONPATH=deploy/tests:deploy/operators $(OPERATORS)/bin/python deploy/operators/status_pictures.py docs/pictures
 
 rules: $(READY) ## the rules for Kubernetes and Helm, from deploy/prometheus/rules
 	@$(BIN)/python deploy/prometheus/render.py

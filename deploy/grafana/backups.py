@@ -25,8 +25,8 @@ _LINKS = {
     "Datastore": ("pbs-datastore", {"instance": "PBS", "datastore": "Datastore"}),
     "ID": ("pbs-backups", {"instance": "PBS", "datastore": "Datastore", "backup_type": "Type"}),
 }
-_TASK = f'worker_type=~"backup|verif.*|sync.*|prune.*", worker_id=~"($datastore)(:.*)?", {PBS}'
-"""Tasks that work on backups. Their IDs begin with the datastore, but those of sync jobs begin with the remote."""
+_TASK = f'worker_type=~"backup|verif.*|sync.*|prune.*", worker_id=~"(.*:)?($datastore)(:.*)?", {PBS}'
+"""Tasks that work on backups. Their IDs have the datastore between colons: first, or after a sync job's remote."""
 
 
 def build() -> object:

@@ -8,8 +8,8 @@ from stack import Labels
 
 DAY, MINUTE = 86400, 60
 
-AGES = tuple(days * DAY + 30 * MINUTE for days in range(7, 0, -1))
-"""Before now, in seconds: what `last_over_time(…[2h] offset 7d)` sees, and what one with `1d` does."""
+AGES = tuple(days * DAY + 30 * MINUTE for days in range(14, 0, -1))
+"""Before now, in seconds: what `last_over_time(…[2h] offset 7d)` sees, and what those of a day and of two weeks do."""
 
 COMPARED = (
     "pbs_datastore_available_bytes",
@@ -25,7 +25,7 @@ Point = tuple[str, Labels, float, float]
 
 
 def of_page(page: str, target: Mapping[str, str]) -> Iterator[Point]:
-    """Yield the past of a page: each day of the last week was like now. `target` are Prometheus's own labels."""
+    """Yield the past of a page: each day of the last two weeks was like now. `target` are Prometheus's own labels."""
     now = time.time()
     for family in text_string_to_metric_families(page):
         for sample in family.samples:

@@ -63,6 +63,13 @@ class Picture:
         few.save(file, optimize=True)
         assert file.stat().st_size < _MOST_BYTES, f"{file}: {file.stat().st_size} bytes"
 
+    def cut_top(self, picture: Path, file: Path) -> None:
+        """Write of the drawn picture what is above the dashboard's first heading: what is seen without scrolling."""
+        first = min(panel["gridPos"]["y"] for panel in self._board["panels"] if panel["type"] == "row")
+        with Image.open(picture) as drawn:
+            top = drawn.crop((0, 0, drawn.width, _MARGIN + _CAPTION + first * _UNIT))
+        top.save(file, optimize=True)
+
     def _captions(self) -> None:
         text = self._figure.text
         y = 1 - (_MARGIN + _CAPTION / 2) / self._height
@@ -151,7 +158,10 @@ def draw_all(folder: Path, data: Path, target: Path, end: int) -> None:
     """Draw all dashboards as they look at a time, from Prometheus's data."""
     with prometheus(folder, data, lookback=_LOOKBACK) as running:
         for uid, board in dashboards().items():
-            Picture(board, running, end).draw(target / f"dashboard-{uid.removeprefix('pbs-')}.png")
+            picture, file = Picture(board, running, end), target / f"dashboard-{uid.removeprefix('pbs-')}.png"
+            picture.draw(file)
+            if uid == "pbs-overview":
+                picture.cut_top(file, file.with_stem(f"{file.stem}-top"))
 
 
 if __name__ == "__main__":

@@ -118,6 +118,12 @@ HOST = (
         (alert("PbsZfsPoolMissing", "critical", pool="backup"),),
     ),
     Scenario(
+        "ZFS pool fragmented",
+        "disks",
+        says(_ZFS, row("name", "tank", frag=80)),
+        (alert("PbsZfsPoolFragmented", "info", pool="tank"),),
+    ),
+    Scenario(
         "ZFS pool full",
         "disks",
         says(_ZFS, row("name", "scratch", alloc=95 * (5 << 40) // 100)),
@@ -187,6 +193,12 @@ ACCESS = (
         "collectors",
         answers("/tape/drive", 400, "client error (Connect)"),
         (alert("PbsCollectorFailing", "warning", collector="tape"),),
+    ),
+    Scenario(
+        "datastores not listed",
+        "unlisted",
+        answers("/admin/datastore", 400, "client error (Connect)"),
+        tuple(alert("PbsCollectorFailing", "warning", collector=name) for name in ("datastores", "s3", "snapshots")),
     ),
     Scenario(
         "slow collector fails",
@@ -498,20 +510,21 @@ DATASTORES = (
             says("/admin/datastore/cloud/snapshots", group("100", faults.not_since(2 * DAY))),
             says(_GC, row("store", "cloud", last_run_state="client error (Connect)")),
             faults.failed_task("garbage_collection", "cloud", "client error (Connect)"),
-            faults.failed_task("backup", "cloud:vm/100", "backup ended: client error (Connect)"),
+            *(faults.failed_task("backup", f"cloud:vm/{name}", "client error (Connect)") for name in (100, 101)),
         ),
         (alert("PbsS3DatastoreFailing", "critical", datastore="cloud"),),
         (
             alert("PbsBackupTooOld", "warning", datastore="cloud", backup_id="100"),
             alert("PbsGcFailed", "warning", datastore="cloud"),
-            alert("PbsTaskFailed", "warning", datastore="cloud", worker_type="backup"),
+            alert("PbsTaskFailed", "warning", datastore="cloud", worker_type="backup", backup_id="100"),
+            alert("PbsTaskFailed", "warning", datastore="cloud", worker_type="backup", backup_id="101"),
         ),
     ),
     Scenario(
         "bucket out of reach for days",
         "s3",
         says(_GC, lambda rows, now: row("store", "deep", last_run_endtime=now - 9 * DAY)(rows, now)),
-        (alert("PbsS3DatastoreFailing", "critical", datastore="deep"),),
+        (alert("PbsS3DatastoreFailing", "warning", datastore="deep"),),
         (alert("PbsGcNotRun", "warning", datastore="deep"),),
     ),
     Scenario(

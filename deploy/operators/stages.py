@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from faults import backup_encrypted
 from history import DAY
 from stage import Change, ChangingWorld
-from worlds import DRIVE, calm, calmed, fresh, healthy, job, tape
+from worlds import DRIVE, calm, calmed, fresh, grow_old, healthy, job, tape
 
 from pbs_exporter.simulator.upkeep import pools
 
@@ -38,6 +38,19 @@ def _always(rows: object) -> Change:
 def _backups() -> ChangingWorld:
     world = calm("main", groups=7)
     backup_encrypted(world.stores[0].namespaces["prod"])
+    return calmed(world)
+
+
+def _rotated() -> ChangingWorld:
+    """Give a PBS with a read-only archive, a rotated disk that is there, one that isn't, and a bucket's full cache."""
+    world = calm("main", "archive", "usb", "other", "cloud")
+    _, archive, usb, other, cloud = world.stores
+    archive.maintenance = "read-only,message=archive"
+    usb.removable = other.removable = True
+    other.mounted = False
+    cloud.backend, cloud.share = "s3", 0.95
+    grow_old(archive, world.now)
+    grow_old(usb, world.now, 3)
     return calmed(world)
 
 
@@ -74,8 +87,9 @@ STAGES: Mapping[str, Set] = {
     "rights": Set(lambda: _with("main")),
     "blind": Set(lambda: _with("main")),
     "login": Set(lambda: _with("main"), collectors={"disks": True}),
-    "down": Set(lambda: _with("main"), collectors={"disks": True}),
+    "down": Set(_rotated, collectors={"disks": True}),
     "exporter": Set(lambda: _with("main"), collectors={"disks": True}),
+    "unlisted": Set(_rotated),
     "collectors": Set(lambda: _with("main", "cloud", backend="s3")),
     "listing": Set(lambda: _with("main", "other"), {"listing_max_age_seconds": LISTING_AGE}),
     "old": Set(lambda: _with("main"), {"listing_mode": "changes", "listing_refresh_seconds": 5}),

@@ -54,7 +54,7 @@ def queries(uid: str, chosen: Chosen) -> Iterator[Query]:
     span = seconds(BOARDS[uid]["time"]["from"])
     for panel in panels(BOARDS[uid]):
         for target in panel["targets"]:
-            expr = put_in(target["expr"], chosen, span=span, step=span // POINTS, scrape_interval=1)
+            expr = put_in(target["expr"], chosen, span=span, step=span // POINTS, scrape_interval=3)
             yield Query(panel, expr, bool(target.get("instant")))
 
 
@@ -70,7 +70,7 @@ def every_expression() -> dict[str, str]:
         for number, query in enumerate(queries(uid, blindly(uid))):
             found[f"{uid} {query.panel['title']} {number}"] = query.expr
         for variable in variables(BOARDS[uid]):
-            put = put_in(variable.query, blindly(uid), span=60, step=1, scrape_interval=1)
+            put = put_in(variable.query, blindly(uid), span=60, step=1, scrape_interval=3)
             found[f"{uid} ${variable.name}"] = asked(put)
     return found
 
@@ -85,7 +85,7 @@ class Stack:
         """Ask for each variable's options as Grafana does, one after the other, and choose these values, or all."""
         chosen: dict[str, tuple[Variable, Sequence[str], Sequence[str]]] = {}
         for variable in variables(BOARDS[uid]):
-            query = put_in(variable.query, chosen, span=60, step=1, scrape_interval=1)
+            query = put_in(variable.query, chosen, span=60, step=1, scrape_interval=3)
             results = [result["metric"] for result in self.prometheus.instant(asked(query))]
             options = values_of(query, variable.regex, results)
             choice = values.get(variable.name) or ([ALL] if variable.multi else options[:1])
@@ -113,7 +113,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with exporters(folder) as ports, prometheus(folder, data, rules=rules, targets=ports) as running:
         eventually(lambda: len(running.instant("pbs_up == 1")) == len(ports), "all PBS are up", seconds=60)
         # What is rated needs two samples, and what is recorded of what is recorded a few rounds.
-        enough = "min(count_over_time(pbs_up[1m])) > 8 and min(count_over_time(pbs_gc_status[1m])) > 4"
+        enough = "min(count_over_time(pbs_up[1m])) > 4 and min(count_over_time(pbs_gc_status[1m])) > 4"
         eventually(lambda: running.instant(enough), "some scrapes", seconds=90)
         yield Stack(running)
 

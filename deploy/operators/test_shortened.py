@@ -30,7 +30,7 @@ def test_range_is_shortened_where_it_is_listed() -> None:
     """A listed part of an expression is replaced."""
     rule = {"alert": "PbsUpdatesPending", "expr": "min_over_time(pbs_updates_pending[1d]) > 0"}
     short = shortened({"groups": [{"name": "g", "rules": [rule]}]})
-    assert short["groups"][0]["rules"][0]["expr"] == "min_over_time(pbs_updates_pending[10s]) > 0"
+    assert short["groups"][0]["rules"][0]["expr"] == "min_over_time(pbs_updates_pending[20s]) > 0"
 
 
 def test_stale_exception_is_an_error() -> None:

@@ -165,7 +165,7 @@ def healthy() -> ChangingWorld:
     main, usb, archive = world.stores
     usb.removable, usb.mounted = True, False
     archive.maintenance = "read-only,message=archive"
-    _grow_old(archive, now)
+    grow_old(archive, now)
     last = _renamed(main.namespaces["prod"][-1], "300")
     main.namespaces["prod"].append(last)
     main.namespaces["prod"].append(_weekly(_renamed(last, "400"), now))
@@ -206,12 +206,12 @@ def fresh() -> ChangingWorld:
     return source
 
 
-def _grow_old(archive: Datastore, now: int) -> None:
-    """Let the last backup be 200 days old."""
-    yearly = Rhythm(1000 * DAY, (now - 200 * DAY) % (1000 * DAY), 600)
+def grow_old(archive: Datastore, now: int, days: int = 200) -> None:
+    """Let each group of a datastore have one backup, which is so many days old."""
+    rarely = Rhythm(1000 * DAY, (now - days * DAY) % (1000 * DAY), 600)
     for groups in archive.namespaces.values():
         groups[:] = [
-            msgspec.structs.replace(group, keep=1, plan=msgspec.structs.replace(group.plan, rhythm=yearly))
+            msgspec.structs.replace(group, keep=1, plan=msgspec.structs.replace(group.plan, rhythm=rarely))
             for group in groups
         ]
 

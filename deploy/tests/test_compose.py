@@ -11,9 +11,9 @@ import yaml
 from docker import HOST, Docker
 from documented import block
 from machine import ROOT, attempt, eventually, run
+from monitoring import PROMETHEUS as SERVER
+from monitoring import Checkout
 from simulated import Address, Simulate
-from stack import PROMETHEUS as SERVER
-from stack import Checkout
 
 ALONE = ROOT / "compose.yaml"
 STACK = ROOT / "deploy" / "compose"
@@ -174,6 +174,7 @@ def test_grafana_is_provisioned(docker: Docker) -> None:
     assert "prometheus" in services
     (provider,) = yaml.safe_load((provisioning / "dashboards" / "pbs.yml").read_text())["providers"]
     assert mounts[provider["options"]["path"]] == ROOT / "deploy" / "grafana" / "dashboards"
+    assert list(mounts[provider["options"]["path"]].glob("*.json"))
 
 
 def test_stack_asks_the_pbs_of_its_env(docker: Docker, pbs: Address, tmp_path: Path) -> None:

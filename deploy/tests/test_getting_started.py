@@ -11,9 +11,9 @@ import pytest
 from docker import HOST, Docker
 from documented import Block, blocks
 from machine import ROOT, eventually, run
+from monitoring import ALERTMANAGER, PROMETHEUS, STACK, Checkout
 from prometheus import newest, oldest
 from simulated import Simulate
-from stack import ALERTMANAGER, PROMETHEUS, STACK, Checkout
 from test_compose import filled_in
 
 PAGE = "docs/getting-started.md"
@@ -148,8 +148,8 @@ def test_own_prometheus(programs: Callable[[str], Path], tmp_path: Path) -> None
         path = f"PATH={tmp_path}:$PATH"
         return run("bash", "-euo", "pipefail", "-c", f"{path}\n{commands.replace('/etc/prometheus', str(etc))}")
 
-    for program in ("promtool", "amtool"):
-        (tmp_path / program).symlink_to(programs(program))
+    (tmp_path / "promtool").symlink_to(programs("promtool"))
+    (tmp_path / "amtool").symlink_to(newest("amtool"))
     as_shown(install.text)
     (etc / "prometheus.yml").write_text(configuration.text)
     shutil.copy(ROOT / "deploy" / "prometheus" / "alertmanager.yml", etc)
