@@ -88,7 +88,7 @@ def _numbers(board: Board) -> None:
             4,
             number(
                 "Full within 30 days",
-                "Datastores that are full then, by the trend of seven days or by PBS's own estimate.",
+                "Datastores that are full then, by the trend of two weeks or by PBS's own estimate.",
                 "none",
                 f"count({_FULL} < 30 * 86400) or 0 * count({_USED})",
                 empty="rules not loaded",
@@ -213,7 +213,7 @@ def _forecast() -> object:
 
     return table(
         "Datastores that are full next",
-        "The twenty that are full first, by the trend of seven days or by PBS's own estimate. "
+        "The twenty that are full first, by the trend of two weeks or by PBS's own estimate. "
         "Empty where no datastore grows.",
         {"instance": "PBS", "datastore": "Datastore"},
         [

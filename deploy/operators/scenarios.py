@@ -445,11 +445,11 @@ DATASTORES = (
         "almost full",
         "space",
         says(_USAGE, faults.at("full", faults.full(0.95, days=1))),
-        (alert("PbsDatastoreAlmostFull", "warning", datastore="full"),),
         (
+            alert("PbsDatastoreAlmostFull", "warning", datastore="full"),
             alert("PbsDatastoreFilling", "critical", datastore="full"),
-            alert("PbsDatastoreFilling", "warning", datastore="full"),
         ),
+        (alert("PbsDatastoreFilling", "warning", datastore="full"),),
     ),
     Scenario(
         "full",

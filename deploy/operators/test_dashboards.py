@@ -108,7 +108,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     data = folder / "data"
     data.mkdir()
     now = time.time()
-    write_past(data, (DEMO, SECOND), start=now - 7.2 * 86400, end=now, step=3000)
+    # A week that is shown, and before it one for the forecasts.
+    week = now - 7.2 * 86400
+    write_past(data, (DEMO, SECOND), start=now - 14.5 * 86400, end=week - 1, step=21600)
+    write_past(data, (DEMO, SECOND), start=week, end=now, step=3000)
     rules = hurried_rules(folder)
     with exporters(folder) as ports, prometheus(folder, data, rules=rules, targets=ports) as running:
         eventually(lambda: len(running.instant("pbs_up == 1")) == len(ports), "all PBS are up", seconds=60)

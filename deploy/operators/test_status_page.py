@@ -260,7 +260,7 @@ def test_commands_can_be_copied(trouble: Exporter, see: Any) -> None:
 
 
 def test_it_holds_no_secret_and_asks_nothing(trouble: Exporter) -> None:
-    """Reading the page twenty times leaves no request to PBS in the exporter's own count, and shows no secret."""
+    """Reading the page twenty times asks PBS for no version, with which each ask begins, and shows no secret."""
     counts = re.compile(r'^pbs_exporter_api_requests_total\{[^}]*endpoint="/version"[^}]*\} (\S+)', re.MULTILINE)
 
     def count() -> float:
