@@ -285,6 +285,39 @@ async def test_datastores_that_cant_be_read() -> None:
     ]
 
 
+async def test_datastores_that_werent_asked(setup: Setup) -> None:
+    """Of a datastore that the last scrape couldn't ask for it isn't said that it is well; its last listing stays."""
+    for path in ("*", "/admin/datastore"):
+        await setup.scrape()
+        armed = setup.pbs.faults.add(path, Fault.status(503, "proxy is out"))
+        page = await after_a_scrape(setup)
+        armed.remove()
+        rows = page.tables["datastores"].by_name()
+        assert {row["Result"] for row in rows.values()} == {"not listed: not asked in the last scrape"}
+        assert all(row["Last listing"].endswith("12 s ago") for row in rows.values())
+        assert not [item for item in page.items if item.startswith("Can't be read")]
+
+
+async def test_a_datastore_that_goes_into_maintenance() -> None:
+    """A datastore that was listed and has gone into maintenance is there with that reason."""
+    world = small_world(2)
+    async with running(world) as setup:
+        await setup.scrape()
+        world.stores[0].maintenance = "offline"
+        page = await after_a_scrape(setup)
+    assert page.tables["datastores"].by_name()["main"]["Result"] == "not listed: in maintenance: offline"
+
+
+async def test_nobody_scrapes_any_more(setup: Setup) -> None:
+    """What was well long ago isn't said to be well: after ten minutes the page says for how long nobody has asked."""
+    page = await after_a_scrape(setup, seconds=600)
+    assert page.headings[1] == ("h2", "All well")
+    setup.clock.advance(1)
+    page = await look(setup)
+    assert page.headings[1] == ("h2", "Not scraped for 10 min 1 s")
+    assert page.items[2] == "At the last scrape, 10 min 1 s ago, PBS answered and nothing failed."
+
+
 # --- rights
 
 

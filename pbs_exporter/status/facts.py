@@ -13,6 +13,9 @@ from pbs_exporter.pbs.models import Version
 from pbs_exporter.run import Outcome
 from pbs_exporter.scrape import Last, Target
 
+NOT_ASKED = "not asked in the last scrape"
+"""Why it isn't known how a datastore is now: PBS is down, or its list of datastores failed."""
+
 
 class State(StrEnum):
     """How it stands with a collector or a datastore; the worst comes first."""
@@ -183,6 +186,7 @@ def _datastores(last: Last | None, outcomes: list[Outcome], listings: dict[str, 
             if error is not None:
                 found.append(f"{outcome.name}: {_reason(error)}")
     unlisted = {} if last is None else last.unlisted
+    asked = _asked(last)
     rows = []
     for store in reasons.keys() | unlisted.keys():
         listing = listings.get(store)
@@ -190,13 +194,24 @@ def _datastores(last: Last | None, outcomes: list[Outcome], listings: dict[str, 
         if texts:
             only_waits = listing is not None and listing.tried_at is None and len(texts) == 1
             state = State.WAITING if only_waits else State.FAILED
-        elif store in unlisted and listing is None:
-            state, texts = State.UNREADABLE, [unlisted[store]]
+        elif store not in asked and (listing is not None or store in unlisted):
+            state, texts = State.UNREADABLE, [unlisted.get(store, NOT_ASKED)]
         else:
             state = State.OK
         scraped_at = last.at if last is not None else None
         rows.append(Datastore(store, state, tuple(texts), at.get(store, scraped_at), listing))
     return rows
+
+
+def _asked(last: Last | None) -> set[str]:
+    """Give the datastores that the last scrape would have listed; none where PBS didn't say which there are."""
+    outcomes = () if last is None else last.outcomes
+    return {
+        store
+        for outcome in outcomes
+        if outcome.name == snapshots.COLLECTOR.name and outcome.error is None
+        for store in outcome.datastores
+    }
 
 
 def _rights(target: Target, outcomes: list[Outcome]) -> Rights:

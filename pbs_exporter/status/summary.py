@@ -4,11 +4,15 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from pbs_exporter.status.facts import Facts, State
+from pbs_exporter.status.facts import NOT_ASKED, Facts, State
 from pbs_exporter.status.words import count, name, span, text
 
 NAMED = 8
 """So many names a line has; the tables have all."""
+
+
+OLD_SECONDS = 600
+"""A scrape that was longer ago says nothing of now."""
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -27,7 +31,10 @@ def summarize(facts: Facts, now: float) -> Summary:
     problems, notes = tuple(_problems(facts)), tuple(_notes(facts))
     if problems:
         return Summary(State.FAILED, count(len(problems), "problem"), problems + notes)
-    when = f"At the last scrape, {span(int(now) - int(facts.scrape.at))} ago, PBS answered and nothing failed."
+    age = int(now) - int(facts.scrape.at)
+    when = f"At the last scrape, {span(age)} ago, PBS answered and nothing failed."
+    if age > OLD_SECONDS:
+        return Summary(State.WAITING, f"Not scraped for {span(age)}", (when, *notes))
     states = [collector.state for collector in facts.collectors] + [store.state for store in facts.datastores]
     waits = State.WAITING in states
     return Summary(State.WAITING if waits else State.OK, "No problem so far" if waits else "All well", (when, *notes))
@@ -48,7 +55,11 @@ def _problems(facts: Facts) -> Iterator[str]:
 def _notes(facts: Facts) -> Iterator[str]:
     collectors = [row.name for row in facts.collectors if row.state is State.WAITING]
     stores = [row.name for row in facts.datastores if row.state is State.WAITING]
-    unreadable = [f"{row.name} ({', '.join(row.reasons)})" for row in facts.datastores if row.state is State.UNREADABLE]
+    unreadable = [
+        f"{row.name} ({', '.join(row.reasons)})"
+        for row in facts.datastores
+        if row.state is State.UNREADABLE and NOT_ASKED not in row.reasons
+    ]
     if collectors:
         yield f"Waiting for the first answers: {names(collectors)}"
     if stores:
