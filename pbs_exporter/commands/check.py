@@ -10,7 +10,7 @@ from cryptography import x509
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.collectors.base import AnyCollector, Permissions, enabled
-from pbs_exporter.collectors.rights import grants, has, missing
+from pbs_exporter.collectors.rights import grants, missing
 from pbs_exporter.config import Settings, TargetSettings
 from pbs_exporter.errors import LoginRefused, PbsError, first_line
 from pbs_exporter.pbs.client import PbsClient
@@ -67,10 +67,10 @@ async def _tls(settings: TargetSettings) -> str:
 def _privileges(collectors: Sequence[AnyCollector], permissions: Permissions, token_id: str) -> int:
     print(f"\n{'collector':14}{'privilege':18}{'path':18}granted")
     needed = enabled(collectors)
+    lacking = missing(needed, permissions)
     for name, needs in needed.items():
         for need in needs:
-            print(f"{name:14}{need.privilege:18}{need.path:18}{'yes' if has(permissions, need) else 'NO'}")
-    lacking = missing(needed, permissions)
+            print(f"{name:14}{need.privilege:18}{need.path:18}{'NO' if need in lacking else 'yes'}")
     if lacking:
         print("\nA token has what both it and its user have. This grants what is missing, on PBS as root:")
         for line in grants(lacking, permissions, token_id):

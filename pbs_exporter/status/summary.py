@@ -10,7 +10,6 @@ from pbs_exporter.status.words import count, name, span, text
 NAMED = 8
 """So many names a line has; the tables have all."""
 
-
 OLD_SECONDS = 600
 """A scrape that was longer ago says nothing of now."""
 
