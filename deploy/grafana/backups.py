@@ -2,6 +2,7 @@
 
 from board import Board
 from colors import ANY_IS_A_WARNING, ANY_IS_BAD, OF_LIMIT, PLAIN, VERIFICATION, YES_IS_FINE
+from failing import newest_failures, too_old
 from panels import graph, last, number, of_series, steady
 from tables import Column, Text, table
 from variables import GROUP, PBS, backup_type, by, datastore, instance, named_root, namespace, source
@@ -62,15 +63,7 @@ def _numbers(board: Board) -> None:
             f"sum({_COUNT})",
             empty="no backups",
         ),
-        number(
-            "Too old",
-            "Groups whose newest finished snapshot is older than their limit. "
-            "Datastores in maintenance or not mounted don't count.",
-            "none",
-            f"count({_AGE} > {_LIMIT}) or 0 * count({_AGE})",
-            empty="no backups, or rules not loaded",
-            steps=ANY_IS_BAD,
-        ),
+        too_old("Too old", _AGE, _LIMIT),
         number(
             "Verification failed",
             "Groups whose newest finished snapshot failed verification.",
@@ -150,26 +143,8 @@ def _groups() -> object:
 
 
 def _failures() -> object:
-    failed = f'pbs_task_duration_seconds{{status=~"error|warning", {_TASK}}}'
-    return table(
-        "Newest runs that failed",
-        "Backups, verifications, syncs and prunes whose newest run in the exporter's window ended in an error or a "
-        "warning; a newer run that ends well takes the row away. Why it failed stands in PBS's task log. "
-        "Empty while the newest run of everything ended well.",
-        {
-            "instance": "PBS",
-            "status": "Result",
-            "worker_type": "Task type",
-            "worker_id": "Task",
-            "comment": "Name",
-        },
-        [Column("Ran for", f"max {by('status', 'worker_type', 'worker_id', 'comment')} ({failed})", "s")],
-        empty="the newest run of everything ended well",
-        sort="Result",
-        descending=False,
-        links={"Task": ("pbs-jobs-tasks", {"instance": "PBS"})},
-        states={"Result": {"error": ("error", "red"), "warning": ("warning", "orange")}},
-    )
+    links = {"Task": ("pbs-jobs-tasks", {"instance": "PBS"})}
+    return newest_failures("Backups, verifications, syncs and prunes", _TASK, "Task type", links)
 
 
 def _flaws() -> object:

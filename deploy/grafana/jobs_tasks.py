@@ -2,6 +2,7 @@
 
 from board import Board
 from colors import ANY_IS_A_WARNING, ANY_IS_BAD, JOB, YES_IS_FINE
+from failing import newest_failures
 from panels import graph, last, number, of_series, steady, timeline
 from tables import Column, Text, table
 from variables import JOB as MATCH
@@ -151,26 +152,7 @@ def _durations_of_jobs() -> object:
 
 
 def _failures() -> object:
-    failed = f'pbs_task_duration_seconds{{status=~"error|warning", {PBS}}}'
-    return table(
-        "Newest runs that failed",
-        "Tasks whose newest run in the exporter's window ended in an error or a warning; a newer run that ends well "
-        "takes the row away. Why it failed stands in PBS's task log. "
-        "Empty while the newest run of everything ended well.",
-        {
-            "instance": "PBS",
-            "status": "Result",
-            "worker_type": "Type",
-            "worker_id": "Task",
-            "comment": "Name",
-        },
-        [Column("Ran for", f"max {by('status', 'worker_type', 'worker_id', 'comment')} ({failed})", "s")],
-        empty="the newest run of everything ended well",
-        sort="Result",
-        descending=False,
-        states={"Result": {"error": ("error", "red"), "warning": ("warning", "orange")}},
-        links={"PBS": ("pbs-backups", {"instance": "PBS"})},
-    )
+    return newest_failures("Tasks", PBS, "Type", {"PBS": ("pbs-backups", {"instance": "PBS"})})
 
 
 def _running() -> object:

@@ -11,6 +11,7 @@ from colors import (
     UP,
     Steps,
 )
+from failing import too_old
 from panels import bars, graph, last, number, of_series, steady
 from tables import Column, Text, table
 from variables import EXPORTER, PBS, by, instance, named_root, source
@@ -63,15 +64,7 @@ def _numbers(board: Board) -> None:
         (4, _alerts("warning", ANY_IS_A_WARNING)),
         (
             4,
-            number(
-                "Backups too old",
-                "Backup groups whose newest finished snapshot is older than their limit. "
-                "Datastores in maintenance or not mounted don't count.",
-                "none",
-                f"count({_AGE} > {_LIMIT}) or 0 * count({_AGE})",
-                empty="no backups, or rules not loaded",
-                steps=ANY_IS_BAD,
-            ),
+            too_old("Backups too old", _AGE, _LIMIT),
         ),
         (
             4,
