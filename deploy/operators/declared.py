@@ -1,11 +1,10 @@
 """Which metrics there are, with which labels: by the code, by Prometheus itself, and by recording rules."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-import yaml
 from expressions import Declared, result_labels
+from shipped import Rule, rules_of
 
 from pbs_exporter import own_metrics, scrape
 from pbs_exporter.collectors import COLLECTORS
@@ -68,13 +67,7 @@ def with_rules(files: Iterable[Path]) -> dict[str, frozenset[str]]:
     return declared | {"ALERTS": alerts, "ALERTS_FOR_STATE": alerts - {"alertstate"}}
 
 
-def rules_of(file: Path) -> list[Mapping[str, Any]]:
-    """Give a file's rules, in their order."""
-    content: Mapping[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return [rule for group in content["groups"] for rule in group["rules"]]
-
-
-def _labels(rule: Mapping[str, Any], declared: Declared) -> frozenset[str]:
+def _labels(rule: Rule, declared: Declared) -> frozenset[str]:
     return result_labels(str(rule["expr"]), declared) | set(rule.get("labels", {}))
 
 

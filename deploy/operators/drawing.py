@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from demo_stack import Series
 from frames import Row, rows_of
 from matplotlib.axes import Axes
 from matplotlib.dates import DateFormatter, DayLocator, HourLocator
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.ticker import FuncFormatter, MultipleLocator
+from stack import Series
 from units import nice_step, shown
 
 Panel = Mapping[str, Any]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from demo_stack import Series
+from stack import Series
 
 Row = dict[str, str | float]
 

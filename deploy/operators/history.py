@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator, Mapping
 
+from openmetrics import END, sample
 from prometheus_client.parser import text_string_to_metric_families
 from stack import Labels
 
@@ -28,21 +29,15 @@ def of_page(page: str, target: Mapping[str, str]) -> Iterator[Point]:
     """Yield the past of a page: each day of the last two weeks was like now. `target` are Prometheus's own labels."""
     now = time.time()
     for family in text_string_to_metric_families(page):
-        for sample in family.samples:
-            if sample.name in COMPARED:
+        for shown in family.samples:
+            if shown.name in COMPARED:
                 for age in AGES:
-                    yield sample.name, {**sample.labels, **target}, sample.value, now - age
+                    yield shown.name, {**shown.labels, **target}, shown.value, now - age
 
 
-def openmetrics(points: Iterable[Point]) -> str:
+def written(points: Iterable[Point]) -> str:
     """Write points as promtool reads them."""
     families: dict[str, list[str]] = {}
     for name, labels, value, at in points:
-        texts = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
-        families.setdefault(name, []).append(f"{name}{{{texts}}} {value!r} {at:.0f}")
-    lines = [line for name, rows in families.items() for line in (f"# TYPE {name} gauge", *rows)]
-    return "\n".join((*lines, "# EOF", ""))
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+        families.setdefault(name, []).append(sample(name, labels, value, at))
+    return "".join(line for name, rows in families.items() for line in (f"# TYPE {name} gauge\n", *rows)) + END

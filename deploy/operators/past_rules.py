@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from declared import rules_of
-from demo_stack import RULES, Prometheus, add_samples, prometheus
+from demo_stack import prometheus
 from expressions import selectors
+from openmetrics import END, sample
 from promql_parser import parse_duration
-
-Rule = Mapping[str, Any]
+from shipped import RULE_FILES, Rule, rules_of
+from stack import Prometheus, add_samples
 
 
 class Times(NamedTuple):
@@ -20,16 +20,16 @@ class Times(NamedTuple):
     step: int
 
 
-def write_past_rules(folder: Path, data: Path, times: Times, *, lookback: str) -> None:
+def write_past_rules(folder: Path, times: Times, *, lookback: str) -> None:
     """Add to Prometheus's data what the project's rules would have made of them, evaluated at these times."""
-    rules = [rule for file in sorted(RULES.glob("*.yml")) for rule in rules_of(file)]
+    rules = [rule for file in RULE_FILES for rule in rules_of(file)]
     for level in levels([rule for rule in rules if "record" in rule]):
-        with prometheus(folder, data, lookback=lookback) as running:
+        with prometheus(folder, lookback=lookback) as running:
             lines = [line for rule in level for line in _recorded(running, rule, times)]
-        add_samples(data, "".join([*lines, "# EOF\n"]))
-    with prometheus(folder, data, lookback=lookback) as running:
+        add_samples(folder, "".join([*lines, END]))
+    with prometheus(folder, lookback=lookback) as running:
         alerts = [line for rule in rules if "alert" in rule for line in _alerts(running, rule, times)]
-    add_samples(data, "".join([*alerts, "# EOF\n"]))
+    add_samples(folder, "".join([*alerts, END]))
 
 
 def levels(rules: Sequence[Rule]) -> Iterator[list[Rule]]:
@@ -50,30 +50,24 @@ def _read(rule: Rule) -> set[str]:
 
 def _recorded(running: Prometheus, rule: Rule, times: Times) -> Iterator[str]:
     for series in running.range(rule["expr"], **times._asdict()):
-        labels = {**series["metric"], **rule.get("labels", {})}
+        labels = _without_name(series["metric"]) | rule.get("labels", {})
         for at, value in series["values"]:
-            yield _sample(rule["record"], labels, value, at)
+            yield sample(rule["record"], labels, value, at)
 
 
 def _alerts(running: Prometheus, rule: Rule, times: Times) -> Iterator[str]:
     wait = parse_duration(rule["for"]).total_seconds() if "for" in rule else 0
     for series in running.range(rule["expr"], **times._asdict()):
-        labels = {**series["metric"], **rule["labels"], "alertname": rule["alert"]}
-        labels.pop("__name__", None)
+        labels = _without_name(series["metric"]) | rule["labels"] | {"alertname": rule["alert"]}
         since = before = None
         for at, _ in series["values"]:
             if since is None or at - before > times.step:
                 since = at
             before = at
-            yield _sample("ALERTS_FOR_STATE", labels, f"{since}", at)
+            yield sample("ALERTS_FOR_STATE", labels, f"{since}", at)
             state = "firing" if at - since >= wait else "pending"
-            yield _sample("ALERTS", {**labels, "alertstate": state}, "1", at)
+            yield sample("ALERTS", {**labels, "alertstate": state}, "1", at)
 
 
-def _sample(name: str, labels: Mapping[str, str], value: str, at: float) -> str:
-    inside = ",".join(f'{label}="{_escape(text)}"' for label, text in labels.items() if label != "__name__")
-    return f"{name}{{{inside}}} {value} {at:.3f}\n"
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+def _without_name(labels: Mapping[str, str]) -> dict[str, str]:
+    return {label: text for label, text in labels.items() if label != "__name__"}

@@ -13,13 +13,14 @@ from typing import Any
 
 import drawing
 import matplotlib as mpl
-from demo_stack import Prometheus, Series, prometheus, write_past
+from demo_stack import prometheus, write_past
 from demo_worlds import OFFICE, SECOND
 from drawing import Panel, Place
 from grafana import ALL, POINTS, asked, dashboards, put_in, seconds, values_of, variables
 from matplotlib.figure import Figure
 from past_rules import Times, write_past_rules
 from PIL import Image  # type: ignore[import-not-found] # comes with matplotlib
+from stack import Prometheus, Series
 
 STEP = 900
 """Seconds between the scrapes of the past."""
@@ -144,19 +145,17 @@ def main(target: Path) -> None:
     end = int(time.time()) // STEP * STEP
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        data = folder / "data"
-        data.mkdir()
         # A week to be shown, and the week before it, to which expressions look back.
         begin = end - 7 * _DAY
-        write_past(data, (OFFICE, SECOND), start=begin - 7.5 * _DAY, end=begin - 1, step=3600)
-        write_past(data, (OFFICE, SECOND), start=begin, end=end, step=STEP)
-        write_past_rules(folder, data, Times(begin, end, STEP), lookback=_LOOKBACK)
-        draw_all(folder, data, target, end + 60)
+        write_past(folder, (OFFICE, SECOND), start=begin - 7.5 * _DAY, end=begin - 1, step=3600)
+        write_past(folder, (OFFICE, SECOND), start=begin, end=end, step=STEP)
+        write_past_rules(folder, Times(begin, end, STEP), lookback=_LOOKBACK)
+        draw_all(folder, target, end + 60)
 
 
-def draw_all(folder: Path, data: Path, target: Path, end: int) -> None:
+def draw_all(folder: Path, target: Path, end: int) -> None:
     """Draw all dashboards as they look at a time, from Prometheus's data."""
-    with prometheus(folder, data, lookback=_LOOKBACK) as running:
+    with prometheus(folder, lookback=_LOOKBACK) as running:
         for uid, board in dashboards().items():
             picture, file = Picture(board, running, end), target / f"dashboard-{uid.removeprefix('pbs-')}.png"
             picture.draw(file)

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from history import MINUTE, Point, of_page, openmetrics
+from history import MINUTE, Point, of_page, written
 from scenarios import SCENARIOS, Expected, Scenario
-from shortened import Rules, shortened
-from stack import RULES, Alert, Alertmanager, Labels, Prometheus, alertmanager, prometheus
+from shipped import Rules, rewritten
+from shortened import shortened
+from stack import Alert, Alertmanager, Labels, Prometheus, add_samples, alertmanager, prometheus
 from stage import Background, Stage
 from stages import BASIS, FAULTLESS, STAGES, UNPLUGGED
 
@@ -66,12 +67,11 @@ def play(folder: Path) -> Played:
         stages = {name: running.enter_context(_stage(name, loop, folder)) for name in STAGES}
         for stage in stages.values():
             stage.wait()
-        history = folder / "history.txt"
-        history.write_text(openmetrics(_past(stages)))
+        add_samples(folder, written(_past(stages)))
         alerts = running.enter_context(alertmanager(folder))
         options = ("--rules.alert.resend-delay=5s",)
         configuration = _configuration(folder, stages, alerts)
-        metrics = running.enter_context(prometheus(folder, configuration, history=history, options=options))
+        metrics = running.enter_context(prometheus(folder, configuration, options=options))
         _until(lambda: len(metrics.query("up == 1")) == len(STAGES), 60)
         # The first rules may be evaluated before those that they need.
         _until(lambda: all(rule["health"] != "unknown" for rule in metrics.rules()), 30)
@@ -168,21 +168,14 @@ def _target(name: str) -> dict[str, str]:
 
 def _configuration(folder: Path, stages: Mapping[str, Stage], alerts: Alertmanager) -> dict[str, Any]:
     targets = [{"targets": [stage.exporter.address], "labels": {"instance": name}} for name, stage in stages.items()]
-    files = []
-    for file in sorted(RULES.glob("*.yml")):
-        rules: Rules = shortened(yaml.safe_load(file.read_text()))
-        short = folder / file.name
-        short.write_text(yaml.safe_dump(rules))
-        files.append(str(short))
     overrides = folder / "overrides.yml"
     overrides.write_text(yaml.safe_dump(OVERRIDES))
-    files.append(str(overrides))
     return {
         "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "evaluation_interval": f"{RULES_SECONDS}s"},
         "scrape_configs": [
             {"job_name": JOB, "scrape_timeout": f"{SCRAPE_SECONDS}s", "static_configs": targets},
         ],
-        "rule_files": files,
+        "rule_files": [*rewritten(folder, shortened), str(overrides)],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alerts.address]}]}]},
     }
 

@@ -3,13 +3,11 @@
 import re
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import yaml
 from machine import ROOT
+from shipped import ALERTS_FILE, Rule, rules_of
 
-RULES = ROOT / "deploy" / "prometheus" / "rules"
-ALERTMANAGER = ROOT / "deploy" / "prometheus" / "alertmanager.yml"
 PAGE = ROOT / "docs" / "alerts.md"
 PARTS = ("Means", "Look at", "Threshold", "Silence", "Ends")
 
@@ -70,7 +68,6 @@ def example(key: str, word: str) -> str:
 
 
 @cache
-def alerts() -> tuple[dict[str, Any], ...]:
+def alerts() -> tuple[Rule, ...]:
     """Give each alerting rule; an alert of two severities has two."""
-    content = yaml.safe_load((RULES / "pbs.alerts.yml").read_text(encoding="utf-8"))
-    return tuple(rule for group in content["groups"] for rule in group["rules"])
+    return tuple(rules_of(ALERTS_FILE))

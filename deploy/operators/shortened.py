@@ -13,7 +13,8 @@ What is and what isn't the shipped rule:
 """
 
 from collections.abc import Mapping
-from typing import Any
+
+from shipped import Rules
 
 FOR = "16s"
 
@@ -30,9 +31,6 @@ SHORTER: Mapping[str, Mapping[str, str]] = {
     "PbsHostIoWait": {"[30m]": "[20s]"},
 }
 """By alert, what stands in the shipped expression and what the test has in its place."""
-
-Rules = dict[str, Any]
-"""A decoded file of rules."""
 
 
 def shortened(rules: Rules) -> Rules:

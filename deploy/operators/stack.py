@@ -7,20 +7,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 import yaml
-from machine import ROOT, eventually, process, run
+from machine import eventually, process, run
 from prometheus import newest
-
-RULES = ROOT / "deploy" / "prometheus" / "rules"
-"""The folder of the shipped rules."""
-ALERTMANAGER_FILE = ROOT / "deploy" / "prometheus" / "alertmanager.yml"
+from shipped import ALERTMANAGER_FILE
 
 HOST = "127.0.0.1"
-_KEPT = "60d"
+_KEPT, _DATA = "60d", "data"
 
 Labels = dict[str, str]
+Series = list[dict[str, Any]]
+"""As Prometheus answers: each with `metric`, and `value` or `values`."""
 
 
 class Alert(NamedTuple):
@@ -58,7 +57,7 @@ class Server:
 
     def get(self, path: str) -> tuple[int, str]:
         """Ask for a page; gives its status and text. Raises `OSError` where nobody answers."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=20)
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=60)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -84,8 +83,20 @@ class Prometheus(Server):
 
     def query(self, expression: str) -> list[tuple[Labels, float]]:
         """Give the instant vector of an expression, as labels and values."""
-        answer = self.json(f"/api/v1/query?query={quote(expression)}")
-        return [(row["metric"], float(row["value"][1])) for row in answer["data"]["result"]]
+        return [(row["metric"], float(row["value"][1])) for row in self.instant(expression)]
+
+    def instant(self, expression: str, at: float | None = None) -> Series:
+        """Ask for an expression's value now, or at a time. Raises `AssertionError` with what Prometheus objects to."""
+        return self._ask("query", {"query": expression} | ({} if at is None else {"time": f"{at:.3f}"}))
+
+    def range(self, expression: str, *, start: float, end: float, step: float) -> Series:
+        """Ask for its values over time. Raises as `instant`."""
+        times = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:g}"}
+        return self._ask("query_range", {"query": expression} | times)
+
+    def _ask(self, path: str, parameters: Mapping[str, str]) -> Series:
+        result: Series = self.json(f"/api/v1/{path}?{urlencode(parameters)}")["data"]["result"]
+        return result
 
     def rules(self) -> list[dict[str, Any]]:
         """Give all rules with their health."""
@@ -127,26 +138,28 @@ def alertmanager(folder: Path) -> Iterator[Alertmanager]:
         yield running
 
 
+def add_samples(folder: Path, samples: str) -> None:
+    """Put samples, in OpenMetrics' text with times, into the data of the Prometheus that will run in this folder."""
+    file = folder / "samples.txt"
+    file.write_text(samples, encoding="utf-8")
+    # One large block: for many small ones the samples would be read once for each.
+    make = ("tsdb", "create-blocks-from", f"--max-block-duration={_KEPT}", "openmetrics", file, folder / _DATA)
+    run(newest("promtool"), *make)
+    file.unlink()
+
+
 @contextmanager
 def prometheus(
-    folder: Path,
-    configuration: Mapping[str, Any],
-    *,
-    program: Path | None = None,
-    history: Path | None = None,
-    options: Sequence[str] = (),
+    folder: Path, configuration: Mapping[str, Any], *, program: Path | None = None, options: Sequence[str] = ()
 ) -> Iterator[Prometheus]:
-    """Run Prometheus (the newest, or `program`) as long as the block lasts; `history` is OpenMetrics with times."""
-    data, file = folder / "data", folder / "prometheus.yml"
+    """Run Prometheus (the newest, or `program`) in a folder, as long as the block lasts."""
+    file = folder / "prometheus.yml"
     file.write_text(yaml.safe_dump(dict(configuration)))
-    if history is not None:
-        make = ("tsdb", "create-blocks-from", "--max-block-duration=60d", "openmetrics", history, data)
-        run(newest("promtool"), *make)
     running = Prometheus(free_port())
     command: tuple[str | Path, ...] = (
         program or newest("prometheus"),
         f"--config.file={file}",
-        f"--storage.tsdb.path={data}",
+        f"--storage.tsdb.path={folder / _DATA}",
         f"--storage.tsdb.retention.time={_KEPT}",
         f"--web.listen-address={running.address}",
         *options,

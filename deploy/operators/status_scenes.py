@@ -1,7 +1,6 @@
 """What the status page is looked at with: PBSs where all is well, where something fails, and with 200 datastores.
 
-`python status_scenes.py SCENE` runs one. Its first line on stdout is an `Address` in JSON, and it ends with its
-standard input.
+`python status_scenes.py SCENE` serves one, as `simulated.py` does.
 """
 
 import asyncio
@@ -9,8 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-import msgspec
-from simulated import Address
+from simulated import serve
 
 from pbs_exporter.simulator import Fault, SimulatedPbs, World
 
@@ -42,15 +40,5 @@ def _break(world: World, pbs: SimulatedPbs) -> None:
     pbs.faults.add("/admin/datastore/archive/snapshots", Fault.status(400, broken))
 
 
-async def _serve(scene: str) -> None:
-    lines = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    async with make(scene) as pbs:
-        address = Address(pbs.endpoint, pbs.token_id, pbs.secret, pbs.fingerprint)
-        sys.stdout.write(f"{msgspec.json.encode(address).decode()}\n")
-        sys.stdout.flush()
-        await lines.read()
-
-
 if __name__ == "__main__":
-    asyncio.run(_serve(sys.argv[1]))
+    asyncio.run(serve(make(sys.argv[1])))

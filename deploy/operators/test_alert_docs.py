@@ -12,6 +12,7 @@ import runbook
 import yaml
 from machine import Namespace, eventually, process, run
 from prometheus import newest, oldest
+from shipped import ALERTMANAGER_FILE, RECORDING_FILE
 
 VERSIONS = [newest, oldest]
 SECTIONS = runbook.sections()
@@ -80,7 +81,7 @@ def _matches(matcher: str, labels: dict[str, str]) -> bool:
 
 def _inhibited() -> Iterator[tuple[str, str]]:
     """Give source and target of each inhibition that is between certain alerts, not by or of all of an instance."""
-    for rule in yaml.safe_load(runbook.ALERTMANAGER.read_text(encoding="utf-8"))["inhibit_rules"]:
+    for rule in yaml.safe_load(ALERTMANAGER_FILE.read_text(encoding="utf-8"))["inhibit_rules"]:
         if 'alertname=~"Pbs.*"' in (*rule["source_matchers"], *rule["target_matchers"]):
             continue
         sources, targets = (
@@ -135,7 +136,7 @@ def _alertmanager(version: Any, folder: Path) -> Iterator[Namespace]:
     with Namespace("silences") as network:
         command = (
             version("prometheus-alertmanager"),
-            f"--config.file={runbook.ALERTMANAGER}",
+            f"--config.file={ALERTMANAGER_FILE}",
             f"--storage.path={folder}",
             "--web.listen-address=127.0.0.1:9093",
             "--cluster.listen-address=",
@@ -185,6 +186,6 @@ def test_yaml_examples_are_valid(version: Any, tmp_path: Path) -> None:
         file = tmp_path / f"{number}.yml"
         file.write_text(block, encoding="utf-8")
         if kind == "prometheus":
-            (tmp_path / "rules" / "pbs.yml").write_bytes((runbook.RULES / "pbs.rules.yml").read_bytes())
+            (tmp_path / "rules" / "pbs.yml").write_bytes(RECORDING_FILE.read_bytes())
         run(*check, file)
     assert kinds == {"rules": 4, "prometheus": 1, "alertmanager": 2}

@@ -8,6 +8,7 @@ import runbook
 import yaml
 from machine import run
 from prometheus import newest, oldest
+from shipped import RULE_FILES
 
 VERSIONS = [newest, oldest]
 MINUTE = 60
@@ -64,7 +65,7 @@ def _try(
     ]
     test = {
         "rule_files": [
-            *(str(runbook.RULES / name) for name in ("pbs.rules.yml", "pbs.alerts.yml")),
+            *map(str, RULE_FILES),
             *(f"{number}.yml" for number in range(len(examples))),
         ],
         "evaluation_interval": "1m",

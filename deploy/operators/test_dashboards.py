@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 from declared import with_rules
-from demo_stack import RULES, Prometheus, Series, exporters, hurried_rules, prometheus, write_past
+from demo_stack import exporters, hurried_rules, prometheus, write_past
 from demo_worlds import BARE, DEMO, SECOND
 from expressions import faults
 from grafana import (
@@ -27,9 +27,11 @@ from grafana import (
 )
 from machine import ROOT, eventually, run
 from prometheus import newest, oldest
+from shipped import RULE_FILES
+from stack import Prometheus, Series
 
 BOARDS = dashboards()
-DECLARED = with_rules(sorted(RULES.glob("*.yml")))
+DECLARED = with_rules(RULE_FILES)
 UIDS = {"pbs-overview", "pbs-datastore", "pbs-backups", "pbs-jobs-tasks", "pbs-host-exporter"}
 
 Chosen = Mapping[str, tuple[Variable, Sequence[str], Sequence[str]]]
@@ -105,15 +107,13 @@ class Stack:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Run Prometheus with the rules and a week's past, in front of the demo and two more simulated PBS."""
     folder = tmp_path_factory.mktemp("demo")
-    data = folder / "data"
-    data.mkdir()
     now = time.time()
     # A week that is shown, and before it one for the forecasts.
     week = now - 7.2 * 86400
-    write_past(data, (DEMO, SECOND), start=now - 14.5 * 86400, end=week - 1, step=21600)
-    write_past(data, (DEMO, SECOND), start=week, end=now, step=3000)
+    write_past(folder, (DEMO, SECOND), start=now - 14.5 * 86400, end=week - 1, step=21600)
+    write_past(folder, (DEMO, SECOND), start=week, end=now, step=3000)
     rules = hurried_rules(folder)
-    with exporters(folder) as ports, prometheus(folder, data, rules=rules, targets=ports) as running:
+    with exporters(folder) as ports, prometheus(folder, rules=rules, targets=ports) as running:
         eventually(lambda: len(running.instant("pbs_up == 1")) == len(ports), "all PBS are up", seconds=60)
         # What is rated needs two samples, and what is recorded of what is recorded a few rounds.
         enough = "min(count_over_time(pbs_up[1m])) > 4 and min(count_over_time(pbs_gc_status[1m])) > 4"

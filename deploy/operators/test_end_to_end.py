@@ -8,12 +8,12 @@ import re
 from collections.abc import Sequence
 
 import pytest
-import yaml
 from history import DAY
 from page import Page
 from play import Played, differences, expected, of_scenario, play, shown
 from scenarios import NOT_PLAYED, SCENARIOS, Scenario
-from stack import RULES, Labels
+from shipped import ALERTS_FILE, rules_of
+from stack import Labels
 from stages import STAGES
 from worlds import KEEP
 
@@ -22,13 +22,7 @@ BROKEN = re.compile(r"<no value>|<error|%!|NaN|\+Inf|  | \.|\b(?:of|on|at) [.,:]
 
 OF_A_SCRAPE = ("PbsCollectorFailing", "PbsDown", "PbsExporterDown", "PbsListingFailing")
 
-ALERTS = {
-    (rule["alert"], rule["labels"]["severity"])
-    for file in RULES.glob("*.yml")
-    for group in yaml.safe_load(file.read_text())["groups"]
-    for rule in group["rules"]
-    if "alert" in rule
-}
+ALERTS = {(rule["alert"], rule["labels"]["severity"]) for rule in rules_of(ALERTS_FILE)}
 
 
 @pytest.fixture(scope="module")

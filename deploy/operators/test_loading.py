@@ -8,12 +8,12 @@ import pytest
 import yaml
 from machine import eventually, run
 from prometheus import newest, oldest
+from shipped import ALERTMANAGER_FILE, RULE_FILES, rewritten, rules_of
 from shortened import without_intervals
-from stack import ALERTMANAGER_FILE, RULES, Prometheus, prometheus
+from stack import Prometheus, prometheus
 from stage import Background, Stage
 from worlds import calm, calmed
 
-FILES = sorted(RULES.glob("*.yml"))
 VERSIONS = {"2.42": oldest, "3.5": newest}
 
 Program = Callable[[str], Path]
@@ -28,15 +28,6 @@ def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     ):
         stage.wait()
         yield stage
-
-
-def _rules(folder: Path) -> list[str]:
-    """Write the shipped rules without their intervals, which would take five minutes."""
-    written = []
-    for file in FILES:
-        (folder / file.name).write_text(yaml.safe_dump(without_intervals(yaml.safe_load(file.read_text()))))
-        written.append(str(folder / file.name))
-    return written
 
 
 def _configuration(exporter: Stage, rules: list[str], **job: Any) -> dict[str, Any]:
@@ -56,8 +47,8 @@ def program(request: pytest.FixtureRequest) -> Program:
 
 def test_rules_pass_promtool(program: Program) -> None:
     """The shipped rules pass the check of both versions."""
-    said = run(program("promtool"), "check", "rules", *FILES)
-    assert said.count("SUCCESS") == len(FILES) >= 2
+    said = run(program("promtool"), "check", "rules", *RULE_FILES)
+    assert said.count("SUCCESS") == len(RULE_FILES) >= 2
 
 
 def test_alertmanager_file_passes_amtool(program: Program) -> None:
@@ -69,21 +60,18 @@ def test_alertmanager_file_passes_amtool(program: Program) -> None:
 
 def test_shipped_files_load(program: Program, exporter: Stage, tmp_path: Path) -> None:
     """Both versions start with the rule files as they are, and have all rules."""
-    configuration = _configuration(exporter, [str(file) for file in FILES])
+    configuration = _configuration(exporter, [str(file) for file in RULE_FILES])
     with prometheus(tmp_path, configuration, program=program("prometheus")) as running:
         names = [rule["name"] for rule in running.rules()]
-    shipped = [
-        rule.get("alert") or rule["record"]
-        for file in FILES
-        for group in yaml.safe_load(file.read_text())["groups"]
-        for rule in group["rules"]
-    ]
+    shipped = [rule.get("alert") or rule["record"] for file in RULE_FILES for rule in rules_of(file)]
     assert sorted(names) == sorted(shipped)
 
 
 def test_rules_evaluate(program: Program, exporter: Stage, tmp_path: Path) -> None:
     """Both versions evaluate all rules on a real page without an error."""
-    with prometheus(tmp_path, _configuration(exporter, _rules(tmp_path)), program=program("prometheus")) as running:
+    # Their intervals would take minutes.
+    configuration = _configuration(exporter, rewritten(tmp_path, without_intervals))
+    with prometheus(tmp_path, configuration, program=program("prometheus")) as running:
         eventually(lambda: running.query("datastore:pbs_datastore_used:ratio"), "a recorded series")
         eventually(lambda: all(rule["health"] != "unknown" for rule in running.rules()), "all rules evaluated")
         bad = [(rule["name"], rule.get("lastError")) for rule in running.rules() if rule["health"] != "ok"]

@@ -3,13 +3,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from declared import rules_of, with_rules
+from declared import with_rules
 from expressions import faults, result_labels
-from machine import ROOT
+from shipped import RULE_FILES, rules_of
 
-FILES = [ROOT / "deploy" / "prometheus" / "rules" / f"pbs.{kind}.yml" for kind in ("rules", "alerts")]
-RULES = [rule for file in FILES for rule in rules_of(file)]
-DECLARED = with_rules(FILES)
+RULES = [rule for file in RULE_FILES for rule in rules_of(file)]
+DECLARED = with_rules(RULE_FILES)
 
 
 def title(rule: Mapping[str, Any]) -> str:

@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from declared import rules_of, with_rules
+from declared import with_rules
 from expressions import faults
-from machine import ROOT, run
+from machine import run
 from prometheus import newest, oldest
 from rule_tests import FILES, cases, content, expected, looks, silent
+from shipped import ALERTS_FILE, RECORDING_FILE, groups_of, rules_of
 
 VERSIONS = {"2.42": oldest, "3.5": newest}
 
-RULE_FILES = [ROOT / "deploy" / "prometheus" / "rules" / f"pbs.{kind}.yml" for kind in ("rules", "alerts")]
+RULE_FILES = [RECORDING_FILE, ALERTS_FILE]
 RULES = [rule for file in RULE_FILES for rule in rules_of(file)]
 ALERTS = [rule for rule in RULES if "alert" in rule]
 RECORDED = [rule for rule in RULES if "record" in rule]
@@ -34,8 +34,7 @@ def file_title(file: Path) -> str:
 
 
 def groups_of_alerts() -> dict[str, str]:
-    content = yaml.safe_load(RULE_FILES[1].read_text(encoding="utf-8"))
-    return {rule["alert"]: group["name"] for group in content["groups"] for rule in group["rules"]}
+    return {rule["alert"]: group["name"] for group in groups_of(ALERTS_FILE) for rule in group["rules"]}
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -45,11 +45,10 @@ class Simulate(Protocol):
         """Run one that holds back each answer for `latency` seconds."""
 
 
-async def _serve(host: str, port: int, latency: float) -> None:
+async def serve(pbs: SimulatedPbs, host: str = "127.0.0.1", port: int = 0) -> None:
+    """Serve a PBS until standard input ends. The first line on stdout is its `Address` in JSON."""
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    certificate = Certificate.make(names=(host,))
-    pbs = SimulatedPbs(Replay(RECORDING), latency=latency, certificate=certificate)
     await pbs.start(port, host=host)
     try:
         address = Address(pbs.endpoint, pbs.token_id, pbs.secret, pbs.fingerprint)
@@ -60,5 +59,12 @@ async def _serve(host: str, port: int, latency: float) -> None:
         await pbs.stop()
 
 
+def main(host: str, port: str, latency: str) -> None:
+    """Serve the recorded PBS."""
+    certificate = Certificate.make(names=(host,))
+    pbs = SimulatedPbs(Replay(RECORDING), latency=float(latency), certificate=certificate)
+    asyncio.run(serve(pbs, host, int(port)))
+
+
 if __name__ == "__main__":
-    asyncio.run(_serve(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))
+    main(*sys.argv[1:])
