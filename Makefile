@@ -81,11 +81,11 @@ clean: ## remove what make made
 	rm -rf $(VENV) $(PLAIN) $(DEPLOY) $(OPERATORS) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
 		build dist *.egg-info
 
-$(READY): requirements-dev.txt pyproject.toml
+$(READY): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 		|| { echo 'make: needs Python 3.11 or newer with venv (Debian: apt-get install python3-venv); PYTHON=... chooses another one' >&2; exit 1; }
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements-dev.txt
+	@$(BIN)/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements/dev.txt
 	@$(BIN)/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -95,14 +95,14 @@ $(PLAIN)/ready: requirements.txt pyproject.toml | $(READY)
 	@$(PLAIN)/bin/pip --quiet --disable-pip-version-check install --no-deps --editable .
 	@touch $@
 
-$(DEPLOY)/ready: requirements-deploy.txt pyproject.toml
+$(DEPLOY)/ready: requirements/deploy.txt pyproject.toml
 	@$(PYTHON) -m venv --clear $(DEPLOY)
-	@$(DEPLOY)/bin/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements-deploy.txt
+	@$(DEPLOY)/bin/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements/deploy.txt
 	@$(DEPLOY)/bin/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(OPERATORS)/ready: requirements-operators.txt pyproject.toml
+$(OPERATORS)/ready: requirements/monitoring.txt pyproject.toml
 	@$(PYTHON) -m venv --clear $(OPERATORS)
-	@$(OPERATORS)/bin/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements-operators.txt
+	@$(OPERATORS)/bin/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements/monitoring.txt
 	@$(OPERATORS)/bin/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
 	@touch $@
