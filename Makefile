@@ -56,8 +56,8 @@ lint-metrics: $(READY) ## real pages through promtool (of the package prometheus
 
 check: lint lint-metrics test ## all that CI runs
 
-docs: $(READY) ## docs/metrics.md from the code's own declarations, and the Helm chart's table of values
-	@$(BIN)/python docs/generate.py docs/metrics.md
+docs: $(READY) ## the generated parts of docs/, from the code, and the Helm chart's table of values
+	@$(BIN)/python tools/docs.py
 	@$(BIN)/python deploy/helm/values_table.py
 
 dashboards: $(OPERATORS)/ready ## deploy/grafana/dashboards/*.json from the source in deploy/grafana
