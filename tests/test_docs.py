@@ -3,17 +3,16 @@ import subprocess
 import sys
 import tomllib
 from argparse import ArgumentParser
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-from documented import MARKDOWN, ROOT
 
 from pbs_exporter.__main__ import parsers
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.collectors.base import AnyCollector
 from pbs_exporter.config import Setting, settings_table
+from tests.documented import MARKDOWN, ROOT
+from tools import docs
 
 DOCS = ROOT / "docs"
 SETTINGS_FILE = ROOT / "settings.toml"
@@ -24,13 +23,6 @@ _CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(<?([^)>\s]+)[^)]*\)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)
 _HEADING = re.compile(r"^#{1,6} +(.+?) *#*$", re.MULTILINE)
 _ENTRY = re.compile(r"^#? ?([a-z_0-9]+) = (.+)$")
-
-
-@pytest.fixture
-def generator(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Import the generator of the documentation."""
-    monkeypatch.syspath_prepend(ROOT / "tools")
-    return import_module("docs")
 
 
 def section_of(page: str, heading: str) -> str:
@@ -62,7 +54,7 @@ def test_generated_parts_are_fresh() -> None:
 
 
 def test_stale_page_is_reported_and_renewed(
-    generator: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`--check` names a page with a stale part and leaves it alone; otherwise the part is renewed, and nothing else."""
     fresh = {page.name: page.read_text(encoding="utf-8") for page in DOCS.glob("*.md")}
@@ -71,23 +63,23 @@ def test_stale_page_is_reported_and_renewed(
     stale = fresh["settings.md"].replace("| `timeout_seconds` |", "| `timeout` |")
     assert stale != fresh["settings.md"]
     (tmp_path / "settings.md").write_text(stale, encoding="utf-8")
-    monkeypatch.setattr(generator, "PAGES", tmp_path)
+    monkeypatch.setattr(docs, "PAGES", tmp_path)
 
-    assert generator.main(["--check"]) == 1
+    assert docs.main(["--check"]) == 1
     assert capsys.readouterr().err == "docs/settings.md is stale: run `make docs`\n"
     assert (tmp_path / "settings.md").read_text(encoding="utf-8") == stale
-    assert generator.main([]) == 0
+    assert docs.main([]) == 0
     assert {page.name: page.read_text(encoding="utf-8") for page in tmp_path.glob("*.md")} == fresh
 
 
 @pytest.mark.parametrize(
     "places", [["one"], ["one", "two", "two"], ["one", "three"]], ids=["missing", "twice", "unknown"]
 )
-def test_each_part_has_one_place(generator: ModuleType, places: list[str]) -> None:
+def test_each_part_has_one_place(places: list[str]) -> None:
     """A generated part without a place, with two of them, or a place of an unknown part is an error."""
     page = "".join(f"<!-- make docs: {name} -->\n<!-- end -->\n" for name in places)
     with pytest.raises(ValueError, match="places"):
-        generator.updated({Path("page.md"): page}, {"one": "1\n", "two": "2\n"})
+        docs.updated({Path("page.md"): page}, {"one": "1\n", "two": "2\n"})
 
 
 @pytest.mark.parametrize("parser", parsers(), ids=lambda parser: parser.prog)
