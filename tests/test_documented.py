@@ -29,9 +29,9 @@ RUN_BY = {
     "README.md: Create the token on PBS 2": [f"{DEPLOY}/test_documented.py::test_check"],
     "README.md: Configure 1": [f"{DEPLOY}/test_documented.py::test_serve"],
     "README.md: Command line 1": [f"{DEPLOY}/test_documented.py::test_once"],
-    "docs/alerts.md": ["deploy/operators/test_alert_docs.py::test_silences_can_be_made"],
+    "docs/alerts.md": ["tests/monitoring/test_alert_docs.py::test_silences_can_be_made"],
     "docs/dashboards.md: How to change them 1": [
-        "deploy/operators/test_documented_dashboards.py::test_dashboards_are_made_as_the_page_says",
+        "tests/monitoring/test_documented_dashboards.py::test_dashboards_are_made_as_the_page_says",
         ".ci/run",
     ],
     "docs/deployment.md: Container 2": [f"{DEPLOY}/test_container.py::test_documented_limits"],

@@ -11,8 +11,9 @@ import pytest
 from docker import Docker, engine
 from engine import BUILD_ARGUMENTS, IMAGE, Podman, base_image_from
 from machine import ROOT, Namespace, process
-from monitoring import Checkout, build_stand_ins
 from simulated import Address, Simulate
+
+from monitoring import Checkout, build_stand_ins
 
 # For what tests/ has too: the documentation's blocks.
 sys.path.append(str(ROOT / "tests"))

@@ -11,9 +11,10 @@ import yaml
 from docker import HOST, Docker
 from documented import block
 from machine import ROOT, attempt, eventually, run
+from simulated import Address, Simulate
+
 from monitoring import PROMETHEUS as SERVER
 from monitoring import Checkout
-from simulated import Address, Simulate
 
 ALONE = ROOT / "compose.yaml"
 STACK = ROOT / "deploy" / "compose"

@@ -11,10 +11,11 @@ import pytest
 from docker import HOST, Docker
 from documented import Block, blocks
 from machine import ROOT, eventually, run
-from monitoring import ALERTMANAGER, PROMETHEUS, STACK, Checkout
 from prometheus import newest, oldest
 from simulated import Simulate
 from test_compose import filled_in
+
+from monitoring import ALERTMANAGER, PROMETHEUS, STACK, Checkout
 
 PAGE = "docs/getting-started.md"
 MINUTE = 60

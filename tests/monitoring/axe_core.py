@@ -1,0 +1,52 @@
+"""axe-core, which finds what keeps people out of a page."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from playwright.sync_api import Page
+from tests.deploy.machine import cached, run
+
+_SOURCE = Path(__file__).with_name("axe")
+
+
+class Findings(msgspec.Struct, frozen=True):
+    """What axe-core found: rules that are broken and those that it couldn't decide, each with its elements.
+
+    `passed` are the rules that had something to look at, and found nothing.
+    """
+
+    violations: list[str]
+    undecided: list[str]
+    passed: set[str]
+
+    @property
+    def broken(self) -> set[str]:
+        """The rules that are broken."""
+        return {found.partition(":")[0] for found in self.violations}
+
+
+def examine(page: Page) -> Findings:
+    """Let axe-core examine a page with all of its rules that are on by default."""
+    page.evaluate((_installed() / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8"))
+    found: dict[str, list[dict[str, Any]]] = page.evaluate("axe.run(document)")
+    assert found["passes"], "it has looked at nothing"
+    return Findings(
+        violations=[_line(rule) for rule in found["violations"]],
+        undecided=[_line(rule) for rule in found["incomplete"]],
+        passed={rule["id"] for rule in found["passes"]},
+    )
+
+
+def _line(rule: dict[str, Any]) -> str:
+    return f"{rule['id']}: {', '.join(str(node['target'][0]) for node in rule['nodes'])}"
+
+
+def _installed() -> Path:
+    def install(folder: Path) -> None:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(_SOURCE / name, folder)
+        run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=folder)
+
+    return cached("axe", ((_SOURCE / "package-lock.json").read_text(encoding="utf-8"),), install)
