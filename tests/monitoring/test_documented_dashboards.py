@@ -24,6 +24,6 @@ def test_dashboards_are_made_as_the_page_says(tmp_path: Path) -> None:
     for name in files:
         (made / name).unlink()
     # With this environment instead of one that would be made.
-    ready = f"make OPERATORS={sys.prefix} --old-file={sys.prefix}/ready"
+    ready = f"make MONITORING={sys.prefix} --old-file={sys.prefix}/ready"
     run("bash", "-euo", "pipefail", "-c", make.replace("make", ready, 1), cwd=tmp_path)
     assert {file.name: file.read_bytes() for file in made.glob("*.json")} == files
