@@ -35,7 +35,7 @@ test-long: $(READY) ## the property tests alone, with ten times as many examples
 
 test-deploy: $(DEPLOY)/ready ## image, Compose, Kubernetes, Helm, systemd, release: each really run (Debian, as root)
 	@deploy/packages $(DEPLOY_PACKAGES)
-	@$(DEPLOY)/bin/python -m pytest deploy/tests --timeout=900 $(ARGS)
+	@$(DEPLOY)/bin/python -m pytest tests/deploy --timeout=900 $(ARGS)
 
 test-monitoring: $(MONITORING)/ready ## rules, dashboards and pages: in real Prometheus, Alertmanager, Chromium (Debian, as root)
 	@deploy/packages $(MONITORING_PACKAGES)
@@ -51,7 +51,7 @@ lint: $(READY) ## format, style, types, layers
 	@$(BIN)/python -m tools.render_rules --check
 
 lint-metrics: $(READY) ## real pages through promtool (of the package prometheus)
-	@$(BIN)/python tests/promtool.py
+	@$(BIN)/python -m tests.promtool
 
 check: lint lint-metrics test ## all that CI runs
 

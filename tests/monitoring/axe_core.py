@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from playwright.sync_api import Page
+
 from tests.deploy.machine import cached, run
 
 _SOURCE = Path(__file__).with_name("axe")

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from tests.deploy.machine import ROOT, environment, process, run
-
 from tests.monitoring import stack
 from tests.monitoring.demo_worlds import BARE, DEMO, JOB, SECOND
 from tests.monitoring.shipped import Rules, rewritten

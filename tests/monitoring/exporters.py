@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+
 from tests.deploy.machine import environment, eventually, process
 from tests.deploy.simulated import Address
 

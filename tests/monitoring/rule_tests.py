@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from tests.deploy.machine import ROOT
 
 FILES = sorted((ROOT / "monitoring" / "rules" / "tests").glob("*.test.yml"))

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cache
 
 import yaml
-from tests.deploy.machine import ROOT
 
+from tests.deploy.machine import ROOT
 from tests.monitoring.shipped import ALERTS_FILE, Rule, rules_of
 
 PAGE = ROOT / "docs" / "alerts.md"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from tests.deploy.machine import ROOT
 
 RULES = ROOT / "monitoring" / "rules"

@@ -13,10 +13,10 @@ from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
-from tests.deploy.machine import eventually, process
 
 from pbs_exporter.simulator import Answer, Call, Certificate, SimulatedPbs, World, api
 from pbs_exporter.simulator.answer import LoginFailure
+from tests.deploy.machine import eventually, process
 from tests.monitoring.stack import HOST, Server, free_port
 
 Change = Callable[[Any], object]

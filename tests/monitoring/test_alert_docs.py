@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+
 from tests.deploy.machine import Namespace, eventually, process, run
 from tests.deploy.prometheus import newest, oldest
-
 from tests.monitoring import runbook
 from tests.monitoring.shipped import ALERTMANAGER_FILE, RECORDING_FILE
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import yaml
+
 from tests.deploy.machine import run
 from tests.deploy.prometheus import newest, oldest
-
 from tests.monitoring import runbook
 from tests.monitoring.shipped import RULE_FILES
 

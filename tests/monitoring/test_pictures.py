@@ -1,6 +1,6 @@
 import pytest
-from tests.deploy.machine import ROOT
 
+from tests.deploy.machine import ROOT
 from tests.monitoring.grafana import dashboards
 from tools.pictures.frames import rows_of
 from tools.pictures.past_rules import levels

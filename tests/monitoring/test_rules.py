@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.deploy.machine import run
 from tests.deploy.prometheus import newest, oldest
-
 from tests.monitoring.declared import with_rules
 from tests.monitoring.expressions import faults
 from tests.monitoring.rule_tests import FILES, cases, content, expected, looks, silent

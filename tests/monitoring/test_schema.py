@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.deploy.machine import attempt, cached, run
 
+from tests.deploy.machine import attempt, cached, run
 from tests.monitoring.grafana import dashboards
 
 SOURCE = Path(__file__).with_name("schema")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
-from tests.deploy.machine import ROOT, run
 
+from tests.deploy.machine import ROOT, run
 from tests.monitoring.axe_core import examine
 from tests.monitoring.browser import chromium
 from tests.monitoring.exporters import Exporter, demo, in_front_of

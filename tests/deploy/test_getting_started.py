@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from docker import HOST, Docker
-from documented import Block, blocks
-from machine import ROOT, eventually, run
-from prometheus import newest, oldest
-from simulated import Simulate
-from test_compose import filled_in
 
-from monitoring import ALERTMANAGER, PROMETHEUS, STACK, Checkout
+from tests.deploy.docker import HOST, Docker
+from tests.deploy.machine import ROOT, eventually, run
+from tests.deploy.monitoring import ALERTMANAGER, PROMETHEUS, STACK, Checkout
+from tests.deploy.prometheus import newest, oldest
+from tests.deploy.simulated import Simulate
+from tests.deploy.test_compose import filled_in
+from tests.documented import Block, blocks
 
 PAGE = "docs/getting-started.md"
 MINUTE = 60
@@ -151,7 +151,7 @@ def test_own_prometheus(programs: Callable[[str], Path], tmp_path: Path) -> None
     (tmp_path / "amtool").symlink_to(newest("amtool"))
     as_shown(install.text)
     (etc / "prometheus.yml").write_text(configuration.text)
-    shutil.copy(ROOT / "deploy" / "prometheus" / "alertmanager.yml", etc)
+    shutil.copy(ROOT / "monitoring" / "alertmanager.yml", etc)
     said = as_shown(check.text)
     assert "SUCCESS: 2 rule files found" in said
     assert re.search(r" - [1-9]\d* inhibit rules", said)

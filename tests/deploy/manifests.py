@@ -9,7 +9,8 @@ import helm_python
 import kubernetes_validate
 import yaml
 from kubernetes_validate.utils import all_versions, major_minor
-from machine import ROOT, cached, run
+
+from tests.deploy.machine import ROOT, cached, run
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 CHART = ROOT / "deploy" / "helm" / "pbs-exporter"
@@ -38,7 +39,7 @@ def _unpack(root: Path) -> None:
 
 def rules() -> list[Object]:
     """Give the groups of the rules that operators load, in order."""
-    files = (ROOT / "deploy" / "prometheus" / "rules" / f"pbs.{kind}.yml" for kind in ("rules", "alerts"))
+    files = (ROOT / "monitoring" / "rules" / f"pbs.{kind}.yml" for kind in ("rules", "alerts"))
     return [group for file in files for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]]
 
 
