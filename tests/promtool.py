@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from support import RECORDED, RECORDINGS, FakeClock, exporting, make_settings, recorded_time
+from support import RECORDINGS, FakeClock, exporting, make_settings, recorded_time, recording_file
 
 from pbs_exporter import log
 from pbs_exporter.clock import Clock
@@ -48,7 +48,7 @@ def main() -> int:
 
 def _sources() -> Iterator[tuple[str, Source, Clock]]:
     for recording in RECORDINGS:
-        yield recording, Replay(RECORDED / recording), FakeClock(recorded_time(recording)).clock
+        yield recording, Replay(recording_file(recording)), FakeClock(recorded_time(recording)).clock
     yield "demo", demo_world(), Clock()
 
 

@@ -1,7 +1,7 @@
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
-from support import RECORDED
+from support import recording_file
 from test_processes import closed_port, deaf, run, settings
 
 from pbs_exporter.collectors import COLLECTORS
@@ -15,7 +15,7 @@ FINGERPRINT = "PBS_EXPORTER__PBS__FINGERPRINT"
 
 def simulated(recording: str = "pbs-4.2.3", *, tls: bool = True) -> SimulatedPbs:
     """Make a recorded PBS that holds nothing back."""
-    return SimulatedPbs(Replay(RECORDED / recording), tls=tls, login_delay=0, forbidden_delay=0)
+    return SimulatedPbs(Replay(recording_file(recording)), tls=tls, login_delay=0, forbidden_delay=0)
 
 
 @pytest.fixture

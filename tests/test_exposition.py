@@ -6,7 +6,7 @@ import pytest
 from handmade import HandMade
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
-from support import RECORDED, FakeClock, exporting, make_settings, recorded_time
+from support import FakeClock, exporting, make_settings, recorded_time, recording_file
 
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.config import ExporterSettings
@@ -138,7 +138,7 @@ async def pages(*accepts: str) -> list[tuple[str, str]]:
     """Scrape a recorded PBS with these headers, and give content types and texts."""
     recording = "pbs-4.2.3"
     got: list[tuple[str, str]] = []
-    async with SimulatedPbs(Replay(RECORDED / recording), certificate=CERTIFICATE) as pbs:
+    async with SimulatedPbs(Replay(recording_file(recording)), certificate=CERTIFICATE) as pbs:
         settings = make_settings(pbs, exporter=ExporterSettings(process_metrics=True))
         async with exporting(settings, FakeClock(recorded_time(recording)).clock) as exporter:
             for accept in accepts:

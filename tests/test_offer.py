@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from faulty import Setup, facts, failed, running
 from structlog.testing import capture_logs
-from support import RECORDED
+from support import recording_file
 
 from pbs_exporter.simulator import Fault, Replay
 
@@ -66,7 +66,7 @@ async def test_any_other_404_is_a_failure(text: str) -> None:
 
 async def test_an_old_pbs_is_whole() -> None:
     """PBS 3.2 has no /status/metrics and no push jobs: no failure, its pull jobs on the page, neither asked twice."""
-    async with running(Replay(RECORDED / "pbs-3.2.4")) as setup:
+    async with running(Replay(recording_file("pbs-3.2.4"))) as setup:
         for _ in range(3):
             page = await setup.scrape()
             success = page.by("pbs_scrape_collector_success", "collector")

@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 import aiohttp
 import pytest
-from support import RECORDED, Scraped
+from support import Scraped, recording_file
 from test_names import FIXED
 
 from pbs_exporter import __version__
 from pbs_exporter.simulator import Fault, Replay, SimulatedPbs
 
 PROGRAM = Path(sys.executable).with_name("pbs-exporter")
-REPLAY = RECORDED / "pbs-4.2.3"
+REPLAY = recording_file("pbs-4.2.3")
 DEMO_LOGIN = Path(__file__).parent.parent / "deploy" / "compose" / "simulated-pbs.env"
 WAIT = 30.0
 """No process takes so long unless it hangs; the machine may be busy."""
