@@ -12,10 +12,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from support import recording_file
 
 from pbs_exporter import __version__
 from pbs_exporter.simulator import Replay, SimulatedPbs
+from tests.support import recording_file
 
 ROOT = Path(__file__).parent.parent
 WAIT = 50.0

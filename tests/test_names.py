@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
-from support import RECORDINGS, FakeClock, exporting, make_settings, recorded_time, recording_file
 
 from pbs_exporter import collectors, own_metrics, scrape
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS, tape
@@ -17,6 +16,7 @@ from pbs_exporter.config import ExporterSettings
 from pbs_exporter.exposition import OPENMETRICS
 from pbs_exporter.metrics import Metric
 from pbs_exporter.simulator import Replay, SimulatedPbs, Source, demo_world
+from tests.support import RECORDINGS, FakeClock, exporting, make_settings, recorded_time, recording_file
 
 DECLARED = (
     *(metric for collector in COLLECTORS for metric in collector.metrics),

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import aiohttp
 import pytest
-from support import Scraped, recording_file
-from test_names import FIXED
 
 from pbs_exporter import __version__
 from pbs_exporter.simulator import Fault, Replay, SimulatedPbs
+from tests.support import Scraped, recording_file
+from tests.test_names import FIXED
 
 PROGRAM = Path(sys.executable).with_name("pbs-exporter")
 REPLAY = recording_file("pbs-4.2.3")

@@ -5,8 +5,6 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from documented import commands
-from support import FakeClock, Scraped, exporting, make_settings, recorded_time, recording_file
 
 from pbs_exporter import own_metrics, scrape
 from pbs_exporter.__main__ import _parser
@@ -15,6 +13,8 @@ from pbs_exporter.commands import check
 from pbs_exporter.config import load
 from pbs_exporter.simulator import Fault, Replay, SimulatedPbs
 from pbs_exporter.web import create_app
+from tests.documented import commands
+from tests.support import FakeClock, Scraped, exporting, make_settings, recorded_time, recording_file
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ OF_A_HANDLER: Mapping[str, str] = {
     "Content-Encoding": "deflate",
     "Transfer-Encoding": "chunked",
 }
-"""The headers of most answers. A request that PBS's router refuses reaches no handler: its answer lacks the last two."""
+"""The headers of most answers. A request that PBS's router refuses reaches no handler: these lack the last two."""
 
 
 class RecordedAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

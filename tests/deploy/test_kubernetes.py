@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from documented import block
-from machine import ROOT, run
-from manifests import (
+
+from pbs_exporter import __version__, own_metrics, scrape
+from pbs_exporter.collectors import COLLECTORS, DEFAULTS
+from pbs_exporter.config import load
+from tests.deploy.machine import ROOT, run
+from tests.deploy.manifests import (
     KUBERNETES,
     Object,
     Objects,
@@ -22,10 +25,7 @@ from manifests import (
     rules,
     versions,
 )
-
-from pbs_exporter import __version__, own_metrics, scrape
-from pbs_exporter.collectors import COLLECTORS, DEFAULTS
-from pbs_exporter.config import load
+from tests.documented import block
 
 FOLDERS = ("base", "overlays/annotations", "overlays/prometheus-operator")
 BASE_KINDS = {"ConfigMap", "Deployment", "NetworkPolicy", "Service", "ServiceAccount"}
