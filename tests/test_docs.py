@@ -48,8 +48,8 @@ def settings_file_entries() -> dict[tuple[str, str], str]:
 
 def test_generated_parts_are_fresh() -> None:
     """Metrics, settings and commands in docs/ are what `make docs` makes of the code."""
-    command = [sys.executable, str(ROOT / "tools" / "docs.py"), "--check"]
-    ended = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60, check=False)  # noqa: S603 - nothing from outside
+    command = [sys.executable, "-m", "tools.docs", "--check"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=60, check=False)  # noqa: S603 - nothing from outside
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 

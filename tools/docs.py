@@ -1,4 +1,4 @@
-"""Write the generated parts of docs/: `python tools/docs.py`. With `--check`, only report what is stale.
+"""Write the generated parts of docs/: `python -m tools.docs`. With `--check`, only report what is stale.
 
 A page marks the place of a part: `<!-- make docs: NAME -->`, the part, `<!-- end -->`.
 """
