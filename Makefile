@@ -34,11 +34,11 @@ test-long: $(READY) ## the property tests alone, with ten times as many examples
 	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=long --timeout=3600 $(ARGS)
 
 test-deploy: $(DEPLOY)/ready ## image, Compose, Kubernetes, Helm, systemd, release: each really run (Debian, as root)
-	@deploy/packages $(DEPLOY_PACKAGES)
+	@tools/apt_install $(DEPLOY_PACKAGES)
 	@$(DEPLOY)/bin/python -m pytest tests/deploy --timeout=900 $(ARGS)
 
 test-operators: $(OPERATORS)/ready ## rules, dashboards and pages: in real Prometheus, Alertmanager, Chromium (Debian, as root)
-	@deploy/packages $(OPERATORS_PACKAGES)
+	@tools/apt_install $(OPERATORS_PACKAGES)
 	@$(OPERATORS)/bin/python -m pytest deploy/operators --timeout=900 --durations=5 $(ARGS)
 
 lint: $(READY) ## format, style, types, layers
@@ -58,13 +58,13 @@ check: lint lint-metrics test ## all that CI runs
 
 docs: $(READY) ## docs/metrics.md from the code's own declarations, and the Helm chart's table of values
 	@$(BIN)/python docs/generate.py docs/metrics.md
-	@$(BIN)/python deploy/helm/values_table.py
+	@$(BIN)/python tools/helm_values.py
 
 dashboards: $(OPERATORS)/ready ## deploy/grafana/dashboards/*.json from the source in deploy/grafana
 	@$(OPERATORS)/bin/python deploy/grafana/generate.py
 
 pictures: $(OPERATORS)/ready ## docs/pictures: what dashboards ask, drawn, and the status page, in Chromium (Debian, as root)
-	@deploy/packages $(OPERATORS_PACKAGES)
+	@tools/apt_install $(OPERATORS_PACKAGES)
 	@PYTHONPATH=. $(OPERATORS)/bin/python deploy/operators/pictures.py docs/pictures
 	@PYTHONPATH=. $(OPERATORS)/bin/python deploy/operators/status_pictures.py docs/pictures
 
@@ -75,7 +75,7 @@ bench: $(PLAIN)/ready ## the tables of docs/performance.md, in ten minutes; ARGS
 	@$(PLAIN)/bin/python -m benchmarks $(if $(ARGS),$(ARGS),--write docs/performance.md)
 
 dist: $(READY) ## sdist and wheel of the commit that is checked out, into dist/; DIST=folder: into another one
-	@$(BIN)/python deploy/dist.py $(DIST)
+	@$(BIN)/python tools/dist.py $(DIST)
 
 clean: ## remove what make made
 	rm -rf $(VENV) $(PLAIN) $(DEPLOY) $(OPERATORS) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \

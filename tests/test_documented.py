@@ -26,7 +26,7 @@ RUN_BY = {
     "README.md: systemd 1": [f"{DEPLOY}/test_systemd.py::test_unit_is_well_formed"],
     "README.md: systemd 2": [f"{DEPLOY}/test_systemd.py::test_unit_is_well_formed"],
     "README.md: Kubernetes 1": [f"{DEPLOY}/test_kubernetes.py::test_readme_commands_work"],
-    "README.md: Helm 1": [f"{DEPLOY}/test_helm.py::test_readme_command_works"],
+    "README.md: Helm 1": [f"{DEPLOY}/test_helm_readme.py::test_readme_command_works"],
     "README.md: Create the token on PBS 2": [f"{DEPLOY}/test_documented.py::test_check"],
     "README.md: Configure 1": [f"{DEPLOY}/test_documented.py::test_serve"],
     "README.md: Command line 1": [f"{DEPLOY}/test_documented.py::test_once"],

@@ -11,7 +11,7 @@ import msgspec
 import status_scenes
 
 from tests.deploy.machine import ROOT, environment, eventually, process
-from tests.deploy.simulated import Address
+from tests.deploy.simulated_pbs import Address
 
 _STARTED = re.compile(r"msg=started .*listen_address=(127\.0\.0\.1:[1-9]\d*) ")
 _LOCAL = {"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": "127.0.0.1:0"}

@@ -13,7 +13,7 @@ import yaml
 from shipped import ALERTMANAGER_FILE
 
 from tests.deploy.machine import eventually, process, run
-from tests.deploy.prometheus import newest
+from tests.deploy.prometheus_programs import newest
 
 HOST = "127.0.0.1"
 _KEPT, _DATA = "60d", "data"

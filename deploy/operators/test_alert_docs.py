@@ -13,7 +13,7 @@ import yaml
 from shipped import ALERTMANAGER_FILE, RECORDING_FILE
 
 from tests.deploy.machine import Namespace, eventually, process, run
-from tests.deploy.prometheus import newest, oldest
+from tests.deploy.prometheus_programs import newest, oldest
 
 VERSIONS = [newest, oldest]
 SECTIONS = runbook.sections()

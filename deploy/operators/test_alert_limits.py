@@ -9,7 +9,7 @@ import yaml
 from shipped import RULE_FILES
 
 from tests.deploy.machine import run
-from tests.deploy.prometheus import newest, oldest
+from tests.deploy.prometheus_programs import newest, oldest
 
 VERSIONS = [newest, oldest]
 MINUTE = 60

@@ -29,7 +29,7 @@ from shipped import RULE_FILES
 from stack import Prometheus, Series
 
 from tests.deploy.machine import ROOT, eventually, run
-from tests.deploy.prometheus import newest, oldest
+from tests.deploy.prometheus_programs import newest, oldest
 
 BOARDS = dashboards()
 DECLARED = with_rules(RULE_FILES)

@@ -13,7 +13,7 @@ from stage import Background, Stage
 from worlds import calm, calmed
 
 from tests.deploy.machine import eventually, run
-from tests.deploy.prometheus import newest, oldest
+from tests.deploy.prometheus_programs import newest, oldest
 
 VERSIONS = {"2.42": oldest, "3.5": newest}
 

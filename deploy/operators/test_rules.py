@@ -11,7 +11,7 @@ from rule_tests import FILES, cases, content, expected, looks, silent
 from shipped import ALERTS_FILE, RECORDING_FILE, groups_of, rules_of
 
 from tests.deploy.machine import run
-from tests.deploy.prometheus import newest, oldest
+from tests.deploy.prometheus_programs import newest, oldest
 
 VERSIONS = {"2.42": oldest, "3.5": newest}
 
