@@ -1,4 +1,4 @@
-"""Build the sdist, and the wheel from it, of the commit that is checked out: `python tools/dist.py FOLDER`.
+"""Build the sdist, and the wheel from it, of the commit that is checked out: `python -m tools.dist FOLDER`.
 
 The build is reproducible: the path, owner, umask and age of the checkout don't change a byte. Times are the commit's,
 modes are git's, and the owner is always root.

@@ -1,4 +1,4 @@
-"""Write the table of values in the Helm chart's README from values.yaml: `python tools/helm_values.py`.
+"""Write the table of values in the Helm chart's README from values.yaml: `python -m tools.helm_values`.
 
 Each value is a line `key: value` with its meaning in the comment above it. The items of a list may follow its key.
 """

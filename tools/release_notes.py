@@ -1,4 +1,4 @@
-"""Print the section of CHANGELOG.md for a release: `python tools/release_notes.py VERSION`.
+"""Print the section of CHANGELOG.md for a release: `python -m tools.release_notes VERSION`.
 
 The version must be the program's.
 """

@@ -170,7 +170,7 @@ def test_release_begins_with_its_notes(parsed: dict[str, Any]) -> None:
     for name in ("image", "release"):
         shell = "\n".join(step.get("run", "") for step in parsed["release.yml"]["jobs"][name]["steps"])
         published = min(at for at in map(shell.find, ("--push", "gh release")) if at > 0)
-        assert -1 < shell.find("tools/release_notes.py") < published
+        assert -1 < shell.find("tools.release_notes") < published
 
 
 def test_workflows_and_hooks_call_targets_that_exist(parsed: dict[str, Any]) -> None:
@@ -221,7 +221,7 @@ def release(tmp_path: Path) -> Path:
 
 def test_notes_are_of_the_version(release: Path) -> None:
     """The notes of a release are what the changelog says of its version, and nothing of another one."""
-    assert run(sys.executable, release / "tools" / "release_notes.py", __version__) == "### Added\n\n- First.\n"
+    assert run(sys.executable, "-m", "tools.release_notes", __version__, cwd=release) == "### Added\n\n- First.\n"
 
 
 @pytest.mark.parametrize(
@@ -233,6 +233,6 @@ def test_no_release_without_notes(release: Path, version: str, heading: str, sai
     """A tag that isn't the program's version, or that the changelog doesn't know, makes no release."""
     changelog = release / "CHANGELOG.md"
     changelog.write_text(changelog.read_text().replace(f"[{__version__}]", f"[{heading}]"))
-    ended = attempt(sys.executable, release / "tools" / "release_notes.py", version)
+    ended = attempt(sys.executable, "-m", "tools.release_notes", version, cwd=release)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert said in ended.stderr
