@@ -6,7 +6,7 @@ from test_processes import closed_port, deaf, run, settings
 
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.collectors.base import Need, enabled
-from pbs_exporter.collectors.rights import grants, has
+from pbs_exporter.collectors.privileges import grants, has
 from pbs_exporter.simulator import Fault, Replay, SimulatedPbs
 
 VERIFY = "PBS_EXPORTER__PBS__VERIFY_TLS"

@@ -10,7 +10,7 @@ from support import RECORDED, FakeClock, exporting, make_settings, recorded_time
 
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.config import ExporterSettings
-from pbs_exporter.exposition import accepts_gzip, choose, compress
+from pbs_exporter.exposition.formats import accepts_gzip, choose, compress
 from pbs_exporter.simulator import Certificate, Replay, SimulatedPbs
 
 CERTIFICATE = Certificate.make()

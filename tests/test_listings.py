@@ -24,7 +24,7 @@ from faulty import (
 )
 from support import RECORDED, FakeClock, exporting, make_settings, recorded_time
 
-from pbs_exporter.pbs.transport import Transport
+from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.simulator import Answer, Call, Fault, Replay
 
 MAIN = "/admin/datastore/main/snapshots"

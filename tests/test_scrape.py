@@ -25,7 +25,7 @@ from support import Exporter, Scraped, exporting, make_settings
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS, host, snapshots
 from pbs_exporter.config import ExporterSettings
 from pbs_exporter.simulator import Fault
-from pbs_exporter.web import budget
+from pbs_exporter.web.budget import budget
 
 HOST = {metric.name for metric in host.COLLECTOR.metrics}
 ONCE_A_SCRAPE = {

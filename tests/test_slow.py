@@ -13,10 +13,10 @@ from support import Exporter, FakeClock, Scraped, make_settings
 
 from pbs_exporter.collectors.base import Ask, Collector, Context, Need
 from pbs_exporter.config import Secret
-from pbs_exporter.metrics import Metric, Sample
+from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.pbs.models import TapeDrive
 from pbs_exporter.simulator import Fault
-from pbs_exporter.web import create_app
+from pbs_exporter.web.app import create_app
 
 DRIVE = "/tape/drive"
 DRIVES = Metric("pbs_slow_drives", "Drives (/tape/drive).")

@@ -16,7 +16,7 @@ from support import FakeClock, exporting, make_settings
 from pbs_exporter import __version__
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.simulator import Fault, World
-from pbs_exporter.status.words import span
+from pbs_exporter.web.status.words import span
 
 ON = [name for name, is_on in DEFAULTS.items() if is_on]
 HEADS = ["Datastore", "Result", "Age", "Last listing", "Last full listing", "Took", "Next full listing"]

@@ -18,7 +18,7 @@ from support import Exporter, Scraped, exporting, make_settings
 
 from pbs_exporter.collectors import DEFAULTS
 from pbs_exporter.config import load
-from pbs_exporter.pbs.tls import peer_certificate
+from pbs_exporter.pbs.http.tls import peer_certificate
 from pbs_exporter.simulator import Certificate, SimulatedPbs
 from pbs_exporter.simulator.certificate import server_context
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from expressions import Declared, result_labels
 from shipped import Rule, rules_of
 
-from pbs_exporter import own_metrics, scrape
 from pbs_exporter.collectors import COLLECTORS
-from pbs_exporter.metrics import Metric
-from pbs_exporter.own_metrics import OwnMetrics
+from pbs_exporter.exposition import self_metrics
+from pbs_exporter.exposition.metric import Metric
+from pbs_exporter.exposition.self_metrics import OwnMetrics
+from pbs_exporter.scrape import scrape_metrics
 
 TARGET = frozenset({"job", "instance"})
 """What Prometheus adds to each series of a target."""
@@ -32,7 +33,7 @@ OVERRIDES: Declared = {
 
 def by_the_code() -> dict[str, frozenset[str]]:
     """Give each series' name as Prometheus has it, and its labels with those of the target."""
-    declared = [*scrape.METRICS, *own_metrics.METRICS]
+    declared = [*scrape_metrics.METRICS, *self_metrics.METRICS]
     declared += [metric for collector in COLLECTORS for metric in collector.metrics]
     found: dict[str, frozenset[str]] = {}
     for metric in declared:

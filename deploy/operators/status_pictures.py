@@ -15,13 +15,13 @@ from aiohttp.test_utils import TestClient, TestServer
 from browser import chromium
 from playwright.sync_api import Browser
 
-from pbs_exporter import status
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetSettings
-from pbs_exporter.pbs.listing_state import ListingState
-from pbs_exporter.status.facts import Facts
-from pbs_exporter.web import SERVICE, create_app
+from pbs_exporter.pbs.snapshots.listing_state import ListingState
+from pbs_exporter.web import status
+from pbs_exporter.web.app import SERVICE, create_app
+from pbs_exporter.web.status.facts import Facts
 
 _NOON = 1_795_003_200.0
 _SCRAPES = (-845.0, -65.0, -5.0)
