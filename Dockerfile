@@ -13,9 +13,9 @@ RUN python3 -m venv /build/tools \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/pbs-exporter/lib
 
 FROM dependencies AS program
-COPY requirements-dev.txt ./
+COPY requirements/dev.txt ./requirements/
 # The one tool of the build, with the version and the hashes that development has.
-RUN awk '/^[^ #]/ { wanted = /^setuptools==/ } wanted' requirements-dev.txt >build.txt \
+RUN awk '/^[^ #]/ { wanted = /^setuptools==/ } wanted' requirements/dev.txt >build.txt \
     && /build/tools/bin/pip install \
         --disable-pip-version-check --no-cache-dir --no-compile --require-hashes --requirement build.txt
 COPY pyproject.toml README.md LICENSE-MIT LICENSE-APACHE ./

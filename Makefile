@@ -35,24 +35,24 @@ test-long: $(READY) ## the property tests alone, with ten times as many examples
 
 test-deploy: $(DEPLOY)/ready ## image, Compose, Kubernetes, Helm, systemd, release: each really run (Debian, as root)
 	@deploy/packages $(DEPLOY_PACKAGES)
-	@$(DEPLOY)/bin/python -m pytest deploy/tests --timeout=900 $(ARGS)
+	@$(DEPLOY)/bin/python -m pytest tests/deploy --timeout=900 $(ARGS)
 
 test-operators: $(OPERATORS)/ready ## rules, dashboards and pages: in real Prometheus, Alertmanager, Chromium (Debian, as root)
 	@deploy/packages $(OPERATORS_PACKAGES)
-	@PYTHONPATH=deploy/tests $(OPERATORS)/bin/python -m pytest deploy/operators --timeout=900 --durations=5 $(ARGS)
+	@$(OPERATORS)/bin/python -m pytest deploy/operators --timeout=900 --durations=5 $(ARGS)
 
 lint: $(READY) ## format, style, types, layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@MYPYPATH=deploy/tests:deploy/grafana $(BIN)/mypy deploy --exclude deploy/operators
-	@MYPYPATH=deploy/tests:deploy/operators $(BIN)/mypy deploy/operators
+	@MYPYPATH=deploy/grafana $(BIN)/mypy deploy --exclude deploy/operators
+	@MYPYPATH=deploy/operators $(BIN)/mypy deploy/operators
 	@$(BIN)/lint-imports
 	@$(BIN)/python deploy/grafana/lint.py
 	@$(BIN)/python deploy/prometheus/render.py --check
 
 lint-metrics: $(READY) ## real pages through promtool (of the package prometheus)
-	@$(BIN)/python tests/promtool.py
+	@$(BIN)/python -m tests.promtool
 
 check: lint lint-metrics test ## all that CI runs
 
@@ -65,8 +65,8 @@ dashboards: $(OPERATORS)/ready ## deploy/grafana/dashboards/*.json from the sour
 
 pictures: $(OPERATORS)/ready ## docs/pictures: what dashboards ask, drawn, and the status page, in Chromium (Debian, as root)
 	@deploy/packages $(OPERATORS_PACKAGES)
-	@PYTHONPATH=deploy/tests:deploy/operators $(OPERATORS)/bin/python deploy/operators/pictures.py docs/pictures
-	@PYTHONPATH=deploy/tests:deploy/operators $(OPERATORS)/bin/python deploy/operators/status_pictures.py docs/pictures
+	@PYTHONPATH=. $(OPERATORS)/bin/python deploy/operators/pictures.py docs/pictures
+	@PYTHONPATH=. $(OPERATORS)/bin/python deploy/operators/status_pictures.py docs/pictures
 
 rules: $(READY) ## the rules for Kubernetes and Helm, from deploy/prometheus/rules
 	@$(BIN)/python deploy/prometheus/render.py
@@ -81,11 +81,11 @@ clean: ## remove what make made
 	rm -rf $(VENV) $(PLAIN) $(DEPLOY) $(OPERATORS) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
 		build dist *.egg-info
 
-$(READY): requirements-dev.txt pyproject.toml
+$(READY): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 		|| { echo 'make: needs Python 3.11 or newer with venv (Debian: apt-get install python3-venv); PYTHON=... chooses another one' >&2; exit 1; }
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements-dev.txt
+	@$(BIN)/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements/dev.txt
 	@$(BIN)/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -95,14 +95,14 @@ $(PLAIN)/ready: requirements.txt pyproject.toml | $(READY)
 	@$(PLAIN)/bin/pip --quiet --disable-pip-version-check install --no-deps --editable .
 	@touch $@
 
-$(DEPLOY)/ready: requirements-deploy.txt pyproject.toml
+$(DEPLOY)/ready: requirements/deploy.txt pyproject.toml
 	@$(PYTHON) -m venv --clear $(DEPLOY)
-	@$(DEPLOY)/bin/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements-deploy.txt
+	@$(DEPLOY)/bin/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements/deploy.txt
 	@$(DEPLOY)/bin/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(OPERATORS)/ready: requirements-operators.txt pyproject.toml
+$(OPERATORS)/ready: requirements/monitoring.txt pyproject.toml
 	@$(PYTHON) -m venv --clear $(OPERATORS)
-	@$(OPERATORS)/bin/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements-operators.txt
+	@$(OPERATORS)/bin/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements/monitoring.txt
 	@$(OPERATORS)/bin/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -7,13 +7,13 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from aiohttp import web
-from faulty import NOW, SNAPSHOTS, Gate, Setup, simulated
-from historic import HistoricPbs
-from history import History, Place
-from support import FakeClock, Scraped, exporting, make_settings
 
 from pbs_exporter.simulator import Request
 from pbs_exporter.simulator.exchange import Exchange
+from tests.faulty import NOW, SNAPSHOTS, Gate, Setup, simulated
+from tests.historic import HistoricPbs
+from tests.history import History, Place
+from tests.support import FakeClock, Scraped, exporting, make_settings
 
 GROUPS = "/admin/datastore/{store}/groups"
 

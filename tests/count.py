@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from count_more import others, requests_of_others, slow_state, with_disks
+from tests.count_more import others, requests_of_others, slow_state, with_disks
 
 WINDOW_SECONDS = 86_400
 COLLECTORS = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from count import Recording, Row
+    from tests.count import Recording, Row
 
 Json = Any
 

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
-from support import Exporter, FakeClock, Scraped, exporting, make_settings
 
 from pbs_exporter.simulator import Certificate, Fault, Request, SimulatedPbs, Source, World
 from pbs_exporter.simulator.exchange import Exchange
+from tests.support import Exporter, FakeClock, Scraped, exporting, make_settings
 
 NOW = 1_795_000_000.0
 

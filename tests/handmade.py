@@ -4,12 +4,11 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from support import FakeClock, Scraped, exporting, make_settings
-
 from pbs_exporter.collectors import DEFAULTS
 from pbs_exporter.simulator import Answer, Call, SimulatedPbs
 from pbs_exporter.simulator.answer import UNAUTHORIZED, LoginFailure
 from pbs_exporter.simulator.certificate import Certificate
+from tests.support import FakeClock, Scraped, exporting, make_settings
 
 NOW = 1_795_000_000
 """The time at which these pages are scraped."""

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from history import Group, GroupId, History, Namespace, Snapshot, Store, Task
-
 from pbs_exporter.simulator import Answer, Call, RefusedError, api
 from pbs_exporter.simulator.answer import UNAUTHORIZED, LoginFailure, no_such_datastore, no_such_namespace
+from tests.history import Group, GroupId, History, Namespace, Snapshot, Store, Task
 
 Row = dict[str, Any]
 Names = Mapping[str, str]

@@ -2,7 +2,7 @@
 
 from html.parser import HTMLParser
 
-from support import Client
+from tests.support import Client
 
 
 class Table:

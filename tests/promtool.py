@@ -10,12 +10,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from support import RECORDED, RECORDINGS, FakeClock, exporting, make_settings, recorded_time
-
 from pbs_exporter import log
 from pbs_exporter.clock import Clock
 from pbs_exporter.config import ExporterSettings
 from pbs_exporter.simulator import Replay, SimulatedPbs, Source, demo_world
+from tests.support import RECORDED, RECORDINGS, FakeClock, exporting, make_settings, recorded_time
 
 ALLOWED = ("pbs_snapshot_count", "pbs_task_total")
 """Gauges whose names the specification fixes, although `_count` and `_total` are for other types."""

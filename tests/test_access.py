@@ -4,11 +4,11 @@ from fnmatch import fnmatchcase
 from itertools import chain
 
 import pytest
-from faulty import facts, failed, running, small_world
-from handmade import NOW, Json, page
 
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.collectors.base import AnyCollector
+from tests.faulty import facts, failed, running, small_world
+from tests.handmade import NOW, Json, page
 
 UNLOCKS = {
     "/version": (),

@@ -4,10 +4,10 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from faulty import NOW, failed, simulated, small_world
-from support import FakeClock, exporting, make_settings
 
 from pbs_exporter.simulator import Certificate, Fault, SimulatedPbs
+from tests.faulty import NOW, failed, simulated, small_world
+from tests.support import FakeClock, exporting, make_settings
 
 AFTER = "pbs_certificate_not_after_timestamp_seconds"
 BEFORE = "pbs_certificate_not_before_timestamp_seconds"

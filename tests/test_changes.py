@@ -5,8 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from changing import DEEP, DNS, GROUPS, OTHER, WEB, FullListings, Look, changing, landed, look, of, small_history
-from faulty import (
+from structlog.testing import capture_logs
+
+from pbs_exporter.simulator import Fault
+from tests.changing import DEEP, DNS, GROUPS, OTHER, WEB, FullListings, Look, changing, landed, look, of, small_history
+from tests.faulty import (
     LISTING_TIMES,
     NAMESPACES,
     SNAPSHOTS,
@@ -18,11 +21,8 @@ from faulty import (
     listed_at,
     without,
 )
-from history import Group, History, Place, Snapshot
-from structlog.testing import capture_logs
-from support import FakeClock, Scraped
-
-from pbs_exporter.simulator import Fault
+from tests.history import Group, History, Place, Snapshot
+from tests.support import FakeClock, Scraped
 
 ALL_NAMESPACES = [("main", ""), ("main", "a"), ("main", "a/b"), ("mirror", "")]
 OF_MAIN = ALL_NAMESPACES[:3]

@@ -1,13 +1,13 @@
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
-from support import RECORDED
-from test_processes import closed_port, deaf, run, settings
 
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.collectors.base import Need, enabled
 from pbs_exporter.collectors.privileges import grants, has
 from pbs_exporter.simulator import Fault, Replay, SimulatedPbs
+from tests.support import RECORDED
+from tests.test_processes import closed_port, deaf, run, settings
 
 VERIFY = "PBS_EXPORTER__PBS__VERIFY_TLS"
 FINGERPRINT = "PBS_EXPORTER__PBS__FINGERPRINT"

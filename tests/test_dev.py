@@ -12,10 +12,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from support import RECORDED
 
 from pbs_exporter import __version__
 from pbs_exporter.simulator import Replay, SimulatedPbs
+from tests.support import RECORDED
 
 ROOT = Path(__file__).parent.parent
 WAIT = 50.0

@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from documented import ROOT, Block, blocks_of, commands
 
-DEPLOY = "deploy/tests"
+from tests.documented import ROOT, Block, blocks_of, commands
+
+DEPLOY = "tests/deploy"
 STARTED = f"{DEPLOY}/test_getting_started.py"
 RUN_BY = {
     "README.md: pbs-exporter 1": [f"{DEPLOY}/test_compose.py::test_demo"],

@@ -3,15 +3,15 @@
 import gzip
 
 import pytest
-from handmade import HandMade
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
-from support import RECORDED, FakeClock, exporting, make_settings, recorded_time
 
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.config import ExporterSettings
 from pbs_exporter.exposition.formats import accepts_gzip, choose, compress
 from pbs_exporter.simulator import Certificate, Replay, SimulatedPbs
+from tests.handmade import HandMade
+from tests.support import RECORDED, FakeClock, exporting, make_settings, recorded_time
 
 CERTIFICATE = Certificate.make()
 

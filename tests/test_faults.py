@@ -5,7 +5,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from faulty import (
+from structlog.testing import capture_logs
+
+from pbs_exporter.collectors import COLLECTORS
+from pbs_exporter.pbs.http import transport
+from pbs_exporter.pbs.http.transport import Transport
+from pbs_exporter.simulator import Fault
+from tests.faulty import (
     LISTING_TIMES,
     NAMESPACES,
     NOW,
@@ -21,13 +27,7 @@ from faulty import (
     small_world,
     without,
 )
-from structlog.testing import capture_logs
-from support import Scraped
-
-from pbs_exporter.collectors import COLLECTORS
-from pbs_exporter.pbs.http import transport
-from pbs_exporter.pbs.http.transport import Transport
-from pbs_exporter.simulator import Fault
+from tests.support import Scraped
 
 STORES = ("main", "archive")
 _METRICS = {collector.name: {metric.name for metric in collector.metrics} for collector in COLLECTORS}

@@ -4,12 +4,12 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from faulty import NAMESPACES, SNAPSHOTS, Setup, facts, failed, running, small_world
-from support import RECORDED, FakeClock, Scraped, exporting, make_settings, recorded_time
 
 from pbs_exporter.config import Filters, keeps, load
 from pbs_exporter.errors import ConfigError
 from pbs_exporter.simulator import Replay, SimulatedPbs
+from tests.faulty import NAMESPACES, SNAPSHOTS, Setup, facts, failed, running, small_world
+from tests.support import RECORDED, FakeClock, Scraped, exporting, make_settings, recorded_time
 
 GROUP = "backup_id"
 

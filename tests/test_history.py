@@ -8,13 +8,14 @@ from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 import pytest
-from changing import landed
-from faulty import NOW, simulated
-from historic import HistoricPbs
-from history import Group, History, Place, Snapshot
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import Exporter, FakeClock, exporting, make_settings
+
+from tests.changing import landed
+from tests.faulty import NOW, simulated
+from tests.historic import HistoricPbs
+from tests.history import Group, History, Place, Snapshot
+from tests.support import Exporter, FakeClock, exporting, make_settings
 
 REFRESH = 900.0
 

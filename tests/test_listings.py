@@ -7,7 +7,10 @@ import time
 from collections import Counter
 
 import pytest
-from faulty import (
+
+from pbs_exporter.pbs.http.transport import Transport
+from pbs_exporter.simulator import Answer, Call, Fault, Replay
+from tests.faulty import (
     NAMESPACES,
     NOW,
     SNAPSHOTS,
@@ -22,10 +25,7 @@ from faulty import (
     simulated,
     small_world,
 )
-from support import RECORDED, FakeClock, exporting, make_settings, recorded_time
-
-from pbs_exporter.pbs.http.transport import Transport
-from pbs_exporter.simulator import Answer, Call, Fault, Replay
+from tests.support import RECORDED, FakeClock, exporting, make_settings, recorded_time
 
 MAIN = "/admin/datastore/main/snapshots"
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty import NOW, Setup, facts, failed, listed_at, running, small_world
 from structlog.testing import capture_logs
 
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.config import Secret
 from pbs_exporter.simulator import Fault
+from tests.faulty import NOW, Setup, facts, failed, listed_at, running, small_world
 
 ALL = {collector.name for collector in COLLECTORS if collector.default and collector.name != "certificate"}
 """All that ask, over plain http."""

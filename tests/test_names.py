@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
-from support import RECORDED, RECORDINGS, FakeClock, exporting, make_settings, recorded_time
 
 from pbs_exporter import collectors
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS, tape
@@ -19,6 +18,7 @@ from pbs_exporter.exposition.formats import OPENMETRICS
 from pbs_exporter.exposition.metric import Metric
 from pbs_exporter.scrape import scrape_metrics
 from pbs_exporter.simulator import Replay, SimulatedPbs, Source, demo_world
+from tests.support import RECORDED, RECORDINGS, FakeClock, exporting, make_settings, recorded_time
 
 DECLARED = (
     *(metric for collector in COLLECTORS for metric in collector.metrics),

@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from faulty import Setup, facts, failed, running
 from structlog.testing import capture_logs
-from support import RECORDED
 
 from pbs_exporter.simulator import Fault, Replay
+from tests.faulty import Setup, facts, failed, running
+from tests.support import RECORDED
 
 DRIVE = "/tape/drive"
 NOT_FOUND = Fault.status(404, f"Path '/api2/json{DRIVE}' not found.")

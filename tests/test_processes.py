@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import aiohttp
 import pytest
-from support import RECORDED, Scraped
-from test_names import FIXED
 
 from pbs_exporter import __version__
 from pbs_exporter.simulator import Fault, Replay, SimulatedPbs
+from tests.support import RECORDED, Scraped
+from tests.test_names import FIXED
 
 PROGRAM = Path(sys.executable).with_name("pbs-exporter")
 REPLAY = RECORDED / "pbs-4.2.3"

@@ -7,14 +7,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from handmade import NOW, HandMade, snapshot
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import Metric as Family
 from prometheus_client import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
-from support import Exporter, FakeClock, exporting, make_settings
 
 from pbs_exporter.exposition.formats import accepts_gzip, choose
 from pbs_exporter.exposition.metric import Metric
@@ -22,6 +20,8 @@ from pbs_exporter.exposition.page import Page
 from pbs_exporter.label_text import clean, comment
 from pbs_exporter.simulator import Answer, Call, Certificate, SimulatedPbs
 from pbs_exporter.web.budget import budget
+from tests.handmade import NOW, HandMade, snapshot
+from tests.support import Exporter, FakeClock, exporting, make_settings
 
 CERTIFICATE = Certificate.make()
 

@@ -5,8 +5,6 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from documented import commands
-from support import RECORDED, FakeClock, Scraped, exporting, make_settings, recorded_time
 
 from pbs_exporter.__main__ import _parser
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
@@ -16,6 +14,8 @@ from pbs_exporter.exposition import self_metrics
 from pbs_exporter.scrape import scrape_metrics
 from pbs_exporter.simulator import Fault, Replay, SimulatedPbs
 from pbs_exporter.web.app import create_app
+from tests.documented import commands
+from tests.support import RECORDED, FakeClock, Scraped, exporting, make_settings, recorded_time
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

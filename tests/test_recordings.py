@@ -13,12 +13,12 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-import count
 import pytest
-from count_more import VALID_FROM, VALID_UNTIL, with_disks
-from support import RECORDED, RECORDINGS, FakeClock, Scraped, exporting, make_settings, recorded_time
 
 from pbs_exporter.simulator import Certificate, Replay, SimulatedPbs
+from tests import count
+from tests.count_more import VALID_FROM, VALID_UNTIL, with_disks
+from tests.support import RECORDED, RECORDINGS, FakeClock, Scraped, exporting, make_settings, recorded_time
 
 GOLDEN = Path(__file__).with_name("golden")
 UPDATE = os.environ.get("UPDATE_GOLDEN", "") not in ("", "0")

@@ -5,7 +5,12 @@ import time
 from collections import Counter
 
 import pytest
-from faulty import (
+
+from pbs_exporter.collectors import COLLECTORS, DEFAULTS, host, snapshots
+from pbs_exporter.config import ExporterSettings
+from pbs_exporter.simulator import Fault
+from pbs_exporter.web.budget import budget
+from tests.faulty import (
     NAMESPACES,
     NOW,
     SNAPSHOTS,
@@ -20,12 +25,7 @@ from faulty import (
     small_world,
     without,
 )
-from support import Exporter, Scraped, exporting, make_settings
-
-from pbs_exporter.collectors import COLLECTORS, DEFAULTS, host, snapshots
-from pbs_exporter.config import ExporterSettings
-from pbs_exporter.simulator import Fault
-from pbs_exporter.web.budget import budget
+from tests.support import Exporter, Scraped, exporting, make_settings
 
 HOST = {metric.name for metric in host.COLLECTOR.metrics}
 ONCE_A_SCRAPE = {

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from changing import DNS, WEB, FullListings, changing, landed, look, of, small_history
-from faulty import failed, failed_datastores, listed_at
-from history import Group, History, Place, Snapshot
 
 from pbs_exporter.simulator import Fault
 from pbs_exporter.simulator.exchange import Exchange
+from tests.changing import DNS, WEB, FullListings, changing, landed, look, of, small_history
+from tests.faulty import failed, failed_datastores, listed_at
+from tests.history import Group, History, Place, Snapshot
 
 SNAPSHOTS_OF_MAIN = "/admin/datastore/main/snapshots"
 GROUPS_OF_MAIN = "/admin/datastore/main/groups"

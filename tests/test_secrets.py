@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 import structlog
-from faulty import LISTING_TIMES, NAMESPACES, SNAPSHOTS, STATUS, facts, running, simulated, without
 from structlog.testing import capture_logs
-from support import exporting, make_settings
 
 from pbs_exporter.config import Secret
 from pbs_exporter.log import configure
 from pbs_exporter.pbs.http.token_auth import Login
 from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.simulator import Fault
+from tests.faulty import LISTING_TIMES, NAMESPACES, SNAPSHOTS, STATUS, facts, running, simulated, without
+from tests.support import exporting, make_settings
 
 SECRET = "c0ffee00-dead-4bad-8bad-feedfacecafe"
 

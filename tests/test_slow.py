@@ -8,8 +8,6 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from faulty import NOW, Gate, Setup, eventually, failed, simulated
-from support import Exporter, FakeClock, Scraped, make_settings
 
 from pbs_exporter.collectors.base import Ask, Collector, Context, Need
 from pbs_exporter.config import Secret
@@ -17,6 +15,8 @@ from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.pbs.models import TapeDrive
 from pbs_exporter.simulator import Fault
 from pbs_exporter.web.app import create_app
+from tests.faulty import NOW, Gate, Setup, eventually, failed, simulated
+from tests.support import Exporter, FakeClock, Scraped, make_settings
 
 DRIVE = "/tape/drive"
 DRIVES = Metric("pbs_slow_drives", "Drives (/tape/drive).")

@@ -8,15 +8,15 @@ from html import escape
 from typing import Any
 
 import pytest
-from faulty import NOW, Gate, Setup, running, simulated, small_world
-from handmade import HandMade
-from html_page import Page, information
-from support import FakeClock, exporting, make_settings
 
 from pbs_exporter import __version__
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.simulator import Fault, World
 from pbs_exporter.web.status.words import span
+from tests.faulty import NOW, Gate, Setup, running, simulated, small_world
+from tests.handmade import HandMade
+from tests.html_page import Page, information
+from tests.support import FakeClock, exporting, make_settings
 
 ON = [name for name, is_on in DEFAULTS.items() if is_on]
 HEADS = ["Datastore", "Result", "Age", "Last listing", "Last full listing", "Took", "Next full listing"]

@@ -1,7 +1,8 @@
 """Comments, the one text of people that is in labels."""
 
 import pytest
-from handmade import NOW, page, series, snapshot, snapshots_page, success
+
+from tests.handmade import NOW, page, series, snapshot, snapshots_page, success
 
 COMMENTS = [
     pytest.param(None, "", id="null"),

@@ -1,10 +1,10 @@
 """Datastores: maintenance, mount status, what is readable, and when they will be full."""
 
 import pytest
-from handmade import DAY, NOW, Json, page, series, success
-from support import Scraped
 
 from pbs_exporter.simulator import Answer
+from tests.handmade import DAY, NOW, Json, page, series, success
+from tests.support import Scraped
 
 YEAR_2200 = 7_258_118_400
 SIZES = {"total": 1000, "used": 600, "avail": 300}

@@ -1,8 +1,9 @@
 """Garbage collection: what each state of the last run makes of the numbers."""
 
 import pytest
-from handmade import NOW, Json, page, success
-from support import Scraped
+
+from tests.handmade import NOW, Json, page, success
+from tests.support import Scraped
 
 UPID = "UPID:pbs:000003F2:00000E10:0000001A:6888240C:garbage_collection:main:root@pam:"
 ROW = {

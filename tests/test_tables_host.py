@@ -3,8 +3,9 @@
 import math
 
 import pytest
-from handmade import Json, page, series, success
-from support import Scraped
+
+from tests.handmade import Json, page, series, success
+from tests.support import Scraped
 
 STATUS = {
     "cpu": 0.25,

@@ -1,7 +1,8 @@
 """Jobs in each state that they can be in, and tapes, which no recording holds."""
 
 import pytest
-from handmade import NOW, Json, page, series, success
+
+from tests.handmade import NOW, Json, page, series, success
 
 START = 0x6B03AD28
 UPID = f"UPID:pbs1:00006261:000502DA:00000044:{START:08X}:verificationjob:main\\x3av\\x2done:admin@pbs:"

@@ -1,7 +1,8 @@
 """Subscription, updates, services, disks and pools in states that no recording holds."""
 
 import pytest
-from handmade import Json, page, series, success
+
+from tests.handmade import Json, page, series, success
 
 NODE = "/nodes/localhost"
 

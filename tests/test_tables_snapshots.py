@@ -3,8 +3,9 @@
 from itertools import product
 
 import pytest
-from handmade import NOW, Json, page, series, snapshot, snapshots_page, success
-from support import Scraped
+
+from tests.handmade import NOW, Json, page, series, snapshot, snapshots_page, success
+from tests.support import Scraped
 
 GROUP = {"datastore": "main", "namespace": "", "backup_type": "vm", "backup_id": "100"}
 MANIFEST = {"filename": "index.json.blob", "crypt-mode": "none"}

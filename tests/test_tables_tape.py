@@ -1,7 +1,8 @@
 """Tape drives with their devices, which no recording holds."""
 
 import pytest
-from handmade import Json, page, series, success
+
+from tests.handmade import Json, page, series, success
 
 FULL = {"vendor": "HPE", "model": "Ultrium 8-SCSI", "serial": "CZJ1230ABC"}
 UPID = "UPID:pbs:000003F2:00000E10:0000001A:6888240C:tape-backup:main\\x3apool\\x3adrive0:root@pam:"

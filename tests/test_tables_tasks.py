@@ -1,10 +1,10 @@
 """Tasks: which are in the window, which is the newest, and whose comment they carry."""
 
 import pytest
-from handmade import DAY, NOW, Json, page, series, snapshot, success
-from support import Scraped
 
 from pbs_exporter.simulator import Answer
+from tests.handmade import DAY, NOW, Json, page, series, snapshot, success
+from tests.support import Scraped
 
 WEEK = 7 * DAY
 TASKS = "/nodes/localhost/tasks"

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 import trustme
 from cryptography import x509
-from handmade import HandMade
-from support import Exporter, Scraped, exporting, make_settings
 
 from pbs_exporter.collectors import DEFAULTS
 from pbs_exporter.config import load
 from pbs_exporter.pbs.http.tls import peer_certificate
 from pbs_exporter.simulator import Certificate, SimulatedPbs
 from pbs_exporter.simulator.certificate import server_context
+from tests.handmade import HandMade
+from tests.support import Exporter, Scraped, exporting, make_settings
 
 ANSWERS = HandMade({})
 SELF_SIGNED = Certificate.make()

@@ -12,8 +12,6 @@ from urllib.parse import parse_qsl, unquote
 
 import pytest
 from aiohttp import ClientResponse, web
-from handmade import HandMade, snapshot
-from support import exporting, make_settings
 
 from pbs_exporter import __version__, errors
 from pbs_exporter.clock import Clock
@@ -26,6 +24,8 @@ from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.pbs.models import Snapshot
 from pbs_exporter.simulator import Answer, Call, Certificate, Fault, SimulatedPbs
 from pbs_exporter.simulator.exchange import Exchange
+from tests.handmade import HandMade, snapshot
+from tests.support import exporting, make_settings
 
 CERTIFICATE = Certificate.make()
 SECONDS = 20.0

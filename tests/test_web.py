@@ -9,9 +9,6 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from handmade import HandMade
-from html_page import information
-from support import Client, Exporter, exporting, make_settings
 
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.collectors.base import AnyCollector, Ask, Collector, Context
@@ -21,6 +18,9 @@ from pbs_exporter.errors import TEXT_LIMIT
 from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.simulator import Certificate, Fault, SimulatedPbs
 from pbs_exporter.web.app import create_app
+from tests.handmade import HandMade
+from tests.html_page import information
+from tests.support import Client, Exporter, exporting, make_settings
 
 CERTIFICATE = Certificate.make()
 SECRET = "0f8fad5b-d9cb-469f-a165-70867728950e"

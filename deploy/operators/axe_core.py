@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from machine import cached, run
 from playwright.sync_api import Page
+
+from tests.deploy.machine import cached, run
 
 _SOURCE = Path(__file__).with_name("axe")
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import stack
 from demo_worlds import BARE, DEMO, JOB, SECOND
-from machine import ROOT, environment, process, run
 from shipped import Rules, rewritten
 from shortened import without_intervals
 from stack import HOST, Prometheus, add_samples, free_port
+
+from tests.deploy.machine import ROOT, environment, process, run
 
 WORLDS = Path(__file__).with_name("demo_worlds.py")
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import msgspec
 import status_scenes
-from machine import environment, eventually, process
-from simulated import Address
+
+from tests.deploy.machine import ROOT, environment, eventually, process
+from tests.deploy.simulated import Address
 
 _STARTED = re.compile(r"msg=started .*listen_address=(127\.0\.0\.1:[1-9]\d*) ")
 _LOCAL = {"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": "127.0.0.1:0"}
@@ -36,7 +37,7 @@ class Exporter(msgspec.Struct, frozen=True):
 def in_front_of(scene: str, folder: Path) -> Iterator[Exporter]:
     """Run an exporter that asks the PBS of a scene. It hasn't been scraped yet."""
     simulated = (sys.executable, Path(status_scenes.__file__), scene)
-    paths = environment(PYTHONPATH=str(Path(sys.modules["simulated"].__file__ or "").parent))
+    paths = environment(PYTHONPATH=str(ROOT))
     with process(*simulated, log=folder / "pbs.log", env=paths) as pbs:
         assert pbs.stdout is not None
         line = pbs.stdout.readline()

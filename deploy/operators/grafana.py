@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from machine import ROOT
+from tests.deploy.machine import ROOT
 
 FOLDER = ROOT / "deploy" / "grafana" / "dashboards"
 ALL = "$__all"

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from machine import ROOT
+
+from tests.deploy.machine import ROOT
 
 FILES = sorted((ROOT / "deploy" / "prometheus" / "tests").glob("*.test.yml"))
 

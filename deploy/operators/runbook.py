@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import cache
 
 import yaml
-from machine import ROOT
 from shipped import ALERTS_FILE, Rule, rules_of
+
+from tests.deploy.machine import ROOT
 
 PAGE = ROOT / "docs" / "alerts.md"
 PARTS = ("Means", "Look at", "Threshold", "Silence", "Ends")

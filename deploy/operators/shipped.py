@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from machine import ROOT
+
+from tests.deploy.machine import ROOT
 
 RULES = ROOT / "deploy" / "prometheus" / "rules"
 """The folder of the rules."""

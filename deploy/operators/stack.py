@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import yaml
-from machine import eventually, process, run
-from prometheus import newest
 from shipped import ALERTMANAGER_FILE
+
+from tests.deploy.machine import eventually, process, run
+from tests.deploy.prometheus import newest
 
 HOST = "127.0.0.1"
 _KEPT, _DATA = "60d", "data"

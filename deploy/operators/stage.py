@@ -13,11 +13,11 @@ from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
-from machine import eventually, process
 from stack import HOST, Server, free_port
 
 from pbs_exporter.simulator import Answer, Call, Certificate, SimulatedPbs, World, api
 from pbs_exporter.simulator.answer import LoginFailure
+from tests.deploy.machine import eventually, process
 
 Change = Callable[[Any], object]
 """Makes an answer's `data` of what it would be."""

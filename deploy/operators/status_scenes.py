@@ -8,9 +8,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from simulated import serve
-
 from pbs_exporter.simulator import Fault, SimulatedPbs, World
+from tests.deploy.simulated import serve
 
 DATASTORES = {"well": 12, "trouble": 20, "many": 200}
 """The scenes, and how many datastores each has."""

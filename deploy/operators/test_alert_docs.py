@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import runbook
 import yaml
-from machine import Namespace, eventually, process, run
-from prometheus import newest, oldest
 from shipped import ALERTMANAGER_FILE, RECORDING_FILE
+
+from tests.deploy.machine import Namespace, eventually, process, run
+from tests.deploy.prometheus import newest, oldest
 
 VERSIONS = [newest, oldest]
 SECTIONS = runbook.sections()

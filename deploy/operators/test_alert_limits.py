@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import runbook
 import yaml
-from machine import run
-from prometheus import newest, oldest
 from shipped import RULE_FILES
+
+from tests.deploy.machine import run
+from tests.deploy.prometheus import newest, oldest
 
 VERSIONS = [newest, oldest]
 MINUTE = 60

@@ -25,10 +25,11 @@ from grafana import (
     values_of,
     variables,
 )
-from machine import ROOT, eventually, run
-from prometheus import newest, oldest
 from shipped import RULE_FILES
 from stack import Prometheus, Series
+
+from tests.deploy.machine import ROOT, eventually, run
+from tests.deploy.prometheus import newest, oldest
 
 BOARDS = dashboards()
 DECLARED = with_rules(RULE_FILES)

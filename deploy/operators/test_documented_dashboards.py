@@ -4,7 +4,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from machine import ROOT, run
+from tests.deploy.machine import ROOT, run
 
 PAGE = "docs/dashboards.md"
 HEADING = "How to change them"

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 import yaml
-from machine import eventually, run
-from prometheus import newest, oldest
 from shipped import ALERTMANAGER_FILE, RULE_FILES, rewritten, rules_of
 from shortened import without_intervals
 from stack import Prometheus, prometheus
 from stage import Background, Stage
 from worlds import calm, calmed
+
+from tests.deploy.machine import eventually, run
+from tests.deploy.prometheus import newest, oldest
 
 VERSIONS = {"2.42": oldest, "3.5": newest}
 

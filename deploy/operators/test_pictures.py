@@ -1,9 +1,10 @@
 import pytest
 from frames import rows_of
 from grafana import dashboards
-from machine import ROOT
 from past_rules import levels
 from units import nice_step, shown
+
+from tests.deploy.machine import ROOT
 
 PICTURES = ROOT / "docs" / "pictures"
 NOW = 1_800_000_000.0

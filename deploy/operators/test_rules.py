@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from declared import with_rules
 from expressions import faults
-from machine import run
-from prometheus import newest, oldest
 from rule_tests import FILES, cases, content, expected, looks, silent
 from shipped import ALERTS_FILE, RECORDING_FILE, groups_of, rules_of
+
+from tests.deploy.machine import run
+from tests.deploy.prometheus import newest, oldest
 
 VERSIONS = {"2.42": oldest, "3.5": newest}
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from grafana import dashboards
-from machine import attempt, cached, run
+
+from tests.deploy.machine import attempt, cached, run
 
 SOURCE = Path(__file__).with_name("schema")
 

@@ -11,9 +11,10 @@ import status_pictures
 from axe_core import examine
 from browser import chromium
 from exporters import Exporter, demo, in_front_of
-from machine import ROOT, environment, run
 from playwright.sync_api import Browser, Page
 from status_scenes import DATASTORES
+
+from tests.deploy.machine import ROOT, environment, run
 
 LAPTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 400, "height": 800}
@@ -287,7 +288,7 @@ def test_pictures_are_there_and_small(name: str) -> None:
 def test_pictures_can_be_taken_again(tmp_path: Path) -> None:
     """The script takes the same pictures each time, as many as the documentation has."""
     script = Path(status_pictures.__file__)
-    paths = environment(PYTHONPATH=str(ROOT / "deploy" / "tests"))
+    paths = environment(PYTHONPATH=str(ROOT))
     for folder in ("once", "again"):
         run(sys.executable, script, tmp_path / folder, env=paths)
     once, again = ({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} for name in ("once", "again"))

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from docker import builder
-from documented import block
-from engine import BASE, BASE_PATH, BUILD_ARGUMENTS, Podman, base_tar
-from machine import CA_FILE, ROOT, run
 
 from pbs_exporter import __version__
+from tests.deploy.docker import builder
+from tests.deploy.engine import BASE, BASE_PATH, BUILD_ARGUMENTS, Podman, base_tar
+from tests.deploy.machine import CA_FILE, ROOT, run
+from tests.documented import block
 
 HOME = Path("opt/pbs-exporter")
 SIZE_LIMIT = 40_000_000

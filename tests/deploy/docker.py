@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from machine import Namespace, attempt, cached, environment, eventually, process, run
+from tests.deploy.machine import Namespace, attempt, cached, environment, eventually, process, run
 
 HOST = "10.91.0.1"
 """The engine's machine, as others see it and as its containers do."""

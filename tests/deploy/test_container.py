@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from docker import HOST, Docker
-from documented import block
-from machine import eventually, process
-from simulated import Address, Simulate
+
+from tests.deploy.docker import HOST, Docker
+from tests.deploy.machine import eventually, process
+from tests.deploy.simulated import Address, Simulate
+from tests.documented import block
 
 HARDENED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--pids-limit=64", "--memory=64m")
 IN_A_HURRY = ("--health-interval=500ms", "--health-start-period=0s")

@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from documented import block
-from machine import ROOT, run
-from manifests import (
+
+from pbs_exporter import __version__
+from pbs_exporter.collectors import COLLECTORS, DEFAULTS
+from pbs_exporter.config import load
+from pbs_exporter.exposition import self_metrics
+from pbs_exporter.scrape import scrape_metrics
+from tests.deploy.machine import ROOT, run
+from tests.deploy.manifests import (
     KUBERNETES,
     Object,
     Objects,
@@ -22,12 +27,7 @@ from manifests import (
     rules,
     versions,
 )
-
-from pbs_exporter import __version__
-from pbs_exporter.collectors import COLLECTORS, DEFAULTS
-from pbs_exporter.config import load
-from pbs_exporter.exposition import self_metrics
-from pbs_exporter.scrape import scrape_metrics
+from tests.documented import block
 
 FOLDERS = ("base", "overlays/annotations", "overlays/prometheus-operator")
 BASE_KINDS = {"ConfigMap", "Deployment", "NetworkPolicy", "Service", "ServiceAccount"}

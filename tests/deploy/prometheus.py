@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from machine import cached, run
+from tests.deploy.machine import cached, run
 
 # The newest that Debian has. Its release files are past their date, and that is no fault here.
 _NEWEST = (

@@ -8,14 +8,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from docker import Docker, engine
-from engine import BUILD_ARGUMENTS, IMAGE, Podman, base_image_from
-from machine import ROOT, Namespace, process
-from monitoring import Checkout, build_stand_ins
-from simulated import Address, Simulate
 
-# For what tests/ has too: the documentation's blocks.
-sys.path.append(str(ROOT / "tests"))
+from tests.deploy.docker import Docker, engine
+from tests.deploy.engine import BUILD_ARGUMENTS, IMAGE, Podman, base_image_from
+from tests.deploy.machine import Namespace, process
+from tests.deploy.monitoring import Checkout, build_stand_ins
+from tests.deploy.simulated import Address, Simulate
 
 
 @pytest.fixture(scope="session")
@@ -80,11 +78,10 @@ def namespace() -> Iterator[Namespace]:
 def simulated_pbs(tmp_path_factory: pytest.TempPathFactory) -> Simulate:
     """Give what runs a simulated PBS. Its snapshots are recorded ones."""
     log = tmp_path_factory.mktemp("simulated") / "stderr"
-    program = Path(__file__).with_name("simulated.py")
 
     @contextmanager
     def simulate(namespace: Namespace, host: str = "127.0.0.1", port: int = 0, latency: float = 0) -> Iterator[Address]:
-        command = namespace.inside(sys.executable, program, host, str(port), str(latency))
+        command = namespace.inside(sys.executable, "-m", "tests.deploy.simulated", host, str(port), str(latency))
         with process(*command, log=log) as running:
             assert running.stdout is not None
             line = running.stdout.readline()

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from docker import Docker
-from machine import ROOT, environment, eventually, run
-from prometheus import newest
+
+from tests.deploy.docker import Docker
+from tests.deploy.machine import ROOT, environment, eventually, run
+from tests.deploy.prometheus import newest
 
 STACK = Path("deploy", "compose")
 """Its folder in a checkout."""

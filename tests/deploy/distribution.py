@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from machine import ROOT, cached, environment, run
+from tests.deploy.machine import ROOT, cached, environment, run
 
 _REQUIREMENTS = ROOT / "requirements.txt"
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import yaml
-from docker import HOST, Docker
-from documented import block
-from machine import ROOT, attempt, eventually, run
-from monitoring import PROMETHEUS as SERVER
-from monitoring import Checkout
-from simulated import Address, Simulate
+
+from tests.deploy.docker import HOST, Docker
+from tests.deploy.machine import ROOT, attempt, eventually, run
+from tests.deploy.monitoring import PROMETHEUS as SERVER
+from tests.deploy.monitoring import Checkout
+from tests.deploy.simulated import Address, Simulate
+from tests.documented import block
 
 ALONE = ROOT / "compose.yaml"
 STACK = ROOT / "deploy" / "compose"

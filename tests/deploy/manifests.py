@@ -9,7 +9,8 @@ import helm_python
 import kubernetes_validate
 import yaml
 from kubernetes_validate.utils import all_versions, major_minor
-from machine import ROOT, cached, run
+
+from tests.deploy.machine import ROOT, cached, run
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 CHART = ROOT / "deploy" / "helm" / "pbs-exporter"

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from engine import Podman
-from machine import Namespace, eventually, run
-from manifests import KUBERNETES, Object, Objects, kustomize, own, render
 from prometheus_client.parser import text_string_to_metric_families
-from simulated import Address, Simulate
+
+from tests.deploy.engine import Podman
+from tests.deploy.machine import Namespace, eventually, run
+from tests.deploy.manifests import KUBERNETES, Object, Objects, kustomize, own, render
+from tests.deploy.simulated import Address, Simulate
 
 GATEWAY = "10.89.0.1"
 """Where podman's first network has its bridge: what is outside the pod, as seen from within."""

@@ -1,4 +1,4 @@
-"""The process of a simulated PBS: `python simulated.py HOST PORT LATENCY`.
+"""The process of a simulated PBS: `python -m tests.deploy.simulated HOST PORT LATENCY`.
 
 Its first line on stdout is an `Address` in JSON. It ends with its standard input.
 """
@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
-from machine import Namespace
 
 from pbs_exporter.simulator import Certificate, Replay, SimulatedPbs
+from tests.deploy.machine import Namespace
 
 RECORDING = Path(__file__).parents[2] / "tests" / "recorded" / "pbs-4.2.3"
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from distribution import Built, download, make_dist
-from documented import block
-from machine import ROOT, Namespace, environment, eventually, process, run
 
 from pbs_exporter import __version__
+from tests.deploy.distribution import Built, download, make_dist
+from tests.deploy.machine import ROOT, Namespace, environment, eventually, process, run
+from tests.documented import block
 
 NAME = f"pbs_exporter-{__version__}"
 

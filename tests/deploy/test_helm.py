@@ -12,9 +12,12 @@ from typing import Any
 import helm_python
 import pytest
 import yaml
-from documented import block
-from machine import ROOT
-from manifests import (
+
+from pbs_exporter import __version__
+from pbs_exporter.collectors import DEFAULTS
+from pbs_exporter.config import Settings, load, settings_table
+from tests.deploy.machine import ROOT
+from tests.deploy.manifests import (
     ABSENT,
     CHART,
     KUBERNETES,
@@ -28,10 +31,7 @@ from manifests import (
     templated,
     versions,
 )
-
-from pbs_exporter import __version__
-from pbs_exporter.collectors import DEFAULTS
-from pbs_exporter.config import Settings, load, settings_table
+from tests.documented import block
 
 VALUES: Object = {
     "existingSecret": "pbs-exporter",

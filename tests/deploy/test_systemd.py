@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from distribution import make_dist
-from documented import block
-from engine import Podman
-from machine import CA_FILE, ROOT, Namespace, cached, eventually, run
-from simulated import Address, Simulate
+
+from tests.deploy.distribution import make_dist
+from tests.deploy.engine import Podman
+from tests.deploy.machine import CA_FILE, ROOT, Namespace, cached, eventually, run
+from tests.deploy.simulated import Address, Simulate
+from tests.documented import block
 
 UNIT = "pbs-exporter.service"
 INSTALLED = f"/etc/systemd/system/{UNIT}"

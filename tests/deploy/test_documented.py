@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from documented import Block, block, commands
-from machine import ROOT, Namespace, attempt, environment, eventually, process, run
-from manifests import CHART, kubectl, own, render
-from simulated import Address, Simulate
+
+from tests.deploy.machine import ROOT, Namespace, attempt, environment, eventually, process, run
+from tests.deploy.manifests import CHART, kubectl, own, render
+from tests.deploy.simulated import Address, Simulate
+from tests.documented import Block, block, commands
 
 PAGE = "http://127.0.0.1:9101/metrics"
 BIN = Path(sys.executable).parent

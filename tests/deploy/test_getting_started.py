@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from docker import HOST, Docker
-from documented import Block, blocks
-from machine import ROOT, eventually, run
-from monitoring import ALERTMANAGER, PROMETHEUS, STACK, Checkout
-from prometheus import newest, oldest
-from simulated import Simulate
-from test_compose import filled_in
+
+from tests.deploy.docker import HOST, Docker
+from tests.deploy.machine import ROOT, eventually, run
+from tests.deploy.monitoring import ALERTMANAGER, PROMETHEUS, STACK, Checkout
+from tests.deploy.prometheus import newest, oldest
+from tests.deploy.simulated import Simulate
+from tests.deploy.test_compose import filled_in
+from tests.documented import Block, blocks
 
 PAGE = "docs/getting-started.md"
 MINUTE = 60

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
-from machine import ROOT, attempt, cached, run
 
 from pbs_exporter import __version__
+from tests.deploy.machine import ROOT, attempt, cached, run
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from machine import CA_FILE, ROOT, attempt, cached, environment, run
+from tests.deploy.machine import CA_FILE, ROOT, attempt, cached, environment, run
 
 BASE = "python:3.13-slim"
 """What the Dockerfile builds on. The one here is Debian's of the same release and Python."""

@@ -1,0 +1,1 @@
+"""Tests of the image, and of each way to run it."""
