@@ -19,7 +19,8 @@ from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetSettings
 from pbs_exporter.pbs.snapshots.listing_state import ListingState
-from pbs_exporter.web.app import SERVICE, create_app, status
+from pbs_exporter.web import status
+from pbs_exporter.web.app import SERVICE, create_app
 from pbs_exporter.web.status.facts import Facts
 
 _NOON = 1_795_003_200.0
