@@ -9,16 +9,16 @@ PLAIN := .venv-plain
 DEPLOY := .venv-deploy
 DEPLOY_PACKAGES := aardvark-dns buildah catatonit conmon golang-github-containers-common iproute2 iptables mmdebstrap \
 	netavark npm podman prometheus runc systemd uidmap
-OPERATORS := .venv-operators
-OPERATORS_PACKAGES := chromium fonts-dejavu-core iproute2 mmdebstrap npm prometheus prometheus-alertmanager
+MONITORING := .venv-monitoring
+MONITORING_PACKAGES := chromium fonts-dejavu-core iproute2 mmdebstrap npm prometheus prometheus-alertmanager
 CONFIG ?=
 DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-long test-deploy test-operators rules lint lint-metrics check docs dashboards pictures bench dist clean
+.PHONY: help demo dev test test-long test-deploy test-monitoring rules lint lint-metrics check docs dashboards pictures bench dist clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## serve metrics of a simulated PBS on http://127.0.0.1:9101/metrics
 	@$(BIN)/pbs-exporter demo
@@ -37,19 +37,18 @@ test-deploy: $(DEPLOY)/ready ## image, Compose, Kubernetes, Helm, systemd, relea
 	@deploy/packages $(DEPLOY_PACKAGES)
 	@$(DEPLOY)/bin/python -m pytest tests/deploy --timeout=900 $(ARGS)
 
-test-operators: $(OPERATORS)/ready ## rules, dashboards and pages: in real Prometheus, Alertmanager, Chromium (Debian, as root)
-	@deploy/packages $(OPERATORS_PACKAGES)
-	@$(OPERATORS)/bin/python -m pytest deploy/operators --timeout=900 --durations=5 $(ARGS)
+test-monitoring: $(MONITORING)/ready ## rules, dashboards and pages: in real Prometheus, Alertmanager, Chromium (Debian, as root)
+	@deploy/packages $(MONITORING_PACKAGES)
+	@$(MONITORING)/bin/python -m pytest tests/monitoring --timeout=900 --durations=5 $(ARGS)
 
 lint: $(READY) ## format, style, types, layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@MYPYPATH=deploy/grafana $(BIN)/mypy deploy --exclude deploy/operators
-	@MYPYPATH=deploy/operators $(BIN)/mypy deploy/operators
+	@$(BIN)/mypy deploy
 	@$(BIN)/lint-imports
-	@$(BIN)/python deploy/grafana/lint.py
-	@$(BIN)/python deploy/prometheus/render.py --check
+	@$(BIN)/python -m tools.lint_dashboards
+	@$(BIN)/python -m tools.render_rules --check
 
 lint-metrics: $(READY) ## real pages through promtool (of the package prometheus)
 	@$(BIN)/python -m tests.promtool
@@ -60,16 +59,16 @@ docs: $(READY) ## docs/metrics.md from the code's own declarations, and the Helm
 	@$(BIN)/python docs/generate.py docs/metrics.md
 	@$(BIN)/python deploy/helm/values_table.py
 
-dashboards: $(OPERATORS)/ready ## deploy/grafana/dashboards/*.json from the source in deploy/grafana
-	@$(OPERATORS)/bin/python deploy/grafana/generate.py
+dashboards: $(MONITORING)/ready ## monitoring/dashboards/*.json from the source beside them
+	@$(MONITORING)/bin/python -m tools.render_dashboards
 
-pictures: $(OPERATORS)/ready ## docs/pictures: what dashboards ask, drawn, and the status page, in Chromium (Debian, as root)
-	@deploy/packages $(OPERATORS_PACKAGES)
-	@PYTHONPATH=. $(OPERATORS)/bin/python deploy/operators/pictures.py docs/pictures
-	@PYTHONPATH=. $(OPERATORS)/bin/python deploy/operators/status_pictures.py docs/pictures
+pictures: $(MONITORING)/ready ## docs/pictures: what dashboards ask, drawn, and the status page, in Chromium (Debian, as root)
+	@deploy/packages $(MONITORING_PACKAGES)
+	@$(MONITORING)/bin/python -m tools.pictures.dashboards docs/pictures
+	@$(MONITORING)/bin/python -m tools.pictures.status_page docs/pictures
 
-rules: $(READY) ## the rules for Kubernetes and Helm, from deploy/prometheus/rules
-	@$(BIN)/python deploy/prometheus/render.py
+rules: $(READY) ## the rules for Kubernetes and Helm, from monitoring/rules
+	@$(BIN)/python -m tools.render_rules
 
 bench: $(PLAIN)/ready ## the tables of docs/performance.md, in ten minutes; ARGS='--only ROW': one row
 	@$(PLAIN)/bin/python -m benchmarks $(if $(ARGS),$(ARGS),--write docs/performance.md)
@@ -78,7 +77,7 @@ dist: $(READY) ## sdist and wheel of the commit that is checked out, into dist/;
 	@$(BIN)/python deploy/dist.py $(DIST)
 
 clean: ## remove what make made
-	rm -rf $(VENV) $(PLAIN) $(DEPLOY) $(OPERATORS) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
+	rm -rf $(VENV) $(PLAIN) $(DEPLOY) $(MONITORING) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
 		build dist *.egg-info
 
 $(READY): requirements/dev.txt pyproject.toml
@@ -101,8 +100,8 @@ $(DEPLOY)/ready: requirements/deploy.txt pyproject.toml
 	@$(DEPLOY)/bin/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(OPERATORS)/ready: requirements/monitoring.txt pyproject.toml
-	@$(PYTHON) -m venv --clear $(OPERATORS)
-	@$(OPERATORS)/bin/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements/monitoring.txt
-	@$(OPERATORS)/bin/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
+$(MONITORING)/ready: requirements/monitoring.txt pyproject.toml
+	@$(PYTHON) -m venv --clear $(MONITORING)
+	@$(MONITORING)/bin/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements/monitoring.txt
+	@$(MONITORING)/bin/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
 	@touch $@

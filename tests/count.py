@@ -59,27 +59,23 @@ Row = tuple[str, dict[str, str], float | None]
 class Recording:
     """The answers that the monitoring token got."""
 
-    def __init__(self, folder: Path) -> None:
-        index = json.loads((folder / "index.json").read_text())
-        self.name = folder.name
-        self.time: int = index["recorded"]
-        self._answers: dict[tuple[str, str], tuple[int, bytes]] = {
-            (answer["path"].removeprefix("/api2/json"), answer["query"]): (
-                answer["status"],
-                (folder / answer["body"]).read_bytes(),
-            )
-            for answer in index["answers"]
-            if answer["token"] == "exporter"
+    def __init__(self, file: Path) -> None:
+        head, *answers = [json.loads(line) for line in file.read_text().split("\n") if line]
+        self.name = file.stem
+        self.time: int = head["recorded"]
+        self._answers: dict[tuple[str, str], Json] = {
+            (answer["path"], answer.get("query", "")): answer for answer in answers if answer["token"] == "exporter"
         }
 
     def status(self, path: str, query: str = "") -> int:
-        """Give the answer's status."""
-        return self._answers[path, query][0]
+        """Return the answer's status."""
+        status: int = self._answers[path, query]["status"]
+        return status
 
     def data(self, path: str, query: str = "") -> Json:
-        """Give what PBS said, or `None` where it refused."""
-        status, body = self._answers[path, query]
-        return json.loads(body)["data"] if status == 200 else None
+        """Return what PBS said, or `None` where it refused."""
+        answer = self._answers[path, query]
+        return answer["body"]["data"] if answer["status"] == 200 else None
 
     def snapshots(self, store: str, namespace: str) -> Json:
         """Give a namespace's rows. The root was also asked for without `ns`, and in some places only so."""

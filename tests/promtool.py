@@ -14,7 +14,7 @@ from pbs_exporter import log
 from pbs_exporter.clock import Clock
 from pbs_exporter.config import ExporterSettings
 from pbs_exporter.simulator import Replay, SimulatedPbs, Source, demo_world
-from tests.support import RECORDED, RECORDINGS, FakeClock, exporting, make_settings, recorded_time
+from tests.support import RECORDINGS, FakeClock, exporting, make_settings, recorded_time, recording_file
 
 ALLOWED = ("pbs_snapshot_count", "pbs_task_total")
 """Gauges whose names the specification fixes, although `_count` and `_total` are for other types."""
@@ -47,7 +47,7 @@ def main() -> int:
 
 def _sources() -> Iterator[tuple[str, Source, Clock]]:
     for recording in RECORDINGS:
-        yield recording, Replay(RECORDED / recording), FakeClock(recorded_time(recording)).clock
+        yield recording, Replay(recording_file(recording)), FakeClock(recorded_time(recording)).clock
     yield "demo", demo_world(), Clock()
 
 

@@ -16,13 +16,18 @@ from pbs_exporter.config import ExporterSettings, Filters, Secret, Settings, Tar
 from pbs_exporter.simulator import SimulatedPbs
 from pbs_exporter.web.app import create_app
 
-RECORDED = Path(__file__).with_name("recorded")
 RECORDINGS = ("pbs-4.2.3", "pbs-4.2.3-vanished", "pbs-4.2.3-partial", "pbs-4.2.3-more", "pbs-3.2.4")
 
 
+def recording_file(recording: str) -> Path:
+    """Return the file of a recorded PBS."""
+    return Path(__file__).with_name("data") / "recordings" / f"{recording}.jsonl"
+
+
 def recorded_time(recording: str) -> float:
-    """Give the time at which a recording was made: a replay runs then."""
-    return float(json.loads((RECORDED / recording / "index.json").read_text())["recorded"])
+    """Return the time at which a recording was made: a replay runs then."""
+    with recording_file(recording).open() as lines:
+        return float(json.loads(next(lines))["recorded"])
 
 
 class FakeClock:

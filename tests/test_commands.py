@@ -6,7 +6,7 @@ from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.collectors.base import Need, enabled
 from pbs_exporter.collectors.privileges import grants, has
 from pbs_exporter.simulator import Fault, Replay, SimulatedPbs
-from tests.support import RECORDED
+from tests.support import recording_file
 from tests.test_processes import closed_port, deaf, run, settings
 
 VERIFY = "PBS_EXPORTER__PBS__VERIFY_TLS"
@@ -15,7 +15,7 @@ FINGERPRINT = "PBS_EXPORTER__PBS__FINGERPRINT"
 
 def simulated(recording: str = "pbs-4.2.3", *, tls: bool = True) -> SimulatedPbs:
     """Make a recorded PBS that holds nothing back."""
-    return SimulatedPbs(Replay(RECORDED / recording), tls=tls, login_delay=0, forbidden_delay=0)
+    return SimulatedPbs(Replay(recording_file(recording)), tls=tls, login_delay=0, forbidden_delay=0)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).parent.parent / "deploy" / "grafana" / "lint.py"
+SCRIPT = Path(__file__).parent.parent / "tools" / "lint_dashboards.py"
 
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 PANEL = {

@@ -15,7 +15,7 @@ import pytest
 
 from pbs_exporter import __version__
 from pbs_exporter.simulator import Replay, SimulatedPbs
-from tests.support import RECORDED
+from tests.support import recording_file
 
 ROOT = Path(__file__).parent.parent
 WAIT = 50.0
@@ -139,7 +139,7 @@ async def test_interrupt_leaves_no_process(tmp_path: Path, *, broken: bool) -> N
 @pytest.mark.timeout(240)
 async def test_settings_file_names_the_pbs(tmp_path: Path) -> None:
     """`make dev CONFIG=…` serves the PBS of that settings file, and reloads too."""
-    async with SimulatedPbs(Replay(RECORDED / "pbs-4.2.3")) as pbs:
+    async with SimulatedPbs(Replay(recording_file("pbs-4.2.3"))) as pbs:
         settings = tmp_path / "my.toml"
         settings.write_text(
             f'[pbs]\nendpoint = "{pbs.endpoint}"\ntoken_id = "{pbs.token_id}"\ntoken_secret = "{pbs.secret}"\n'

@@ -30,9 +30,9 @@ RUN_BY = {
     "README.md: Create the token on PBS 2": [f"{DEPLOY}/test_documented.py::test_check"],
     "README.md: Configure 1": [f"{DEPLOY}/test_documented.py::test_serve"],
     "README.md: Command line 1": [f"{DEPLOY}/test_documented.py::test_once"],
-    "docs/alerts.md": ["deploy/operators/test_alert_docs.py::test_silences_can_be_made"],
+    "docs/alerts.md": ["tests/monitoring/test_alert_docs.py::test_silences_can_be_made"],
     "docs/dashboards.md: How to change them 1": [
-        "deploy/operators/test_documented_dashboards.py::test_dashboards_are_made_as_the_page_says",
+        "tests/monitoring/test_documented_dashboards.py::test_dashboards_are_made_as_the_page_says",
         ".ci/run",
     ],
     "docs/deployment.md: Container 2": [f"{DEPLOY}/test_container.py::test_documented_limits"],
@@ -112,8 +112,8 @@ def strings_of(source: str) -> set[object]:
 
 
 def imports_of(source: str) -> set[str]:
-    """Give the modules that a module's source imports as a whole."""
-    return {alias.name for node in ast.parse(source).body if isinstance(node, ast.Import) for alias in node.names}
+    """Return the names that a module's source imports from packages: those of modules among them."""
+    return {alias.name for node in ast.parse(source).body if isinstance(node, ast.ImportFrom) for alias in node.names}
 
 
 @pytest.mark.parametrize("block", MARKED, ids=[f"{block} ({block.reason})" for block in MARKED])

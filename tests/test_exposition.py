@@ -11,7 +11,7 @@ from pbs_exporter.config import ExporterSettings
 from pbs_exporter.exposition.formats import accepts_gzip, choose, compress
 from pbs_exporter.simulator import Certificate, Replay, SimulatedPbs
 from tests.handmade import HandMade
-from tests.support import RECORDED, FakeClock, exporting, make_settings, recorded_time
+from tests.support import FakeClock, exporting, make_settings, recorded_time, recording_file
 
 CERTIFICATE = Certificate.make()
 
@@ -138,7 +138,7 @@ async def pages(*accepts: str) -> list[tuple[str, str]]:
     """Scrape a recorded PBS with these headers, and give content types and texts."""
     recording = "pbs-4.2.3"
     got: list[tuple[str, str]] = []
-    async with SimulatedPbs(Replay(RECORDED / recording), certificate=CERTIFICATE) as pbs:
+    async with SimulatedPbs(Replay(recording_file(recording)), certificate=CERTIFICATE) as pbs:
         settings = make_settings(pbs, exporter=ExporterSettings(process_metrics=True))
         async with exporting(settings, FakeClock(recorded_time(recording)).clock) as exporter:
             for accept in accepts:

@@ -9,7 +9,7 @@ from pbs_exporter.config import Filters, keeps, load
 from pbs_exporter.errors import ConfigError
 from pbs_exporter.simulator import Replay, SimulatedPbs
 from tests.faulty import NAMESPACES, SNAPSHOTS, Setup, facts, failed, running, small_world
-from tests.support import RECORDED, FakeClock, Scraped, exporting, make_settings, recorded_time
+from tests.support import FakeClock, Scraped, exporting, make_settings, recorded_time, recording_file
 
 GROUP = "backup_id"
 
@@ -120,7 +120,7 @@ async def test_a_datastore_that_fails_all_usage_can_be_left_out() -> None:
     """Where the datastore that makes PBS refuse the usage of all is left out, nothing has failed."""
     recording = "pbs-4.2.3-vanished"
     clock = FakeClock(recorded_time(recording)).clock
-    async with SimulatedPbs(Replay(RECORDED / recording)) as pbs:
+    async with SimulatedPbs(Replay(recording_file(recording))) as pbs:
         settings = make_settings(pbs, filters=Filters(datastores=("!gone",)))
         async with exporting(settings, clock) as exporter:
             scraped = await exporter.scrape()

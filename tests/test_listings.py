@@ -25,7 +25,7 @@ from tests.faulty import (
     simulated,
     small_world,
 )
-from tests.support import RECORDED, FakeClock, exporting, make_settings, recorded_time
+from tests.support import FakeClock, exporting, make_settings, recorded_time, recording_file
 
 MAIN = "/admin/datastore/main/snapshots"
 
@@ -204,7 +204,10 @@ async def test_a_partial_token_counts_what_its_list_names() -> None:
     """A token that sees a namespace and not the root above it has a whole listing of what it sees."""
     recording = "pbs-4.2.3-partial"
     clock = FakeClock(recorded_time(recording))
-    async with simulated(Replay(RECORDED / recording)) as pbs, exporting(make_settings(pbs), clock.clock) as exporter:
+    async with (
+        simulated(Replay(recording_file(recording))) as pbs,
+        exporting(make_settings(pbs), clock.clock) as exporter,
+    ):
         page = await exporter.scrape()
         named = {labels["namespace"] for labels, _ in page.series("pbs_snapshot_count")}
         assert named

@@ -18,7 +18,7 @@ from pbs_exporter.exposition.formats import OPENMETRICS
 from pbs_exporter.exposition.metric import Metric
 from pbs_exporter.scrape import scrape_metrics
 from pbs_exporter.simulator import Replay, SimulatedPbs, Source, demo_world
-from tests.support import RECORDED, RECORDINGS, FakeClock, exporting, make_settings, recorded_time
+from tests.support import RECORDINGS, FakeClock, exporting, make_settings, recorded_time, recording_file
 
 DECLARED = (
     *(metric for collector in COLLECTORS for metric in collector.metrics),
@@ -236,7 +236,7 @@ def test_collector_says_what_it_needs(collector: AnyCollector) -> None:
 
 def _sources() -> Iterator[tuple[str, Source, float | None]]:
     for recording in RECORDINGS:
-        yield recording, Replay(RECORDED / recording), recorded_time(recording)
+        yield recording, Replay(recording_file(recording)), recorded_time(recording)
     yield "demo", demo_world(), None
 
 
@@ -305,7 +305,7 @@ async def test_collector_samples_what_it_declares(collector: AnyCollector) -> No
     folder = "pbs-4.2.3-more"
     # No recorded PBS had systemd.
     recorded = collector.name != "services"
-    source, now = (Replay(RECORDED / folder), recorded_time(folder)) if recorded else (demo_world(), None)
+    source, now = (Replay(recording_file(folder)), recorded_time(folder)) if recorded else (demo_world(), None)
     page = await _page(source, now, [collector.name, "tape"], tls=True)
     families = {_family(line) for line in page.splitlines() if not line.startswith("#")}
     others = () if collector.name == "tape" else tape.COLLECTOR.metrics
@@ -340,7 +340,7 @@ async def test_units_equal_the_suffix() -> None:
     """In OpenMetrics a family whose name ends with a base unit says this unit, and no other family says one."""
     folder = "pbs-4.2.3-more"
     accept = f"{OPENMETRICS.media_type}; version={OPENMETRICS.version}"
-    page = await _page(Replay(RECORDED / folder), recorded_time(folder), DEFAULTS, accept)
+    page = await _page(Replay(recording_file(folder)), recorded_time(folder), DEFAULTS, accept)
     families = list(openmetrics_families(page))  # type: ignore[no-untyped-call]
     units = {family.name: family.unit for family in families}
     assert len(units) > 50

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from pbs_exporter.simulator import Fault, Replay
 from tests.faulty import Setup, facts, failed, running
-from tests.support import RECORDED
+from tests.support import recording_file
 
 DRIVE = "/tape/drive"
 NOT_FOUND = Fault.status(404, f"Path '/api2/json{DRIVE}' not found.")
@@ -66,7 +66,7 @@ async def test_any_other_404_is_a_failure(text: str) -> None:
 
 async def test_an_old_pbs_is_whole() -> None:
     """PBS 3.2 has no /status/metrics and no push jobs: no failure, its pull jobs on the page, neither asked twice."""
-    async with running(Replay(RECORDED / "pbs-3.2.4")) as setup:
+    async with running(Replay(recording_file("pbs-3.2.4"))) as setup:
         for _ in range(3):
             page = await setup.scrape()
             success = page.by("pbs_scrape_collector_success", "collector")

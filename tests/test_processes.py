@@ -16,11 +16,11 @@ import pytest
 
 from pbs_exporter import __version__
 from pbs_exporter.simulator import Fault, Replay, SimulatedPbs
-from tests.support import RECORDED, Scraped
+from tests.support import Scraped, recording_file
 from tests.test_names import FIXED
 
 PROGRAM = Path(sys.executable).with_name("pbs-exporter")
-REPLAY = RECORDED / "pbs-4.2.3"
+REPLAY = recording_file("pbs-4.2.3")
 DEMO_LOGIN = Path(__file__).parent.parent / "deploy" / "compose" / "simulated-pbs.env"
 WAIT = 30.0
 """No process takes so long unless it hangs; the machine may be busy."""

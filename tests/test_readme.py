@@ -15,7 +15,7 @@ from pbs_exporter.scrape import scrape_metrics
 from pbs_exporter.simulator import Fault, Replay, SimulatedPbs
 from pbs_exporter.web.app import create_app
 from tests.documented import commands
-from tests.support import RECORDED, FakeClock, Scraped, exporting, make_settings, recorded_time
+from tests.support import FakeClock, Scraped, exporting, make_settings, recorded_time, recording_file
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -55,7 +55,7 @@ async def test_excerpt_is_of_a_real_page() -> None:
     """The README begins with lines of the page that a recorded PBS gives, letter by letter."""
     excerpt = blocks(README, "text")[0].splitlines()
     clock = FakeClock(recorded_time(RECORDING)).clock
-    async with SimulatedPbs(Replay(RECORDED / RECORDING)) as pbs, exporting(make_settings(pbs), clock) as exporter:
+    async with SimulatedPbs(Replay(recording_file(RECORDING))) as pbs, exporting(make_settings(pbs), clock) as exporter:
         page = await exporter.scrape()
     assert len(excerpt) > 5
     assert [line for line in excerpt if line not in page.text.splitlines()] == []
@@ -81,7 +81,7 @@ async def test_check_example_is_what_it_prints(capsys: pytest.CaptureFixture[str
     def without_tape(permissions: dict[str, dict[str, bool]]) -> dict[str, dict[str, bool]]:
         return {path: {name: on for name, on in of.items() if name != "Tape.Audit"} for path, of in permissions.items()}
 
-    async with SimulatedPbs(Replay(RECORDED / RECORDING), token_id="exporter@pbs!prometheus") as pbs:
+    async with SimulatedPbs(Replay(recording_file(RECORDING)), token_id="exporter@pbs!prometheus") as pbs:
         pbs.faults.add("/access/permissions", Fault.rows(without_tape))
         pinned = bytes.fromhex(pbs.fingerprint.replace(":", ""))
         settings = make_settings(pbs, verify_tls=True, fingerprint=pinned)
@@ -150,7 +150,7 @@ async def test_example_collector_works() -> None:
     module: dict[str, Any] = {"__name__": "example"}
     exec(compile(example, "docs/architecture.md", "exec"), module)  # noqa: S102 - our own page
     collector = module["COLLECTOR"]
-    async with SimulatedPbs(Replay(RECORDED / RECORDING)) as pbs:
+    async with SimulatedPbs(Replay(recording_file(RECORDING))) as pbs:
         settings = make_settings(pbs, collectors={collector.name: True})
         server = TestServer(create_app(settings, (*COLLECTORS, collector)))
         async with TestClient(server) as client, client.get("/metrics") as response:

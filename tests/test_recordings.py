@@ -1,7 +1,7 @@
 """The pages for the recorded answers of real PBS servers.
 
 Each recording is replayed at the time at which it was made, and its page is checked twice: every series against
-a computation of its own (`count.py`), and the whole text against `golden/NAME.prom`. After a change that is meant,
+a computation of its own (`count.py`), and the whole text against `data/golden/NAME.prom`. After a change that is meant,
 write the golden files anew, and read their difference:
 
     UPDATE_GOLDEN=1 .venv/bin/python -m pytest tests/test_recordings.py
@@ -18,9 +18,9 @@ import pytest
 from pbs_exporter.simulator import Certificate, Replay, SimulatedPbs
 from tests import count
 from tests.count_more import VALID_FROM, VALID_UNTIL, with_disks
-from tests.support import RECORDED, RECORDINGS, FakeClock, Scraped, exporting, make_settings, recorded_time
+from tests.support import RECORDINGS, FakeClock, Scraped, exporting, make_settings, recorded_time, recording_file
 
-GOLDEN = Path(__file__).with_name("golden")
+GOLDEN = Path(__file__).with_name("data") / "golden"
 UPDATE = os.environ.get("UPDATE_GOLDEN", "") not in ("", "0")
 
 MEASURED = (
@@ -39,9 +39,9 @@ async def page(recording: str) -> Scraped:
     """Give the page of a recording, which is scraped once for all tests."""
     if recording not in _pages:
         clock = FakeClock(recorded_time(recording)).clock
-        replay = Replay(RECORDED / recording)
+        replay = Replay(recording_file(recording))
         certificate = Certificate.make(not_before=utc(VALID_FROM), not_after=utc(VALID_UNTIL))
-        disks = with_disks(count.Recording(RECORDED / recording))
+        disks = with_disks(count.Recording(recording_file(recording)))
         async with (
             SimulatedPbs(replay, forbidden_delay=0.0, certificate=certificate) as pbs,
             exporting(make_settings(pbs, collectors={"disks": disks}), clock) as exporter,
@@ -58,7 +58,7 @@ def utc(time: float) -> dt.datetime:
 def counted(recording: str) -> dict[str, dict[count.Labels, float]]:
     """Give all series that a recording must make, computed from its bodies."""
     if recording not in _expected:
-        _expected[recording] = count.expected(count.Recording(RECORDED / recording))
+        _expected[recording] = count.expected(count.Recording(recording_file(recording)))
     return _expected[recording]
 
 
@@ -105,7 +105,7 @@ async def test_every_specified_metric_is_in_a_recording(name: str) -> None:
 @pytest.mark.parametrize("recording", RECORDINGS)
 async def test_requests_are_counted(recording: str) -> None:
     """The exporter counts one request for each answer that it needs, by path template and status."""
-    wanted = count.requests(count.Recording(RECORDED / recording))
+    wanted = count.requests(count.Recording(recording_file(recording)))
     assert {
         (labels["endpoint"], labels["code"]): value
         for labels, value in (await page(recording)).series("pbs_exporter_api_requests_total")

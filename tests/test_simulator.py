@@ -31,9 +31,10 @@ from pbs_exporter.simulator import api as tree
 from pbs_exporter.simulator.endpoints import ENDPOINTS
 from pbs_exporter.simulator.rhythm import Rhythm
 
-RECORDED = Path(__file__).parent / "recorded"
+RECORDED = Path(__file__).parent / "data" / "recordings"
 RECORDINGS = ("pbs-3.2.4", "pbs-4.2.3", "pbs-4.2.3-more", "pbs-4.2.3-partial", "pbs-4.2.3-vanished")
 JSON = "application/json;charset=UTF-8"
+OF_A_HANDLER = {"Content-Type": JSON, "Content-Encoding": "deflate", "Transfer-Encoding": "chunked"}
 NOW = 1795373400
 SMALL: Mapping[str, Any] = {"datastores": 1, "namespaces": 1, "groups": 4, "snapshots": 3, "now": lambda: NOW}
 
@@ -102,6 +103,10 @@ async def until(happened: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
+def one_line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
 def ask(world: World, path: str, *query: tuple[str, str]) -> Any:
     return world.answer(Call(path, query)).decoded()["data"]
 
@@ -113,21 +118,19 @@ def ask(world: World, path: str, *query: tuple[str, str]) -> Any:
 @pytest.mark.parametrize("name", RECORDINGS)
 async def test_replay_gives_each_answer_as_it_was_recorded(name: str, token: str) -> None:
     """Status, body and headers of a replay are those of the recording."""
-    index = json.loads((RECORDED / name / "index.json").read_bytes())
-    async with served(Replay(RECORDED / name, token)) as client:
+    file = RECORDED / f"{name}.jsonl"
+    async with served(Replay(file, token)) as client:
         logins = {token: None, "wrong-secret": f"PBSAPIToken={client.pbs.token_id}:wrong", "no-token": ""}
-        for recorded in index["answers"]:
+        for recorded in map(json.loads, file.read_text().split("\n")[1:-1]):
             if recorded["token"] not in logins:
                 continue
-            path = recorded["path"].removeprefix("/api2/json")
-            query = f"?{recorded['query']}" if recorded["query"] else ""
-            reply = await client.get(path + query, login=logins[recorded["token"]])
-            assert (reply.status, reply.body) == (
-                recorded["status"],
-                (RECORDED / name / recorded["body"]).read_bytes(),
-            ), path + query
+            asked = recorded["path"] + (f"?{recorded['query']}" if "query" in recorded else "")
+            reply = await client.get(asked, login=logins[recorded["token"]])
+            body = recorded["text"] if "text" in recorded else one_line(recorded["body"])
+            assert (reply.status, reply.text) == (recorded["status"], body), asked
+            headers = recorded.get("headers", OF_A_HANDLER)
             for header in ("Content-Type", "Content-Encoding", "Set-Cookie", "Transfer-Encoding"):
-                assert reply.headers.get(header) == recorded["headers"].get(header), (path + query, header)
+                assert reply.headers.get(header) == headers.get(header), (asked, header)
 
 
 @pytest.mark.parametrize(
@@ -143,13 +146,13 @@ async def test_replay_gives_each_answer_as_it_was_recorded(name: str, token: str
 )
 async def test_replay_knows_the_same_question_in_other_words(asked: str, recorded: str) -> None:
     """`since`, an empty `ns`, the order and the encoding of parameters don't matter to a replay."""
-    async with served(Replay(RECORDED / "pbs-4.2.3")) as client:
+    async with served(Replay(RECORDED / "pbs-4.2.3.jsonl")) as client:
         assert (await client.get(asked)).body == (await client.get(recorded)).body
 
 
 async def test_replay_lists_single_groups() -> None:
     """The listing of one group is made of the recorded one."""
-    async with served(Replay(RECORDED / "pbs-4.2.3")) as client:
+    async with served(Replay(RECORDED / "pbs-4.2.3.jsonl")) as client:
         rows = (await client.get("/admin/datastore/main/snapshots?backup-type=vm&backup-id=100")).data
         everything = (await client.get("/admin/datastore/main/snapshots")).data
         offline = await client.get("/admin/datastore/offline/snapshots?backup-type=vm")
@@ -174,14 +177,14 @@ async def test_replay_lists_single_groups() -> None:
 )
 async def test_replay_refuses_what_was_not_recorded(path: str, status: int, text: str) -> None:
     """What nobody asked the recorded PBS is answered as PBS would, where that is known."""
-    async with served(Replay(RECORDED / "pbs-4.2.3")) as client:
+    async with served(Replay(RECORDED / "pbs-4.2.3.jsonl")) as client:
         reply = await client.get(path)
     assert (reply.status, reply.text) == (status, text)
 
 
 async def test_replay_of_an_old_server_lacks_what_that_lacked() -> None:
     """A path that the recorded PBS answered with 404 is one again."""
-    async with served(Replay(RECORDED / "pbs-3.2.4")) as client:
+    async with served(Replay(RECORDED / "pbs-3.2.4.jsonl")) as client:
         reply = await client.get("/status/metrics?history=1")
     assert (reply.status, reply.text) == (404, "Path '/api2/json/status/metrics' not found.")
 
@@ -240,7 +243,7 @@ async def test_a_401_is_held_back() -> None:
 
 async def test_a_403_of_the_router_is_held_back() -> None:
     """PBS waits before its bare `permission check failed`, and not before a handler's longer text."""
-    async with served(Replay(RECORDED / "pbs-4.2.3", "without-rights"), forbidden_delay=0.1) as client:
+    async with served(Replay(RECORDED / "pbs-4.2.3.jsonl", "without-rights"), forbidden_delay=0.1) as client:
         begin = time.monotonic()
         assert (await client.get("/nodes/localhost/status")).text == "permission check failed"
         assert time.monotonic() - begin >= 0.1

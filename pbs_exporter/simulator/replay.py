@@ -8,6 +8,7 @@ import msgspec
 
 from pbs_exporter.simulator import api
 from pbs_exporter.simulator.answer import (
+    UNAUTHORIZED,
     Answer,
     Call,
     LoginFailure,
@@ -15,8 +16,8 @@ from pbs_exporter.simulator.answer import (
     no_such_datastore,
     no_such_namespace,
 )
+from pbs_exporter.simulator.recording import OF_A_HANDLER, RecordedAnswer, Recording
 
-_ROOT = "/api2/json"
 _OK, _UNAUTHORIZED = 200, 401
 _NO_LIMIT = ("limit", "0")
 _NO_SMART = ("skipsmart", "1")
@@ -26,49 +27,34 @@ _DROPPED = {"content-encoding", "transfer-encoding", "content-type", "date"}
 _Query = tuple[tuple[str, str], ...]
 
 
-class _Recorded(msgspec.Struct, frozen=True):
-    path: str
-    query: str
-    token: str
-    status: int
-    headers: dict[str, str]
-    body: str
-
-
-class _Index(msgspec.Struct, frozen=True):
-    recorded: int
-    answers: list[_Recorded]
-
-
 class Replay:
-    """The answers in a folder of `tests/recorded`, as they were given to `token`.
+    """The answers of a recorded PBS, as `token` got them.
 
     A query that wasn't recorded gets the answer of the nearest one: without `since` and an empty `ns`, and,
     as a list that PBS didn't cut is the same with any limit, without `limit=0`.
     The list of disks is the one without SMART values.
     """
 
-    def __init__(self, folder: Path, token: str = "exporter") -> None:  # noqa: S107 - names a recording
-        index = msgspec.json.decode((folder / "index.json").read_bytes(), type=_Index)
-        self.recorded = index.recorded
+    def __init__(self, file: Path, token: str = "exporter") -> None:  # noqa: S107 - names a login
+        recording = Recording.read(file)
+        self.recorded = recording.time
         """The Unix time at which the recording was made, and at which a replay belongs."""
         self._answers: dict[tuple[str, _Query], Answer] = {}
         self._stores: set[str] = set()
         self._failures: dict[str, Answer] = {}
-        for recorded in index.answers:
-            answer = _answer(recorded, (folder / recorded.body).read_bytes())
+        for recorded in recording.answers:
             if recorded.token == token:
-                key = (unquote(recorded.path.removeprefix(_ROOT)), _query(recorded.query))
-                self._answers[key] = answer
-                found = api.find(key[0])
+                path = unquote(recorded.path)
+                self._answers[path, _query(recorded.query)] = _answer(recorded)
+                found = api.find(path)
                 if found and "store" in found[1]:
                     self._stores.add(found[1]["store"])
             elif recorded.status == _UNAUTHORIZED:
-                self._failures[recorded.token] = answer
+                self._failures[recorded.token] = _answer(recorded)
 
     def unauthorized(self, failure: LoginFailure) -> Answer:
-        """Return what the recorded PBS said to a failed login."""
-        return self._failures[failure]
+        """Return what the recorded PBS said to a failed login, or what today's PBS says if nobody tried one."""
+        return self._failures.get(failure, UNAUTHORIZED)
 
     def answer(self, call: Call) -> Answer:
         """Return what was recorded."""
@@ -111,16 +97,16 @@ def _of_group(listing: Answer, group: dict[str, str]) -> Answer:
     return Answer.stream(msgspec.json.encode(chosen))
 
 
-def _answer(recorded: _Recorded, body: bytes) -> Answer:
-    headers = {name.lower(): value for name, value in recorded.headers.items()}
-    path = recorded.path
+def _answer(recorded: RecordedAnswer) -> Answer:
+    headers = OF_A_HANDLER if recorded.headers is None else recorded.headers
+    names = {name.lower(): value for name, value in headers.items()}
     return Answer(
         status=recorded.status,
-        body=body,
-        content_type=headers.get("content-type"),
-        headers={k: v for k, v in recorded.headers.items() if k.lower() not in _DROPPED},
-        compressible="content-encoding" in headers,
-        streamed=recorded.status == _OK and path.endswith(("/snapshots", "/tasks")),
+        body=recorded.content,
+        content_type=names.get("content-type"),
+        headers={name: value for name, value in headers.items() if name.lower() not in _DROPPED},
+        compressible="content-encoding" in names,
+        streamed=recorded.status == _OK and recorded.path.endswith(("/snapshots", "/tasks")),
     )
 
 

@@ -39,7 +39,7 @@ def _unpack(root: Path) -> None:
 
 def rules() -> list[Object]:
     """Give the groups of the rules that operators load, in order."""
-    files = (ROOT / "deploy" / "prometheus" / "rules" / f"pbs.{kind}.yml" for kind in ("rules", "alerts"))
+    files = (ROOT / "monitoring" / "rules" / f"pbs.{kind}.yml" for kind in ("rules", "alerts"))
     return [group for file in files for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]]
 
 

@@ -14,7 +14,7 @@ import msgspec
 from pbs_exporter.simulator import Certificate, Replay, SimulatedPbs
 from tests.deploy.machine import Namespace
 
-RECORDING = Path(__file__).parents[2] / "tests" / "recorded" / "pbs-4.2.3"
+RECORDING = Path(__file__).parents[2] / "tests" / "data" / "recordings" / "pbs-4.2.3.jsonl"
 
 
 class Address(msgspec.Struct, frozen=True):

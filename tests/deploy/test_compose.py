@@ -20,7 +20,7 @@ ALONE = ROOT / "compose.yaml"
 STACK = ROOT / "deploy" / "compose"
 FILES = (ALONE, STACK / "compose.yaml")
 PROMETHEUS = STACK / "prometheus" / "prometheus.yml"
-STACK_RULES = ROOT / "deploy" / "prometheus" / "rules"
+STACK_RULES = ROOT / "monitoring" / "rules"
 YAML = [*FILES, PROMETHEUS, *STACK.glob("grafana/**/*.yml")]
 YAML_RULES = "{extends: default, rules: {line-length: {max: 120}, document-start: disable}}"
 PAGE = f"http://{HOST}:9101/metrics"
@@ -174,7 +174,7 @@ def test_grafana_is_provisioned(docker: Docker) -> None:
     assert (source["type"], source["url"]) == ("prometheus", "http://prometheus:9090")
     assert "prometheus" in services
     (provider,) = yaml.safe_load((provisioning / "dashboards" / "pbs.yml").read_text())["providers"]
-    assert mounts[provider["options"]["path"]] == ROOT / "deploy" / "grafana" / "dashboards"
+    assert mounts[provider["options"]["path"]] == ROOT / "monitoring" / "dashboards"
     assert list(mounts[provider["options"]["path"]].glob("*.json"))
 
 
@@ -216,7 +216,7 @@ def test_alertmanager_has_the_file_of_the_env(docker: Docker, checkout: Checkout
         (source,) = [mount["source"] for mount in volumes if mount["target"] == "/etc/alertmanager/alertmanager.yml"]
         return Path(source)
 
-    assert file() == checkout.folder / "deploy" / "prometheus" / "alertmanager.yml"
+    assert file() == checkout.folder / "monitoring" / "alertmanager.yml"
     assert file().is_file()
     (folder / ".env").write_text("ALERTMANAGER_FILE=./alertmanager.yml\n")
     assert file() == folder / "alertmanager.yml"

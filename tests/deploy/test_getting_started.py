@@ -151,7 +151,7 @@ def test_own_prometheus(programs: Callable[[str], Path], tmp_path: Path) -> None
     (tmp_path / "amtool").symlink_to(newest("amtool"))
     as_shown(install.text)
     (etc / "prometheus.yml").write_text(configuration.text)
-    shutil.copy(ROOT / "deploy" / "prometheus" / "alertmanager.yml", etc)
+    shutil.copy(ROOT / "monitoring" / "alertmanager.yml", etc)
     said = as_shown(check.text)
     assert "SUCCESS: 2 rule files found" in said
     assert re.search(r" - [1-9]\d* inhibit rules", said)

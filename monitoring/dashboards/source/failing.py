@@ -1,0 +1,47 @@
+"""What isn't well, as several dashboards show it."""
+
+from collections.abc import Mapping
+
+from monitoring.dashboards.source.colors import ANY_IS_BAD
+from monitoring.dashboards.source.panels import number
+from monitoring.dashboards.source.tables import Column, table
+from monitoring.dashboards.source.variables import by
+
+
+def too_old(title: str, age: str, limit: str) -> object:
+    """How many groups are older than their limit; `age` and `limit` are the expressions of both."""
+    return number(
+        title,
+        "Backup groups whose newest finished snapshot is older than their limit. "
+        "Datastores in maintenance or not mounted don't count.",
+        "none",
+        f"count({age} > {limit}) or 0 * count({age})",
+        empty="no backups, or rules not loaded",
+        steps=ANY_IS_BAD,
+    )
+
+
+def newest_failures(
+    kinds: str, matchers: str, type_title: str, links: Mapping[str, tuple[str, Mapping[str, str]]]
+) -> object:
+    """Tasks of these kinds, which the label matchers choose, whose newest run failed or warned."""
+    failed = f'pbs_task_duration_seconds{{status=~"error|warning", {matchers}}}'
+    return table(
+        "Newest runs that failed",
+        f"{kinds} whose newest run in the exporter's window ended in an error or a warning; "
+        "a newer run that ends well takes the row away. Why it failed stands in PBS's task log. "
+        "Empty while the newest run of everything ended well.",
+        {
+            "instance": "PBS",
+            "status": "Result",
+            "worker_type": type_title,
+            "worker_id": "Task",
+            "comment": "Name",
+        },
+        [Column("Ran for", f"max {by('status', 'worker_type', 'worker_id', 'comment')} ({failed})", "s")],
+        empty="the newest run of everything ended well",
+        sort="Result",
+        descending=False,
+        links=links,
+        states={"Result": {"error": ("error", "red"), "warning": ("warning", "orange")}},
+    )

@@ -1,0 +1,123 @@
+"""Tables: a row for each thing, and a column for each of what is asked about it."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from grafana_foundation_sdk.builders import common, dashboard, prometheus
+from grafana_foundation_sdk.builders import table as tables
+from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue, ThresholdsConfig
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+from monitoring.dashboards.source.colors import PLAIN, States, Steps, mapping, thresholds
+from monitoring.dashboards.source.panels import SOURCE, url
+
+BACKGROUND = {"type": "color-background", "mode": "basic"}
+GAUGE = {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}
+
+
+class Column(NamedTuple):
+    """A column whose value an expression gives; each of its series is a row's."""
+
+    heading: str
+    expr: str
+    unit: str = "none"
+    steps: Steps | None = None
+    states: States | None = None
+    gauge: bool = False
+    """Drawn as a bar from 0 to 1."""
+    width: int = 0
+    """In pixels, where the columns of a table need no equal space."""
+
+
+class Text(NamedTuple):
+    """Columns that are labels of what an expression gives, and not its value."""
+
+    headings: Mapping[str, str]
+    """How the column of each label is called."""
+    expr: str
+    states: States | None = None
+
+
+def table(
+    title: str,
+    description: str,
+    keys: Mapping[str, str],
+    columns: Sequence[Column | Text],
+    *,
+    empty: str,
+    sort: str,
+    descending: bool = True,
+    links: Mapping[str, tuple[str, Mapping[str, str]]] | None = None,
+    hide: Sequence[str] = (),
+    states: Mapping[str, States] | None = None,
+    filters: bool = False,
+) -> tables.Panel:
+    """Give a table.
+
+    `keys` are the labels that make a row, which each expression must have, and their headings. `links` are, for
+    headings, the UID that a cell leads to, and which variable is set from which column. `hide` are labels that make
+    no column, and `states` what the values of keys are called, by their headings. With `filters` each heading has one.
+    """
+    panel = tables.Panel().title(title).description(description).unit("none").no_value(empty).datasource(SOURCE)
+    panel.thresholds(dashboard.ThresholdsConfig().steps(thresholds(PLAIN)))
+    panel.sort_by([common.TableSortByFieldState().display_name(sort).desc(desc=descending)])
+    headings, hidden = dict(keys), {"Time", *hide}
+    for index, column in enumerate(columns):
+        ref = chr(ord("A") + index)
+        value = f"Value #{ref}" if len(columns) > 1 else "Value"
+        target = prometheus.Dataquery().datasource(SOURCE).expr(column.expr).ref_id(ref).instant()
+        panel.with_target(target.format(PromQueryFormat.TABLE))
+        if isinstance(column, Column):
+            headings[value] = column.heading
+        else:
+            headings |= column.headings
+            hidden.add(value)
+        _override(panel, column)
+    if len(columns) > 1:
+        panel.with_transformation(DataTransformerConfig(id_val="merge", options={}))
+    _arrange(panel, headings, hidden)
+    if filters:
+        panel.override_by_regexp(".*", [DynamicConfigValue("custom.filterable", value=True)])
+    for heading, known in (states or {}).items():
+        panel.override_by_name(heading, _colored(known))
+    for heading, (uid, variables) in (links or {}).items():
+        chosen = {name: f"${{__data.fields.{field}:percentencode}}" for name, field in variables.items()}
+        cell_link = {"title": f"Open {uid}", "url": url(uid, **chosen)}
+        panel.override_by_name(heading, [DynamicConfigValue("links", [cell_link])])
+    return panel
+
+
+def _arrange(panel: tables.Panel, headings: Mapping[str, str], hidden: set[str]) -> None:
+    options: dict[str, object] = {
+        "excludeByName": dict.fromkeys(sorted(hidden), True),
+        "indexByName": {name: index for index, name in enumerate(headings)},
+        "renameByName": dict(headings),
+    }
+    panel.with_transformation(DataTransformerConfig(id_val="organize", options=options))
+
+
+def _override(panel: tables.Panel, column: Column | Text) -> None:
+    properties = _colored(column.states) if column.states else []
+    if isinstance(column, Text):
+        for heading in column.headings.values() if properties else ():
+            panel.override_by_name(heading, properties)
+        return
+    properties.insert(0, DynamicConfigValue("unit", column.unit))
+    if column.steps:
+        config = ThresholdsConfig(steps=thresholds(column.steps))
+        properties.append(DynamicConfigValue("thresholds", config))
+    if column.gauge:
+        properties += [DynamicConfigValue("min", 0), DynamicConfigValue("max", 1)]
+        properties.append(DynamicConfigValue("custom.cellOptions", GAUGE))
+    elif column.steps:
+        properties.append(DynamicConfigValue("custom.cellOptions", {"type": "color-text"}))
+    if column.width:
+        properties.append(DynamicConfigValue("custom.width", column.width))
+    panel.override_by_name(column.heading, properties)
+
+
+def _colored(states: States) -> list[DynamicConfigValue]:
+    return [
+        DynamicConfigValue("mappings", [mapping(states)]),
+        DynamicConfigValue("custom.cellOptions", BACKGROUND),
+    ]

@@ -1,0 +1,72 @@
+"""The variables of the dashboards, and the label matchers that use them."""
+
+from grafana_foundation_sdk.builders.dashboard import DatasourceVariable, QueryVariable
+from grafana_foundation_sdk.models.dashboard import VariableOption, VariableRefresh, VariableSort
+
+from monitoring.dashboards.source.panels import SOURCE
+
+PBS = 'instance=~"$instance"'
+EXPORTER = f"up{{{PBS}}} and on (job, instance) last_over_time(pbs_up{{{PBS}}}[$__range])"
+"""Whether exporters can be scraped. Another job's target can have the same instance, and has its own `up`."""
+STORE = f'{PBS}, datastore=~"$datastore"'
+GROUP = f'{STORE}, namespace=~"${{namespace:pipe}}", backup_type=~"$backup_type"'
+JOB = f'{STORE}, job_type=~"$job_type"'
+
+ROOT = "/"
+"""What the root namespace is called, which has no label."""
+
+_ALL = VariableOption(selected=True, text=["All"], value=["$__all"])
+
+
+def named_root(expr: str) -> str:
+    """Give the series of `expr` with a label for the root namespace too: a table needs one to tell rows apart."""
+    return f'label_replace({expr}, "namespace", "{ROOT}", "namespace", "")'
+
+
+def source() -> DatasourceVariable:
+    """Which Prometheus is asked."""
+    return DatasourceVariable("datasource").type("prometheus").label("Data source")
+
+
+def instance(*, several: bool = True) -> QueryVariable:
+    """Which PBS."""
+    made = _query("instance", "PBS", "label_values(pbs_up, instance)")
+    made.description("A PBS is called as its exporter's scrape target is.")
+    return made.multi(multi=True).include_all(include_all=True).current(_ALL) if several else made
+
+
+def datastore() -> QueryVariable:
+    """Which datastores; all of them is also what belongs to none."""
+    return _several("datastore", "Datastore", f"label_values(pbs_datastore_readable{{{PBS}}}, datastore)")
+
+
+def namespace() -> QueryVariable:
+    """Which namespaces. The root has no label, so its value is a pattern that matches none: `/?`."""
+    groups = f'label_replace(pbs_snapshot_count{{{STORE}}}, "namespace", "{ROOT}?", "namespace", "")'
+    made = _several("namespace", "Namespace", f"query_result(count by (namespace) ({groups}))")
+    return made.regex(r'/namespace="(?<value>(?<text>[^"?]+)\??)"/').description("/ is the root namespace.")
+
+
+def backup_type() -> QueryVariable:
+    """Which types of backups: vm, ct, host."""
+    return _several("backup_type", "Type", f"label_values(pbs_snapshot_count{{{STORE}}}, backup_type)")
+
+
+def job_type() -> QueryVariable:
+    """Which types of jobs: sync, verify, prune, tape backup."""
+    return _several("job_type", "Job type", f"label_values(pbs_job_enabled{{{STORE}}}, job_type)")
+
+
+def _several(name: str, label: str, query: str) -> QueryVariable:
+    made = _query(name, label, query)
+    return made.multi(multi=True).include_all(include_all=True).all_value(".*").current(_ALL)
+
+
+def _query(name: str, label: str, query: str) -> QueryVariable:
+    made = QueryVariable(name).label(label).datasource(SOURCE).query({"query": query, "refId": name})
+    return made.refresh(VariableRefresh.ON_TIME_RANGE_CHANGED).sort(VariableSort.ALPHABETICAL_CASE_INSENSITIVE_ASC)
+
+
+def by(*labels: str) -> str:
+    """Give the clause that keeps a PBS and these labels apart."""
+    return f"by ({', '.join(('instance', *labels))})"

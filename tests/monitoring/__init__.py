@@ -1,0 +1,1 @@
+"""Rules, dashboards and the status page, in real Prometheus, Alertmanager and Chromium."""

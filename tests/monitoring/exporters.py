@@ -1,0 +1,61 @@
+"""The exporter as a process, in front of a scene of its own or of the demo's PBS."""
+
+import re
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from tests.deploy.machine import environment, eventually, process
+from tests.deploy.simulated import Address
+
+_STARTED = re.compile(r"msg=started .*listen_address=(127\.0\.0\.1:[1-9]\d*) ")
+_LOCAL = {"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": "127.0.0.1:0"}
+
+
+class Exporter(msgspec.Struct, frozen=True):
+    """A running exporter: where it is, what it logs to, and the secret that it holds."""
+
+    url: str
+    log: Path
+    secret: str | None
+
+    def get(self, path: str) -> str:
+        """Ask for a page, which must be a 200."""
+        # No proxy: it is on this machine.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"{self.url}{path}", timeout=60) as answer:
+            text: str = answer.read().decode()
+        return text
+
+
+@contextmanager
+def in_front_of(scene: str, folder: Path) -> Iterator[Exporter]:
+    """Run an exporter that asks the PBS of a scene. It hasn't been scraped yet."""
+    simulated = (sys.executable, "-m", "tests.monitoring.status_scenes", scene)
+    with process(*simulated, log=folder / "pbs.log") as pbs:
+        assert pbs.stdout is not None
+        line = pbs.stdout.readline()
+        assert line, (folder / "pbs.log").read_text()
+        address = msgspec.json.decode(line, type=Address)
+        with _running(folder, "serve", address.variables, address.secret) as exporter:
+            yield exporter
+
+
+@contextmanager
+def demo(folder: Path) -> Iterator[Exporter]:
+    """Run the demo, scraped or not as it likes."""
+    with _running(folder, "demo", {}, None) as exporter:
+        yield exporter
+
+
+@contextmanager
+def _running(folder: Path, command: str, variables: dict[str, str], secret: str | None) -> Iterator[Exporter]:
+    log = folder / f"{command}.log"
+    env = environment(**_LOCAL, **variables, PBS_EXPORTER__EXPORTER__LOG_LEVEL="debug")
+    with process(sys.executable, "-m", "pbs_exporter", command, log=log, env=env):
+        found = eventually(lambda: _STARTED.search(log.read_text()), "the exporter serves")
+        yield Exporter(f"http://{found[1]}", log, secret)

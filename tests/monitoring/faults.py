@@ -1,0 +1,380 @@
+"""Faults of the simulated PBS, of its host and of its exporter: each is made, lasts as long as a block, and ends."""
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
+
+import msgspec
+
+from pbs_exporter.simulator import Certificate, Fault
+from pbs_exporter.simulator.layout import DAY
+from tests.monitoring.stage import Stage
+from tests.monitoring.worlds import TASKS, Rows, store, task, upid
+
+Make = Callable[[Stage], AbstractContextManager[None]]
+"""Makes a fault as long as a block lasts."""
+_SOME_SCRAPES = 12
+"""Seconds."""
+
+Row = dict[str, Any]
+Told = Callable[[Any, int], object]
+"""Makes an answer's `data` of what it would be and the time (Unix seconds)."""
+
+
+def says(pattern: str, change: Told, *, after: Told | None = None) -> Make:
+    """Have PBS say something else there, and `after` that again something else, if it is given."""
+
+    @contextmanager
+    def make(stage: Stage) -> Iterator[None]:
+        now = stage.world.now
+        end = stage.source.change(pattern, lambda data: change(data, now))
+        try:
+            yield
+        finally:
+            end()
+            if after is not None:
+                stage.source.change(pattern, lambda data: after(data, now))
+
+    return make
+
+
+def both(*faults: Make) -> Make:
+    """Make several faults that have one cause."""
+
+    @contextmanager
+    def make(stage: Stage) -> Iterator[None]:
+        with ExitStack() as stack:
+            for fault in faults:
+                stack.enter_context(fault(stage))
+            yield
+
+    return make
+
+
+def answers(pattern: str, status: int, text: str) -> Make:
+    """Have PBS answer with an error there."""
+
+    @contextmanager
+    def make(stage: Stage) -> Iterator[None]:
+        armed = stage.pbs.faults.add(pattern, Fault.status(status, text))
+        try:
+            yield
+        finally:
+            armed.remove()
+
+    return make
+
+
+def row(key: str, value: str, **changes: Any) -> Told:
+    """Change the rows of a list whose `key` is `value`; a `None` takes a key away, `_` stands for `-` in it."""
+    changed = {name.replace("_", "-"): new for name, new in changes.items()}
+
+    def change(rows: Rows, _: int) -> Rows:
+        return [_merged(row, changed) if row[key] == value else row for row in rows]
+
+    return change
+
+
+def _merged(row: Row, changes: Mapping[str, Any]) -> Row:
+    return {name: value for name, value in {**row, **changes}.items() if value is not None}
+
+
+def more(*rows: Callable[[int], Row]) -> Told:
+    """Add rows to a list; each is made of the time."""
+    return lambda data, now: [*data, *(row(now) for row in rows)]
+
+
+def failed_task(worker_type: str, worker_id: str, status: str) -> Make:
+    """Have a task have failed half an hour ago."""
+    return says(TASKS, more(lambda now: task(worker_type, worker_id, now - 1800, 60, status)))
+
+
+def group(backup_id: str, change: Callable[[Rows, int], Rows]) -> Told:
+    """Change the snapshots of a group, newest first, and leave all others."""
+
+    def told(rows: Rows, now: int) -> Rows:
+        chosen = sorted((row for row in rows if row["backup-id"] == backup_id), key=lambda row: -row["backup-time"])
+        if not chosen:  # It is in another namespace.
+            return rows
+        return [*(row for row in rows if row["backup-id"] != backup_id), *change(chosen, now)]
+
+    return told
+
+
+def not_since(seconds: int) -> Callable[[Rows, int], Rows]:
+    """Leave only snapshots that are older."""
+    return lambda rows, now: [row for row in rows if row["backup-time"] < now - seconds]
+
+
+def without_manifest(row: Row, *, damaged: bool) -> Row:
+    """Give a snapshot as PBS lists it when there is no manifest, or none that can be read."""
+    names = [file["filename"] for file in row["files"] if damaged or file["filename"] != "index.json.blob"]
+    bare = {key: row[key] for key in ("backup-type", "backup-id", "backup-time", "owner", "protected")}
+    return bare | {"files": [{"filename": name} for name in names]}
+
+
+def unfinished(rows: Rows, now: int) -> Rows:
+    """Add a snapshot whose backup was aborted an hour ago."""
+    return [without_manifest(rows[0] | {"backup-time": now - 3600}, damaged=False), *rows]
+
+
+def damaged(rows: Rows, _: int) -> Rows:
+    """Make the manifest of the oldest snapshot unreadable."""
+    return [*rows[:-1], without_manifest(rows[-1], damaged=True)]
+
+
+def smaller(rows: Rows, _: int) -> Rows:
+    """Let the newest snapshot be a quarter as large."""
+    return [rows[0] | {"size": rows[0]["size"] // 4}, *rows[1:]]
+
+
+def plain(rows: Rows, _: int) -> Rows:
+    """Let the newest snapshot not be encrypted."""
+    files = [file | {"crypt-mode": "none"} if "crypt-mode" in file else file for file in rows[0]["files"]]
+    return [rows[0] | {"files": files}, *rows[1:]]
+
+
+def verified(position: int, state: str) -> Callable[[Rows, int], Rows]:
+    """Let the verification of one snapshot have ended so."""
+
+    def change(rows: Rows, _: int) -> Rows:
+        rows[position]["verification"] = rows[position]["verification"] | {"state": state}
+        return rows
+
+    return change
+
+
+def shrinking(usage: Row, _: int) -> Row:
+    """Let less than half of what was free be free."""
+    less = usage["avail"] * 4 // 10
+    return usage | {"avail": less, "used": usage["used"] + usage["avail"] - less}
+
+
+def at(name: str, change: Told) -> Told:
+    """Change one datastore's row in a list."""
+    return lambda rows, now: [change(row, now) if row["store"] == name else row for row in rows]
+
+
+def full(share: float, days: int) -> Told:
+    """Let a datastore be so full, and be full in so many days by PBS's estimate.
+
+    As many bytes are left as before: by its trend it would never be full.
+    """
+
+    def change(row: Row, now: int) -> Row:
+        total = round(row["avail"] / (1 - share))
+        return row | {"total": total, "used": total - row["avail"], "estimated-full-date": now + days * DAY}
+
+    return change
+
+
+@contextmanager
+def pbs_stopped(stage: Stage) -> Iterator[None]:
+    """Stop PBS."""
+    stage.stop_pbs()
+    try:
+        yield
+    finally:
+        stage.start_pbs()
+
+
+@contextmanager
+def exporter_stopped(stage: Stage) -> Iterator[None]:
+    """Stop the exporter."""
+    stage.stop_exporter()
+    try:
+        yield
+    finally:
+        stage.start_exporter()
+
+
+@contextmanager
+def token_revoked(stage: Stage) -> Iterator[None]:
+    """Have PBS know no token with this secret."""
+    known, stage.pbs.secret = stage.pbs.secret, "00000000-0000-0000-0000-000000000000"
+    try:
+        yield
+    finally:
+        stage.pbs.secret = known
+
+
+def certificate_ends(days: int) -> Make:
+    """Have PBS show a certificate that expires in so many days."""
+
+    @contextmanager
+    def make(stage: Stage) -> Iterator[None]:
+        lasting = stage.pbs.certificate
+        stage.stop_pbs()
+        stage.start_pbs(Certificate.make(not_after=dt.datetime.now(dt.UTC) + dt.timedelta(days=days)))
+        try:
+            yield
+        finally:
+            stage.stop_pbs()
+            stage.start_pbs(lasting)
+
+    return make
+
+
+def right_lost(privilege: str) -> Make:
+    """Take a privilege from the token."""
+
+    @contextmanager
+    def make(stage: Stage) -> Iterator[None]:
+        had, stage.world.privileges = stage.world.privileges, stage.world.privileges - {privilege}
+        try:
+            yield
+        finally:
+            stage.world.privileges = had
+
+    return make
+
+
+@contextmanager
+def full_listings_wait(stage: Stage) -> Iterator[None]:
+    """Let listings of all snapshots wait, as behind a disk that is busy; those of one group don't."""
+    over = threading.Event()
+
+    def wait(rows: Rows) -> Rows:
+        over.wait(300)
+        return rows
+
+    end = stage.source.change("/admin/datastore/main/snapshots", wait, whole=True)
+    try:
+        yield
+    finally:
+        end()
+        over.set()
+
+
+def on(name: str, **changes: Any) -> Make:
+    """Change attributes of a datastore."""
+
+    @contextmanager
+    def make(stage: Stage) -> Iterator[None]:
+        changed = next(store for store in stage.world.stores if store.name == name)
+        before = {key: getattr(changed, key) for key in changes}
+        for key, value in changes.items():
+            setattr(changed, key, value)
+        try:
+            yield
+        finally:
+            for key, value in before.items():
+                setattr(changed, key, value)
+
+    return make
+
+
+@contextmanager
+def removed(stage: Stage) -> Iterator[None]:
+    """Take the datastore `gone` from PBS."""
+    before = list(stage.world.stores)
+    stage.world.stores[:] = [store for store in before if store.name != "gone"]
+    try:
+        yield
+    finally:
+        stage.world.stores[:] = before
+
+
+def new(name: str, after: Mapping[str, Any], **changes: Any) -> Make:
+    """Have a datastore that wasn't there before, without groups; `after` the fault it stays, changed."""
+
+    @contextmanager
+    def make(stage: Stage) -> Iterator[None]:
+        made = store(name, stage.world.now, 0, **changes)
+        stage.world.stores.append(made)
+        try:
+            yield
+        finally:
+            for key, value in after.items():
+                setattr(made, key, value)
+
+    return make
+
+
+def gc_never_ran(name: str) -> Make:
+    """Have PBS say of a datastore's garbage collection that it is planned, and nothing else."""
+    return says("/admin/gc", at(name, lambda row, _: {key: row[key] for key in ("next-run", "schedule", "store")}))
+
+
+def first_gc_failed(name: str) -> Make:
+    """Have PBS say what it does after a first garbage collection that failed, in tasks too."""
+    keys = ("last-run-endtime", "next-run", "schedule", "store")
+    error = "marking used chunks failed: can't open index: index too small (7)"
+    return both(
+        says("/admin/gc", at(name, lambda row, _: {key: row[key] for key in keys} | {"last-run-state": error})),
+        failed_task("garbage_collection", name, error),
+    )
+
+
+def swap_grows(status: Row, _: int) -> Row:
+    """Fill the memory, and let swap grow from one question to the next."""
+    memory, swap = status["memory"], status["swap"]
+    used = round(0.98 * memory["total"])
+    swapped = swap["used"] + (int(time.time()) % 3600 << 20)
+    return status | {"memory": memory | {"used": used}, "swap": swap | {"used": swapped}}
+
+
+def backup_encrypted(groups: list[Any]) -> None:
+    """Let all backups of these groups be encrypted."""
+    groups[:] = [msgspec.structs.replace(group, encrypted=True) for group in groups]
+
+
+def tokens_end(days: int) -> Told:
+    """Let all tokens that expire do so in so many days."""
+
+    def change(users: Rows, now: int) -> Rows:
+        for user in users:
+            for token in user.get("tokens", ()):
+                if "expire" in token:
+                    token["expire"] = now + days * DAY
+        return users
+
+    return change
+
+
+def verified_before(days: int) -> Callable[[Rows, int], Rows]:
+    """Let the last verification be so many days old."""
+
+    def change(rows: Rows, now: int) -> Rows:
+        then = upid(now - days * DAY, "verificationjob")
+        return [row | {"verification": {"upid": then, "state": "ok"}} for row in rows]
+
+    return change
+
+
+def never_verified(days: int) -> Callable[[Rows, int], Rows]:
+    """Let no snapshot be verified, and the oldest be so many days old."""
+
+    def change(rows: Rows, now: int) -> Rows:
+        bare = [{key: value for key, value in row.items() if key != "verification"} for row in rows]
+        return [*bare[:-1], bare[-1] | {"backup-time": now - days * DAY}]
+
+    return change
+
+
+def failed_then_running(name: str) -> Told:
+    """Let a job have failed, and run again some seconds after the fault began."""
+    began: list[float] = []
+
+    def change(rows: Rows, now: int) -> object:
+        began.append(time.monotonic())
+        if began[-1] - began[0] < _SOME_SCRAPES:
+            return row("id", name, last_run_state="sync failed with some errors.")(rows, now)
+        return row("id", name, last_run_state=None, last_run_endtime=None, last_run_upid=upid(now, "syncjob"))(
+            rows, now
+        )
+
+    return change
+
+
+def deduplicated(factor: float) -> Told:
+    """Let deduplication be worse by a factor."""
+
+    def change(usage: Row, _: int) -> Row:
+        status = usage["gc-status"]
+        return usage | {"gc-status": status | {"index-data-bytes": round(status["index-data-bytes"] * factor)}}
+
+    return change

@@ -1,0 +1,126 @@
+"""Dashboards as Grafana would read them: their panels, their variables, and queries with the variables put in."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.deploy.machine import ROOT
+
+FOLDER = ROOT / "monitoring" / "dashboards"
+ALL = "$__all"
+POINTS = 600
+"""How many points a graph has about."""
+
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::(\w+))?\})")
+_SPECIAL = re.compile(r"[$^*{}\[\]'+?.()|]")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+Panel = Mapping[str, Any]
+
+
+class Variable(NamedTuple):
+    """A variable that asks Prometheus for its values."""
+
+    name: str
+    query: str
+    regex: str
+    multi: bool
+    all_value: str
+
+    def chosen(self, values: Sequence[str], options: Sequence[str], form: str = "") -> str:
+        """Give what stands in a query where these values are chosen; `ALL` is all of them."""
+        if list(values) == [ALL]:
+            if self.all_value:
+                return self.all_value
+            values = options
+        if form == "pipe":
+            return "|".join(values)
+        if not self.multi:
+            return values[0].replace("\\", "\\\\").replace('"', '\\"')
+        escaped = [_SPECIAL.sub(r"\\\\\g<0>", value.replace("\\", "\\\\\\\\")) for value in values]
+        return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
+
+
+def dashboards() -> dict[str, Mapping[str, Any]]:
+    """Give all dashboards by UID."""
+    return {file.stem: _read(file) for file in sorted(FOLDER.glob("*.json"))}
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    content: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content
+
+
+def panels(board: Mapping[str, Any]) -> Iterator[Panel]:
+    """Give the panels that ask for something."""
+    yield from (panel for panel in board["panels"] if panel.get("targets"))
+
+
+def variables(board: Mapping[str, Any]) -> list[Variable]:
+    """Give the variables that ask for their values, in the order in which they are asked."""
+    return [
+        Variable(
+            variable["name"],
+            variable["query"]["query"],
+            variable.get("regex", ""),
+            bool(variable.get("multi")),
+            variable.get("allValue", ""),
+        )
+        for variable in board["templating"]["list"]
+        if variable["type"] == "query"
+    ]
+
+
+def seconds(span: str) -> int:
+    """Give the seconds of `now-7d`, the begin of a dashboard's time range."""
+    number = span.removeprefix("now-")
+    return int(number[:-1]) * _UNITS[number[-1]]
+
+
+def values_of(query: str, regex: str, results: Sequence[Mapping[str, str]]) -> list[str]:
+    """Give a variable's options: a label's values, or what its pattern finds in results as Grafana shows them."""
+    if query.startswith("label_values("):
+        label = query.removesuffix(")").rsplit(",", 1)[1].strip()
+        return sorted({result[label] for result in results if result.get(label)})
+    # What is /.../ to JavaScript, whose named groups are written otherwise.
+    pattern = re.compile(regex.strip("/").replace("(?<", "(?P<"))
+    shown = ["{" + ",".join(f'{name}="{value}"' for name, value in result.items()) + "}" for result in results]
+    return sorted({found["value"] for text in shown if (found := pattern.search(text))})
+
+
+def asked(query: str) -> str:
+    """Give the expression that a variable's query asks Prometheus for."""
+    if query.startswith("label_values("):
+        return query.removeprefix("label_values(").rsplit(",", 1)[0]
+    return query.removeprefix("query_result(").removesuffix(")")
+
+
+def put_in(
+    text: str,
+    chosen: Mapping[str, tuple[Variable, Sequence[str], Sequence[str]]],
+    *,
+    span: int,
+    step: int,
+    scrape_interval: int,
+) -> str:
+    """Put variables into a query: Grafana's own, and those of the dashboard, with what is chosen and the options."""
+    own = {
+        "__range": f"{span}s",
+        "__interval": f"{step}s",
+        "__rate_interval": f"{max(step + scrape_interval, 4 * scrape_interval)}s",
+    }
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1] or found[2]
+        if name in own:
+            return own[name]
+        if name not in chosen:
+            # As in label_replace: $1 is a group there.
+            assert name.isdigit(), f"no variable {name}: {text}"
+            return found[0]
+        variable, values, options = chosen[name]
+        return variable.chosen(values, options, found[3] or "")
+
+    return _VARIABLE.sub(value, text)

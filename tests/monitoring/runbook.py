@@ -1,0 +1,74 @@
+"""The page docs/alerts.md, in the parts that tests compare with the rules."""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+import yaml
+
+from tests.deploy.machine import ROOT
+from tests.monitoring.shipped import ALERTS_FILE, Rule, rules_of
+
+PAGE = ROOT / "docs" / "alerts.md"
+PARTS = ("Means", "Look at", "Threshold", "Silence", "Ends")
+
+_ROW = re.compile(r"\| \[(\w+)\]\(#(\w+)\) \| (\w+) \| ([^|]+) \| ([^|]+) \|")
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table of alerts."""
+
+    alert: str
+    anchor: str
+    severity: str
+    held: str
+
+
+def text() -> str:
+    """Give the page's source."""
+    return PAGE.read_text(encoding="utf-8")
+
+
+def rows() -> list[Row]:
+    """Give the table's lines."""
+    return [Row(alert, anchor, severity, held) for alert, anchor, severity, _, held in _ROW.findall(text())]
+
+
+def sections() -> dict[str, str]:
+    """Give each alert's section by its heading: those of the second level that have no space and begin with Pbs."""
+    found = re.split(r"^## (.+)\n", text(), flags=re.MULTILINE)
+    headings, bodies = found[1::2], found[2::2]
+    assert len(headings) == len(set(headings)), "two sections have the same heading"
+    return {name: body for name, body in zip(headings, bodies, strict=True) if re.fullmatch(r"Pbs\w+", name)}
+
+
+def parts(section: str) -> dict[str, str]:
+    """Give the bold parts of a section, in their order."""
+    found = re.split(r"^\*\*([^*]+)\*\*: ", section, flags=re.MULTILINE)
+    assert not found[0].strip(), f"text before the first part: {found[0]}"
+    return dict(zip(found[1::2], found[2::2], strict=True))
+
+
+def anchors() -> set[str]:
+    """Give what links within the page can lead to, made from headings as GitHub does."""
+    headings = re.findall(r"^#+ (.+)$", text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def blocks(language: str) -> list[str]:
+    """Give the examples in that language."""
+    return [block for name, block in _BLOCK.findall(text()) if name == language]
+
+
+def example(key: str, word: str) -> str:
+    """Give the one YAML example that has that key at the top, and that word in it."""
+    (found,) = [block for block in blocks("yaml") if key in yaml.safe_load(block) and word in block]
+    return found
+
+
+@cache
+def alerts() -> tuple[Rule, ...]:
+    """Give each alerting rule; an alert of two severities has two."""
+    return tuple(rules_of(ALERTS_FILE))

@@ -1,0 +1,192 @@
+import json
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.machine import Namespace, eventually, process, run
+from tests.deploy.prometheus import newest, oldest
+from tests.monitoring import runbook
+from tests.monitoring.shipped import ALERTMANAGER_FILE, RECORDING_FILE
+
+VERSIONS = [newest, oldest]
+SECTIONS = runbook.sections()
+NAMES = sorted({rule["alert"] for rule in runbook.alerts()})
+
+
+def test_each_alert_has_its_section_and_no_other_has() -> None:
+    """The page has one section for each alert of the rules, in the order of the rules, and none for another."""
+    assert list(SECTIONS) == list(dict.fromkeys(rule["alert"] for rule in runbook.alerts()))
+
+
+def test_runbook_urls_lead_to_their_sections() -> None:
+    """Each alert's `runbook_url` is the anchor of the section of its name."""
+    for rule in runbook.alerts():
+        assert rule["annotations"]["runbook_url"] == f"docs/alerts.md#{rule['alert'].lower()}"
+        assert rule["alert"].lower() in runbook.anchors()
+
+
+def test_links_within_the_page_lead_somewhere() -> None:
+    """Each link leads to a heading of this page, or to a file of this project."""
+    for target in re.findall(r"\]\(([^)]+)\)", runbook.text()):
+        path, _, anchor = target.partition("#")
+        assert (runbook.PAGE.parent / path).exists(), target
+        assert path or anchor in runbook.anchors(), target
+
+
+def test_table_agrees_with_the_rules() -> None:
+    """The table has a line for each rule, with its severity and how long it must hold, and links to its section."""
+    rules = Counter(
+        (rule["alert"], rule["labels"]["severity"], rule.get("for", "at once")) for rule in runbook.alerts()
+    )
+    assert Counter((row.alert, row.severity, row.held) for row in runbook.rows()) == rules
+    assert all(row.anchor == row.alert.lower() for row in runbook.rows())
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_section_has_all_parts(name: str) -> None:
+    """A section says what the alert means, what to look at, why this threshold, how to silence it and when it ends."""
+    found = runbook.parts(SECTIONS[name])
+    assert tuple(found) == runbook.PARTS
+    assert all(part.strip().endswith(".") or part.strip().endswith("?") for part in found.values())
+
+
+def test_names_of_alerts_exist() -> None:
+    """Whatever the page calls like an alert is one."""
+    assert set(re.findall(r"\bPbs[A-Z]\w+", runbook.text())) == set(NAMES)
+
+
+def test_each_sentence_is_a_line() -> None:
+    """No line of prose goes on after the end of a sentence."""
+    prose = re.sub(r"^(?:```.*?^```|\|[^\n]*)$", "", runbook.text(), flags=re.MULTILINE | re.DOTALL)
+    assert (
+        re.findall(r"^.*[a-z`)*]\. [A-Z].*$", re.sub(r"^- \*\*[^*]+\*\*", "", prose, flags=re.MULTILINE), re.MULTILINE)
+        == []
+    )
+
+
+def _matches(matcher: str, labels: dict[str, str]) -> bool:
+    found = re.fullmatch(r'(\w+)(=~|!~|!=|=)"([^"]*)"', matcher)
+    assert found, matcher
+    name, how, value = found.groups()
+    has = labels.get(name, "")
+    same = bool(re.fullmatch(value, has)) if "~" in how else has == value
+    return same != how.startswith("!")
+
+
+def _inhibited() -> Iterator[tuple[str, str]]:
+    """Give source and target of each inhibition that is between certain alerts, not by or of all of an instance."""
+    for rule in yaml.safe_load(ALERTMANAGER_FILE.read_text(encoding="utf-8"))["inhibit_rules"]:
+        if 'alertname=~"Pbs.*"' in (*rule["source_matchers"], *rule["target_matchers"]):
+            continue
+        sources, targets = (
+            [
+                name
+                for name in NAMES
+                if all(_matches(m, {"alertname": name}) for m in rule[side] if m.startswith("alertname"))
+            ]
+            for side in ("source_matchers", "target_matchers")
+        )
+        yield from ((source, target) for source in sources for target in targets)
+
+
+def test_inhibition_is_told_on_both_sides() -> None:
+    """Where one alert inhibits another, each names the other one under *Ends*, and one that has none such says so."""
+    pairs = list(_inhibited())
+    assert pairs
+    for name, other in (*pairs, *((target, source) for source, target in pairs)):
+        assert other in runbook.parts(SECTIONS[name])["Ends"], (name, other)
+    named = {name for pair in pairs for name in pair}
+    for name in NAMES:
+        says_none = "Nothing else inhibits it" in runbook.parts(SECTIONS[name])["Ends"]
+        assert not (says_none and name in named), name
+
+
+def _labels(name: str) -> set[str]:
+    """Give the labels that the alert's own annotations name, which are those of its series."""
+    shown = " ".join(str(rule["annotations"]) for rule in runbook.alerts() if rule["alert"] == name)
+    return {"alertname", "severity", "job", "instance", *re.findall(r"\$labels\.(\w+)", shown)}
+
+
+def _silences() -> Iterator[tuple[str, str]]:
+    """Give each alert with the matchers of its section."""
+    for name, section in SECTIONS.items():
+        (matchers, *_) = re.findall(r"`(alertname=[^`]+)`", runbook.parts(section)["Silence"])
+        yield name, matchers
+
+
+def test_silences_name_labels_that_the_alert_has() -> None:
+    """The matchers of each section are of that alert, with labels and severities that it has."""
+    for name, line in _silences():
+        matchers = dict(re.findall(r'(\w+)="([^"]*)"', line))
+        assert matchers["alertname"] == name
+        assert matchers.keys() <= _labels(name), name
+        severities = {rule["labels"]["severity"] for rule in runbook.alerts() if rule["alert"] == name}
+        assert matchers.get("severity") in {None, *severities}, name
+
+
+@contextmanager
+def _alertmanager(version: Any, folder: Path) -> Iterator[Namespace]:
+    """Run an Alertmanager at the address that the page's commands have, in a network of its own."""
+    with Namespace("silences") as network:
+        command = (
+            version("prometheus-alertmanager"),
+            f"--config.file={ALERTMANAGER_FILE}",
+            f"--storage.path={folder}",
+            "--web.listen-address=127.0.0.1:9093",
+            "--cluster.listen-address=",
+        )
+        with process(*network.inside(*command), log=folder / "log"):
+            eventually(
+                lambda: "OK" in (network.try_get("http://127.0.0.1:9093/-/ready") or ""), "Alertmanager is ready"
+            )
+            yield network
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_silences_can_be_made(version: Any, tmp_path: Path) -> None:
+    """The page's commands work as they stand, and so do all sections' matchers; Alertmanager then lists them."""
+    commands = [line for block in runbook.blocks("sh") for line in block.splitlines()]
+    add = next(line for line in commands if " silence add " in line)
+    start = add[: add.index(" 'instance=")]
+    quoted = {name: " ".join(f"'{matcher}'" for matcher in line.split()) for name, line in _silences()}
+    commands += [f"{start} {matchers}" for matchers in quoted.values()]
+    with _alertmanager(version, tmp_path) as network:
+        for line in commands:
+            program, *words = shlex.split(line)
+            run(*network.inside(version(program), *words))
+        found = json.loads(network.get("http://127.0.0.1:9093/api/v2/silences"))
+    assert len(found) == sum(" silence add " in line for line in commands)
+    made = {frozenset((m["name"], m["value"]) for m in silence["matchers"]) for silence in found}
+    assert made == {
+        frozenset(re.findall(r"""'(\w+)="([^"]*)"'""", line)) for line in commands if " silence add " in line
+    }
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_yaml_examples_are_valid(version: Any, tmp_path: Path) -> None:
+    """Each YAML example is taken by the program that it is for: rules, Prometheus's or Alertmanager's configuration."""
+    kinds: Counter[str] = Counter()
+    (tmp_path / "rules").mkdir()
+    for number, block in enumerate(runbook.blocks("yaml")):
+        content = yaml.safe_load(block)
+        if "groups" in content:
+            kind, check = "rules", [version("promtool"), "check", "rules"]
+        elif "rule_files" in content:
+            kind, check = "prometheus", [version("promtool"), "check", "config"]
+        else:
+            assert {"route", "receivers"} == set(content), block
+            kind, check = "alertmanager", [version("amtool"), "check-config"]
+        kinds[kind] += 1
+        file = tmp_path / f"{number}.yml"
+        file.write_text(block, encoding="utf-8")
+        if kind == "prometheus":
+            (tmp_path / "rules" / "pbs.yml").write_bytes(RECORDING_FILE.read_bytes())
+        run(*check, file)
+    assert kinds == {"rules": 4, "prometheus": 1, "alertmanager": 2}

@@ -1,0 +1,291 @@
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from tests.deploy.machine import eventually, run
+from tests.deploy.prometheus import newest, oldest
+from tests.monitoring.declared import with_rules
+from tests.monitoring.demo_stack import exporters, hurried_rules, prometheus, write_past
+from tests.monitoring.demo_worlds import BARE, DEMO, SECOND
+from tests.monitoring.expressions import faults
+from tests.monitoring.grafana import (
+    ALL,
+    FOLDER,
+    POINTS,
+    Panel,
+    Variable,
+    asked,
+    dashboards,
+    panels,
+    put_in,
+    seconds,
+    values_of,
+    variables,
+)
+from tests.monitoring.shipped import RULE_FILES
+from tests.monitoring.stack import Prometheus, Series
+
+BOARDS = dashboards()
+DECLARED = with_rules(RULE_FILES)
+UIDS = {"pbs-overview", "pbs-datastore", "pbs-backups", "pbs-jobs-tasks", "pbs-host-exporter"}
+
+Chosen = Mapping[str, tuple[Variable, Sequence[str], Sequence[str]]]
+
+
+class Query(NamedTuple):
+    """A panel's query, as Grafana would send it."""
+
+    panel: Panel
+    expr: str
+    instant: bool
+
+
+def says_why_empty(panel: Panel) -> bool:
+    """Tell whether a sentence of the panel's description begins with "Empty"."""
+    sentences = panel["description"].split(". ")
+    return any(sentence.startswith("Empty ") for sentence in sentences)
+
+
+def queries(uid: str, chosen: Chosen) -> Iterator[Query]:
+    """Give the queries of a dashboard's panels, with these choices put in."""
+    span = seconds(BOARDS[uid]["time"]["from"])
+    for panel in panels(BOARDS[uid]):
+        for target in panel["targets"]:
+            expr = put_in(target["expr"], chosen, span=span, step=span // POINTS, scrape_interval=3)
+            yield Query(panel, expr, bool(target.get("instant")))
+
+
+def blindly(uid: str) -> Chosen:
+    """Choose something without asking anybody."""
+    return {variable.name: (variable, ["a.b", "c"][: 1 + variable.multi], []) for variable in variables(BOARDS[uid])}
+
+
+def every_expression() -> dict[str, str]:
+    """Give all expressions of panels and variables, by a name for each."""
+    found = {}
+    for uid in BOARDS:
+        for number, query in enumerate(queries(uid, blindly(uid))):
+            found[f"{uid} {query.panel['title']} {number}"] = query.expr
+        for variable in variables(BOARDS[uid]):
+            put = put_in(variable.query, blindly(uid), span=60, step=1, scrape_interval=3)
+            found[f"{uid} ${variable.name}"] = asked(put)
+    return found
+
+
+class Stack:
+    """A Prometheus that knows a demo, and what can be chosen there."""
+
+    def __init__(self, prometheus: Prometheus) -> None:
+        self.prometheus = prometheus
+
+    def options(self, uid: str, **values: Sequence[str]) -> Chosen:
+        """Ask for each variable's options as Grafana does, one after the other, and choose these values, or all."""
+        chosen: dict[str, tuple[Variable, Sequence[str], Sequence[str]]] = {}
+        for variable in variables(BOARDS[uid]):
+            query = put_in(variable.query, chosen, span=60, step=1, scrape_interval=3)
+            results = [result["metric"] for result in self.prometheus.instant(asked(query))]
+            options = values_of(query, variable.regex, results)
+            choice = values.get(variable.name) or ([ALL] if variable.multi else options[:1])
+            chosen[variable.name] = (variable, choice, options)
+        return chosen
+
+    def answer(self, uid: str, query: Query) -> Series:
+        """Ask a query as its panel does."""
+        now = time.time()
+        if query.instant:
+            return self.prometheus.instant(query.expr, now)
+        span = seconds(BOARDS[uid]["time"]["from"])
+        return self.prometheus.range(query.expr, start=now - span, end=now, step=span // POINTS)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Run Prometheus with the rules and a week's past, in front of the demo and two more simulated PBS."""
+    folder = tmp_path_factory.mktemp("demo")
+    now = time.time()
+    # A week that is shown, and before it one for the forecasts.
+    week = now - 7.2 * 86400
+    write_past(folder, (DEMO, SECOND), start=now - 14.5 * 86400, end=week - 1, step=21600)
+    write_past(folder, (DEMO, SECOND), start=week, end=now, step=3000)
+    rules = hurried_rules(folder)
+    with exporters(folder) as ports, prometheus(folder, rules=rules, targets=ports) as running:
+        eventually(lambda: len(running.instant("pbs_up == 1")) == len(ports), "all PBS are up", seconds=60)
+        # What is rated needs two samples, and what is recorded of what is recorded a few rounds.
+        enough = "min(count_over_time(pbs_up[1m])) > 4 and min(count_over_time(pbs_gc_status[1m])) > 4"
+        eventually(lambda: running.instant(enough), "some scrapes", seconds=90)
+        yield Stack(running)
+
+
+def test_all_dashboards_are_there() -> None:
+    """There are five dashboards."""
+    assert set(BOARDS) == UIDS
+
+
+def test_json_is_what_the_source_makes(tmp_path: Path) -> None:
+    """The files that Grafana takes are what `make dashboards` writes, no more and no less."""
+    command = [sys.executable, "-m", "tools.render_dashboards", str(tmp_path)]
+    subprocess.run(command, check=True, timeout=120)  # noqa: S603 - nothing from outside
+    made = {file.name: file.read_text(encoding="utf-8") for file in tmp_path.iterdir()}
+    there = {file.name: file.read_text(encoding="utf-8") for file in FOLDER.glob("*.json")}
+    assert made == there, "run `make dashboards`"
+
+
+@pytest.mark.parametrize(("name", "expr"), every_expression().items())
+def test_names_exist(name: str, expr: str) -> None:
+    """Every metric and label that a panel or a variable names is the code's, Prometheus's or one of the rules'."""
+    assert faults(expr, DECLARED) == [], name
+
+
+@pytest.mark.parametrize("promtool", [oldest("promtool"), newest("promtool")], ids=["2.42", "3.5"])
+def test_expressions_are_understood(promtool: Path, tmp_path: Path) -> None:
+    """The oldest and the newest Prometheus understand every query."""
+    rules = [{"record": "query", "expr": expr, "labels": {"of": name}} for name, expr in every_expression().items()]
+    assert len(rules) > 100
+    file = tmp_path / "queries.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
+    assert f"{len(rules)} rules found" in run(promtool, "check", "rules", "--lint=none", file)
+
+
+def test_exporters_that_are_down_are_counted(tmp_path: Path) -> None:
+    """An exporter that is down counts as a PBS that doesn't answer, as a PBS does; a target of another job doesn't."""
+    (variable,) = variables(BOARDS["pbs-overview"])
+    put = {"instance": (variable, [ALL], ["a", "b", "c"])}
+    (expr,) = (query.expr for query in queries("pbs-overview", put) if query.panel["title"] == "PBS not answering")
+    series = {
+        'up{job="pbs", instance="a"}': "1x9 0x9",
+        'up{job="pbs", instance="b"}': "1x19",
+        'up{job="pbs", instance="c"}': "1x19",
+        'up{job="node", instance="c"}': "0x19",
+        'pbs_up{job="pbs", instance="a"}': "1x9 stale",
+        'pbs_up{job="pbs", instance="b"}': "1x14 0x4",
+        'pbs_up{job="pbs", instance="c"}': "1x19",
+    }
+    tests = [
+        {"expr": expr, "eval_time": at, "exp_samples": [{"labels": "{}", "value": down}]}
+        for at, down in (("5m", 0), ("12m", 1), ("17m", 2))
+    ]
+    given = [{"series": name, "values": values} for name, values in series.items()]
+    content = {"tests": [{"interval": "1m", "input_series": given, "promql_expr_test": tests}]}
+    file = tmp_path / "test.yml"
+    file.write_text(yaml.safe_dump(content))
+    for promtool in (oldest("promtool"), newest("promtool")):
+        run(promtool, "test", "rules", file)
+
+
+@pytest.mark.parametrize("uid", sorted(UIDS))
+def test_each_query_has_data(uid: str, stack: Stack) -> None:
+    """Every query of every panel has data for all that can be chosen, or its panel says why it may be empty."""
+    chosen = stack.options(uid)
+    wrong = [
+        f"{query.panel['title']}: {query.expr}"
+        for query in queries(uid, chosen)
+        if not stack.answer(uid, query) and not says_why_empty(query.panel)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("uid", sorted(UIDS))
+def test_empty_panels_are_empty(uid: str, stack: Stack) -> None:
+    """A panel that says when it is empty is so for a PBS where nothing goes wrong, and that has none of it."""
+    chosen = stack.options(uid, instance=[BARE])
+    wrong = [
+        f"{query.panel['title']}: {query.expr}"
+        for query in queries(uid, chosen)
+        if says_why_empty(query.panel) and stack.answer(uid, query)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("uid", sorted(UIDS))
+def test_choices_narrow(uid: str, stack: Stack) -> None:
+    """With one PBS chosen, nothing of another is shown; several values of each variable can be chosen."""
+    for query in queries(uid, stack.options(uid, instance=[SECOND])):
+        instances = {result["metric"].get("instance") for result in stack.answer(uid, query)}
+        assert instances <= {SECOND, None}, query.expr
+    options = {name: list(found) for name, (_, _, found) in stack.options(uid).items()}
+    several = {name: values[:2] for name, values in options.items() if name != "instance"}
+    for query in queries(uid, stack.options(uid, **several)):
+        assert stack.answer(uid, query) is not None
+
+
+@pytest.mark.parametrize("uid", sorted(UIDS))
+def test_variables_have_options(uid: str, stack: Stack) -> None:
+    """Every variable's query gives options."""
+    assert {name: bool(options) for name, (_, _, options) in stack.options(uid).items()} == {
+        variable.name: True for variable in variables(BOARDS[uid])
+    }
+
+
+def test_the_root_namespace_can_be_chosen(stack: Stack) -> None:
+    """The option for the root namespace chooses the groups without a namespace's label, alone and with others."""
+    chosen = stack.options("pbs-backups", instance=[DEMO])
+    options = chosen["namespace"][2]
+    assert "/?" in options
+    counts = {}
+    for values in (["/?"], ["prod"], ["/?", "prod"]):
+        chosen = stack.options("pbs-backups", instance=[DEMO], namespace=values)
+        (count,) = (
+            query
+            for query in queries("pbs-backups", chosen)
+            if query.panel["title"] == "Groups" and query.instant and query.expr.startswith("count(")
+        )
+        ((result),) = stack.answer("pbs-backups", count)
+        counts[tuple(values)] = float(result["value"][1])
+    assert counts["/?",] > 0
+    assert counts["/?", "prod"] == counts["/?",] + counts["prod",]
+
+
+@pytest.mark.parametrize("uid", sorted(UIDS))
+def test_rows_of_tables_are_told_apart(uid: str, stack: Stack) -> None:
+    """In a table of several queries, the labels that they share say which row a value belongs to: none has two."""
+    chosen = stack.options(uid)
+    answers: dict[int, list[Series]] = {}
+    for query in queries(uid, chosen):
+        if query.panel["type"] == "table":
+            answers.setdefault(query.panel["id"], []).append(stack.answer(uid, query))
+    for several in answers.values():
+        filled = [series for series in several if series]
+        if len(filled) > 1:
+            shared = set.intersection(*(names(series) for series in filled))
+            for series in filled:
+                rows = [tuple(result["metric"].get(name) for name in sorted(shared)) for result in series]
+                assert len(set(rows)) == len(rows)
+
+
+def names(series: Series) -> set[str]:
+    """Give the names of the labels that each of these has: without one, a row couldn't be found."""
+    return set.intersection(*(set(result["metric"]) for result in series))
+
+
+def test_what_needs_attention_has_a_column_for_each_label() -> None:
+    """Each label that an alert can have is a column with a heading, or left out on purpose."""
+    (panel,) = (one for one in panels(BOARDS["pbs-overview"]) if one["title"] == "What needs attention")
+    (organize,) = (part["options"] for part in panel["transformations"] if part["id"] == "organize")
+    of_alerts = DECLARED["ALERTS"] - {"alertstate", "severity"}
+    assert of_alerts - set(organize["renameByName"]) - set(organize["excludeByName"]) == set()
+
+
+def test_links_of_tables_name_columns() -> None:
+    """A cell's link takes its variables from columns that its table has."""
+    for board in BOARDS.values():
+        for panel in panels(board):
+            for override in panel.get("fieldConfig", {}).get("overrides", ()):
+                check_links(panel, override)
+
+
+def check_links(panel: Panel, override: Mapping[str, Any]) -> None:
+    (organize,) = (part["options"] for part in panel["transformations"] if part["id"] == "organize")
+    headings = set(organize["renameByName"].values())
+    for property_ in override["properties"]:
+        if property_["id"] == "links":
+            assert override["matcher"]["options"] in headings
+            fields = [
+                part.split(":")[0] for link in property_["value"] for part in link["url"].split("${__data.fields.")[1:]
+            ]
+            assert set(fields) <= headings, panel["title"]

@@ -1,0 +1,97 @@
+"""The shipped files in the oldest and the newest Prometheus and Alertmanager that they are for."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.machine import eventually, run
+from tests.deploy.prometheus import newest, oldest
+from tests.monitoring.shipped import ALERTMANAGER_FILE, RULE_FILES, rewritten, rules_of
+from tests.monitoring.shortened import without_intervals
+from tests.monitoring.stack import Prometheus, prometheus
+from tests.monitoring.stage import Background, Stage
+from tests.monitoring.worlds import calm, calmed
+
+VERSIONS = {"2.42": oldest, "3.5": newest}
+
+Program = Callable[[str], Path]
+
+
+@pytest.fixture(scope="module")
+def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Run an exporter in front of a PBS with groups in the root namespace and in another one."""
+    with (
+        Background() as loop,
+        Stage("one", calmed(calm("main")), loop, tmp_path_factory.mktemp("one"), settings={}, collectors={}) as stage,
+    ):
+        stage.wait()
+        yield stage
+
+
+def _configuration(exporter: Stage, rules: list[str], **job: Any) -> dict[str, Any]:
+    target = {"targets": [exporter.exporter.address], **job.pop("target", {})}
+    return {
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "scrape_configs": [{"job_name": "pbs", "static_configs": [target], **job}],
+        "rule_files": rules,
+    }
+
+
+@pytest.fixture(params=VERSIONS)
+def program(request: pytest.FixtureRequest) -> Program:
+    """Give what finds the programs of each version."""
+    return VERSIONS[request.param]
+
+
+def test_rules_pass_promtool(program: Program) -> None:
+    """The shipped rules pass the check of both versions."""
+    said = run(program("promtool"), "check", "rules", *RULE_FILES)
+    assert said.count("SUCCESS") == len(RULE_FILES) >= 2
+
+
+def test_alertmanager_file_passes_amtool(program: Program) -> None:
+    """The shipped file for Alertmanager passes the check of both versions."""
+    said = run(program("amtool"), "check-config", ALERTMANAGER_FILE)
+    assert "SUCCESS" in said
+    assert f"{len(yaml.safe_load(ALERTMANAGER_FILE.read_text())['inhibit_rules'])} inhibit rules" in said
+
+
+def test_shipped_files_load(program: Program, exporter: Stage, tmp_path: Path) -> None:
+    """Both versions start with the rule files as they are, and have all rules."""
+    configuration = _configuration(exporter, [str(file) for file in RULE_FILES])
+    with prometheus(tmp_path, configuration, program=program("prometheus")) as running:
+        names = [rule["name"] for rule in running.rules()]
+    shipped = [rule.get("alert") or rule["record"] for file in RULE_FILES for rule in rules_of(file)]
+    assert sorted(names) == sorted(shipped)
+
+
+def test_rules_evaluate(program: Program, exporter: Stage, tmp_path: Path) -> None:
+    """Both versions evaluate all rules on a real page without an error."""
+    # Their intervals would take minutes.
+    configuration = _configuration(exporter, rewritten(tmp_path, without_intervals))
+    with prometheus(tmp_path, configuration, program=program("prometheus")) as running:
+        eventually(lambda: running.query("datastore:pbs_datastore_used:ratio"), "a recorded series")
+        eventually(lambda: all(rule["health"] != "unknown" for rule in running.rules()), "all rules evaluated")
+        bad = [(rule["name"], rule.get("lastError")) for rule in running.rules() if rule["health"] != "ok"]
+    assert not bad
+
+
+def _namespaces(running: Prometheus) -> list[str | None]:
+    rows = eventually(lambda: running.query("pbs_snapshot_count"), "snapshots")
+    return sorted((labels.get("namespace") for labels, _ in rows), key=str)
+
+
+def test_root_namespace_stays_without_label(program: Program, exporter: Stage, tmp_path: Path) -> None:
+    """Where a target has a label `namespace`, as a ServiceMonitor's has, `honor_labels` keeps it from root groups.
+
+    Otherwise they would seem to be in a PBS namespace of the name of the Kubernetes one.
+    """
+    target = {"target": {"labels": {"namespace": "monitoring"}}}
+    configuration = _configuration(exporter, [], honor_labels=True, **target)
+    with prometheus(tmp_path, configuration, program=program("prometheus")) as running:
+        assert _namespaces(running) == [None, "prod"]
+        labels = running.query("pbs_up")[0][0]
+    assert labels["namespace"] == "monitoring"

@@ -1,0 +1,137 @@
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.deploy.machine import run
+from tests.deploy.prometheus import newest, oldest
+from tests.monitoring.declared import with_rules
+from tests.monitoring.expressions import faults
+from tests.monitoring.rule_tests import FILES, cases, content, expected, looks, silent
+from tests.monitoring.shipped import ALERTS_FILE, RECORDING_FILE, groups_of, rules_of
+
+VERSIONS = {"2.42": oldest, "3.5": newest}
+
+RULE_FILES = [RECORDING_FILE, ALERTS_FILE]
+RULES = [rule for file in RULE_FILES for rule in rules_of(file)]
+ALERTS = [rule for rule in RULES if "alert" in rule]
+RECORDED = [rule for rule in RULES if "record" in rule]
+DECLARED = with_rules(RULE_FILES)
+
+SEVERITIES = {"critical", "warning", "info"}
+ANNOTATIONS = {"summary", "description", "runbook_url"}
+RECORDED_NAME = re.compile(r"(?:datastore|group|job|worker_type):pbs_[a-z0-9_]+:[a-z0-9_]+")
+
+
+def alert_title(rule: Mapping[str, Any]) -> str:
+    return f"{rule['alert']}-{rule['labels']['severity']}"
+
+
+def file_title(file: Path) -> str:
+    return file.name.removesuffix(".test.yml")
+
+
+def groups_of_alerts() -> dict[str, str]:
+    return {rule["alert"]: group["name"] for group in groups_of(ALERTS_FILE) for rule in group["rules"]}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_versions_are_those(version: str) -> None:
+    """The rules are tried with the oldest and the newest Prometheus that they are for."""
+    assert re.search(rf"version {re.escape(version)}\.", run(VERSIONS[version]("promtool"), "--version"))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_rules_load(version: str) -> None:
+    """Prometheus takes the rules, all of them, and finds nothing to say against one."""
+    said = run(VERSIONS[version]("promtool"), "check", "rules", "--lint=all", "--lint-fatal", *RULE_FILES)
+    assert [int(found) for found in re.findall(r"SUCCESS: (\d+) rules found", said)] == [len(RECORDED), len(ALERTS)]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("file", FILES, ids=file_title)
+def test_rules_do_what_their_tests_say(file: Path, version: str) -> None:
+    """Rules give and alerts do what the unit tests of their group say, the alerts' texts included."""
+    assert "SUCCESS" in run(VERSIONS[version]("promtool"), "test", "rules", file)
+
+
+@pytest.mark.parametrize("file", FILES, ids=file_title)
+def test_tests_say_what_they_show(file: Path) -> None:
+    """Each unit test has a name of its own, and looks at something."""
+    names = Counter(test.get("name", "") for test in content(file)["tests"])
+    assert "" not in names
+    assert names.most_common(1)[0][1] == 1
+    assert all(test.get("alert_rule_test") or test.get("promql_expr_test") for test in content(file)["tests"])
+
+
+@pytest.mark.parametrize("file", FILES, ids=file_title)
+def test_tests_evaluate_in_order(file: Path) -> None:
+    """What is recorded is recorded before the alerts on it are evaluated: promtool takes groups in any order else."""
+    order = content(file)["group_eval_order"]
+    alerts = {look["alertname"] for test in content(file)["tests"] for look in test.get("alert_rule_test", ())}
+    assert order[0] == "pbs.rules"
+    assert {groups_of_alerts()[alert] for alert in alerts} <= set(order[1:])
+
+
+@pytest.mark.parametrize("file", FILES, ids=file_title)
+def test_tests_name_what_there_is(file: Path) -> None:
+    """Series and queries of unit tests have the names and labels that the exporter and the rules give.
+
+    A misspelt series is a test in which nothing can fire.
+    """
+    for test in content(file)["tests"]:
+        texts = [given["series"] for given in test["input_series"]]
+        texts += [look["expr"] for look in test.get("promql_expr_test", ())]
+        assert {text: found for text in texts if (found := faults(text, DECLARED))} == {}
+
+
+def test_tests_look_at_alerts_that_there_are() -> None:
+    """No unit test looks at an alert that doesn't exist, which would never fire."""
+    names = {look["alertname"] for look in looks()}
+    for test in cases():
+        for look in test.get("promql_expr_test", ()):
+            names |= set(re.findall(r'alertname="(\w+)"', look["expr"]))
+    assert names - {rule["alert"] for rule in ALERTS} == set()
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=alert_title)
+def test_alert_is_seen_to_fire(rule: Mapping[str, Any]) -> None:
+    """Each alert fires, with each of its severities, in a unit test that compares all of its annotations."""
+    whole = [
+        alert
+        for name, alert in expected()
+        if name == rule["alert"]
+        and alert["exp_labels"]["severity"] == rule["labels"]["severity"]
+        and alert["exp_annotations"].keys() == rule["annotations"].keys()
+    ]
+    assert whole
+
+
+@pytest.mark.parametrize("name", sorted({rule["alert"] for rule in ALERTS}))
+def test_alert_is_seen_not_to_fire(name: str) -> None:
+    """Each alert has a unit test in which it doesn't fire."""
+    assert name in silent()
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=alert_title)
+def test_alert_tells_what_to_do(rule: Mapping[str, Any]) -> None:
+    """Each alert has a severity, a summary, a description with the value, and its section of the documentation."""
+    assert rule["labels"]["severity"] in SEVERITIES
+    assert rule["annotations"].keys() == ANNOTATIONS
+    assert all(text.strip() for text in rule["annotations"].values())
+    assert "$value" in rule["annotations"]["description"]
+    assert rule["annotations"]["runbook_url"] == f"docs/alerts.md#{rule['alert'].lower()}"
+
+
+def test_alert_has_one_rule_for_each_severity() -> None:
+    """No alert has two rules of one severity, of which a unit test may have seen but one."""
+    assert [title for title, number in Counter(map(alert_title, ALERTS)).items() if number > 1] == []
+
+
+@pytest.mark.parametrize("rule", RECORDED, ids=lambda rule: rule["record"])
+def test_recorded_names(rule: Mapping[str, Any]) -> None:
+    """What is recorded is named after its level, a metric and an operation."""
+    assert RECORDED_NAME.fullmatch(rule["record"])

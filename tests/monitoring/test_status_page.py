@@ -1,0 +1,293 @@
+"""The status page in a real browser: on a laptop and a phone, by day and by night, by keyboard, and without scripts."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.deploy.machine import ROOT, run
+from tests.monitoring.axe_core import examine
+from tests.monitoring.browser import chromium
+from tests.monitoring.exporters import Exporter, demo, in_front_of
+from tests.monitoring.status_scenes import DATASTORES
+
+LAPTOP = {"width": 1280, "height": 800}
+PHONE = {"width": 400, "height": 800}
+SIZES = {"laptop": LAPTOP, "phone": PHONE}
+MORE_SIZES = {"small phone": {"width": 320, "height": 600}, "tablet": {"width": 840, "height": 600}}
+THEMES = ("light", "dark")
+PICTURES = ROOT / "docs" / "pictures"
+SECRET_LENGTH = 36
+
+_SPAN = re.compile(r"\d+(\.\d)? (ms|s|min|h)( \d+ s)?( ago)?|\d\d:\d\d:\d\d")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=[*DATASTORES, "demo"])
+def exporter(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporter]:
+    """Run an exporter in front of each scene, and scrape it once."""
+    folder = tmp_path_factory.mktemp("exporter")
+    with demo(folder) if request.param == "demo" else in_front_of(request.param, folder) as running:
+        running.get("/metrics")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def in_trouble(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporter]:
+    """Run an exporter in front of a PBS with all kinds of problems; it hasn't been scraped yet."""
+    with in_front_of("trouble", tmp_path_factory.mktemp("trouble")) as running:
+        yield running
+
+
+@pytest.fixture
+def trouble(in_trouble: Exporter) -> Exporter:
+    """Scrape it."""
+    in_trouble.get("/metrics")
+    return in_trouble
+
+
+class Seen:
+    """A page in the browser, and what went on while it was loaded."""
+
+    def __init__(self, browser: Browser, url: str, **options: Any) -> None:
+        self.page: Page = browser.new_page(**options)
+        self.page.set_default_timeout(20_000)
+        self.console: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.console.append(message.text))
+        self.page.on("pageerror", lambda error: self.console.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(f"{url}/", wait_until="networkidle")
+
+
+@pytest.fixture
+def see(browser: Browser) -> Iterator[Any]:
+    """Open pages, and close them after the test."""
+    opened: list[Seen] = []
+
+    def open_page(url: str, **options: Any) -> Seen:
+        opened.append(Seen(browser, url, **options))
+        return opened[-1]
+
+    yield open_page
+    for seen in opened:
+        seen.page.close()
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_it_loads_nothing_else(exporter: Exporter, see: Any, theme: str) -> None:
+    """The page is one request, without a word on the console."""
+    seen = see(exporter.url, color_scheme=theme)
+    assert seen.requests == [f"{exporter.url}/"]
+    assert seen.console == []
+
+
+@pytest.mark.parametrize("size", SIZES | MORE_SIZES)
+def test_it_fits(exporter: Exporter, see: Any, size: str) -> None:
+    """Nothing is wider than the window, be it a laptop's, a tablet's or a phone's."""
+    page = see(exporter.url, viewport=(SIZES | MORE_SIZES)[size]).page
+    assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+    too_wide = """() => [...document.querySelectorAll('body *')]
+        .filter(element => !element.closest('thead') && element.getBoundingClientRect().right > innerWidth + 0.5)
+        .map(element => element.outerHTML.slice(0, 80))"""
+    assert page.evaluate(too_wide) == []
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("size", SIZES)
+def test_axe_finds_nothing(exporter: Exporter, see: Any, size: str, theme: str) -> None:
+    """axe-core finds no violation, leaves nothing undecided, and has had contrast and tables to look at."""
+    found = examine(see(exporter.url, viewport=SIZES[size], color_scheme=theme).page)
+    assert found.violations == []
+    assert found.undecided == []
+    assert {"color-contrast", "link-name", "document-title", "landmark-one-main", "td-headers-attr"} <= found.passed
+
+
+def test_axe_would_find_a_mistake(trouble: Exporter, see: Any) -> None:
+    """A text that is too pale and a page without a title are something for axe-core."""
+    page = see(trouble.url).page
+    page.evaluate("document.querySelector('dt').style.color = '#bbb'; document.title = ''")
+    assert examine(page).broken == {"color-contrast", "document-title"}
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_theme_is_followed(trouble: Exporter, see: Any, theme: str) -> None:
+    """By day the page is bright and by night dark."""
+    page = see(trouble.url, color_scheme=theme).page
+    color = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    brightness = sum(int(part) for part in re.findall(r"\d+", color)[:3]) / 3
+    assert (brightness > 230) == (theme == "light")
+    assert (brightness < 40) == (theme == "dark")
+
+
+@pytest.mark.parametrize("size", ["laptop", "phone"])
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_keyboard_reaches_every_link(trouble: Exporter, see: Any, theme: str, size: str) -> None:
+    """Tab goes through all links in the order of the page, and each shows where the focus is."""
+    page = see(trouble.url, color_scheme=theme, viewport=SIZES[size]).page
+    links = page.evaluate("[...document.links].map(link => link.getAttribute('href'))")
+    assert links == ["metrics", "health", "#collectors", "#datastores", "#rights"]
+    reached = []
+    for _ in links:
+        page.keyboard.press("Tab")
+        focused = page.evaluate(
+            """() => {
+                const style = getComputedStyle(document.activeElement)
+                return {
+                    href: document.activeElement.getAttribute('href'),
+                    style: style.outlineStyle, width: parseFloat(style.outlineWidth),
+                    color: style.outlineColor, page: getComputedStyle(document.body).backgroundColor,
+                }
+            }"""
+        )
+        reached.append(focused["href"])
+        assert focused["style"] == "solid"
+        assert focused["width"] >= 2
+        assert contrast(focused["color"], focused["page"]) >= 3
+    assert reached == links
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    assert page.url == f"{trouble.url}/#datastores"
+    assert page.evaluate("document.querySelector('#datastores').getBoundingClientRect().top < innerHeight")
+
+
+def contrast(one: str, other: str) -> float:
+    """Give the contrast of two colors, as WCAG reckons it."""
+    bright, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (bright + 0.05) / (dark + 0.05)
+
+
+def luminance(color: str) -> float:
+    parts = [int(part) / 255 for part in re.findall(r"\d+", color)[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_links_lead_to_metrics_and_health(trouble: Exporter, see: Any) -> None:
+    """The links beside the title open the metrics and the health check."""
+    page = see(trouble.url).page
+    page.get_by_role("link", name="Health").click()
+    assert page.url == f"{trouble.url}/health"
+    page.go_back()
+    page.get_by_role("link", name="Metrics").click()
+    assert page.url == f"{trouble.url}/metrics"
+    assert "pbs_up 1.0" in page.content()
+
+
+def test_without_scripts_it_is_the_same(trouble: Exporter, see: Any) -> None:
+    """A browser that runs no scripts shows the same text."""
+    texts = [see(trouble.url, java_script_enabled=enabled).page.inner_text("body") for enabled in (True, False)]
+    with_scripts, without = (_SPAN.sub("#", text) for text in texts)
+    assert "3 problems" in with_scripts
+    assert with_scripts == without
+
+
+def spoken(page: Page) -> Iterator[tuple[str, str]]:
+    """Give what the browser tells a screen reader, in its order: roles and names."""
+    nodes = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    by_id = {node["nodeId"]: node for node in nodes}
+    left = [nodes[0]]
+    while left:
+        node = left.pop()
+        left += [by_id[child] for child in reversed(node.get("childIds", [])) if child in by_id]
+        if not node["ignored"]:
+            yield node["role"]["value"], node.get("name", {}).get("value", "")
+
+
+@pytest.mark.parametrize("size", ["laptop", "phone"])
+def test_what_a_screen_reader_gets(trouble: Exporter, see: Any, size: str) -> None:
+    """Landmarks, headings and tables are there with their names, also where rows are stacked."""
+    page = see(trouble.url, viewport=SIZES[size]).page
+    told = list(spoken(page))
+    roles = [role for role, _ in told]
+    for role in ("banner", "navigation", "main", "contentinfo"):
+        assert roles.count(role) == 1
+    assert ("region", "3 problems") in told
+    assert [name for role, name in told if role == "heading"] == [
+        "pbs-exporter",
+        "3 problems",
+        "Rights of the token",
+        "Collectors",
+        "Datastores",
+    ]
+    assert [name for role, name in told if role == "table"] == [
+        "Privileges that collectors need and the token lacks",
+        "The last result of each collector that is switched on, failures first",
+        "The last result of each datastore and of the listing of its snapshots, failures first",
+    ]
+    assert roles.count("columnheader") == 3 + 4 + 7
+    rows = [name for role, name in told if role == "rowheader"]
+    assert len(rows) == 2 + 15 + DATASTORES["trouble"]
+    assert rows[2:4] == ["snapshots", "gc"]
+    assert rows[17] == "archive"
+
+
+def test_a_phone_says_what_each_number_is(trouble: Exporter, see: Any) -> None:
+    """Where columns have no room, each cell says what it is of."""
+    page = see(trouble.url, viewport=PHONE).page
+    label = "cell => getComputedStyle(cell, '::before').content"
+    row = page.locator(".datastores tbody tr:has(th:text-is('main'))")
+    labels = row.locator("td").evaluate_all(f"cells => cells.map({label})")
+    assert labels == [
+        "none",
+        *(f'"{text} "' for text in ("result", "listed", "in full", "which took", "next in full")),
+    ]
+
+
+def test_problems_can_be_told_without_colors(trouble: Exporter, see: Any) -> None:
+    """With the system's own colors alone each state is still a word, and each row of a problem is marked by it."""
+    page = see(trouble.url, forced_colors="active").page
+    marked = page.locator("tr.failed td:nth-child(2)").all_inner_texts()
+    states = [text.partition(":")[0] for text in marked if not text.startswith("/")]
+    assert states == ["failed"] * 3
+
+
+def test_commands_can_be_copied(trouble: Exporter, see: Any) -> None:
+    """The commands that grant rights are whole lines when they are copied, also where a phone wraps them."""
+    for size in (LAPTOP, PHONE):
+        lines = see(trouble.url, viewport=size).page.inner_text("pre").splitlines()
+        assert len(lines) == 4
+        assert all(re.fullmatch(r"proxmox-backup-manager acl update / \w+ --auth-id '\S+'", line) for line in lines)
+
+
+def test_it_holds_no_secret_and_asks_nothing(trouble: Exporter) -> None:
+    """Reading the page twenty times asks PBS for no version, with which each ask begins, and shows no secret."""
+    counts = re.compile(r'^pbs_exporter_api_requests_total\{[^}]*endpoint="/version"[^}]*\} (\S+)', re.MULTILINE)
+
+    def count() -> float:
+        return sum(float(value) for value in counts.findall(trouble.get("/metrics")))
+
+    before = count()
+    pages = [trouble.get("/") for _ in range(20)]
+    # The one of the scrape that tells.
+    assert count() == before + 1
+    assert trouble.secret is not None
+    assert len(trouble.secret) == SECRET_LENGTH
+    assert all(trouble.secret not in page for page in pages)
+
+
+@pytest.mark.parametrize("name", ["light", "dark", "phone"])
+def test_pictures_are_there_and_small(name: str) -> None:
+    """The documentation has a picture of each kind, of less than 150 kB, and shows it."""
+    file = PICTURES / f"status-{name}.png"
+    assert file.read_bytes().startswith(b"\x89PNG")
+    assert file.stat().st_size < 150_000
+    assert f"pictures/{file.name}" in (ROOT / "docs" / "status-page.md").read_text(encoding="utf-8")
+
+
+def test_pictures_can_be_taken_again(tmp_path: Path) -> None:
+    """The script takes the same pictures each time, as many as the documentation has."""
+    for folder in ("once", "again"):
+        run(sys.executable, "-m", "tools.pictures.status_page", tmp_path / folder)
+    once, again = ({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} for name in ("once", "again"))
+    assert once.keys() == {file.name for file in PICTURES.glob("status-*.png")}
+    assert once == again

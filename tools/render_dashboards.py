@@ -1,0 +1,40 @@
+"""Writes the dashboards: `python -m tools.render_dashboards [FOLDER]`, without FOLDER to where Grafana takes them."""
+
+import json
+import sys
+from pathlib import Path
+
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+
+from monitoring.dashboards.source import backups, datastore, host_exporter, jobs_tasks, overview
+
+FOLDER = Path(__file__).parents[1] / "monitoring" / "dashboards"
+DASHBOARDS = {
+    "pbs-overview": overview.build,
+    "pbs-datastore": datastore.build,
+    "pbs-backups": backups.build,
+    "pbs-jobs-tasks": jobs_tasks.build,
+    "pbs-host-exporter": host_exporter.build,
+}
+
+
+_OLD = ("auto", "auto_count", "auto_min", "id", "style")
+"""What the SDK's schema, that of Grafana 10.1, has in dashboards and in every variable, and newer ones don't."""
+
+
+def main(arguments: list[str]) -> int:
+    """Write each dashboard's file."""
+    folder = Path(arguments[0]) if arguments else FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    for uid, build in DASHBOARDS.items():
+        board = json.loads(json.dumps(build(), cls=JSONEncoder))
+        for part in (board, *board["templating"]["list"]):
+            for key in _OLD:
+                part.pop(key, None)
+        text = json.dumps(board, indent=2, sort_keys=True, ensure_ascii=False)
+        (folder / f"{uid}.json").write_text(f"{text}\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
