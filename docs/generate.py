@@ -4,10 +4,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pbs_exporter import own_metrics, scrape
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.collectors.base import AnyCollector, Need
-from pbs_exporter.metrics import Metric
+from pbs_exporter.exposition import self_metrics
+from pbs_exporter.exposition.metric import Metric
+from pbs_exporter.scrape import scrape_metrics
 
 INTRODUCTION = """\
 # Metrics
@@ -39,7 +40,7 @@ Besides, `/metrics` has the metrics of the exporter's own process that Python's 
 
 def document() -> str:
     """Give the whole document."""
-    own = (*scrape.METRICS, *own_metrics.METRICS)
+    own = (*scrape_metrics.METRICS, *self_metrics.METRICS)
     parts = [INTRODUCTION, *(_collector(collector) for collector in COLLECTORS), OWN, _table(own), PROCESS]
     return "\n".join(parts)
 
