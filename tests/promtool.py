@@ -27,7 +27,7 @@ def main() -> int:
         sys.stderr.write("lint-metrics: needs promtool (Debian: apt-get install prometheus)\n")
         return 1
     # The recordings hold failures, and their warnings aren't what is looked for here.
-    log.configure(ExporterSettings(log_level="error"))
+    log.configure("error", "logfmt")
     seen: set[str] = set()
     wrong = 0
     for name, source, clock in _sources():

@@ -14,7 +14,7 @@ from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.config import ExporterSettings, Filters, Secret, Settings, TargetSettings
 from pbs_exporter.simulator import SimulatedPbs
-from pbs_exporter.web import create_app
+from pbs_exporter.web.app import create_app
 
 RECORDINGS = ("pbs-4.2.3", "pbs-4.2.3-vanished", "pbs-4.2.3-partial", "pbs-4.2.3-more", "pbs-3.2.4")
 

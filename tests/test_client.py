@@ -15,9 +15,9 @@ from pbs_exporter import errors
 from pbs_exporter.clock import Clock
 from pbs_exporter.config import Secret, TargetSettings
 from pbs_exporter.pbs.client import PbsClient
-from pbs_exporter.pbs.login import Login
-from pbs_exporter.pbs.session import make_session
-from pbs_exporter.pbs.transport import Transport
+from pbs_exporter.pbs.http.connector import make_session
+from pbs_exporter.pbs.http.token_auth import Login
+from pbs_exporter.pbs.http.transport import Transport
 
 ENDPOINT = "http://pbs.test:8007"
 VERSION_URL = f"{ENDPOINT}/api2/json/version"

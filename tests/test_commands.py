@@ -4,7 +4,7 @@ import pytest
 
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.collectors.base import Need, enabled
-from pbs_exporter.collectors.rights import grants, has
+from pbs_exporter.collectors.privileges import grants, has
 from pbs_exporter.simulator import Fault, Replay, SimulatedPbs
 from tests.support import recording_file
 from tests.test_processes import closed_port, deaf, run, settings

@@ -26,7 +26,7 @@ RUN_BY = {
     "README.md: systemd 1": [f"{DEPLOY}/test_systemd.py::test_unit_is_well_formed"],
     "README.md: systemd 2": [f"{DEPLOY}/test_systemd.py::test_unit_is_well_formed"],
     "docs/deployment.md: Quick start 1": [f"{DEPLOY}/test_kubernetes.py::test_quick_start_works"],
-    "README.md: Kubernetes 1": [f"{DEPLOY}/test_helm.py::test_readme_command_works"],
+    "README.md: Kubernetes 1": [f"{DEPLOY}/test_helm_readme.py::test_readme_command_works"],
     "README.md: Check the token's privileges 1": [f"{DEPLOY}/test_documented.py::test_check"],
     "README.md: Minimal configuration 1": [f"{DEPLOY}/test_documented.py::test_serve"],
     "docs/cli.md: once 1": [f"{DEPLOY}/test_documented.py::test_once"],

@@ -13,10 +13,11 @@ from prometheus_client.openmetrics.exposition import generate_latest as openmetr
 from prometheus_client.samples import Sample as FamilySample
 from prometheus_client.samples import Timestamp
 
-from pbs_exporter.encoder import ROWS_AT_ONCE, encode
-from pbs_exporter.exposition import OPENMETRICS, TEXT, TEXT_1, Format, choose, render
-from pbs_exporter.family import RowFamily
-from pbs_exporter.metrics import Metric, Page, Sample
+from pbs_exporter.exposition.encoder import ROWS_AT_ONCE, encode
+from pbs_exporter.exposition.formats import OPENMETRICS, TEXT, TEXT_1, Format, choose, render
+from pbs_exporter.exposition.metric import Metric, Sample
+from pbs_exporter.exposition.page import Page
+from pbs_exporter.exposition.row_family import RowFamily
 
 MODELS = ((TEXT, text), (TEXT_1, text), (OPENMETRICS, openmetrics))
 

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.config import ExporterSettings
-from pbs_exporter.exposition import accepts_gzip, choose, compress
+from pbs_exporter.exposition.formats import accepts_gzip, choose, compress
 from pbs_exporter.simulator import Certificate, Replay, SimulatedPbs
 from tests.handmade import HandMade
 from tests.support import FakeClock, exporting, make_settings, recorded_time, recording_file

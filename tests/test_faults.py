@@ -8,8 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from pbs_exporter.collectors import COLLECTORS
-from pbs_exporter.pbs import transport
-from pbs_exporter.pbs.transport import Transport
+from pbs_exporter.pbs.http import transport
+from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.simulator import Fault
 from tests.faulty import (
     LISTING_TIMES,

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from pbs_exporter.pbs.transport import Transport
+from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.simulator import Answer, Call, Fault, Replay
 from tests.faulty import (
     NAMESPACES,

@@ -11,6 +11,7 @@ from aiohttp import ClientSession, web
 
 from pbs_exporter import log
 from pbs_exporter.config import ExporterSettings, Secret
+from pbs_exporter.web.access_log import AccessLogger
 
 SECRET = "0f8fad5b-d9cb-469f-a165-70867728950e"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"
@@ -18,7 +19,7 @@ TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"
 
 def configure(log_format: str = "logfmt", level: str = "info") -> None:
     """Configure logging as the program does at start."""
-    log.configure(ExporterSettings(log_format=log_format, log_level=level), [Secret(SECRET)])
+    log.configure(level, log_format, [SECRET])
 
 
 def written(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -161,7 +162,7 @@ async def test_requests_are_logged_at_debug_without_their_query(capsys: pytest.C
 
     app = web.Application()
     app.router.add_get("/health", handler)
-    runner = web.AppRunner(app, access_log_class=log.AccessLogger)
+    runner = web.AppRunner(app, access_log_class=AccessLogger)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -5,8 +5,9 @@ import math
 import pytest
 from prometheus_client import generate_latest
 
-from pbs_exporter.metrics import Metric, Page, state_set
-from pbs_exporter.text import clean, comment
+from pbs_exporter.exposition.metric import Metric, state_set
+from pbs_exporter.exposition.page import Page
+from pbs_exporter.label_text import clean, comment
 
 UP = Metric("pbs_up", "Whether it is up.")
 SIZE = Metric("pbs_size_bytes", "How large it is.", ("datastore", "namespace"))

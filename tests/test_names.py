@@ -9,19 +9,21 @@ from pathlib import Path
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 
-from pbs_exporter import collectors, own_metrics, scrape
+from pbs_exporter import collectors
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS, tape
 from pbs_exporter.collectors.base import AnyCollector
 from pbs_exporter.config import ExporterSettings
-from pbs_exporter.exposition import OPENMETRICS
-from pbs_exporter.metrics import Metric
+from pbs_exporter.exposition import self_metrics
+from pbs_exporter.exposition.formats import OPENMETRICS
+from pbs_exporter.exposition.metric import Metric
+from pbs_exporter.scrape import scrape_metrics
 from pbs_exporter.simulator import Replay, SimulatedPbs, Source, demo_world
 from tests.support import RECORDINGS, FakeClock, exporting, make_settings, recorded_time, recording_file
 
 DECLARED = (
     *(metric for collector in COLLECTORS for metric in collector.metrics),
-    *scrape.METRICS,
-    *own_metrics.METRICS,
+    *scrape_metrics.METRICS,
+    *self_metrics.METRICS,
 )
 BY_NAME = {metric.name: metric for metric in DECLARED}
 
@@ -207,7 +209,11 @@ def test_help_is_a_sentence(metric: Metric) -> None:
     assert re.fullmatch(r"[A-Z0-9][^\n]*[^.\s]\.", metric.help), metric.help
 
 
-_FROM_PBS = (*(metric for collector in COLLECTORS for metric in collector.metrics), scrape.UP, scrape.VERSION)
+_FROM_PBS = (
+    *(metric for collector in COLLECTORS for metric in collector.metrics),
+    scrape_metrics.UP,
+    scrape_metrics.VERSION,
+)
 
 
 @pytest.mark.parametrize("metric", _FROM_PBS, ids=lambda metric: metric.name)
@@ -303,7 +309,7 @@ async def test_collector_samples_what_it_declares(collector: AnyCollector) -> No
     page = await _page(source, now, [collector.name, "tape"], tls=True)
     families = {_family(line) for line in page.splitlines() if not line.startswith("#")}
     others = () if collector.name == "tape" else tape.COLLECTOR.metrics
-    own = {metric.name for metric in (*scrape.METRICS, *own_metrics.METRICS, *others)}
+    own = {metric.name for metric in (*scrape_metrics.METRICS, *self_metrics.METRICS, *others)}
     of_collector = families - own
     assert of_collector
     assert of_collector <= {metric.name for metric in collector.metrics}

@@ -14,11 +14,12 @@ from prometheus_client import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from pbs_exporter.exposition import accepts_gzip, choose
-from pbs_exporter.metrics import Metric, Page
+from pbs_exporter.exposition.formats import accepts_gzip, choose
+from pbs_exporter.exposition.metric import Metric
+from pbs_exporter.exposition.page import Page
+from pbs_exporter.label_text import clean, comment
 from pbs_exporter.simulator import Answer, Call, Certificate, SimulatedPbs
-from pbs_exporter.text import clean, comment
-from pbs_exporter.web import budget
+from pbs_exporter.web.budget import budget
 from tests.handmade import NOW, HandMade, snapshot
 from tests.support import Exporter, FakeClock, exporting, make_settings
 

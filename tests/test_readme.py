@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from pbs_exporter import own_metrics, scrape
 from pbs_exporter.__main__ import parsers
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.commands import check
 from pbs_exporter.config import load
+from pbs_exporter.exposition import self_metrics
+from pbs_exporter.scrape import scrape_metrics
 from pbs_exporter.simulator import Fault, Replay, SimulatedPbs
-from pbs_exporter.web import create_app
+from pbs_exporter.web.app import create_app
 from tests.documented import PAGES, ROOT, block, blocks, commands
 from tests.support import FakeClock, Scraped, exporting, make_settings, recorded_time, recording_file
 
@@ -125,7 +126,7 @@ def test_make_targets_exist() -> None:
 
 def test_metric_names_exist() -> None:
     """Every metric that the documentation names is one of the program's, or one that only the Rust exporter has."""
-    own = (*scrape.METRICS, *own_metrics.METRICS)
+    own = (*scrape_metrics.METRICS, *self_metrics.METRICS)
     declared = {metric.name for collector in COLLECTORS for metric in collector.metrics} | {m.name for m in own}
     named = {
         name: page

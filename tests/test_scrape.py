@@ -9,7 +9,7 @@ import pytest
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS, host, snapshots
 from pbs_exporter.config import ExporterSettings
 from pbs_exporter.simulator import Fault
-from pbs_exporter.web import budget
+from pbs_exporter.web.budget import budget
 from tests.faulty import (
     NAMESPACES,
     NOW,

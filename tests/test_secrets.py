@@ -12,10 +12,10 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from pbs_exporter.config import ExporterSettings, Secret
+from pbs_exporter.config import Secret
 from pbs_exporter.log import configure
-from pbs_exporter.pbs.login import Login
-from pbs_exporter.pbs.transport import Transport
+from pbs_exporter.pbs.http.token_auth import Login
+from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.simulator import Fault
 from tests.faulty import LISTING_TIMES, NAMESPACES, SNAPSHOTS, STATUS, facts, running, simulated, without
 from tests.support import exporting, make_settings
@@ -132,7 +132,7 @@ async def test_an_unforeseen_error_shows_no_secret(monkeypatch: pytest.MonkeyPat
     handlers, level = root.handlers[:], root.level
     try:
         monkeypatch.setattr("sys.stderr", stream)
-        configure(ExporterSettings(log_format="json"), [Secret(SECRET)])
+        configure("info", "json", [SECRET])
         async with running(token_secret=Secret(SECRET)) as setup:
             whole = await setup.scrape()
             monkeypatch.setattr("pbs_exporter.pbs.client.PbsClient.gc", bug)

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from pbs_exporter.pbs.slots import Lane, Slots
+from pbs_exporter.pbs.http.request_limiter import Lane, Slots
 
 
 class Traffic:

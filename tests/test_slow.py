@@ -11,10 +11,10 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from pbs_exporter.collectors.base import Ask, Collector, Context, Need
 from pbs_exporter.config import Secret
-from pbs_exporter.metrics import Metric, Sample
+from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.pbs.models import TapeDrive
 from pbs_exporter.simulator import Fault
-from pbs_exporter.web import create_app
+from pbs_exporter.web.app import create_app
 from tests.faulty import NOW, Gate, Setup, eventually, failed, simulated
 from tests.support import Exporter, FakeClock, Scraped, make_settings
 

@@ -12,7 +12,7 @@ import pytest
 from pbs_exporter import __version__
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.simulator import Fault, World
-from pbs_exporter.status.words import span
+from pbs_exporter.web.status.words import span
 from tests.faulty import NOW, Gate, Setup, running, simulated, small_world
 from tests.handmade import HandMade
 from tests.html_page import Page, information

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pbs_exporter.errors import NotJson, WrongShape
-from pbs_exporter.pbs.decode import Rows, many
-from pbs_exporter.pbs.groups import Group, grouped
-from pbs_exporter.pbs.stream import RowStream
+from pbs_exporter.pbs.http.decoding import Rows, many
+from pbs_exporter.pbs.http.row_stream import RowStream
+from pbs_exporter.pbs.snapshots.group_summary import Group, grouped
 
 
 class Row(msgspec.Struct, frozen=True, rename="kebab"):

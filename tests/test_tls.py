@@ -16,7 +16,7 @@ from cryptography import x509
 
 from pbs_exporter.collectors import DEFAULTS
 from pbs_exporter.config import load
-from pbs_exporter.pbs.tls import peer_certificate
+from pbs_exporter.pbs.http.tls import peer_certificate
 from pbs_exporter.simulator import Certificate, SimulatedPbs
 from pbs_exporter.simulator.certificate import server_context
 from tests.handmade import HandMade

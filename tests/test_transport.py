@@ -15,13 +15,13 @@ from aiohttp import ClientResponse, web
 
 from pbs_exporter import __version__, errors
 from pbs_exporter.clock import Clock
-from pbs_exporter.pbs import transport
 from pbs_exporter.pbs.client import PbsClient
-from pbs_exporter.pbs.decode import many
-from pbs_exporter.pbs.login import Login
+from pbs_exporter.pbs.http import transport
+from pbs_exporter.pbs.http.connector import make_session
+from pbs_exporter.pbs.http.decoding import many
+from pbs_exporter.pbs.http.token_auth import Login
+from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.pbs.models import Snapshot
-from pbs_exporter.pbs.session import make_session
-from pbs_exporter.pbs.transport import Transport
 from pbs_exporter.simulator import Answer, Call, Certificate, Fault, SimulatedPbs
 from pbs_exporter.simulator.exchange import Exchange
 from tests.handmade import HandMade, snapshot

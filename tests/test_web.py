@@ -15,9 +15,9 @@ from pbs_exporter.collectors.base import AnyCollector, Ask, Collector, Context
 from pbs_exporter.commands import serve
 from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetSettings
 from pbs_exporter.errors import TEXT_LIMIT
-from pbs_exporter.metrics import Metric, Sample
+from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.simulator import Certificate, Fault, SimulatedPbs
-from pbs_exporter.web import create_app
+from pbs_exporter.web.app import create_app
 from tests.handmade import HandMade
 from tests.html_page import information
 from tests.support import Client, Exporter, exporting, make_settings

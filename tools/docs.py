@@ -9,12 +9,13 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pbs_exporter import own_metrics, scrape
 from pbs_exporter.__main__ import parsers
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.collectors.base import AnyCollector, Need
 from pbs_exporter.config import Setting, settings_table
-from pbs_exporter.metrics import Metric
+from pbs_exporter.exposition import self_metrics
+from pbs_exporter.exposition.metric import Metric
+from pbs_exporter.scrape import scrape_metrics
 
 PAGES = Path(__file__).parents[1] / "docs"
 
@@ -28,7 +29,7 @@ def parts() -> dict[str, str]:
     short = ", ".join(f"`{setting.key}`" for setting in settings if len(setting.variables) > 1)
     return {
         "metrics of PBS": "\n".join(_collector(collector) for collector in COLLECTORS),
-        "metrics of the exporter": _metrics((*scrape.METRICS, *own_metrics.METRICS)),
+        "metrics of the exporter": _metrics((*scrape_metrics.METRICS, *self_metrics.METRICS)),
         "settings with single underscores": f"{short}\n",
         **{f"[{name}]": _settings(row for row in settings if row.section == name) for name in sections},
         **{f"{name} --help": f"```text\n{text}```\n" for name, text in _help_texts()},

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pbs_exporter.collectors.base import Ask, Collector, Context, Need
 from pbs_exporter.errors import PbsError, PbsTimeout
-from pbs_exporter.metrics import Metric, Sample, Series
-from pbs_exporter.pbs.groups import VERIFICATIONS, Group, GroupId
+from pbs_exporter.exposition.metric import Metric, Sample, Series
+from pbs_exporter.label_text import clean
 from pbs_exporter.pbs.models import Datastore
-from pbs_exporter.pbs.store_listing import Listing
-from pbs_exporter.text import clean
+from pbs_exporter.pbs.snapshots.group_summary import VERIFICATIONS, Group, GroupId
+from pbs_exporter.pbs.snapshots.runner import Listing
 
 _GROUP = ("datastore", "namespace", "backup_type", "backup_id")
 _API = "(/admin/datastore/{{store}}/snapshots, {})."

@@ -10,14 +10,14 @@ from cryptography import x509
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.collectors.base import AnyCollector, Permissions, enabled
-from pbs_exporter.collectors.rights import grants, missing
+from pbs_exporter.collectors.privileges import grants, missing
 from pbs_exporter.config import Settings, TargetSettings
 from pbs_exporter.errors import LoginRefused, PbsError, first_line
 from pbs_exporter.pbs.client import PbsClient
-from pbs_exporter.pbs.login import Login
-from pbs_exporter.pbs.session import make_session
-from pbs_exporter.pbs.tls import peer_certificate
-from pbs_exporter.pbs.transport import Transport
+from pbs_exporter.pbs.http.connector import make_session
+from pbs_exporter.pbs.http.tls import peer_certificate
+from pbs_exporter.pbs.http.token_auth import Login
+from pbs_exporter.pbs.http.transport import Transport
 
 
 def run(settings: Settings, warnings: Sequence[str]) -> int:

@@ -3,13 +3,13 @@
 from typing import TypeVar
 
 from pbs_exporter.config import TargetSettings
-from pbs_exporter.pbs import models, node_models
-from pbs_exporter.pbs.decode import Decoder, Rows, many, nested, one, whole
-from pbs_exporter.pbs.groups import GroupId, Listed, grouped
-from pbs_exporter.pbs.login import Login
-from pbs_exporter.pbs.offer import Offer, Query
-from pbs_exporter.pbs.slots import Lane
-from pbs_exporter.pbs.transport import Answer, Transport
+from pbs_exporter.pbs import models
+from pbs_exporter.pbs.capabilities import Offer, Query
+from pbs_exporter.pbs.http.decoding import Decoder, Rows, many, nested, one, whole
+from pbs_exporter.pbs.http.request_limiter import Lane
+from pbs_exporter.pbs.http.token_auth import Login
+from pbs_exporter.pbs.http.transport import Answer, Transport
+from pbs_exporter.pbs.snapshots.group_summary import GroupId, Listed, grouped
 
 VERSION_SECONDS = 4.0
 """What `/version` may take at least: PBS holds a refused login for 3 s, which must not look like a timeout."""
@@ -30,12 +30,12 @@ _tape_drives = whole(many(models.TapeDrive))
 _tape_media = whole(many(models.TapeMedium))
 _jobs = whole(many(models.Job))
 _points = whole(nested(models.Point))
-_subscription = whole(one(node_models.Subscription))
-_updates = whole(many(node_models.Update))
-_services = whole(many(node_models.Service))
-_users = whole(many(node_models.User))
-_disks = whole(many(node_models.Disk))
-_pools = whole(many(node_models.Pool))
+_subscription = whole(one(models.Subscription))
+_updates = whole(many(models.Update))
+_services = whole(many(models.Service))
+_users = whole(many(models.User))
+_disks = whole(many(models.Disk))
+_pools = whole(many(models.Pool))
 
 
 class PbsClient:
@@ -161,27 +161,27 @@ class PbsClient:
         """`GET /access/permissions`: path → privilege → whether it propagates, of the token."""
         return await self._get("/access/permissions", _permissions, lane=Lane.SLOW)
 
-    async def users(self) -> Rows[node_models.User]:
+    async def users(self) -> Rows[models.User]:
         """`GET /access/users?include_tokens=1`: all users, or the token's own where it may not see them."""
         return await self._get("/access/users", _users, query={"include_tokens": "1"}, lane=Lane.SLOW)
 
-    async def subscription(self) -> node_models.Subscription:
+    async def subscription(self) -> models.Subscription:
         """`GET /nodes/localhost/subscription`."""
         return await self._get("/nodes/localhost/subscription", _subscription, lane=Lane.SLOW)
 
-    async def updates(self) -> Rows[node_models.Update]:
+    async def updates(self) -> Rows[models.Update]:
         """`GET /nodes/localhost/apt/update`: PBS may compute for seconds, but doesn't look for new ones."""
         return await self._get("/nodes/localhost/apt/update", _updates, lane=Lane.SLOW)
 
-    async def services(self) -> Rows[node_models.Service]:
+    async def services(self) -> Rows[models.Service]:
         """`GET /nodes/localhost/services`: PBS runs systemctl seven times for it."""
         return await self._get("/nodes/localhost/services", _services, lane=Lane.SLOW)
 
-    async def disks(self) -> Rows[node_models.Disk]:
+    async def disks(self) -> Rows[models.Disk]:
         """`GET /nodes/localhost/disks/list`: PBS runs smartctl on each disk for it, which can wake it."""
         return await self._get("/nodes/localhost/disks/list", _disks, lane=Lane.SLOW)
 
-    async def pools(self) -> Rows[node_models.Pool]:
+    async def pools(self) -> Rows[models.Pool]:
         """`GET /nodes/localhost/disks/zfs`: without the pools that have failed."""
         return await self._get("/nodes/localhost/disks/zfs", _pools, lane=Lane.SLOW)
 

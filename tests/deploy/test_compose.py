@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.docker import HOST, Docker
+from tests.deploy.compose_stack import PROMETHEUS as SERVER
+from tests.deploy.compose_stack import Checkout
+from tests.deploy.docker_engine import HOST, Docker
 from tests.deploy.machine import ROOT, attempt, eventually, run
-from tests.deploy.monitoring import PROMETHEUS as SERVER
-from tests.deploy.monitoring import Checkout
-from tests.deploy.simulated import Address, Simulate
+from tests.deploy.simulated_pbs import Address, Simulate
 from tests.documented import block
 
 ALONE = ROOT / "compose.yaml"

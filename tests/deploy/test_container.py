@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.docker import HOST, Docker
+from tests.deploy.docker_engine import HOST, Docker
 from tests.deploy.machine import eventually, process
-from tests.deploy.simulated import Address, Simulate
+from tests.deploy.simulated_pbs import Address, Simulate
 from tests.documented import block
 
 HARDENED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--pids-limit=64", "--memory=64m")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from pbs_exporter import __version__
-from tests.deploy.docker import builder
-from tests.deploy.engine import BASE, BASE_PATH, BUILD_ARGUMENTS, Podman, base_tar
+from tests.deploy.docker_engine import builder
 from tests.deploy.machine import CA_FILE, ROOT, run
+from tests.deploy.podman import BASE, BASE_PATH, BUILD_ARGUMENTS, Podman, base_tar
 from tests.documented import block
 
 HOME = Path("opt/pbs-exporter")

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pbs_exporter import __version__, own_metrics, scrape
+from pbs_exporter import __version__
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.config import load
+from pbs_exporter.exposition import self_metrics
+from pbs_exporter.scrape import scrape_metrics
 from tests.deploy.machine import ROOT, run
 from tests.deploy.manifests import (
     KUBERNETES,
@@ -209,7 +211,7 @@ def test_operator_leaves_our_labels_alone() -> None:
     """
     given = {"namespace", "service", "endpoint", "pod", "container"}
     ours = {label for collector in COLLECTORS for metric in collector.metrics for label in metric.labels}
-    ours |= {label for metric in (*own_metrics.METRICS, *scrape.METRICS) for label in metric.labels}
+    ours |= {label for metric in (*self_metrics.METRICS, *scrape_metrics.METRICS) for label in metric.labels}
     assert given & ours == {"namespace", "service", "endpoint"}
     assert {"job", "instance"} & ours == set()
     (endpoint,) = kustomize(KUBERNETES / "overlays" / "prometheus-operator")["ServiceMonitor"]["spec"]["endpoints"]

@@ -1,0 +1,1 @@
+"""HTTP to one PBS: connections, login, TLS, limits, and decoding."""

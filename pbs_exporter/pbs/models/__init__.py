@@ -1,0 +1,67 @@
+"""What is read of PBS's answers: Structs, a file for each area of the API."""
+
+from pbs_exporter.pbs.models.access import Token, User
+from pbs_exporter.pbs.models.base import Answer
+from pbs_exporter.pbs.models.datastore import (
+    Datastore,
+    DatastoreStatus,
+    GcJob,
+    GcStatus,
+    Namespace,
+    S3Statistics,
+    Usage,
+)
+from pbs_exporter.pbs.models.jobs import Job
+from pbs_exporter.pbs.models.node import (
+    BootInfo,
+    CpuInfo,
+    Disk,
+    FileSystem,
+    Kernel,
+    Memory,
+    NodeStatus,
+    Point,
+    Pool,
+    Service,
+    Subscription,
+    Update,
+    Version,
+)
+from pbs_exporter.pbs.models.snapshots import File, Group, Snapshot, Verification
+from pbs_exporter.pbs.models.tape import TapeDrive, TapeMedium
+from pbs_exporter.pbs.models.tasks import Task, upid_start
+
+__all__ = [
+    "Answer",
+    "BootInfo",
+    "CpuInfo",
+    "Datastore",
+    "DatastoreStatus",
+    "Disk",
+    "File",
+    "FileSystem",
+    "GcJob",
+    "GcStatus",
+    "Group",
+    "Job",
+    "Kernel",
+    "Memory",
+    "Namespace",
+    "NodeStatus",
+    "Point",
+    "Pool",
+    "S3Statistics",
+    "Service",
+    "Snapshot",
+    "Subscription",
+    "TapeDrive",
+    "TapeMedium",
+    "Task",
+    "Token",
+    "Update",
+    "Usage",
+    "User",
+    "Verification",
+    "Version",
+    "upid_start",
+]

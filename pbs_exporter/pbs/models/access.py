@@ -1,0 +1,18 @@
+"""Users and their API tokens."""
+
+from pbs_exporter.pbs.models.base import Answer
+
+
+class Token(Answer, frozen=True):
+    """An API token. `expire` is 0 or absent where it never does."""
+
+    tokenid: str
+    expire: int | None = None
+
+
+class User(Answer, frozen=True):
+    """A row of `GET /access/users?include_tokens=1`. `expire` is 0 or absent where it never does."""
+
+    userid: str
+    expire: int | None = None
+    tokens: list[Token] | None = None

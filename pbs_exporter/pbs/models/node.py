@@ -1,0 +1,115 @@
+"""The server itself: version, load, disks, services, updates and subscription."""
+
+import msgspec
+
+from pbs_exporter.pbs.models.base import Answer
+
+
+class Version(Answer, frozen=True):
+    """`GET /version`. The full version is `version` and `release` with a dot between."""
+
+    version: str | None = None
+    release: str | None = None
+    repoid: str | None = None
+
+
+class CpuInfo(Answer, frozen=True):
+    """The processors of the host."""
+
+    cpus: int | None = None
+    model: str | None = None
+
+
+class Kernel(Answer, frozen=True):
+    """The running kernel."""
+
+    release: str | None = None
+
+
+class BootInfo(Answer, frozen=True):
+    """How the host was started."""
+
+    mode: str | None = None
+    secureboot: bool | None = None
+
+
+class Memory(Answer, frozen=True):
+    """Memory or swap."""
+
+    total: int | None = None
+    used: int | None = None
+    free: int | None = None
+
+
+class FileSystem(Answer, frozen=True):
+    """A file system as `statfs` sees it; `avail` is without the reserved blocks."""
+
+    total: int | None = None
+    used: int | None = None
+    avail: int | None = None
+
+
+class NodeStatus(Answer, frozen=True):
+    """`GET /nodes/localhost/status`. `cpu` and `wait` lie between 0 and 1."""
+
+    cpu: float | None = None
+    wait: float | None = None
+    loadavg: tuple[float | None, float | None, float | None] | None = None
+    uptime: int | None = None
+    memory: Memory | None = None
+    swap: Memory | None = None
+    root: FileSystem | None = None
+    cpuinfo: CpuInfo | None = None
+    current_kernel: Kernel | None = None
+    boot_info: BootInfo | None = None
+
+
+class Point(Answer, frozen=True):
+    """A row of `GET /status/metrics`: of `host`, `datastore/{store}` and others the newest value of a metric."""
+
+    id: str
+    metric: str
+    value: float | None = None
+
+
+class Subscription(Answer, frozen=True):
+    """`GET /nodes/localhost/subscription`. `nextduedate` is `YYYY-MM-DD`, and `0000-00-00` where there is none."""
+
+    status: str | None = None
+    nextduedate: str | None = None
+
+
+class Update(msgspec.Struct, frozen=True, rename="pascal"):
+    """A row of `GET /nodes/localhost/apt/update`: a package that can be upgraded."""
+
+    package: str
+
+
+class Service(Answer, frozen=True):
+    """A row of `GET /nodes/localhost/services`. The states are systemd's."""
+
+    service: str
+    state: str | None = None
+    unit_state: str | None = None
+
+
+class Disk(Answer, frozen=True):
+    """A row of `GET /nodes/localhost/disks/list`. `wearout` is the percentage of its life that remains."""
+
+    name: str
+    model: str | None = None
+    serial: str | None = None
+    status: str | None = None
+    size: int | None = None
+    wearout: float | None = None
+
+
+class Pool(Answer, frozen=True):
+    """A row of `GET /nodes/localhost/disks/zfs`. `frag` is in percent."""
+
+    name: str
+    health: str | None = None
+    size: int | None = None
+    alloc: int | None = None
+    free: int | None = None
+    frag: float | None = None

@@ -1,0 +1,57 @@
+"""Backup snapshots and groups."""
+
+from pbs_exporter.pbs.models.base import Answer
+
+
+class File(Answer, frozen=True, gc=False):
+    """A file of a snapshot."""
+
+    filename: str
+    crypt_mode: str | None = None
+
+
+class Verification(Answer, frozen=True, gc=False):
+    """The result of a snapshot's newest verification."""
+
+    state: str | None = None
+    upid: str | None = None
+
+
+class Snapshot(Answer, frozen=True, gc=False):
+    """A row of `GET /admin/datastore/{store}/snapshots`. `size` is logical; there is none without a manifest."""
+
+    backup_type: str
+    backup_id: str
+    backup_time: int
+    comment: str | None = None
+    size: int | None = None
+    owner: str | None = None
+    protected: bool | None = None
+    verification: Verification | None = None
+    files: list[File] | None = None
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether any file is encrypted. One that is only signed is not."""
+        return "encrypt" in [file.crypt_mode for file in self.files or ()]
+
+    @property
+    def has_manifest(self) -> bool:
+        """Whether the manifest is there, readable or not."""
+        return any(file.filename == "index.json.blob" for file in self.files or ())
+
+
+class Group(Answer, frozen=True):
+    """A row of `GET /admin/datastore/{store}/groups`.
+
+    `last_backup` is the time of the newest finished snapshot, before PBS 4.0.17 perhaps of an unfinished one, and
+    `files` are that snapshot's. `backup_count` counts all.
+    """
+
+    backup_type: str
+    backup_id: str
+    backup_count: int
+    last_backup: int
+    files: tuple[str, ...] | None = None
+    owner: str | None = None
+    comment: str | None = None
