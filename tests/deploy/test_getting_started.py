@@ -65,7 +65,7 @@ def test_demo(stack: Checkout, record_property: Callable[[str, object], None]) -
     no volume.
     """
     up, asks, answer, shows, rule, query, alert, silence, remove = section("Five minutes with the demo")
-    stop, down_query, down, start, end = section("Make something go wrong")
+    stop, down_query, down, start, end = section("Simulate an outage")
 
     begun = time.monotonic()
     stack(up.text)
@@ -107,9 +107,9 @@ def test_demo(stack: Checkout, record_property: Callable[[str, object], None]) -
 def test_own_pbs(stack: Checkout, docker: Docker, simulated_pbs: Simulate) -> None:
     """The page's commands for one's own PBS: check, an age for one group, a silence, and a receiver."""
     copy, up = section("With your own PBS")
-    (age,) = section("Another age for one group")
-    (silence,) = section("Silence")
-    take, receiver, again = section("Who is told")
+    (age,) = section("Set another age limit")
+    (silence,) = section("Silence an alert")
+    take, receiver, again = section("Notifications")
     with simulated_pbs(docker.machine, HOST) as pbs:
         stack.directory = stack.folder / STACK
         stack(copy.text)
