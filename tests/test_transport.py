@@ -19,7 +19,7 @@ from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http import transport
 from pbs_exporter.pbs.http.connector import make_session
 from pbs_exporter.pbs.http.decoding import many
-from pbs_exporter.pbs.http.token_auth import Login
+from pbs_exporter.pbs.http.token_auth import TokenAuth
 from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.pbs.models import Snapshot
 from pbs_exporter.simulator import Answer, Call, Certificate, Fault, SimulatedPbs
@@ -51,7 +51,7 @@ async def asking(answers: dict[str, Any] | None = None, *, tls: bool = False) ->
         make_session() as session,
     ):
         settings = make_settings(pbs, timeout_seconds=SECONDS, listing_timeout_seconds=SECONDS).pbs
-        login = Login(settings, Clock(), lambda: None)
+        login = TokenAuth(settings, Clock(), lambda: None)
         made = Transport(session, settings, login, lambda endpoint, code, _: counted.append((endpoint, code)))
         yield Asked(pbs, PbsClient(made, settings, login), counted)
 
