@@ -34,18 +34,17 @@ test-long: $(READY) ## the property tests alone, with ten times as many examples
 	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=long --timeout=3600 $(ARGS)
 
 test-deploy: $(DEPLOY)/ready ## image, Compose, Kubernetes, Helm, systemd, release: each really run (Debian, as root)
-	@deploy/packages $(DEPLOY_PACKAGES)
+	@tools/apt_install $(DEPLOY_PACKAGES)
 	@$(DEPLOY)/bin/python -m pytest tests/deploy --timeout=900 $(ARGS)
 
 test-monitoring: $(MONITORING)/ready ## rules, dashboards and pages: in real Prometheus, Alertmanager, Chromium (Debian, as root)
-	@deploy/packages $(MONITORING_PACKAGES)
+	@tools/apt_install $(MONITORING_PACKAGES)
 	@$(MONITORING)/bin/python -m pytest tests/monitoring --timeout=900 --durations=5 $(ARGS)
 
 lint: $(READY) ## format, style, types, layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/mypy deploy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m tools.lint_dashboards
 	@$(BIN)/python -m tools.render_rules --check
@@ -55,15 +54,15 @@ lint-metrics: $(READY) ## real pages through promtool (of the package prometheus
 
 check: lint lint-metrics test ## all that CI runs
 
-docs: $(READY) ## docs/metrics.md from the code's own declarations, and the Helm chart's table of values
-	@$(BIN)/python docs/generate.py docs/metrics.md
-	@$(BIN)/python deploy/helm/values_table.py
+docs: $(READY) ## the generated parts of docs/, from the code, and the Helm chart's table of values
+	@$(BIN)/python -m tools.docs
+	@$(BIN)/python -m tools.helm_values
 
 dashboards: $(MONITORING)/ready ## monitoring/dashboards/*.json from the source beside them
 	@$(MONITORING)/bin/python -m tools.render_dashboards
 
 pictures: $(MONITORING)/ready ## docs/pictures: what dashboards ask, drawn, and the status page, in Chromium (Debian, as root)
-	@deploy/packages $(MONITORING_PACKAGES)
+	@tools/apt_install $(MONITORING_PACKAGES)
 	@$(MONITORING)/bin/python -m tools.pictures.dashboards docs/pictures
 	@$(MONITORING)/bin/python -m tools.pictures.status_page docs/pictures
 
@@ -74,7 +73,7 @@ bench: $(PLAIN)/ready ## the tables of docs/performance.md, in ten minutes; ARGS
 	@$(PLAIN)/bin/python -m benchmarks $(if $(ARGS),$(ARGS),--write docs/performance.md)
 
 dist: $(READY) ## sdist and wheel of the commit that is checked out, into dist/; DIST=folder: into another one
-	@$(BIN)/python deploy/dist.py $(DIST)
+	@$(BIN)/python -m tools.dist $(DIST)
 
 clean: ## remove what make made
 	rm -rf $(VENV) $(PLAIN) $(DEPLOY) $(MONITORING) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \

@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.deploy.docker import Docker, engine
-from tests.deploy.engine import BUILD_ARGUMENTS, IMAGE, Podman, base_image_from
+from tests.deploy.compose_stack import Checkout, build_stand_ins
+from tests.deploy.docker_engine import Docker, engine
 from tests.deploy.machine import Namespace, process
-from tests.deploy.monitoring import Checkout, build_stand_ins
-from tests.deploy.simulated import Address, Simulate
+from tests.deploy.podman import BUILD_ARGUMENTS, IMAGE, Podman, base_image_from
+from tests.deploy.simulated_pbs import Address, Simulate
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +81,7 @@ def simulated_pbs(tmp_path_factory: pytest.TempPathFactory) -> Simulate:
 
     @contextmanager
     def simulate(namespace: Namespace, host: str = "127.0.0.1", port: int = 0, latency: float = 0) -> Iterator[Address]:
-        command = namespace.inside(sys.executable, "-m", "tests.deploy.simulated", host, str(port), str(latency))
+        command = namespace.inside(sys.executable, "-m", "tests.deploy.simulated_pbs", host, str(port), str(latency))
         with process(*command, log=log) as running:
             assert running.stdout is not None
             line = running.stdout.readline()

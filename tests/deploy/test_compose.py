@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.docker import HOST, Docker
+from tests.deploy.compose_stack import PROMETHEUS as SERVER
+from tests.deploy.compose_stack import Checkout
+from tests.deploy.docker_engine import HOST, Docker
 from tests.deploy.machine import ROOT, attempt, eventually, run
-from tests.deploy.monitoring import PROMETHEUS as SERVER
-from tests.deploy.monitoring import Checkout
-from tests.deploy.simulated import Address, Simulate
+from tests.deploy.simulated_pbs import Address, Simulate
 from tests.documented import block
 
 ALONE = ROOT / "compose.yaml"
@@ -229,7 +229,7 @@ def test_demo(compose: Compose, checkout: Checkout) -> None:
     to run.
     """
     compose.takes_down(checkout.folder / "deploy" / "compose", profile="demo")
-    checkout(block("README.md: pbs-exporter 1"))
+    checkout(block("README.md: Try it 1"))
 
     checkout.wait()
     eventually(lambda: checkout.value("up") == 1, "a scrape that works", seconds=60, pause=1)

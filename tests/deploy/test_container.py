@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.docker import HOST, Docker
+from tests.deploy.docker_engine import HOST, Docker
 from tests.deploy.machine import eventually, process
-from tests.deploy.simulated import Address, Simulate
+from tests.deploy.simulated_pbs import Address, Simulate
 from tests.documented import block
 
 HARDENED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--pids-limit=64", "--memory=64m")
@@ -175,7 +175,7 @@ def test_wrong_setting(docker: Docker, pbs: Address, image: str) -> None:
 
 def test_readme(docker: Docker, pbs: Address) -> None:
     """The README's `docker run`, with the address and the login of a PBS, serves its metrics."""
-    arguments = documented("README.md: docker run 1")
+    arguments = documented("README.md: Docker 1")
     shown = [name for name in pbs.variables if not name.endswith("FINGERPRINT")]
     assert [argument.partition("=")[0] for argument in arguments if argument.startswith("PBS_EXPORTER")] == shown
     own = [f"{name}={pbs.variables[name]}" if (name := part.partition("=")[0]) in shown else part for part in arguments]

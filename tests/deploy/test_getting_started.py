@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.docker import HOST, Docker
+from tests.deploy.compose_stack import ALERTMANAGER, PROMETHEUS, STACK, Checkout
+from tests.deploy.docker_engine import HOST, Docker
 from tests.deploy.machine import ROOT, eventually, run
-from tests.deploy.monitoring import ALERTMANAGER, PROMETHEUS, STACK, Checkout
-from tests.deploy.prometheus import newest, oldest
-from tests.deploy.simulated import Simulate
+from tests.deploy.prometheus_programs import newest, oldest
+from tests.deploy.simulated_pbs import Simulate
 from tests.deploy.test_compose import filled_in
 from tests.documented import Block, blocks
 

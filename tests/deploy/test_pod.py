@@ -16,10 +16,10 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.deploy.engine import Podman
 from tests.deploy.machine import Namespace, eventually, run
 from tests.deploy.manifests import KUBERNETES, Object, Objects, kustomize, own, render
-from tests.deploy.simulated import Address, Simulate
+from tests.deploy.podman import Podman
+from tests.deploy.simulated_pbs import Address, Simulate
 
 GATEWAY = "10.89.0.1"
 """Where podman's first network has its bridge: what is outside the pod, as seen from within."""

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import pytest
 
 from tests.deploy.distribution import make_dist
-from tests.deploy.engine import Podman
 from tests.deploy.machine import CA_FILE, ROOT, Namespace, cached, eventually, run
-from tests.deploy.simulated import Address, Simulate
+from tests.deploy.podman import Podman
+from tests.deploy.simulated_pbs import Address, Simulate
 from tests.documented import block
 
 UNIT = "pbs-exporter.service"

@@ -169,9 +169,8 @@ def test_release_begins_with_its_notes(parsed: dict[str, Any]) -> None:
     """A tag that has no notes is refused before anything is built or pushed."""
     for name in ("image", "release"):
         shell = "\n".join(step.get("run", "") for step in parsed["release.yml"]["jobs"][name]["steps"])
-        assert (
-            -1 < shell.find("deploy/notes.py") < min(at for at in map(shell.find, ("--push", "gh release")) if at > 0)
-        )
+        published = min(at for at in map(shell.find, ("--push", "gh release")) if at > 0)
+        assert -1 < shell.find("tools.release_notes") < published
 
 
 def test_workflows_and_hooks_call_targets_that_exist(parsed: dict[str, Any]) -> None:
@@ -197,7 +196,7 @@ def scripts() -> list[Path]:
 def test_shellcheck_finds_nothing_in_scripts() -> None:
     """Shellcheck finds nothing in the repository's shell scripts."""
     found = scripts()
-    assert {ROOT / ".ci" / "run", ROOT / "deploy" / "packages"} <= set(found)
+    assert {ROOT / ".ci" / "run", ROOT / "tools" / "apt_install"} <= set(found)
     run(tool("shellcheck"), *found)
 
 
@@ -212,7 +211,7 @@ def test_shellcheck_finds_nothing_in_workflows(parsed: dict[str, Any]) -> None:
 @pytest.fixture
 def release(tmp_path: Path) -> Path:
     """Give a copy of what the notes are made from, with a changelog that has two releases."""
-    for name in ("deploy/notes.py", "pbs_exporter/__init__.py"):
+    for name in ("tools/release_notes.py", "pbs_exporter/__init__.py"):
         (tmp_path / name).parent.mkdir()
         shutil.copy(ROOT / name, tmp_path / name)
     ours = f"## [{__version__}] - 2026-12-01\n\n### Added\n\n- First."
@@ -222,7 +221,7 @@ def release(tmp_path: Path) -> Path:
 
 def test_notes_are_of_the_version(release: Path) -> None:
     """The notes of a release are what the changelog says of its version, and nothing of another one."""
-    assert run(sys.executable, release / "deploy" / "notes.py", __version__) == "### Added\n\n- First.\n"
+    assert run(sys.executable, "-m", "tools.release_notes", __version__, cwd=release) == "### Added\n\n- First.\n"
 
 
 @pytest.mark.parametrize(
@@ -234,6 +233,6 @@ def test_no_release_without_notes(release: Path, version: str, heading: str, sai
     """A tag that isn't the program's version, or that the changelog doesn't know, makes no release."""
     changelog = release / "CHANGELOG.md"
     changelog.write_text(changelog.read_text().replace(f"[{__version__}]", f"[{heading}]"))
-    ended = attempt(sys.executable, release / "deploy" / "notes.py", version)
+    ended = attempt(sys.executable, "-m", "tools.release_notes", version, cwd=release)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert said in ended.stderr

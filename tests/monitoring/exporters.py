@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from tests.deploy.machine import environment, eventually, process
-from tests.deploy.simulated import Address
+from tests.deploy.simulated_pbs import Address
 
 _STARTED = re.compile(r"msg=started .*listen_address=(127\.0\.0\.1:[1-9]\d*) ")
 _LOCAL = {"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": "127.0.0.1:0"}

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import yaml
 
 from tests.deploy.machine import eventually, process, run
-from tests.deploy.prometheus import newest
+from tests.deploy.prometheus_programs import newest
 from tests.monitoring.shipped import ALERTMANAGER_FILE
 
 HOST = "127.0.0.1"

@@ -1,6 +1,6 @@
 """What the status page is looked at with: PBSs where all is well, where something fails, and with 200 datastores.
 
-`python -m tests.monitoring.status_scenes SCENE` serves one, as `tests.deploy.simulated` does.
+`python -m tests.monitoring.status_scenes SCENE` serves one, as `tests.deploy.simulated_pbs` does.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from pbs_exporter.simulator import Fault, SimulatedPbs, World
-from tests.deploy.simulated import serve
+from tests.deploy.simulated_pbs import serve
 
 DATASTORES = {"well": 12, "trouble": 20, "many": 200}
 """The scenes, and how many datastores each has."""

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.deploy.machine import Namespace, eventually, process, run
-from tests.deploy.prometheus import newest, oldest
+from tests.deploy.prometheus_programs import newest, oldest
 from tests.monitoring import runbook
 from tests.monitoring.shipped import ALERTMANAGER_FILE, RECORDING_FILE
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tests.deploy.machine import run
-from tests.deploy.prometheus import newest, oldest
+from tests.deploy.prometheus_programs import newest, oldest
 from tests.monitoring import runbook
 from tests.monitoring.shipped import RULE_FILES
 

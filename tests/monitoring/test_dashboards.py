@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.deploy.machine import eventually, run
-from tests.deploy.prometheus import newest, oldest
+from tests.deploy.prometheus_programs import newest, oldest
 from tests.monitoring.declared import with_rules
 from tests.monitoring.demo_stack import exporters, hurried_rules, prometheus, write_past
 from tests.monitoring.demo_worlds import BARE, DEMO, SECOND

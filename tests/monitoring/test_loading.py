@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.deploy.machine import eventually, run
-from tests.deploy.prometheus import newest, oldest
+from tests.deploy.prometheus_programs import newest, oldest
 from tests.monitoring.shipped import ALERTMANAGER_FILE, RULE_FILES, rewritten, rules_of
 from tests.monitoring.shortened import without_intervals
 from tests.monitoring.stack import Prometheus, prometheus

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.deploy.machine import run
-from tests.deploy.prometheus import newest, oldest
+from tests.deploy.prometheus_programs import newest, oldest
 from tests.monitoring.declared import with_rules
 from tests.monitoring.expressions import faults
 from tests.monitoring.rule_tests import FILES, cases, content, expected, looks, silent

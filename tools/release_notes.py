@@ -1,4 +1,7 @@
-"""Prints what CHANGELOG.md says of a version: `python deploy/notes.py VERSION`. That must be the program's version."""
+"""Print the section of CHANGELOG.md for a release: `python -m tools.release_notes VERSION`.
+
+The version must be the program's.
+"""
 
 import re
 import sys
@@ -8,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def notes(changelog: str, version: str) -> str:
-    """Give the text below a version's heading. Raises `ValueError` where there is none."""
+    """Return the text below a version's heading. Raise `ValueError` if there is none."""
     found = re.search(rf"^## \[{re.escape(version)}\].*?\n(.*?)(?=^## |^\[|\Z)", changelog, re.MULTILINE | re.DOTALL)
     if found is None or not found[1].strip():
         raise ValueError(f"CHANGELOG.md says nothing of {version}")
@@ -16,15 +19,15 @@ def notes(changelog: str, version: str) -> str:
 
 
 def main(version: str) -> None:
-    """Print them, or end with what is wrong."""
+    """Print the notes, or exit with what is wrong."""
     source = (ROOT / "pbs_exporter" / "__init__.py").read_text(encoding="utf-8")
     if f'__version__ = "{version}"' not in source:
-        sys.exit(f"notes: the program's version isn't {version}")
+        sys.exit(f"release_notes: the program's version isn't {version}")
     try:
         text = notes((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), version)
     except ValueError as error:
-        sys.exit(f"notes: {error}")
-    print(text)  # noqa: T201 - it is a command
+        sys.exit(f"release_notes: {error}")
+    print(text)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from tests.deploy.docker import Docker
+from tests.deploy.docker_engine import Docker
 from tests.deploy.machine import ROOT, environment, eventually, run
-from tests.deploy.prometheus import newest
+from tests.deploy.prometheus_programs import newest
 
 STACK = Path("deploy", "compose")
 """Its folder in a checkout."""

@@ -1,4 +1,4 @@
-"""The process of a simulated PBS: `python -m tests.deploy.simulated HOST PORT LATENCY`.
+"""The process of a simulated PBS: `python -m tests.deploy.simulated_pbs HOST PORT LATENCY`.
 
 Its first line on stdout is an `Address` in JSON. It ends with its standard input.
 """

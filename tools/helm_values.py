@@ -1,14 +1,13 @@
-"""Writes the table of values in the chart's README from values.yaml: `python deploy/helm/values_table.py`.
+"""Write the table of values in the Helm chart's README from values.yaml: `python -m tools.helm_values`.
 
-Each value is a line `key: value` with its meaning in the comment above it. A list may stand below its key.
+Each value is a line `key: value` with its meaning in the comment above it. The items of a list may follow its key.
 """
 
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-CHART = Path(__file__).parent / "pbs-exporter"
+CHART = Path(__file__).resolve().parents[1] / "deploy" / "helm" / "pbs-exporter"
 README = CHART / "README.md"
 BEGIN = "<!-- values: written by `make docs` from values.yaml -->\n"
 END = "<!-- end of values -->\n"
@@ -19,13 +18,13 @@ _ITEM = re.compile(r" *- (.+)")
 
 
 def table(values: str) -> str:
-    """Make the table of a values.yaml."""
+    """Return the table for the text of a values.yaml."""
     rows = "".join(f"| `{key}` | `{value}` | {meaning} |\n" for key, value, meaning in entries(values))
     return f"| value | default | meaning |\n|---|---|---|\n{rows}"
 
 
 def entries(values: str) -> Iterator[tuple[str, str, str]]:
-    """Give name, default and meaning of each value. Raises `ValueError` where a meaning is missing."""
+    """Yield the name, default and meaning of each value. Raise `ValueError` if a meaning is missing."""
     path: list[str] = []
     meaning = ""
     lines = values.splitlines()
@@ -52,20 +51,19 @@ def _list(below: list[str]) -> str:
 
 
 def with_table(readme: str, values: str) -> str:
-    """Give the README with the table that belongs into it."""
+    """Return the README with a fresh table. Raise `ValueError` if the lines around it are gone."""
     before, begin, rest = readme.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError("the chart's README has lost the lines between which its table belongs")
+        raise ValueError("the chart's README lacks the lines that enclose the table")
     return f"{before}{BEGIN}{table(values)}{END}{after}"
 
 
-def main() -> int:
+def main() -> None:
     """Write the table into the chart's README."""
     values = (CHART / "values.yaml").read_text(encoding="utf-8")
     README.write_text(with_table(README.read_text(encoding="utf-8"), values), encoding="utf-8")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,7 +1,7 @@
-"""Builds the sdist, and from it the wheel, of the commit that is checked out: `python deploy/dist.py FOLDER`.
+"""Build the sdist, and the wheel from it, of the commit that is checked out: `python -m tools.dist FOLDER`.
 
-One commit gives the same bytes whatever the checkout's path, owner, umask and age are: times are the commit's, modes
-are git's, owners are nobody in particular.
+The build is reproducible: the path, owner, umask and age of the checkout don't change a byte. Times are the commit's,
+modes are git's, and the owner is always root.
 """
 
 import gzip
@@ -18,13 +18,13 @@ _HOOK = "import sys; from setuptools import build_meta; getattr(build_meta, sys.
 
 
 def main(folder: Path) -> None:
-    """Build both into this folder, and say what was built."""
+    """Build both into a folder, and print their paths."""
     os.umask(0o022)
     commit, seconds = _git("log", "-1", "--format=%H %ct").decode().split()
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
         exported, unpacked = work / "exported", work / "unpacked"
-        # Without this, git takes a umask from the user's settings.
+        # Without it, git archive uses the umask of the user's settings.
         _unpack(_git("-c", "tar.umask=0022", "archive", "HEAD"), exported)
         (exported / "pbs_exporter" / "revision.txt").write_text(f"{commit}\n")
         made = _build("build_sdist", exported, work, seconds)
@@ -34,25 +34,25 @@ def main(folder: Path) -> None:
         _unpack(gzip.decompress(sdist.read_bytes()), unpacked)
         wheel = _build("build_wheel", unpacked / sdist.name.removesuffix(".tar.gz"), work, seconds)
         shutil.copyfile(wheel, folder / wheel.name)
-    print(f"{sdist}\n{folder / wheel.name}\n  of commit {commit}")  # noqa: T201 - it is a command
+    print(f"{sdist}\n{folder / wheel.name}\n  of commit {commit}")
     if _git("status", "--porcelain"):
-        print("  without the changes that aren't committed", file=sys.stderr)  # noqa: T201
+        print("  without uncommitted changes", file=sys.stderr)
 
 
 def _git(*arguments: str) -> bytes:
-    return subprocess.run(["git", *arguments], cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout  # noqa: S603, S607 - ours
+    return subprocess.run(["git", *arguments], cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout  # noqa: S603, S607 - the arguments are ours
 
 
 def _unpack(tar: bytes, folder: Path) -> None:
     folder.mkdir()
-    subprocess.run(["tar", "--extract", "--no-same-owner"], cwd=folder, input=tar, check=True)  # noqa: S607 - the system's
+    subprocess.run(["tar", "--extract", "--no-same-owner"], cwd=folder, input=tar, check=True)  # noqa: S607 - the system's tar
 
 
 def _build(hook: str, source: Path, work: Path, seconds: str) -> Path:
-    """Have setuptools build what `hook` says, and give the file."""
+    """Run a build hook of setuptools, and return the file that it makes."""
     target = work / hook
     target.mkdir()
-    ended = subprocess.run(  # noqa: S603 - all of it is ours
+    ended = subprocess.run(  # noqa: S603 - the arguments are ours
         [sys.executable, "-c", _HOOK, hook, target],
         cwd=source,
         env=os.environ | {"SOURCE_DATE_EPOCH": seconds},
@@ -68,7 +68,7 @@ def _build(hook: str, source: Path, work: Path, seconds: str) -> Path:
 
 
 def _normalise(source: Path, target: Path, seconds: int) -> None:
-    """Write a tar.gz again, without what is of this machine."""
+    """Copy a tar.gz without what depends on this machine."""
     with (
         tarfile.open(source) as old,
         target.open("wb") as file,
