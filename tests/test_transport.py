@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote
 import pytest
 from aiohttp import ClientResponse, web
 
-from pbs_exporter import __version__, errors
+from pbs_exporter import __version__, errors, plain_text
 from pbs_exporter.clock import Clock
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http import transport
@@ -290,7 +290,7 @@ async def test_the_body_of_an_error_is_read_only_at_its_start(asked: Asked, stat
         await asked.client.gc()
     assert caught.value.status == status
     assert str(caught.value).startswith(f'{status} {{"data":[0,0,')
-    assert len(str(caught.value)) == len("500 ") + errors.TEXT_LIMIT
+    assert len(str(caught.value)) == len("500 ") + plain_text.ERROR_LIMIT
 
 
 # --- what is sent again
