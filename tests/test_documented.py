@@ -31,7 +31,7 @@ RUN_BY = {
     "README.md: Minimal configuration 1": [f"{DEPLOY}/test_documented.py::test_serve"],
     "docs/cli.md: once 1": [f"{DEPLOY}/test_documented.py::test_once"],
     "docs/alerts.md": ["tests/monitoring/test_alert_docs.py::test_silences_can_be_made"],
-    "docs/dashboards.md: How to change them 1": [
+    "docs/dashboards.md: Change them 1": [
         "tests/monitoring/test_documented_dashboards.py::test_dashboards_are_made_as_the_page_says",
         ".ci/run",
     ],
