@@ -54,8 +54,8 @@ lint-metrics: $(READY) ## real pages through promtool (of the package prometheus
 
 check: lint lint-metrics test ## all that CI runs
 
-docs: $(READY) ## docs/metrics.md from the code's own declarations, and the Helm chart's table of values
-	@$(BIN)/python docs/generate.py docs/metrics.md
+docs: $(READY) ## the generated parts of docs/, from the code, and the Helm chart's table of values
+	@$(BIN)/python -m tools.docs
 	@$(BIN)/python -m tools.helm_values
 
 dashboards: $(MONITORING)/ready ## monitoring/dashboards/*.json from the source beside them

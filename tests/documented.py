@@ -1,4 +1,4 @@
-"""The commands that the documentation shows: each ```sh block of each page, and what the page's source says of it.
+"""The commands in the documentation: each ```sh block of each page.
 
 `<!-- not run: needs a cluster -->` in front of a block says why no test runs it.
 """
@@ -11,15 +11,21 @@ from textwrap import dedent
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
-PAGES = tuple(
-    str(page.relative_to(ROOT))
-    for page in (
-        ROOT / "README.md",
-        ROOT / "CONTRIBUTING.md",
-        *sorted(ROOT.glob("docs/**/*.md")),
-        *sorted(ROOT.glob("deploy/**/README.md")),
+MARKDOWN = tuple(
+    sorted(
+        page
+        for top in (ROOT, *(folder for folder in ROOT.iterdir() if folder.is_dir() and folder.name[0] != "."))
+        for page in (top.glob("*.md") if top == ROOT else top.rglob("*.md"))
+        if "node_modules" not in page.parts
     )
 )
+"""Every Markdown file of the project."""
+PAGES = tuple(
+    str(page.relative_to(ROOT))
+    for page in MARKDOWN
+    if page.name in {"README.md", "CONTRIBUTING.md"} or page.is_relative_to(ROOT / "docs")
+)
+"""The pages whose commands are tested."""
 
 _PART = re.compile(
     r"^#{1,6} +(?P<heading>.+?) *#*$"
@@ -35,19 +41,19 @@ class Block(NamedTuple):
     """Its path in the checkout."""
     heading: str
     number: int
-    """Which of the blocks of its language below that heading; the first is 1."""
+    """Position among the blocks of its language below that heading, from 1."""
     language: str
     text: str
     reason: str | None
-    """Why no test runs it, where the page says so."""
+    """Why no test runs it, if the page says so."""
 
     def __str__(self) -> str:
-        """Where it stands, as a table names it."""
+        """Return its name: page, heading and number."""
         return f"{self.page}: {self.heading} {self.number}"
 
 
 def blocks_of(page: str, text: str) -> Iterator[Block]:
-    """Give the blocks of code in a page's text, in the page's order."""
+    """Yield the blocks of code in a page's text, in the page's order."""
     heading = ""
     numbers: Counter[str] = Counter()
     for part in _PART.finditer(text):
@@ -61,16 +67,16 @@ def blocks_of(page: str, text: str) -> Iterator[Block]:
 
 
 def blocks(page: str) -> list[Block]:
-    """Give the blocks of code in a page, in the page's order."""
+    """Return the blocks of code in a page, in the page's order."""
     return list(blocks_of(page, (ROOT / page).read_text(encoding="utf-8")))
 
 
 def commands() -> list[Block]:
-    """Give every block of commands in every page."""
+    """Return every block of commands in every page."""
     return [block for page in PAGES for block in blocks(page) if block.language == "sh"]
 
 
 def block(name: str, language: str = "sh") -> str:
-    """Give the text of the block of that name (`README.md: Helm 1`). Raises `KeyError` where there is none."""
+    """Return the text of a block by name (`README.md: pip 1`). Raise `KeyError` if there is none."""
     page = name.partition(":")[0]
     return {str(found): found.text for found in blocks(page) if found.language == language}[name]

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.documented import ROOT, Block, blocks_of, commands
+from tests.documented import MARKDOWN, ROOT, Block, blocks_of, commands
 
 DEPLOY = "tests/deploy"
 STARTED = f"{DEPLOY}/test_getting_started.py"
 RUN_BY = {
-    "README.md: pbs-exporter 1": [f"{DEPLOY}/test_compose.py::test_demo"],
+    "README.md: Try it 1": [f"{DEPLOY}/test_compose.py::test_demo"],
     # A test can't run all tests.
-    "README.md: Two commands 1": [f"{DEPLOY}/test_documented.py::test_make_demo", ".ci/run"],
-    "README.md: docker build 1": [f"{DEPLOY}/test_image.py::test_docker_build"],
-    "README.md: docker run 1": [f"{DEPLOY}/test_container.py::test_readme"],
+    "README.md: Try it 2": [f"{DEPLOY}/test_documented.py::test_make_demo", ".ci/run"],
+    "README.md: Build the image 1": [f"{DEPLOY}/test_image.py::test_docker_build"],
+    "README.md: Docker 1": [f"{DEPLOY}/test_container.py::test_readme"],
     "README.md: Compose 1": [f"{DEPLOY}/test_compose.py::test_alone"],
     "README.md: Compose 2": [f"{DEPLOY}/test_compose.py::test_alone"],
     "README.md: pip 1": [
@@ -25,11 +25,11 @@ RUN_BY = {
     ],
     "README.md: systemd 1": [f"{DEPLOY}/test_systemd.py::test_unit_is_well_formed"],
     "README.md: systemd 2": [f"{DEPLOY}/test_systemd.py::test_unit_is_well_formed"],
-    "README.md: Kubernetes 1": [f"{DEPLOY}/test_kubernetes.py::test_readme_commands_work"],
-    "README.md: Helm 1": [f"{DEPLOY}/test_helm_readme.py::test_readme_command_works"],
-    "README.md: Create the token on PBS 2": [f"{DEPLOY}/test_documented.py::test_check"],
-    "README.md: Configure 1": [f"{DEPLOY}/test_documented.py::test_serve"],
-    "README.md: Command line 1": [f"{DEPLOY}/test_documented.py::test_once"],
+    "docs/deployment.md: Quick start 1": [f"{DEPLOY}/test_kubernetes.py::test_quick_start_works"],
+    "README.md: Kubernetes 1": [f"{DEPLOY}/test_helm_readme.py::test_readme_command_works"],
+    "README.md: Check the token's privileges 1": [f"{DEPLOY}/test_documented.py::test_check"],
+    "README.md: Minimal configuration 1": [f"{DEPLOY}/test_documented.py::test_serve"],
+    "docs/cli.md: once 1": [f"{DEPLOY}/test_documented.py::test_once"],
     "docs/alerts.md": ["tests/monitoring/test_alert_docs.py::test_silences_can_be_made"],
     "docs/dashboards.md: How to change them 1": [
         "tests/monitoring/test_documented_dashboards.py::test_dashboards_are_made_as_the_page_says",
@@ -167,9 +167,7 @@ def test_blocks_are_found() -> None:
 
 def test_every_fence_is_known() -> None:
     """Every block of the documentation says its language, so that no commands hide in a block without one."""
-    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md")]
-    bare = [str(page) for page in pages if _bare_fences(page)]
-    assert bare == []
+    assert [str(page) for page in MARKDOWN if _bare_fences(page)] == []
 
 
 def _bare_fences(page: Path) -> list[str]:

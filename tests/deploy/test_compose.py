@@ -229,7 +229,7 @@ def test_demo(compose: Compose, checkout: Checkout) -> None:
     to run.
     """
     compose.takes_down(checkout.folder / "deploy" / "compose", profile="demo")
-    checkout(block("README.md: pbs-exporter 1"))
+    checkout(block("README.md: Try it 1"))
 
     checkout.wait()
     eventually(lambda: checkout.value("up") == 1, "a scrape that works", seconds=60, pause=1)

@@ -175,7 +175,7 @@ def test_wrong_setting(docker: Docker, pbs: Address, image: str) -> None:
 
 def test_readme(docker: Docker, pbs: Address) -> None:
     """The README's `docker run`, with the address and the login of a PBS, serves its metrics."""
-    arguments = documented("README.md: docker run 1")
+    arguments = documented("README.md: Docker 1")
     shown = [name for name in pbs.variables if not name.endswith("FINGERPRINT")]
     assert [argument.partition("=")[0] for argument in arguments if argument.startswith("PBS_EXPORTER")] == shown
     own = [f"{name}={pbs.variables[name]}" if (name := part.partition("=")[0]) in shown else part for part in arguments]

@@ -58,8 +58,8 @@ def in_shell(namespace: Namespace, text: str, folder: Path) -> str:
 
 
 def test_make_demo(namespace: Namespace, tmp_path: Path) -> None:
-    """`make demo`, the first of the README's two commands, serves metrics of a PBS that is up until Ctrl-C."""
-    demo, test = block("README.md: Two commands 1").splitlines()
+    """`make demo`, as the README has it, serves metrics of a PBS that is up until Ctrl-C."""
+    demo, test = block("README.md: Try it 2").splitlines()
     assert (demo, test) == ("make demo", "make test")
     # With this environment instead of one that would be made.
     ready = f"make VENV={sys.prefix} --old-file={sys.prefix}/ready"
@@ -70,20 +70,20 @@ def test_make_demo(namespace: Namespace, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("settings")
 def test_check(namespace: Namespace, tmp_path: Path) -> None:
     """The README's check of the token ends well where all is well."""
-    assert "\nlogin       ok, as " in in_shell(namespace, block("README.md: Create the token on PBS 2"), tmp_path)
+    assert "\nlogin       ok, as " in in_shell(namespace, block("README.md: Check the token's privileges 1"), tmp_path)
 
 
 @pytest.mark.usefixtures("settings")
 def test_serve(namespace: Namespace, tmp_path: Path) -> None:
     """The README's way to start the exporter with a settings file serves the metrics of that file's PBS."""
-    with served(namespace, block("README.md: Configure 1"), tmp_path, tmp_path / "log") as page:
+    with served(namespace, block("README.md: Minimal configuration 1"), tmp_path, tmp_path / "log") as page:
         assert "\npbs_up 1.0\n" in page
 
 
 @pytest.mark.usefixtures("settings")
 def test_once(namespace: Namespace, tmp_path: Path) -> None:
-    """The README's line for node_exporter's textfile collector writes a page; here into another folder."""
-    text = block("README.md: Command line 1")
+    """The line in docs/cli.md for node_exporter's textfile collector writes the metrics; here into another folder."""
+    text = block("docs/cli.md: once 1")
     folder = "/var/lib/prometheus/node-exporter"
     assert folder in text
     assert in_shell(namespace, text.replace(folder, str(tmp_path)), tmp_path) == ""

@@ -58,7 +58,7 @@ def test_example_values_work() -> None:
 
 def test_readme_command_works() -> None:
     """The README's `helm install` sets enough, and its chart and release are the right ones."""
-    command = shlex.split(block("README.md: Helm 1").replace("\\\n", ""))
+    command = shlex.split(block("README.md: Kubernetes 1").replace("\\\n", ""))
     assert command[:6] == ["helm", "install", "pbs-exporter", str(CHART.relative_to(ROOT)), "--namespace", "monitoring"]
     assert set(command[6::2]) == {"--set"}
     values = helm_python.parse_set_string(",".join(command[7::2]))

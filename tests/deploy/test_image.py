@@ -164,7 +164,7 @@ def test_a_change_of_code_reinstalls_nothing(podman: Podman, image: str, tmp_pat
 
 def test_docker_build(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Docker's own builder makes the image too, with the command that the README has."""
-    command = block("README.md: docker build 1").split()
+    command = block("README.md: Build the image 1").split()
     assert command == ["docker", "build", "--tag", "pbs-exporter", "."]
     # This base has the machine's authorities, which podman's builds get as a mount.
     base = tmp_path_factory.mktemp("base")

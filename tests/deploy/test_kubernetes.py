@@ -250,8 +250,8 @@ def test_documented_kustomization_works(tmp_path: Path) -> None:
     assert invalid(objects.values(), versions()[-1]) == []
 
 
-def test_readme_commands_work(tmp_path: Path) -> None:
-    """The README's lines for Kubernetes make a Secret and objects that fit together, with the program's version.
+def test_quick_start_works(tmp_path: Path) -> None:
+    """The quick start for Kubernetes makes a Secret and objects that fit together, with the program's version.
 
     docker is left out, and instead of applying them to a cluster, kubectl shows what it would send.
     """
@@ -268,7 +268,7 @@ def test_readme_commands_work(tmp_path: Path) -> None:
             esac
         }}
     """
-    commands = block("README.md: Kubernetes 1")
+    commands = block("docs/deployment.md: Quick start 1")
     script = f"set -euo pipefail; cd {tmp_path}\n{instead}\n{commands}"
     run("bash", "-c", script, stdin="00000000-0000-0000-0000-000000000000\n")
 
