@@ -93,6 +93,15 @@ class Checkout:
         return said.strip() in {"OK", "Prometheus Server is Ready."}
 
 
+def filled_in(settings: dict[str, str]) -> str:
+    """Return .env.example with these settings filled in."""
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    for name, value in settings.items():
+        text, count = re.subn(rf"^(# )?{name}=.*$", f"{name}={value}", text, flags=re.MULTILINE)
+        assert count == 1
+    return text
+
+
 def without_grafana(compose: str) -> str:
     """Return the stack's compose.yaml without Grafana, which Debian doesn't have."""
     left, count = re.subn(r"^  grafana:\n(?:(?:    .*)?\n)+", "", compose, count=1, flags=re.MULTILINE)

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.deploy.compose_stack import Checkout, build_stand_ins
+from tests.deploy.compose_stack import STACK, Checkout, build_stand_ins
 from tests.deploy.docker_engine import HOST, Docker, engine
 from tests.deploy.machine import Namespace, once, process
 from tests.deploy.podman import BUILD_ARGUMENTS, IMAGE, Podman, import_base_image
@@ -104,6 +104,13 @@ def checkout(docker: Docker, stand_ins: None, tmp_path: Path) -> Checkout:
     assert stand_ins is None
     (tmp_path / "checkout").mkdir()
     return Checkout(docker, tmp_path / "checkout")
+
+
+@pytest.fixture
+def stack(checkout: Checkout) -> Iterator[Checkout]:
+    """Copy the checkout, and take the monitoring stack down after the test."""
+    yield checkout
+    checkout.docker.compose(checkout.folder / STACK, "--profile", "demo", "down", "--volumes", "--timeout", "5")
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 import json
 import re
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,10 @@ import pytest
 import yaml
 
 from tests.deploy.compose_stack import PROMETHEUS as SERVER
-from tests.deploy.compose_stack import Checkout
+from tests.deploy.compose_stack import Checkout, filled_in
 from tests.deploy.docker_engine import HOST, Docker
-from tests.deploy.machine import ROOT, attempt, eventually, run
-from tests.deploy.simulated_pbs import Address, Simulate
+from tests.deploy.machine import ROOT, attempt, eventually, run, tool
+from tests.deploy.simulated_pbs import Address
 from tests.documented import block
 
 ALONE = ROOT / "compose.yaml"
@@ -55,33 +54,12 @@ def configuration(docker: Docker, folder: Path) -> dict[str, Any]:
     return found
 
 
-def tool(name: str) -> Path:
-    """Give a program of this Python's environment."""
-    return Path(sys.executable).with_name(name)
-
-
-@pytest.fixture(scope="module")
-def pbs(docker: Docker, simulated_pbs: Simulate) -> Iterator[Address]:
-    """Run a simulated PBS on the engine's machine, where containers reach it."""
-    with simulated_pbs(docker.machine, HOST) as address:
-        yield address
-
-
 @pytest.fixture
 def compose(docker: Docker) -> Iterator[Compose]:
     """Give what brings a stack up; it is taken down after the test."""
     made = Compose(docker)
     yield made
     made.down()
-
-
-def filled_in(settings: dict[str, str]) -> str:
-    """Give .env.example as an operator fills it in."""
-    text = (ROOT / ".env.example").read_text(encoding="utf-8")
-    for name, value in settings.items():
-        text, count = re.subn(rf"^(# )?{name}=.*$", f"{name}={value}", text, flags=re.MULTILINE)
-        assert count == 1
-    return text
 
 
 def check_prometheus(file: Path) -> str:

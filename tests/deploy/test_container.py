@@ -3,10 +3,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.deploy.docker_engine import HOST, Docker
 from tests.deploy.machine import eventually, process
@@ -23,13 +20,6 @@ PAGE = f"http://{HOST}:9101/metrics"
 def variables(settings: dict[str, str]) -> list[str]:
     """Give these settings as options of `docker run`."""
     return [f"--env={name}={value}" for name, value in settings.items()]
-
-
-@pytest.fixture(scope="module")
-def pbs(docker: Docker, simulated_pbs: Simulate) -> Iterator[Address]:
-    """Run a simulated PBS on the engine's machine, where containers reach it."""
-    with simulated_pbs(docker.machine, HOST) as address:
-        yield address
 
 
 def words(command: str) -> list[str]:

@@ -3,14 +3,13 @@ import os
 import re
 import shutil
 import stat
-import sys
 from pathlib import Path
 
 import pytest
 
 from pbs_exporter import __version__
 from tests.deploy.docker_engine import builder
-from tests.deploy.machine import CA_FILE, ROOT, run
+from tests.deploy.machine import CA_FILE, ROOT, run, tool
 from tests.deploy.podman import BASE, BASE_PATH, BUILD_ARGUMENTS, Podman, base_tar
 from tests.documented import block
 
@@ -57,7 +56,7 @@ def added(files: Files, base_files: Files) -> dict[Path, os.stat_result]:
 
 def test_dockerfile() -> None:
     """Hadolint has nothing to say against the Dockerfile."""
-    assert run(Path(sys.executable).with_name("hadolint"), ROOT / "Dockerfile") == ""
+    assert run(tool("hadolint"), ROOT / "Dockerfile") == ""
 
 
 def test_size(podman: Podman, image: str, base_image: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from pbs_exporter import __version__
-from tests.deploy.machine import ROOT, attempt, cached, run
+from tests.deploy.machine import ROOT, attempt, cached, run, tool
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -32,11 +32,6 @@ jobs:
       - uses: actions/checkout@v6
       - run: echo ${{ matrixx.python }} ${{ github.event.pull_request.title }}
 """
-
-
-def tool(name: str) -> Path:
-    """Give a program of this environment."""
-    return Path(sys.executable).with_name(name)
 
 
 @pytest.fixture
