@@ -1,4 +1,4 @@
-"""docs/getting-started.md, followed to the letter. Where the page lets a person edit a file, the test does."""
+"""docs/getting-started.md, followed to the letter. Where the page has the reader edit a file, the test edits it."""
 
 import json
 import re
@@ -19,13 +19,13 @@ MINUTE = 60
 
 
 def shown(line: str) -> re.Pattern[str]:
-    """Give the pattern of a line that a command may print: the page's, with other digits, and blanks as it likes."""
+    """Return the pattern of a line of the page that allows other digits and any whitespace."""
     digits = re.sub(r"\d+", "0", line)
     return re.compile(r"\s+".join(re.escape(word).replace("0", r"\d+") for word in digits.split()) + r"\s*")
 
 
 def prints(checkout: Checkout, commands: str, expected: str, seconds: float) -> None:
-    """Run commands until they print all that is expected, a line of the page each, at most for so long."""
+    """Run commands until they print every expected line of the page."""
     lines = [shown(line) for line in expected.splitlines()]
     last = ""
 
@@ -41,11 +41,11 @@ def prints(checkout: Checkout, commands: str, expected: str, seconds: float) -> 
 
 
 def test_demo(stack: Checkout, record_property: Callable[[str, object], None]) -> None:
-    """From nothing to a firing alert, with the page's commands; how long each part took is in the test's properties.
+    """The page's commands lead from nothing to a firing alert. The test's properties have the duration of each part.
 
-    A silence takes it away, and so does the end of its cause. Then PBS goes: its alert fires, keeps the others back,
-    and clears when PBS is back. By then every rule has been looked at, and none fails. The end leaves no container and
-    no volume.
+    A silence suppresses the alert, and it ends with its rule. After PBS stops, its alert fires, inhibits the others, and
+    clears once PBS is back. Every rule has been evaluated by that time, and none fails. The last commands leave no
+    container and no volume.
     """
     up, asks, answer, shows, rule, query, alert, silence, remove = section(PAGE, "Five minutes with the demo")
     stop, down_query, down, start, end = section(PAGE, "Make something go wrong")
@@ -72,7 +72,7 @@ def test_demo(stack: Checkout, record_property: Callable[[str, object], None]) -
     record_property("seconds_to_firing", round(time.monotonic() - stopped))
     told = stack.ask(f"{ALERTMANAGER}/api/v2/alerts?active=true&inhibited=false&silenced=false")
     assert [alert["labels"]["alertname"] for alert in told] == ["PbsDown"]
-    # More than four minutes after its rule was removed.
+    # Its rule was removed more than four minutes ago.
     assert "LabFilling" not in stack(silence.text.splitlines()[-1])
 
     repaired = time.monotonic()
@@ -89,7 +89,7 @@ def test_demo(stack: Checkout, record_property: Callable[[str, object], None]) -
 
 @pytest.mark.parametrize("programs", [oldest, newest], ids=["oldest", "newest"])
 def test_own_prometheus(programs: Callable[[str], Path], tmp_path: Path) -> None:
-    """The page's files for one's own Prometheus are right for the oldest and the newest that the rules are for."""
+    """The page's files for one's own Prometheus are valid in the oldest and the newest supported version."""
     install, configuration, check, _ = section(PAGE, "With your own Prometheus")
     etc = tmp_path / "etc"
 

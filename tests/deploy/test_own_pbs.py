@@ -16,7 +16,7 @@ MINUTE = 60
 
 
 def test_own_pbs(stack: Checkout, docker: Docker, simulated_pbs: Simulate) -> None:
-    """The page's commands for one's own PBS: check, an age for one group, a silence, and a receiver."""
+    """The page's commands for one's own PBS work: check, an age limit for one group, a silence, and a receiver."""
     copy, up = section(PAGE, "With your own PBS")
     (age,) = section(PAGE, "Another age for one group")
     (silence,) = section(PAGE, "Silence")
