@@ -16,7 +16,7 @@ from pbs_exporter.clock import Clock
 from pbs_exporter.config import Secret, TargetSettings
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http.connector import make_session
-from pbs_exporter.pbs.http.token_auth import Login
+from pbs_exporter.pbs.http.token_auth import TokenAuth
 from pbs_exporter.pbs.http.transport import Transport
 
 ENDPOINT = "http://pbs.test:8007"
@@ -41,7 +41,7 @@ class Asked:
     """A client whose session is mocked, and what it counted."""
 
     pbs: PbsClient
-    login: Login
+    login: TokenAuth
     counted: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -49,7 +49,7 @@ class Asked:
 async def asked() -> AsyncIterator[Asked]:
     """Give a client of a PBS that isn't there."""
     settings = TargetSettings(endpoint=ENDPOINT, token_id="exporter@pbs!metrics", token_secret=Secret(SECRET))
-    login = Login(settings, Clock(), lambda: None)
+    login = TokenAuth(settings, Clock(), lambda: None)
     counted: list[tuple[str, str]] = []
     async with make_session() as session:
         transport = Transport(session, settings, login, lambda endpoint, code, _: counted.append((endpoint, code)))

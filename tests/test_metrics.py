@@ -7,7 +7,7 @@ from prometheus_client import generate_latest
 
 from pbs_exporter.exposition.metric import Metric, state_set
 from pbs_exporter.exposition.page import Page
-from pbs_exporter.label_text import clean, comment
+from pbs_exporter.plain_text import comment, printable
 
 UP = Metric("pbs_up", "Whether it is up.")
 SIZE = Metric("pbs_size_bytes", "How large it is.", ("datastore", "namespace"))
@@ -67,7 +67,7 @@ CLEANED = [
 @pytest.mark.parametrize(("text", "cleaned"), CLEANED)
 def test_labels_are_clean(text: str, cleaned: str) -> None:
     """Control characters and lone surrogates are taken out of a label, and nothing else."""
-    assert clean(text) == cleaned
+    assert printable(text) == cleaned
     assert [sample.labels for sample in SIZE(1, text, text)] == [(cleaned, cleaned)]
 
 
@@ -95,7 +95,7 @@ COMMENTS = [
 
 @pytest.mark.parametrize(("text", "label"), COMMENTS)
 def test_a_comment_is_its_clean_first_line(text: str | None, label: str) -> None:
-    """A comment is the text before the first line break, clean, at most 64 code points, of which the last is `…`."""
+    """A comment is the text before the first line break, printable, and cut to 64 code points with `…` at the end."""
     assert comment(text) == label
 
 

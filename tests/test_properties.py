@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from pbs_exporter.exposition.formats import accepts_gzip, choose
 from pbs_exporter.exposition.metric import Metric
 from pbs_exporter.exposition.page import Page
-from pbs_exporter.label_text import clean, comment
+from pbs_exporter.plain_text import comment, printable
 from pbs_exporter.simulator import Answer, Call, Certificate, SimulatedPbs
 from pbs_exporter.web.budget import budget
 from tests.handmade import NOW, HandMade, snapshot
@@ -375,7 +375,7 @@ def test_a_comment_is_always_a_label(text: str) -> None:
     assert len(made) <= 64
     assert not set(made) & set("\r\n\x00\x7f")
     made.encode()
-    assert clean(made) == made == comment(made)
+    assert printable(made) == made == comment(made)
 
 
 @pure
@@ -387,5 +387,5 @@ def test_any_samples_make_a_valid_page(values: list[tuple[str, float | None]]) -
     for label, value in values:
         page.add(metric(value, label))
     found = series(list(parse_text(generate_latest(page.registry()).decode())))
-    expected = {clean(label) for label, value in values if metric(value, label)}
+    expected = {printable(label) for label, value in values if metric(value, label)}
     assert {dict(labels).get("name", "") for _, labels in found} == expected

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from pbs_exporter.config import Secret
 from pbs_exporter.log import configure
-from pbs_exporter.pbs.http.token_auth import Login
+from pbs_exporter.pbs.http.token_auth import TokenAuth
 from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.simulator import Fault
 from tests.faulty import LISTING_TIMES, NAMESPACES, SNAPSHOTS, STATUS, facts, running, simulated, without
@@ -124,7 +124,7 @@ async def test_a_pbs_that_refuses_all_shows_no_secret() -> None:
 async def test_an_unforeseen_error_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug's traceback goes to the log through a renderer that takes the secret out, and to no page."""
 
-    def bug(_self: Login) -> str:
+    def bug(_self: TokenAuth) -> str:
         raise RuntimeError(f"a header with {SECRET}")
 
     stream = io.StringIO()

@@ -5,14 +5,14 @@ from collections import Counter
 
 import pytest
 
-from pbs_exporter.pbs.http.request_limiter import Lane, Slots
+from pbs_exporter.pbs.http.request_limiter import Lane, RequestLimiter
 
 
 class Traffic:
     """Requests that hold their slots until they are told to give them back."""
 
     def __init__(self, number: int) -> None:
-        self.slots = Slots(number)
+        self.slots = RequestLimiter(number)
         self.held: list[Lane] = []
         self._requests: list[tuple[Lane, asyncio.Task[None], asyncio.Event]] = []
 
@@ -101,7 +101,7 @@ async def test_the_first_lane_goes_first() -> None:
 
 async def test_who_frees_a_slot_may_ask_first() -> None:
     """What comes of an answer can go before what waited, where its lane does."""
-    slots = Slots(1)
+    slots = RequestLimiter(1)
     order: list[str] = []
 
     async def datastore(name: str) -> None:

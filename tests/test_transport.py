@@ -13,13 +13,13 @@ from urllib.parse import parse_qsl, unquote
 import pytest
 from aiohttp import ClientResponse, web
 
-from pbs_exporter import __version__, errors
+from pbs_exporter import __version__, errors, plain_text
 from pbs_exporter.clock import Clock
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http import transport
 from pbs_exporter.pbs.http.connector import make_session
 from pbs_exporter.pbs.http.decoding import many
-from pbs_exporter.pbs.http.token_auth import Login
+from pbs_exporter.pbs.http.token_auth import TokenAuth
 from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.pbs.models import Snapshot
 from pbs_exporter.simulator import Answer, Call, Certificate, Fault, SimulatedPbs
@@ -51,7 +51,7 @@ async def asking(answers: dict[str, Any] | None = None, *, tls: bool = False) ->
         make_session() as session,
     ):
         settings = make_settings(pbs, timeout_seconds=SECONDS, listing_timeout_seconds=SECONDS).pbs
-        login = Login(settings, Clock(), lambda: None)
+        login = TokenAuth(settings, Clock(), lambda: None)
         made = Transport(session, settings, login, lambda endpoint, code, _: counted.append((endpoint, code)))
         yield Asked(pbs, PbsClient(made, settings, login), counted)
 
@@ -290,7 +290,7 @@ async def test_the_body_of_an_error_is_read_only_at_its_start(asked: Asked, stat
         await asked.client.gc()
     assert caught.value.status == status
     assert str(caught.value).startswith(f'{status} {{"data":[0,0,')
-    assert len(str(caught.value)) == len("500 ") + errors.TEXT_LIMIT
+    assert len(str(caught.value)) == len("500 ") + plain_text.ERROR_LIMIT
 
 
 # --- what is sent again

@@ -14,8 +14,8 @@ from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.collectors.base import AnyCollector, Ask, Collector, Context
 from pbs_exporter.commands import serve
 from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetSettings
-from pbs_exporter.errors import TEXT_LIMIT
 from pbs_exporter.exposition.metric import Metric, Sample
+from pbs_exporter.plain_text import ERROR_LIMIT
 from pbs_exporter.simulator import Certificate, Fault, SimulatedPbs
 from pbs_exporter.web.app import create_app
 from tests.handmade import HandMade
@@ -165,7 +165,7 @@ async def test_what_is_no_http_gets_a_plain_400(request_bytes: bytes) -> None:
 
 REPEATED = {
     "status": lambda header: Fault.status(500, f"bad header {header}"),
-    "cut": lambda header: Fault.status(500, "x" * (TEXT_LIMIT - len(header) + 10) + header),
+    "cut": lambda header: Fault.status(500, "x" * (ERROR_LIMIT - len(header) + 10) + header),
     "login": lambda header: Fault.status(401, header),
     "redirect": lambda header: Fault.redirect(f"https://proxy.example/?{header}"),
     "body": lambda header: Fault.body(header[-50:].encode()),

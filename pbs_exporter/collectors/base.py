@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from pbs_exporter.collectors.shared_call import Once
+from pbs_exporter.collectors.shared_call import SharedCall
 from pbs_exporter.config import Filters, TargetSettings, keeps
 from pbs_exporter.errors import PbsError
 from pbs_exporter.exposition.metric import Metric, Sample, Series
@@ -69,8 +69,8 @@ class Ask:
         self,
         pbs: PbsClient,
         listings: Listings,
-        datastores: Once[Rows[Datastore]],
-        tasks: Once[Rows[Task]],
+        datastores: SharedCall[Rows[Datastore]],
+        tasks: SharedCall[Rows[Task]],
         *,
         settings: TargetSettings,
         enabled: Enabled,

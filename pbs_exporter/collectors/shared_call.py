@@ -7,7 +7,7 @@ from typing import Any, Generic, Self, TypeVar
 T = TypeVar("T")
 
 
-class Once(Generic[T]):
+class SharedCall(Generic[T]):
     """One call that several await, started by the first of them. It ends with the `async with` block."""
 
     def __init__(self, call: Callable[[], Coroutine[Any, Any, T]]) -> None:

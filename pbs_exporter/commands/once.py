@@ -17,7 +17,7 @@ from pbs_exporter.config import Settings
 from pbs_exporter.errors import OutputError
 from pbs_exporter.exposition import formats
 from pbs_exporter.exposition.page import Page
-from pbs_exporter.exposition.self_metrics import OwnMetrics
+from pbs_exporter.exposition.self_metrics import SelfMetrics
 from pbs_exporter.pbs.http.connector import make_session
 from pbs_exporter.scrape.target import Target
 
@@ -45,7 +45,7 @@ def run(settings: Settings, warnings: Sequence[str], output: str | None) -> int:
 
 async def _page(settings: Settings) -> bytes:
     # The process is gone when the page is read; and node_exporter has `process_*` of its own.
-    own = OwnMetrics(process=False)
+    own = SelfMetrics(process=False)
     enabled = [collector for collector in COLLECTORS if settings.collectors[collector.name]]
     async with make_session() as session:
         target = Target(
@@ -62,7 +62,7 @@ async def _page(settings: Settings) -> bytes:
             await target.close()
 
 
-def _text(own: OwnMetrics, page: Page) -> bytes:
+def _text(own: SelfMetrics, page: Page) -> bytes:
     registry = page.registry()
     registry.register(own)
     return formats.render(registry, formats.choose(""))

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from pbs_exporter.label_text import clean
+from pbs_exporter.plain_text import printable
 
 _UNITS = ("bytes", "seconds", "ratio")
 _MOST = sys.float_info.max
@@ -37,16 +37,16 @@ class Metric(msgspec.Struct, frozen=True, cache_hash=True):
         if value is None or not -_MOST <= value <= _MOST:
             return ()
         texts = tuple([label or "" for label in labels])
-        # Nearly all are clean, which one look at all of them tells.
+        # Nearly all are printable, which one look at all of them tells.
         if not "".join(texts).isprintable():
-            texts = tuple(map(clean, texts))
+            texts = tuple(map(printable, texts))
         return (Sample(self, texts, value),)
 
     def series(self, rows: Iterable[tuple[Labels, float | None]]) -> "Series":
         """Make many samples, in a fraction of the time: `rows` are their label values and their values.
 
-        The label values must be clean already (`text.clean`). Unknown values and wrong numbers of labels are as
-        in a call.
+        The label values must be printable already (`plain_text.printable`). Unknown values and wrong numbers of labels
+        are as in a call.
         """
         values: dict[Labels, float] = {}
         given, width = 0, len(self.labels)

@@ -32,7 +32,7 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300,
 """Seconds. From a PBS next door to one that reads manifests off hard disks for minutes."""
 
 
-class OwnMetrics:
+class SelfMetrics:
     """Counts for as long as the program runs. A collector of prometheus_client."""
 
     def __init__(self, *, process: bool) -> None:

@@ -18,7 +18,7 @@ _log = structlog.get_logger("pbs_exporter.pbs.offer")
 T = TypeVar("T")
 
 
-class Offer:
+class Capabilities:
     """What is known of it, by path template, until the version changes."""
 
     def __init__(self) -> None:

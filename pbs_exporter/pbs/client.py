@@ -4,11 +4,11 @@ from typing import TypeVar
 
 from pbs_exporter.config import TargetSettings
 from pbs_exporter.pbs import models
-from pbs_exporter.pbs.capabilities import Offer, Query
+from pbs_exporter.pbs.capabilities import Capabilities, Query
 from pbs_exporter.pbs.http.decoding import Decoder, Rows, many, nested, one, whole
 from pbs_exporter.pbs.http.request_limiter import Lane
-from pbs_exporter.pbs.http.token_auth import Login
-from pbs_exporter.pbs.http.transport import Answer, Transport
+from pbs_exporter.pbs.http.token_auth import TokenAuth
+from pbs_exporter.pbs.http.transport import Timed, Transport
 from pbs_exporter.pbs.snapshots.group_summary import GroupId, Listed, grouped
 
 VERSION_SECONDS = 4.0
@@ -41,11 +41,11 @@ _pools = whole(many(models.Pool))
 class PbsClient:
     """Asks one PBS. Every method raises a `PbsError` where there is no answer that can be used."""
 
-    def __init__(self, transport: Transport, settings: TargetSettings, login: Login) -> None:
+    def __init__(self, transport: Transport, settings: TargetSettings, login: TokenAuth) -> None:
         self._transport = transport
         self._settings = settings
         self.login = login
-        self._offer = Offer()
+        self._capabilities = Capabilities()
         self._snapshots = grouped(settings.snapshot_history_limit)
 
     @property
@@ -58,7 +58,7 @@ class PbsClient:
         seconds = max(self._settings.timeout_seconds, VERSION_SECONDS)
         answer = await self._transport.get("/version", _version, timeout_seconds=seconds)
         self.login.taken()
-        self._offer.take(answer.value)
+        self._capabilities.take(answer.value)
         return answer.value
 
     async def node_status(self) -> models.NodeStatus:
@@ -99,7 +99,7 @@ class PbsClient:
 
     async def snapshots(
         self, store: str, namespace: str, group: GroupId | None = None, lane: Lane = Lane.LISTING
-    ) -> Answer[Listed]:
+    ) -> Timed[Listed]:
         """`GET /admin/datastore/{store}/snapshots?ns=`: of one namespace, without those below it, or of one group.
 
         PBS reads every manifest for it, and goes on with that after the client has left. What is kept of the
@@ -204,4 +204,4 @@ class PbsClient:
             )
             return answer.value
 
-        return await self._offer.ask(template, query or {}, newer or {}, get)
+        return await self._capabilities.ask(template, query or {}, newer or {}, get)

@@ -14,12 +14,12 @@ import structlog
 
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors.base import AnyCollector, Ask, Context, Permissions, enabled
-from pbs_exporter.collectors.shared_call import Once
+from pbs_exporter.collectors.shared_call import SharedCall
 from pbs_exporter.config import Filters, TargetSettings, reread_secret
 from pbs_exporter.errors import LoginRefused, PbsError, PbsTimeout
 from pbs_exporter.exposition.page import Page
 from pbs_exporter.pbs.client import PbsClient
-from pbs_exporter.pbs.http.token_auth import PATIENCE, PAUSE_SECONDS, Login
+from pbs_exporter.pbs.http.token_auth import PATIENCE, PAUSE_SECONDS, TokenAuth
 from pbs_exporter.pbs.http.transport import Observer, Transport
 from pbs_exporter.pbs.models import Version
 from pbs_exporter.pbs.snapshots.cache import Listings
@@ -83,7 +83,7 @@ class Target:
         self._filters = filters
         self.collectors = collectors
         self._clock = clock
-        self._login = Login(settings, clock, lambda: reread_secret(settings))
+        self._login = TokenAuth(settings, clock, lambda: reread_secret(settings))
         self._client = PbsClient(Transport(session, settings, self._login, observe), settings, self._login)
         self._listings = Listings(self._client, settings, filters, clock)
         self._slow = {
@@ -111,7 +111,7 @@ class Target:
         began, started = self._clock.now(), time.perf_counter()
         deadline = asyncio.get_running_loop().time() + seconds
         self._login.reopen()
-        async with Once(partial(self._version, deadline)) as version:
+        async with SharedCall(partial(self._version, deadline)) as version:
             if not self._login.proven:
                 # Alone: a bad token must cost one refused login, not one for each request.
                 await version.get()
@@ -183,8 +183,8 @@ class Target:
         """Give what makes an `Ask`: what several collectors need is asked once for all that are made in the block."""
         since = now - self.settings.task_window_seconds
         async with (
-            Once(self._client.datastores) as datastores,
-            Once(partial(tasks_since, self._client, since)) as tasks,
+            SharedCall(self._client.datastores) as datastores,
+            SharedCall(partial(tasks_since, self._client, since)) as tasks,
         ):
             yield lambda: Ask(
                 self._client,

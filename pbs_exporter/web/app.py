@@ -8,7 +8,7 @@ from aiohttp import hdrs, web
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors.base import AnyCollector
 from pbs_exporter.config import Settings
-from pbs_exporter.exposition.self_metrics import OwnMetrics
+from pbs_exporter.exposition.self_metrics import SelfMetrics
 from pbs_exporter.pbs.http.connector import make_session
 from pbs_exporter.scrape.target import Target
 from pbs_exporter.web.headers import add_headers
@@ -26,7 +26,7 @@ def create_app(settings: Settings, collectors: Sequence[AnyCollector], clock: Cl
 
     @asynccontextmanager
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
-        own = OwnMetrics(process=settings.exporter.process_metrics)
+        own = SelfMetrics(process=settings.exporter.process_metrics)
         async with make_session(ticking.monotonic) as session:
             target = Target(
                 settings.pbs,

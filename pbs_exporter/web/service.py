@@ -8,7 +8,7 @@ from pbs_exporter.clock import Clock
 from pbs_exporter.config import Settings
 from pbs_exporter.exposition import formats
 from pbs_exporter.exposition.page import Page
-from pbs_exporter.exposition.self_metrics import OwnMetrics
+from pbs_exporter.exposition.self_metrics import SelfMetrics
 from pbs_exporter.scrape.target import Target
 from pbs_exporter.web import status
 from pbs_exporter.web.budget import TIMEOUT_HEADER, budget
@@ -20,7 +20,7 @@ LARGE_BYTES = 1 << 20
 class Service:
     """What the handlers share: the target, the program's own metrics, and how many scrapes are under way."""
 
-    def __init__(self, settings: Settings, target: Target, own: OwnMetrics, clock: Clock) -> None:
+    def __init__(self, settings: Settings, target: Target, own: SelfMetrics, clock: Clock) -> None:
         self._settings = settings
         self.target = target
         self._own = own

@@ -3,7 +3,8 @@
 import socket
 
 from pbs_exporter.config import ListenAddress
-from pbs_exporter.errors import ListenError, first_line
+from pbs_exporter.errors import ListenError
+from pbs_exporter.plain_text import first_line
 
 
 def open_sockets(address: ListenAddress) -> list[socket.socket]:

@@ -43,12 +43,12 @@ def prints(checkout: Checkout, commands: str, expected: str, seconds: float) -> 
 def test_demo(stack: Checkout, record_property: Callable[[str, object], None]) -> None:
     """The page's commands lead from nothing to a firing alert. The test's properties have the duration of each part.
 
-    A silence suppresses the alert, and it ends with its rule. After PBS stops, its alert fires, inhibits the others, and
-    clears once PBS is back. Every rule has been evaluated by that time, and none fails. The last commands leave no
+    A silence suppresses the alert, and it ends with its rule. After PBS stops, its alert fires and inhibits the others.
+    It clears once PBS is back. Every rule has been evaluated by that time, and none fails. The last commands leave no
     container and no volume.
     """
     up, asks, answer, shows, rule, query, alert, silence, remove = section(PAGE, "Five minutes with the demo")
-    stop, down_query, down, start, end = section(PAGE, "Make something go wrong")
+    stop, down_query, down, start, end = section(PAGE, "Simulate an outage")
 
     begun = time.monotonic()
     stack(up.text)

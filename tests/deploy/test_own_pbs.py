@@ -18,9 +18,9 @@ MINUTE = 60
 def test_own_pbs(stack: Checkout, docker: Docker, simulated_pbs: Simulate) -> None:
     """The page's commands for one's own PBS work: check, an age limit for one group, a silence, and a receiver."""
     copy, up = section(PAGE, "With your own PBS")
-    (age,) = section(PAGE, "Another age for one group")
-    (silence,) = section(PAGE, "Silence")
-    take, receiver, again = section(PAGE, "Who is told")
+    (age,) = section(PAGE, "Set another age limit")
+    (silence,) = section(PAGE, "Silence an alert")
+    take, receiver, again = section(PAGE, "Notifications")
     with simulated_pbs(docker.machine, HOST) as pbs:
         stack.directory = stack.folder / STACK
         stack(copy.text)

@@ -43,7 +43,7 @@ def make_session(monotonic: Callable[[], float] = time.monotonic) -> aiohttp.Cli
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Keeps connections for `LIFE_SECONDS`. How many there are is what `Slots` allow."""
+    """Keeps connections for `LIFE_SECONDS`. How many there are is what `RequestLimiter` allow."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         super().__init__(limit=0, keepalive_timeout=IDLE_SECONDS)

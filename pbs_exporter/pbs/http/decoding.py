@@ -6,7 +6,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from pbs_exporter.errors import NotJson, WrongShape, first_line
+from pbs_exporter.errors import NotJson, WrongShape
+from pbs_exporter.plain_text import first_line
 
 T = TypeVar("T")
 

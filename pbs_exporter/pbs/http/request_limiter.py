@@ -22,7 +22,7 @@ class Lane(IntEnum):
     BACKGROUND = 5
 
 
-class Slots:
+class RequestLimiter:
     """The requests that may be under way to one PBS: `number` of them."""
 
     def __init__(self, number: int) -> None:

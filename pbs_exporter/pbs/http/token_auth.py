@@ -17,7 +17,7 @@ PAUSE_SECONDS = 60.0
 """How long PBS isn't asked then."""
 
 
-class Login:
+class TokenAuth:
     """The state of a target's login.
 
     `proven`: PBS has taken this token and not refused it since. `refusals`: how often in a row it refused.

@@ -30,13 +30,13 @@ from pbs_exporter.errors import (
     TooLarge,
     Unavailable,
     Unreachable,
-    first_line,
 )
 from pbs_exporter.pbs.http.connector import certificate, reused
 from pbs_exporter.pbs.http.decoding import Decoder
-from pbs_exporter.pbs.http.request_limiter import Lane, Slots
+from pbs_exporter.pbs.http.request_limiter import Lane, RequestLimiter
 from pbs_exporter.pbs.http.tls import trust
-from pbs_exporter.pbs.http.token_auth import Login
+from pbs_exporter.pbs.http.token_auth import TokenAuth
+from pbs_exporter.plain_text import first_line
 
 BODY_LIMIT = 512 * 1024 * 1024
 """At most so many bytes of one answer are read (after inflating)."""
@@ -63,7 +63,7 @@ _UNAVAILABLE = (
 )
 
 
-class Answer(msgspec.Struct, Generic[T], frozen=True):
+class Timed(msgspec.Struct, Generic[T], frozen=True):
     """What an answer said, and how many seconds PBS took for it: from the request's slot to the last byte."""
 
     value: T
@@ -74,7 +74,7 @@ class Transport:
     """GETs to one PBS, over a session that isn't its own."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, settings: TargetSettings, login: Login, observe: Observer
+        self, session: aiohttp.ClientSession, settings: TargetSettings, login: TokenAuth, observe: Observer
     ) -> None:
         self.certificate: bytes | None = None
         """What PBS showed at the newest TLS handshake (DER)."""
@@ -82,7 +82,7 @@ class Transport:
         self._base = f"{settings.endpoint}/api2/json"
         self._login = login
         self._observe = observe
-        self._slots = Slots(settings.max_concurrent_requests)
+        self._slots = RequestLimiter(settings.max_concurrent_requests)
         self._trust = trust(settings)
         # PBS knows deflate alone. It spares more deciphering than it costs, but plain HTTP has nothing to decipher.
         self._encoding = "deflate" if settings.endpoint.startswith("https:") else "identity"
@@ -96,7 +96,7 @@ class Transport:
         path: dict[str, str] | None = None,
         query: Mapping[str, str] | None = None,
         lane: Lane = Lane.PROMPT,
-    ) -> Answer[T]:
+    ) -> Timed[T]:
         """Give what `decode` makes of the body of a 200. Raises a `PbsError` for everything else.
 
         `template` is the path with `{names}` that `path` fills; both it and `query` are percent-encoded here.
@@ -130,7 +130,7 @@ class Transport:
             finally:
                 seconds = time.perf_counter() - started
                 self._observe(template, code, seconds)
-            return Answer(value, seconds)
+            return Timed(value, seconds)
 
     async def _once_or_twice(self, url: URL, decode: Decoder[T]) -> T:
         """GET, and once more where PBS closed a kept connection before it answered: its restart, no failure."""

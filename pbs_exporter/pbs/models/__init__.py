@@ -1,7 +1,7 @@
 """What is read of PBS's answers: Structs, a file for each area of the API."""
 
 from pbs_exporter.pbs.models.access import Token, User
-from pbs_exporter.pbs.models.base import Answer
+from pbs_exporter.pbs.models.base import ApiObject
 from pbs_exporter.pbs.models.datastore import (
     Datastore,
     DatastoreStatus,
@@ -32,7 +32,7 @@ from pbs_exporter.pbs.models.tape import TapeDrive, TapeMedium
 from pbs_exporter.pbs.models.tasks import Task, upid_start
 
 __all__ = [
-    "Answer",
+    "ApiObject",
     "BootInfo",
     "CpuInfo",
     "Datastore",

@@ -1,16 +1,16 @@
 """Users and their API tokens."""
 
-from pbs_exporter.pbs.models.base import Answer
+from pbs_exporter.pbs.models.base import ApiObject
 
 
-class Token(Answer, frozen=True):
+class Token(ApiObject, frozen=True):
     """An API token. `expire` is 0 or absent where it never does."""
 
     tokenid: str
     expire: int | None = None
 
 
-class User(Answer, frozen=True):
+class User(ApiObject, frozen=True):
     """A row of `GET /access/users?include_tokens=1`. `expire` is 0 or absent where it never does."""
 
     userid: str

@@ -7,5 +7,5 @@ skipped. Times are Unix seconds, sizes bytes.
 import msgspec
 
 
-class Answer(msgspec.Struct, frozen=True, rename="kebab"):
+class ApiObject(msgspec.Struct, frozen=True, rename="kebab"):
     """Base: most of PBS's objects name their fields in kebab-case."""

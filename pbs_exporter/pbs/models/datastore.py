@@ -2,14 +2,14 @@
 
 import re
 
-from pbs_exporter.pbs.models.base import Answer
+from pbs_exporter.pbs.models.base import ApiObject
 from pbs_exporter.pbs.models.node import FileSystem
 
 _PROPERTY = re.compile(r'(?:[^,"]|"(?:\\.|[^"\\])*")+')
 _READABLE = (None, "read-only")
 
 
-class S3Statistics(Answer, frozen=True):
+class S3Statistics(ApiObject, frozen=True):
     """What was asked of an S3 bucket since the datastore was made, or since PBS was told to count anew; bytes."""
 
     get: int | None = None
@@ -27,7 +27,7 @@ class DatastoreStatus(FileSystem, frozen=True):
     s3_statistics: S3Statistics | None = None
 
 
-class Datastore(Answer, frozen=True):
+class Datastore(ApiObject, frozen=True):
     """A row of `GET /admin/datastore`. `maintenance` is a property string; see `mode`."""
 
     store: str
@@ -51,7 +51,7 @@ class Datastore(Answer, frozen=True):
         return self.mode in _READABLE and self.mount_status != "notmounted"
 
 
-class GcStatus(Answer, frozen=True):
+class GcStatus(ApiObject, frozen=True):
     """Counters of the last garbage collection that succeeded. `upid` is `None` if none ever did."""
 
     upid: str | None = None
@@ -85,7 +85,7 @@ class Usage(FileSystem, frozen=True, kw_only=True):
     gc_status: GcStatus | None = None
 
 
-class Namespace(Answer, frozen=True):
+class Namespace(ApiObject, frozen=True):
     """A row of `GET /admin/datastore/{store}/namespace`. The root is `""`."""
 
     ns: str

@@ -1,9 +1,9 @@
 """Sync, verify, prune and tape backup jobs."""
 
-from pbs_exporter.pbs.models.base import Answer
+from pbs_exporter.pbs.models.base import ApiObject
 
 
-class Job(Answer, frozen=True):
+class Job(ApiObject, frozen=True):
     """A row of the lists of sync, verify, prune and tape backup jobs.
 
     While a job runs there is `last_run_upid` alone. `remote` and what follows it are sync jobs' own.

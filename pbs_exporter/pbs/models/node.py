@@ -2,10 +2,10 @@
 
 import msgspec
 
-from pbs_exporter.pbs.models.base import Answer
+from pbs_exporter.pbs.models.base import ApiObject
 
 
-class Version(Answer, frozen=True):
+class Version(ApiObject, frozen=True):
     """`GET /version`. The full version is `version` and `release` with a dot between."""
 
     version: str | None = None
@@ -13,27 +13,27 @@ class Version(Answer, frozen=True):
     repoid: str | None = None
 
 
-class CpuInfo(Answer, frozen=True):
+class CpuInfo(ApiObject, frozen=True):
     """The processors of the host."""
 
     cpus: int | None = None
     model: str | None = None
 
 
-class Kernel(Answer, frozen=True):
+class Kernel(ApiObject, frozen=True):
     """The running kernel."""
 
     release: str | None = None
 
 
-class BootInfo(Answer, frozen=True):
+class BootInfo(ApiObject, frozen=True):
     """How the host was started."""
 
     mode: str | None = None
     secureboot: bool | None = None
 
 
-class Memory(Answer, frozen=True):
+class Memory(ApiObject, frozen=True):
     """Memory or swap."""
 
     total: int | None = None
@@ -41,7 +41,7 @@ class Memory(Answer, frozen=True):
     free: int | None = None
 
 
-class FileSystem(Answer, frozen=True):
+class FileSystem(ApiObject, frozen=True):
     """A file system as `statfs` sees it; `avail` is without the reserved blocks."""
 
     total: int | None = None
@@ -49,7 +49,7 @@ class FileSystem(Answer, frozen=True):
     avail: int | None = None
 
 
-class NodeStatus(Answer, frozen=True):
+class NodeStatus(ApiObject, frozen=True):
     """`GET /nodes/localhost/status`. `cpu` and `wait` lie between 0 and 1."""
 
     cpu: float | None = None
@@ -64,7 +64,7 @@ class NodeStatus(Answer, frozen=True):
     boot_info: BootInfo | None = None
 
 
-class Point(Answer, frozen=True):
+class Point(ApiObject, frozen=True):
     """A row of `GET /status/metrics`: of `host`, `datastore/{store}` and others the newest value of a metric."""
 
     id: str
@@ -72,7 +72,7 @@ class Point(Answer, frozen=True):
     value: float | None = None
 
 
-class Subscription(Answer, frozen=True):
+class Subscription(ApiObject, frozen=True):
     """`GET /nodes/localhost/subscription`. `nextduedate` is `YYYY-MM-DD`, and `0000-00-00` where there is none."""
 
     status: str | None = None
@@ -85,7 +85,7 @@ class Update(msgspec.Struct, frozen=True, rename="pascal"):
     package: str
 
 
-class Service(Answer, frozen=True):
+class Service(ApiObject, frozen=True):
     """A row of `GET /nodes/localhost/services`. The states are systemd's."""
 
     service: str
@@ -93,7 +93,7 @@ class Service(Answer, frozen=True):
     unit_state: str | None = None
 
 
-class Disk(Answer, frozen=True):
+class Disk(ApiObject, frozen=True):
     """A row of `GET /nodes/localhost/disks/list`. `wearout` is the percentage of its life that remains."""
 
     name: str
@@ -104,7 +104,7 @@ class Disk(Answer, frozen=True):
     wearout: float | None = None
 
 
-class Pool(Answer, frozen=True):
+class Pool(ApiObject, frozen=True):
     """A row of `GET /nodes/localhost/disks/zfs`. `frag` is in percent."""
 
     name: str

@@ -1,23 +1,23 @@
 """Backup snapshots and groups."""
 
-from pbs_exporter.pbs.models.base import Answer
+from pbs_exporter.pbs.models.base import ApiObject
 
 
-class File(Answer, frozen=True, gc=False):
+class File(ApiObject, frozen=True, gc=False):
     """A file of a snapshot."""
 
     filename: str
     crypt_mode: str | None = None
 
 
-class Verification(Answer, frozen=True, gc=False):
+class Verification(ApiObject, frozen=True, gc=False):
     """The result of a snapshot's newest verification."""
 
     state: str | None = None
     upid: str | None = None
 
 
-class Snapshot(Answer, frozen=True, gc=False):
+class Snapshot(ApiObject, frozen=True, gc=False):
     """A row of `GET /admin/datastore/{store}/snapshots`. `size` is logical; there is none without a manifest."""
 
     backup_type: str
@@ -41,7 +41,7 @@ class Snapshot(Answer, frozen=True, gc=False):
         return any(file.filename == "index.json.blob" for file in self.files or ())
 
 
-class Group(Answer, frozen=True):
+class Group(ApiObject, frozen=True):
     """A row of `GET /admin/datastore/{store}/groups`.
 
     `last_backup` is the time of the newest finished snapshot, before PBS 4.0.17 perhaps of an unfinished one, and

@@ -1,9 +1,9 @@
 """Tape drives and media."""
 
-from pbs_exporter.pbs.models.base import Answer
+from pbs_exporter.pbs.models.base import ApiObject
 
 
-class TapeDrive(Answer, frozen=True):
+class TapeDrive(ApiObject, frozen=True):
     """A row of `GET /tape/drive`. `state` says which task holds it; without a device there is no `vendor`."""
 
     name: str
@@ -13,7 +13,7 @@ class TapeDrive(Answer, frozen=True):
     state: str | None = None
 
 
-class TapeMedium(Answer, frozen=True):
+class TapeMedium(ApiObject, frozen=True):
     """A row of `GET /tape/media/list`. An unassigned one has no `pool`, an unwritten one no `bytes_used`."""
 
     pool: str | None = None

@@ -8,10 +8,10 @@ from typing import Final
 import msgspec
 
 from pbs_exporter.errors import WrongShape
-from pbs_exporter.label_text import clean, comment
 from pbs_exporter.pbs.http.decoding import Decoder, many
 from pbs_exporter.pbs.http.row_stream import RowStream
 from pbs_exporter.pbs.models import Snapshot, Verification, upid_start
+from pbs_exporter.plain_text import comment, printable
 
 GroupId = tuple[str, str]
 """Backup type and backup ID."""
@@ -89,7 +89,7 @@ _SLACK: Final = 32
 
 _snapshots = many(Snapshot)
 _upid_start = lru_cache(maxsize=4096)(upid_start)
-_owner = lru_cache(maxsize=4096)(clean)
+_owner = lru_cache(maxsize=4096)(printable)
 
 
 def grouped(limit: int) -> Decoder[Listed]:

@@ -13,7 +13,7 @@ from pbs_exporter.errors import PbsError, PbsTimeout
 from pbs_exporter.pbs import models
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http.request_limiter import Lane
-from pbs_exporter.pbs.http.transport import Answer  # noqa: TC001 - one way to import is enough
+from pbs_exporter.pbs.http.transport import Timed  # noqa: TC001 - one way to import is enough
 from pbs_exporter.pbs.snapshots.group_summary import Group, GroupId, Groups, Listed
 from pbs_exporter.pbs.snapshots.task_hints import Hints
 
@@ -98,7 +98,7 @@ async def full(
 
     One that fails doesn't end the others: PBS goes on with their work anyway.
     """
-    answers: dict[str, Answer[Listed]] = {}
+    answers: dict[str, Timed[Listed]] = {}
     errors: dict[str, Exception] = {}
 
     async def snapshots(name: str) -> None:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from html import escape
 
-from pbs_exporter.label_text import clean
+from pbs_exporter.plain_text import printable
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _SHORT_SECONDS = 10
@@ -14,7 +14,7 @@ NOTHING = "\N{EN DASH}"
 
 def text(foreign: str) -> str:
     """Give any text as it may stand in the page."""
-    return escape(clean(foreign))
+    return escape(printable(foreign))
 
 
 def name(foreign: str) -> str:
