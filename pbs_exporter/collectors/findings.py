@@ -64,7 +64,7 @@ class Findings:
         return Result(answer, self.failures, self.datastores, shared)
 
 
-class CutOff(Exception):
+class CutOff(TimeoutError):
     """The scrape's time was up before a collector had all its answers."""
 
     def __init__(self, findings: Findings) -> None:

@@ -5,13 +5,14 @@ from enum import StrEnum
 
 import msgspec
 
-from pbs_exporter.collectors import access, snapshots
+from pbs_exporter.collectors.access import AccessCollector
 from pbs_exporter.collectors.privileges import grants, missing
+from pbs_exporter.collectors.snapshots import SnapshotsCollector
 from pbs_exporter.errors import PbsExporterError
 from pbs_exporter.pbs.models import Version
 from pbs_exporter.pbs.snapshots.listing_state import ListingState
 from pbs_exporter.scrape.collector_run import Outcome
-from pbs_exporter.scrape.target import Last, Target
+from pbs_exporter.scrape.target import LastScrape, Target
 
 NOT_ASKED = "not asked in the last scrape"
 """Why it isn't known how a datastore is now: PBS is down, or its list of datastores failed."""
@@ -149,14 +150,14 @@ def _reason(error: BaseException | None) -> str | None:
 
 def _newest(outcome: Outcome, listings: dict[str, ListingState]) -> Outcome:
     """Give an outcome as it stands now: a listing may have ended since the scrape."""
-    if outcome.name != snapshots.COLLECTOR.name:
+    if outcome.name != SnapshotsCollector.name:
         return outcome
     return msgspec.structs.replace(outcome, datastores={store: known.error for store, known in listings.items()})
 
 
 def _collector(outcome: Outcome, waiting: set[str], every_seconds: float | None) -> Collector:
     bad = tuple(sorted((store for store, error in outcome.datastores.items() if error is not None), key=_natural))
-    listed = outcome.name == snapshots.COLLECTOR.name
+    listed = outcome.name == SnapshotsCollector.name
     reason = _reason(outcome.error)
     if outcome.success:
         state = State.OK
@@ -176,7 +177,7 @@ def _collector(outcome: Outcome, waiting: set[str], every_seconds: float | None)
     )
 
 
-def _datastores(last: Last | None, outcomes: list[Outcome], listings: dict[str, ListingState]) -> list[Datastore]:
+def _datastores(last: LastScrape | None, outcomes: list[Outcome], listings: dict[str, ListingState]) -> list[Datastore]:
     reasons: dict[str, list[str]] = {store: [] for store in listings}
     at: dict[str, float | None] = {store: listing.tried_at for store, listing in listings.items()}
     for outcome in outcomes:
@@ -203,19 +204,19 @@ def _datastores(last: Last | None, outcomes: list[Outcome], listings: dict[str, 
     return rows
 
 
-def _asked(last: Last | None) -> set[str]:
+def _asked(last: LastScrape | None) -> set[str]:
     """Give the datastores that the last scrape would have listed; none where PBS didn't say which there are."""
     outcomes = () if last is None else last.outcomes
     return {
         store
         for outcome in outcomes
-        if outcome.name == snapshots.COLLECTOR.name and outcome.error is None
+        if outcome.name == SnapshotsCollector.name and outcome.error is None
         for store in outcome.datastores
     }
 
 
 def _rights(target: Target, outcomes: list[Outcome]) -> Rights:
-    known = target.rights
+    known = target.privileges
     if known is None:
         return Rights((), (), None, _why_unknown(target, outcomes))
     lacking = missing(target.enabled, known.permissions)
@@ -231,7 +232,7 @@ def _rights(target: Target, outcomes: list[Outcome]) -> Rights:
 
 
 def _why_unknown(target: Target, outcomes: list[Outcome]) -> str:
-    if access.COLLECTOR.name not in target.enabled:
-        return f"the collector {access.COLLECTOR.name} is switched off"
-    error = next((outcome.error for outcome in outcomes if outcome.name == access.COLLECTOR.name), None)
+    if AccessCollector.name not in target.enabled:
+        return f"the collector {AccessCollector.name} is switched off"
+    error = next((outcome.error for outcome in outcomes if outcome.name == AccessCollector.name), None)
     return _reason(error) or "PBS hasn't been asked yet"
