@@ -50,7 +50,7 @@ lint: $(READY) ## format, style, types, layers
 	@$(BIN)/python -m tools.render_rules --check
 
 lint-metrics: $(READY) ## real pages through promtool (of the package prometheus)
-	@$(BIN)/python -m tests.promtool
+	@$(BIN)/python -m tools.lint_metrics
 
 check: lint lint-metrics test ## all that CI runs
 

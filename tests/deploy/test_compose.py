@@ -14,7 +14,7 @@ from tests.deploy.compose_stack import Checkout
 from tests.deploy.docker_engine import HOST, Docker
 from tests.deploy.machine import ROOT, attempt, eventually, run
 from tests.deploy.simulated_pbs import Address, Simulate
-from tests.documented import block
+from tests.support.documented import block
 
 ALONE = ROOT / "compose.yaml"
 STACK = ROOT / "deploy" / "compose"

@@ -15,7 +15,7 @@ from tests.deploy.machine import ROOT, eventually, run
 from tests.deploy.prometheus_programs import newest, oldest
 from tests.deploy.simulated_pbs import Simulate
 from tests.deploy.test_compose import filled_in
-from tests.documented import Block, blocks
+from tests.support.documented import Block, blocks
 
 PAGE = "docs/getting-started.md"
 MINUTE = 60
