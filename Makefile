@@ -35,7 +35,7 @@ test-long: $(READY) ## the property tests alone, with ten times as many examples
 
 test-deploy: $(DEPLOY)/ready ## image, Compose, Kubernetes, Helm, systemd, release: each really run (Debian, as root)
 	@tools/apt_install $(DEPLOY_PACKAGES)
-	@$(DEPLOY)/bin/python -m pytest tests/deploy --timeout=900 $(ARGS)
+	@$(DEPLOY)/bin/python -m pytest tests/deploy -n 4 --dist loadfile --no-loadscope-reorder --timeout=900 --durations=10 $(ARGS)
 
 test-monitoring: $(MONITORING)/ready ## rules, dashboards and pages: in real Prometheus, Alertmanager, Chromium (Debian, as root)
 	@tools/apt_install $(MONITORING_PACKAGES)

@@ -1,4 +1,4 @@
-"""The wheel and the sdist, and what a wheel needs, in a folder that pip can install from without a network."""
+"""The wheel, the sdist, and the wheels of the dependencies."""
 
 import os
 import sys
@@ -11,14 +11,14 @@ _REQUIREMENTS = ROOT / "requirements.txt"
 
 
 class Built(NamedTuple):
-    """What `make dist` builds."""
+    """The files that `make dist` builds."""
 
     sdist: Path
     wheel: Path
 
 
 def make_dist(folder: Path, checkout: Path = ROOT) -> Built:
-    """Run `make dist` of a checkout, with this environment's Python; gives what it built into that folder."""
+    """Run `make dist` of a checkout with this environment's Python, and return what it built into `folder`."""
     made = (f"VENV={sys.prefix}", f"--old-file={sys.prefix}/ready")
     run("make", *made, "dist", f"DIST={folder}", cwd=checkout)
     (sdist,) = folder.glob("*.tar.gz")
@@ -27,11 +27,11 @@ def make_dist(folder: Path, checkout: Path = ROOT) -> Built:
 
 
 def download(python: str) -> Path:
-    """Have pip of that Python get the pinned dependencies as wheels; gives their folder."""
+    """Download the pinned dependencies as wheels with the pip of `python`, and return their folder."""
     version = run(python, "-c", "import sysconfig; print(sysconfig.get_config_var('SOABI'))").strip()
 
     def get(folder: Path) -> None:
-        # How pip reaches an index is the machine's business.
+        # The machine's own settings say how pip reaches an index.
         env = environment(**{name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))})
         hashed = ("--require-hashes", "--only-binary=:all:", "--requirement", _REQUIREMENTS)
         run(python, "-m", "pip", "--quiet", "download", *hashed, "--dest", folder, env=env)

@@ -1,4 +1,4 @@
-"""What every deployment test stands on: commands, waiting, a cache outside the checkout, network namespaces."""
+"""Commands, waiting, caches outside the checkout, and network namespaces."""
 
 import fcntl
 import hashlib
@@ -15,9 +15,9 @@ from typing import Self, TypeVar
 ROOT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pbs-exporter-deploy"
 CA_FILE = Path("/etc/ssl/certs/ca-certificates.crt")
-"""The machine's authorities. Behind a proxy that opens TLS, a build needs them; no image keeps them."""
+"""The machine's certificate authorities. Builds behind a proxy that opens TLS need them; no image keeps them."""
 
-_FRESH_SECONDS = 14 * 86400
+_MAX_AGE_SECONDS = 14 * 86400
 _COMMAND_SECONDS = 300.0
 _ENVIRONMENT = ("HOME", "LANG", "PATH", "TMPDIR")
 
@@ -35,10 +35,15 @@ sys.stdout.write(answer.read().decode())
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Give what a tool needs of this process's environment, and these variables."""
+    """Return the variables that tools need from this process's environment, with `variables` added."""
     kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    # Debian's tools for root are not on everybody's path.
+    # Not every user has Debian's administration tools on the path.
     return kept | {"PATH": f"{kept.get('PATH', '/usr/bin:/bin')}:/usr/local/sbin:/usr/sbin:/sbin"} | variables
+
+
+def tool(name: str) -> Path:
+    """Return the path of a program in this Python's environment."""
+    return Path(sys.executable).with_name(name)
 
 
 def attempt(
@@ -48,7 +53,7 @@ def attempt(
     stdin: str | None = None,
     seconds: float = _COMMAND_SECONDS,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, whatever its exit code is. Raises `FileNotFoundError` where there is no such tool."""
+    """Run a command to its end, whatever its exit code. Raise `FileNotFoundError` if there is no such program."""
     return subprocess.run(  # noqa: S603 - tests say what is run
         [str(part) for part in command],
         env=dict(env) if env is not None else environment(),
@@ -69,7 +74,7 @@ def run(
     stdin: str | None = None,
     seconds: float = _COMMAND_SECONDS,
 ) -> str:
-    """Run a command that must succeed, and give its standard output. Raises `AssertionError` with all that it said."""
+    """Run a command, and return its standard output. Raise `AssertionError` with all its output if it fails."""
     ended = attempt(*command, env=env, cwd=cwd, stdin=stdin, seconds=seconds)
     shown = " ".join(str(part) for part in command)
     assert ended.returncode == 0, f"{shown}: exit {ended.returncode}\n{ended.stdout}{ended.stderr}"
@@ -77,7 +82,7 @@ def run(
 
 
 def eventually(look: Callable[[], Found | None], what: str, seconds: float = 30.0, pause: float = 0.1) -> Found:
-    """Look until there is something (neither `None` nor false), and give it."""
+    """Call `look` until its result is true, and return the result."""
     until = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < until, f"not within {seconds:g} s: {what}"
@@ -92,7 +97,7 @@ def process(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run a process as long as the block lasts. Its standard input is a pipe, its standard error goes to `log`."""
+    """Run a process until the block ends. Its standard input is a pipe; its standard error goes to `log`."""
     with log.open("a") as stderr:
         running = subprocess.Popen(  # noqa: S603 - tests say what is run
             [str(part) for part in command],
@@ -114,17 +119,32 @@ def process(
                 running.kill()
 
 
-def cached(name: str, recipe: Sequence[str], make: Callable[[Path], None]) -> Path:
-    """Give the cached folder of that name; it is made anew after a change of its recipe, and after two weeks.
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    with file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
-    Two runs at once make it once.
+
+def once(folder: Path, name: str, make: Callable[[], str]) -> str:
+    """Return what `make` returned in the first of the processes that share `folder`; the others wait for it."""
+    with _locked(folder / f"{name}.lock"):
+        made = folder / f"{name}.made"
+        if not made.exists():
+            made.write_text(make())
+        return made.read_text()
+
+
+def cached(name: str, recipe: Sequence[str], make: Callable[[Path], None]) -> Path:
+    """Return the cached folder of that name. It is made again after two weeks, and when its recipe has changed.
+
+    Concurrent runs make it once.
     """
     CACHE.mkdir(parents=True, exist_ok=True)
     key = hashlib.sha256("\0".join(recipe).encode()).hexdigest()[:12]
     folder = CACHE / f"{name}-{key}"
-    with (CACHE / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.is_dir() or time.time() - folder.stat().st_mtime > _FRESH_SECONDS:
+    with _locked(CACHE / f"{name}.lock"):
+        if not folder.is_dir() or time.time() - folder.stat().st_mtime > _MAX_AGE_SECONDS:
             making = folder.with_suffix(".making")
             shutil.rmtree(making, ignore_errors=True)
             making.mkdir()
@@ -137,7 +157,7 @@ def cached(name: str, recipe: Sequence[str], make: Callable[[Path], None]) -> Pa
 
 
 class Namespace:
-    """A network of its own, where nothing but the loopback is; a context manager."""
+    """A network namespace that has only a loopback interface; a context manager."""
 
     def __init__(self, name: str) -> None:
         self.name = f"{name}-{os.getpid()}"
@@ -152,14 +172,15 @@ class Namespace:
         run("ip", "netns", "delete", self.name)
 
     def inside(self, *command: str | Path) -> tuple[str | Path, ...]:
-        """Give the command that runs `command` in here; `ip netns exec` would hide the cgroups."""
+        """Return the command that runs `command` in the namespace."""
+        # `ip netns exec` would hide the cgroups.
         return ("nsenter", f"--net={self.path}", *command)
 
     def get(self, url: str, seconds: float = 20.0) -> str:
-        """Ask for a page from in here, and give its text whatever its status is."""
+        """Return the body of a response, whatever its status. The request is sent from inside the namespace."""
         return run(*self.inside(sys.executable, "-c", _GET, url, str(seconds)))
 
     def try_get(self, url: str, seconds: float = 20.0) -> str | None:
-        """Ask for a page from in here; `None` where nobody answers."""
+        """Return the body of a response, or `None` if there is no server."""
         ended = attempt(*self.inside(sys.executable, "-c", _GET, url, str(seconds)))
         return ended.stdout if ended.returncode == 0 else None

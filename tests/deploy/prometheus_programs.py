@@ -1,10 +1,10 @@
-"""Prometheus and Alertmanager as programs: the oldest and the newest that the rules are for."""
+"""The programs of Prometheus and Alertmanager, in the oldest and the newest supported version."""
 
 from pathlib import Path
 
 from tests.deploy.machine import cached, run
 
-# The newest that Debian has. Its release files are past their date, and that is no fault here.
+# The newest that Debian has. The dates of its release files may have expired, which is no error here.
 _NEWEST = (
     "mmdebstrap",
     "--quiet",
@@ -16,12 +16,12 @@ _NEWEST = (
 
 
 def newest(program: str) -> Path:
-    """Give the path of `prometheus`, `promtool`, `prometheus-alertmanager` or `amtool`: Prometheus 3.5 and its like."""
+    """Return the path of `prometheus`, `promtool`, `prometheus-alertmanager` or `amtool`, of Prometheus 3.5's time."""
     return cached("prometheus", _NEWEST, lambda folder: _unpack(folder / "root")) / "root" / "usr" / "bin" / program
 
 
 def oldest(program: str) -> Path:
-    """Give the same of Debian 12, which has Prometheus 2.42."""
+    """Return the path of the same program in Debian 12, which has Prometheus 2.42."""
     return Path("/usr/bin") / program
 
 

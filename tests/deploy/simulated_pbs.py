@@ -18,7 +18,7 @@ RECORDING = Path(__file__).parents[2] / "tests" / "data" / "recordings" / "pbs-4
 
 
 class Address(msgspec.Struct, frozen=True):
-    """What an exporter must know of the PBS."""
+    """How an exporter reaches the simulated PBS."""
 
     endpoint: str
     token_id: str
@@ -27,7 +27,7 @@ class Address(msgspec.Struct, frozen=True):
 
     @property
     def variables(self) -> dict[str, str]:
-        """The settings of an exporter of this PBS."""
+        """The environment variables of an exporter of this PBS."""
         return {
             "PBS_EXPORTER__PBS__ENDPOINT": self.endpoint,
             "PBS_EXPORTER__PBS__TOKEN_ID": self.token_id,
@@ -37,12 +37,12 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class Simulate(Protocol):
-    """Runs a simulated PBS in a network, as long as the block lasts."""
+    """A context manager that runs a simulated PBS in a network namespace."""
 
     def __call__(
         self, namespace: Namespace, host: str = "127.0.0.1", port: int = 0, latency: float = 0
     ) -> AbstractContextManager[Address]:
-        """Run one that holds back each answer for `latency` seconds."""
+        """Run a simulated PBS that delays each response by `latency` seconds."""
 
 
 async def serve(pbs: SimulatedPbs, host: str = "127.0.0.1", port: int = 0) -> None:

@@ -80,3 +80,10 @@ def block(name: str, language: str = "sh") -> str:
     """Return the text of a block by name (`README.md: pip 1`). Raise `KeyError` if there is none."""
     page = name.partition(":")[0]
     return {str(found): found.text for found in blocks(page) if found.language == language}[name]
+
+
+def section(page: str, *headings: str) -> list[Block]:
+    """Return the blocks of code below these headings of a page, in the page's order."""
+    found = [block for block in blocks(page) if block.heading in headings]
+    assert {block.heading for block in found} == set(headings)
+    return found
