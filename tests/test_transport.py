@@ -112,7 +112,7 @@ async def test_a_cookie_is_never_sent_back(asked: Asked) -> None:
     asked.pbs.faults.add("/version", answers(b"authentication failed", 401, Set_Cookie=cookie), times=1)
     with pytest.raises(errors.LoginRefused):
         await asked.client.version()
-    asked.client.login.reopen()
+    asked.client.auth.reopen()
     await asked.client.version()
     assert len(asked.pbs.requests) == 2
     assert all("Cookie" not in request.headers for request in asked.pbs.requests)
