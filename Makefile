@@ -93,14 +93,8 @@ $(PLAIN)/ready: requirements.txt pyproject.toml | $(READY)
 	@$(PLAIN)/bin/pip --quiet --disable-pip-version-check install --no-deps --editable .
 	@touch $@
 
-$(DEPLOY)/ready: requirements/deploy.txt pyproject.toml
-	@$(PYTHON) -m venv --clear $(DEPLOY)
-	@$(DEPLOY)/bin/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements/deploy.txt
-	@$(DEPLOY)/bin/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
-	@touch $@
-
-$(MONITORING)/ready: requirements/monitoring.txt pyproject.toml
-	@$(PYTHON) -m venv --clear $(MONITORING)
-	@$(MONITORING)/bin/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements/monitoring.txt
-	@$(MONITORING)/bin/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
+.venv-%/ready: requirements/%.txt pyproject.toml
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/pip --quiet --disable-pip-version-check install --require-hashes --requirement $<
+	@$(@D)/bin/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
 	@touch $@
