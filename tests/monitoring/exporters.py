@@ -1,4 +1,4 @@
-"""The exporter as a process, in front of a scene of its own or of the demo's PBS."""
+"""The exporter as a process, in front of a PBS for the status page or of the demo's PBS."""
 
 import re
 import sys
@@ -33,9 +33,9 @@ class Exporter(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def in_front_of(scene: str, folder: Path) -> Iterator[Exporter]:
-    """Run an exporter that asks the PBS of a scene. It hasn't been scraped yet."""
-    simulated = (sys.executable, "-m", "tests.monitoring.status_scenes", scene)
+def in_front_of(state: str, folder: Path) -> Iterator[Exporter]:
+    """Run an exporter in front of a PBS in this state. It hasn't been scraped yet."""
+    simulated = (sys.executable, "-m", "tests.monitoring.status_page_pbs", state)
     with process(*simulated, log=folder / "pbs.log") as pbs:
         assert pbs.stdout is not None
         line = pbs.stdout.readline()

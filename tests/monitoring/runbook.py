@@ -7,7 +7,7 @@ from functools import cache
 import yaml
 
 from tests.deploy.machine import ROOT
-from tests.monitoring.shipped import ALERTS_FILE, Rule, rules_of
+from tests.monitoring.rule_files import ALERTS_FILE, Rule, rules_of
 
 PAGE = ROOT / "docs" / "alerts.md"
 PARTS = ("Means", "Look at", "Threshold", "Silence", "Ends")

@@ -13,7 +13,7 @@ import yaml
 from tests.deploy.machine import Namespace, eventually, process, run
 from tests.deploy.prometheus import newest, oldest
 from tests.monitoring import runbook
-from tests.monitoring.shipped import ALERTMANAGER_FILE, RECORDING_FILE
+from tests.monitoring.rule_files import ALERTMANAGER_FILE, RECORDING_FILE
 
 VERSIONS = [newest, oldest]
 SECTIONS = runbook.sections()

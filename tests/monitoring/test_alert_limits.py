@@ -9,7 +9,7 @@ import yaml
 from tests.deploy.machine import run
 from tests.deploy.prometheus import newest, oldest
 from tests.monitoring import runbook
-from tests.monitoring.shipped import RULE_FILES
+from tests.monitoring.rule_files import RULE_FILES
 
 VERSIONS = [newest, oldest]
 MINUTE = 60

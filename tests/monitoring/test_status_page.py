@@ -13,7 +13,7 @@ from tests.deploy.machine import ROOT, run
 from tests.monitoring.axe_core import examine
 from tests.monitoring.browser import chromium
 from tests.monitoring.exporters import Exporter, demo, in_front_of
-from tests.monitoring.status_scenes import DATASTORES
+from tests.monitoring.status_page_pbs import DATASTORES
 
 LAPTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 400, "height": 800}

@@ -17,7 +17,7 @@ import msgspec
 from pbs_exporter.simulator import Answer, Call, Certificate, SimulatedPbs, World, api
 from pbs_exporter.simulator.answer import LoginFailure
 from tests.deploy.machine import eventually, process
-from tests.monitoring.stack import HOST, Server, free_port
+from tests.monitoring.servers import HOST, Server, free_port
 
 Change = Callable[[Any], object]
 """Makes an answer's `data` of what it would be."""
@@ -26,7 +26,7 @@ Given = TypeVar("Given")
 _SECONDS = 30.0
 
 
-class Background:
+class BackgroundLoop:
     """An event loop in a thread of its own, for the simulated PBS; a context manager."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Background:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_SECONDS)
 
 
-class ChangingWorld:
+class EditableWorld:
     """A generated world, and what a test makes of its answers. A source of a simulated PBS.
 
     Changes of one answer follow upon each other, in the order in which they were made.
@@ -92,14 +92,14 @@ class ChangingWorld:
         return end
 
 
-class Stage:
+class MonitoredPbs:
     """A simulated PBS and its exporter, which Prometheus knows as the instance `name`."""
 
     def __init__(
         self,
         name: str,
-        source: ChangingWorld,
-        loop: Background,
+        source: EditableWorld,
+        loop: BackgroundLoop,
         folder: Path,
         *,
         settings: Mapping[str, Any],

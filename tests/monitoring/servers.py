@@ -13,7 +13,7 @@ import yaml
 
 from tests.deploy.machine import eventually, process, run
 from tests.deploy.prometheus import newest
-from tests.monitoring.shipped import ALERTMANAGER_FILE
+from tests.monitoring.rule_files import ALERTMANAGER_FILE
 
 HOST = "127.0.0.1"
 _KEPT, _DATA = "60d", "data"

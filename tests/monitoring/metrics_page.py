@@ -4,7 +4,7 @@ import time
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.monitoring.stack import Labels
+from tests.monitoring.servers import Labels
 
 
 class Page:

@@ -8,7 +8,7 @@ from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.metrics import Metric
 from pbs_exporter.own_metrics import OwnMetrics
 from tests.monitoring.expressions import Declared, result_labels
-from tests.monitoring.shipped import Rule, rules_of
+from tests.monitoring.rule_files import Rule, rules_of
 
 TARGET = frozenset({"job", "instance"})
 """What Prometheus adds to each series of a target."""
