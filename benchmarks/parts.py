@@ -12,13 +12,13 @@ from benchmarks.results import Result
 from benchmarks.row import Row
 from benchmarks.scrapes import loading
 from benchmarks.source import Still
-from pbs_exporter import exposition
 from pbs_exporter.collectors import snapshots
-from pbs_exporter.metrics import Page
-from pbs_exporter.pbs.decode import many
-from pbs_exporter.pbs.groups import grouped
+from pbs_exporter.exposition import formats
+from pbs_exporter.exposition.page import Page
+from pbs_exporter.pbs.http.decoding import many
+from pbs_exporter.pbs.http.row_stream import RowStream
 from pbs_exporter.pbs.models import Snapshot
-from pbs_exporter.pbs.stream import RowStream
+from pbs_exporter.pbs.snapshots.group_summary import grouped
 from pbs_exporter.simulator import Call
 
 _MS, _US = 1_000, 1_000_000
@@ -33,13 +33,13 @@ def encoder(row: Row, _: Program) -> Result:
         labels = ("main", "prod", "vm", str(100 + group))
         for number in range(row.input.snapshots):
             page.add(snapshots.INFO(1, *labels, str(_SECOND + number), f"guest-{group}", "backup@pbs!pve", "ok"))
-    registry, chosen = page.registry(), exposition.choose("")
-    if exposition.render(registry, chosen) != generate_latest(registry):
+    registry, chosen = page.registry(), formats.choose("")
+    if formats.render(registry, chosen) != generate_latest(registry):
         raise ValueError("the encoder's page isn't generate_latest's")
     per_sample = _US / row.input.total
     return Result(
         unit="µs",
-        values=[_seconds(lambda: exposition.render(registry, chosen)) * per_sample for _ in range(row.runs)],
+        values=[_seconds(lambda: formats.render(registry, chosen)) * per_sample for _ in range(row.runs)],
         # A few are enough: it takes a second each time.
         compared_with=[_seconds(lambda: generate_latest(registry)) * per_sample for _ in range(min(row.runs, 3))],
         details=f"{row.input.total:,} samples, compared with generate_latest",

@@ -25,7 +25,7 @@ the file is the one that PBS_EXPORTER_CONFIG names, if any.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; gives the exit code. A user's mistake is a line on stderr, and code 1."""
-    parsed = _parser().parse_args(arguments)
+    parsed = parsers()[0].parse_args(arguments)
     try:
         code: int = parsed.run(parsed)
         sys.stdout.flush()
@@ -49,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def parsers() -> list[argparse.ArgumentParser]:
+    """Return the parser of the command line, followed by the parser of each command."""
     parser = argparse.ArgumentParser(
         prog="pbs-exporter",
         description="Prometheus exporter for Proxmox Backup Server.",
@@ -69,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     _command(commands, "healthcheck", _healthcheck, "ask the local /health; exit code 0 or 1")
     demo = _command(commands, "demo", _demo, "serve metrics of a simulated PBS")
     demo.add_argument("--pbs-port", metavar="PORT", type=int, help="let others ask the simulated PBS too, on this port")
-    return parser
+    return [parser, *dict.fromkeys(commands.choices.values())]
 
 
 def _command(

@@ -26,11 +26,7 @@ PbsExporterError
         └── TooLarge
 """
 
-import re
-import unicodedata
-
-TEXT_LIMIT = 200
-"""So many characters of PBS's own text are kept."""
+from pbs_exporter.plain_text import first_line
 
 
 class PbsExporterError(Exception):
@@ -152,10 +148,3 @@ class WrongShape(DecodeFailed):
 
 class TooLarge(DecodeFailed):
     """The body is larger than the program reads."""
-
-
-def first_line(text: str) -> str:
-    """Make one line of at most `TEXT_LIMIT` characters, without control characters, of a foreign text."""
-    line = next((line for line in re.split(r"[\r\n]+", text) if line.strip()), "").strip()
-    clean = "".join(c for c in line if unicodedata.category(c) not in ("Cc", "Cs"))
-    return clean if len(clean) <= TEXT_LIMIT else clean[: TEXT_LIMIT - 1] + "…"

@@ -6,21 +6,17 @@ import sys
 from collections.abc import Sequence
 
 import structlog
-from aiohttp.abc import AbstractAccessLogger
-from aiohttp.web import BaseRequest, StreamResponse
 from structlog.typing import EventDict, Processor, WrappedLogger
-
-from pbs_exporter.config import ExporterSettings, Secret
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 _FIRST_KEYS = ["ts", "level", "logger", "msg"]
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-def configure(settings: ExporterSettings, secrets: Sequence[Secret] = ()) -> None:
-    """Send all logging to stderr, in the format and from the level that the settings say.
+def configure(log_level: str, log_format: str, secrets: Sequence[str] = ()) -> None:
+    """Send all logging to stderr: from `debug`, `info`, `warn` or `error` on, as `logfmt`, `json` or `console`.
 
-    `secrets` are taken out of every line, whoever wrote it.
+    Every one of `secrets` is replaced with `***`, in the lines of other libraries too.
     """
     shared: list[Processor] = [
         structlog.stdlib.add_logger_name,
@@ -43,21 +39,21 @@ def configure(settings: ExporterSettings, secrets: Sequence[Secret] = ()) -> Non
     formatter = structlog.stdlib.ProcessorFormatter(
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            *_renderers(settings.log_format),
+            *_renderers(log_format),
         ],
         foreign_pre_chain=shared,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Redacting(formatter, [secret.reveal() for secret in secrets]))
+    handler.setFormatter(_Redacting(formatter, secrets))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(_LEVELS[settings.log_level])
+    root.setLevel(_LEVELS[log_level])
 
 
 class _Redacting(logging.Formatter):
     """Takes secrets out of the finished line, wherever in it they come from: a message, a field, a traceback."""
 
-    def __init__(self, formatter: logging.Formatter, secrets: list[str]) -> None:
+    def __init__(self, formatter: logging.Formatter, secrets: Sequence[str]) -> None:
         super().__init__()
         self._formatter = formatter
         self._secrets = secrets
@@ -90,19 +86,3 @@ def _logfmt(logger: WrappedLogger, name: str, event: EventDict) -> str:
     """Render one line. structlog escapes line feeds alone, and other characters break or repaint lines too."""
     line = _render_logfmt(logger, name, event)
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), line)
-
-
-class AccessLogger(AbstractAccessLogger):
-    """A line at debug for each request, without its query."""
-
-    def log(self, request: BaseRequest, response: StreamResponse, time: float) -> None:
-        """Log a request that has been answered."""
-        structlog.get_logger("pbs_exporter.access").debug(
-            "request",
-            method=request.method,
-            path=request.path,
-            status=response.status,
-            bytes=response.body_length,
-            seconds=round(time, 3),
-            remote=request.remote,
-        )

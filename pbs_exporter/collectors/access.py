@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from pbs_exporter.collectors.base import Ask, Collector, Context, Permissions
-from pbs_exporter.collectors.rights import has
-from pbs_exporter.metrics import Metric, Sample
-from pbs_exporter.pbs.node_models import User
+from pbs_exporter.collectors.privileges import has
+from pbs_exporter.exposition.metric import Metric, Sample
+from pbs_exporter.pbs.models import User
 
 PRIVILEGE = Metric(
     "pbs_token_privilege",

@@ -9,15 +9,15 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from pbs_exporter.collectors.shared_call import SharedCall
 from pbs_exporter.config import Filters, TargetSettings, keeps
 from pbs_exporter.errors import PbsError
-from pbs_exporter.metrics import Metric, Sample, Series
+from pbs_exporter.exposition.metric import Metric, Sample, Series
 from pbs_exporter.pbs.client import PbsClient
-from pbs_exporter.pbs.decode import Rows
-from pbs_exporter.pbs.listing import Listings
+from pbs_exporter.pbs.http.decoding import Rows
 from pbs_exporter.pbs.models import Datastore, Task
-from pbs_exporter.pbs.once import Once
-from pbs_exporter.pbs.store_listing import Listing
+from pbs_exporter.pbs.snapshots.cache import Listings
+from pbs_exporter.pbs.snapshots.runner import Listing
 
 T = TypeVar("T")
 
@@ -69,8 +69,8 @@ class Ask:
         self,
         pbs: PbsClient,
         listings: Listings,
-        datastores: Once[Rows[Datastore]],
-        tasks: Once[Rows[Task]],
+        datastores: SharedCall[Rows[Datastore]],
+        tasks: SharedCall[Rows[Task]],
         *,
         settings: TargetSettings,
         enabled: Enabled,

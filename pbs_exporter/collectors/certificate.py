@@ -7,7 +7,7 @@ from cryptography import x509
 
 from pbs_exporter.collectors.base import Ask, Collector, Context
 from pbs_exporter.errors import TlsFailed
-from pbs_exporter.metrics import Metric, Sample
+from pbs_exporter.exposition.metric import Metric, Sample
 
 NOT_AFTER = Metric(
     "pbs_certificate_not_after_timestamp_seconds",

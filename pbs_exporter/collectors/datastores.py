@@ -9,10 +9,10 @@ import msgspec
 from pbs_exporter.collectors import states
 from pbs_exporter.collectors.base import Ask, Collector, Context, Need
 from pbs_exporter.errors import PbsError, StatusError
-from pbs_exporter.metrics import Metric, Sample
-from pbs_exporter.pbs.decode import Rows
+from pbs_exporter.exposition.metric import Metric, Sample
+from pbs_exporter.pbs.http.decoding import Rows
 from pbs_exporter.pbs.models import Datastore, Usage
-from pbs_exporter.text import comment
+from pbs_exporter.plain_text import comment
 
 YEAR_2200 = 7_258_118_400
 """PBS extrapolates a straight line: what lies after that is no date."""

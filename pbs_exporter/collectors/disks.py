@@ -7,8 +7,8 @@ import msgspec
 
 from pbs_exporter.collectors import states
 from pbs_exporter.collectors.base import Ask, Collector, Context, Need
-from pbs_exporter.metrics import Metric, Sample, state_set
-from pbs_exporter.pbs.node_models import Disk, Pool
+from pbs_exporter.exposition.metric import Metric, Sample, state_set
+from pbs_exporter.pbs.models import Disk, Pool
 
 _DISK = "(/nodes/localhost/disks/list, {})."
 _POOL = "(/nodes/localhost/disks/zfs, {})."

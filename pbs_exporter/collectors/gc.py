@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from pbs_exporter.collectors.base import Ask, Collector, Context, Need
 from pbs_exporter.collectors.states import result
-from pbs_exporter.metrics import Metric, Sample
+from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.pbs.models import GcJob
 
 _LABELS = ("datastore",)

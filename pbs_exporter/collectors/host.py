@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pbs_exporter.collectors.base import Ask, Collector, Context, Need
-from pbs_exporter.metrics import Metric, Sample
+from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.pbs.models import BootInfo, CpuInfo, FileSystem, Kernel, Memory, NodeStatus
 
 _API = "(/nodes/localhost/status, {})."

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from pbs_exporter.collectors import states
 from pbs_exporter.collectors.base import Ask, Collector, Context, Need
-from pbs_exporter.metrics import Metric, Sample, state_set
+from pbs_exporter.exposition.metric import Metric, Sample, state_set
 from pbs_exporter.pbs.models import Job, upid_start
 
 _LABELS = ("job_type", "job_id", "datastore")

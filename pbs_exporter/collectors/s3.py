@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from pbs_exporter.collectors.base import Ask, Collector, Context, Need
 from pbs_exporter.errors import PbsError
-from pbs_exporter.metrics import Metric, Sample
+from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.pbs.models import S3Statistics
 
 _API = (

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from pbs_exporter.collectors.base import Ask, Collector, Context, Need
-from pbs_exporter.metrics import Metric, Sample
-from pbs_exporter.pbs.node_models import Service
+from pbs_exporter.exposition.metric import Metric, Sample
+from pbs_exporter.pbs.models import Service
 
 RUNNING = Metric(
     "pbs_service_running",

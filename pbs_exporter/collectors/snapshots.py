@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pbs_exporter.collectors.base import Ask, Collector, Context, Need
 from pbs_exporter.errors import PbsError, PbsTimeout
-from pbs_exporter.metrics import Metric, Sample, Series
-from pbs_exporter.pbs.groups import VERIFICATIONS, Group, GroupId
+from pbs_exporter.exposition.metric import Metric, Sample, Series
 from pbs_exporter.pbs.models import Datastore
-from pbs_exporter.pbs.store_listing import Listing
-from pbs_exporter.text import clean
+from pbs_exporter.pbs.snapshots.group_summary import VERIFICATIONS, Group, GroupId
+from pbs_exporter.pbs.snapshots.runner import Listing
+from pbs_exporter.plain_text import printable
 
 _GROUP = ("datastore", "namespace", "backup_type", "backup_id")
 _API = "(/admin/datastore/{{store}}/snapshots, {})."
@@ -125,7 +125,7 @@ def _groups(store: str, listing: Listing) -> Iterator[_Labelled]:
     """Give all groups with their labels, each namespace's latest first."""
     for namespace, groups in listing.namespaces.items():
         for (backup_type, backup_id), group in sorted(groups.items(), key=_last, reverse=True):
-            yield (clean(store), clean(namespace), clean(backup_type), clean(backup_id)), group
+            yield (printable(store), printable(namespace), printable(backup_type), printable(backup_id)), group
 
 
 def _last(item: tuple[GroupId, Group]) -> int:

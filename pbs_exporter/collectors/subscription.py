@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from pbs_exporter.collectors import states
 from pbs_exporter.collectors.base import Ask, Collector, Context, Need
-from pbs_exporter.metrics import Metric, Sample, state_set
-from pbs_exporter.pbs.node_models import Subscription
+from pbs_exporter.exposition.metric import Metric, Sample, state_set
+from pbs_exporter.pbs.models import Subscription
 
 STATUS = Metric(
     "pbs_subscription_status",

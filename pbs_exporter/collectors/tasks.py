@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 
 from pbs_exporter.collectors.base import Ask, Collector, Context, Need
 from pbs_exporter.collectors.states import result
-from pbs_exporter.metrics import Metric, Sample
+from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.pbs.models import Task
-from pbs_exporter.pbs.store_listing import Listing
-from pbs_exporter.pbs.workers import Guest, guest
+from pbs_exporter.pbs.snapshots.runner import Listing
+from pbs_exporter.pbs.snapshots.task_hints import Guest, guest
 
 _API = "(/nodes/localhost/tasks, {})."
 

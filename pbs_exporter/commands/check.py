@@ -10,14 +10,15 @@ from cryptography import x509
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.collectors.base import AnyCollector, Permissions, enabled
-from pbs_exporter.collectors.rights import grants, missing
+from pbs_exporter.collectors.privileges import grants, missing
 from pbs_exporter.config import Settings, TargetSettings
-from pbs_exporter.errors import LoginRefused, PbsError, first_line
+from pbs_exporter.errors import LoginRefused, PbsError
 from pbs_exporter.pbs.client import PbsClient
-from pbs_exporter.pbs.login import Login
-from pbs_exporter.pbs.session import make_session
-from pbs_exporter.pbs.tls import peer_certificate
-from pbs_exporter.pbs.transport import Transport
+from pbs_exporter.pbs.http.connector import make_session
+from pbs_exporter.pbs.http.tls import peer_certificate
+from pbs_exporter.pbs.http.token_auth import TokenAuth
+from pbs_exporter.pbs.http.transport import Transport
+from pbs_exporter.plain_text import first_line
 
 
 def run(settings: Settings, warnings: Sequence[str]) -> int:
@@ -32,7 +33,7 @@ async def _check(settings: TargetSettings, collectors: Sequence[AnyCollector]) -
     _row("endpoint", settings.endpoint)
     _row("tls", await _tls(settings))
     async with make_session() as session:
-        login = Login(settings, Clock(), lambda: None)
+        login = TokenAuth(settings, Clock(), lambda: None)
         transport = Transport(session, settings, login, lambda _endpoint, _code, _seconds: None)
         client = PbsClient(transport, settings, login)
         try:

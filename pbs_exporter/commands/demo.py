@@ -9,8 +9,8 @@ from pbs_exporter import log
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.commands.serve import serve_until_stopped
 from pbs_exporter.config import ExporterSettings, ListenAddress, Secret, Settings, TargetSettings
-from pbs_exporter.listen import open_sockets
 from pbs_exporter.simulator import EVERYWHERE, SimulatedPbs, demo_world
+from pbs_exporter.web.sockets import open_sockets
 
 DEFAULTS = ExporterSettings(listen_address=ListenAddress("127.0.0.1", 9101))
 """A demo isn't for the network unless somebody says so."""
@@ -23,7 +23,7 @@ def run(exporter: ExporterSettings, pbs_port: int | None = None) -> int:
     Raises `ListenError` where the listen address can't be had.
     """
     sockets = open_sockets(exporter.listen_address)
-    log.configure(exporter)
+    log.configure(exporter.log_level, exporter.log_format)
     asyncio.run(_demo(exporter, sockets, pbs_port))
     return 0
 

@@ -10,15 +10,16 @@ from pathlib import Path
 
 import structlog
 
-from pbs_exporter import exposition, log
+from pbs_exporter import log
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.config import Settings
 from pbs_exporter.errors import OutputError
-from pbs_exporter.metrics import Page
-from pbs_exporter.own_metrics import OwnMetrics
-from pbs_exporter.pbs.session import make_session
-from pbs_exporter.scrape import Target
+from pbs_exporter.exposition import formats
+from pbs_exporter.exposition.page import Page
+from pbs_exporter.exposition.self_metrics import SelfMetrics
+from pbs_exporter.pbs.http.connector import make_session
+from pbs_exporter.scrape.target import Target
 
 _log = structlog.get_logger(__name__)
 
@@ -29,7 +30,8 @@ def run(settings: Settings, warnings: Sequence[str], output: str | None) -> int:
     With `output` the file is there whole or not at all, as node_exporter's textfile collector needs it.
     Raises `OutputError` where it can't be written.
     """
-    log.configure(settings.exporter, [settings.pbs.token_secret])
+    exporter = settings.exporter
+    log.configure(exporter.log_level, exporter.log_format, [settings.pbs.token_secret.reveal()])
     for warning in warnings:
         _log.warning(warning)
     page = asyncio.run(_page(settings))
@@ -43,7 +45,7 @@ def run(settings: Settings, warnings: Sequence[str], output: str | None) -> int:
 
 async def _page(settings: Settings) -> bytes:
     # The process is gone when the page is read; and node_exporter has `process_*` of its own.
-    own = OwnMetrics(process=False)
+    own = SelfMetrics(process=False)
     enabled = [collector for collector in COLLECTORS if settings.collectors[collector.name]]
     async with make_session() as session:
         target = Target(
@@ -60,10 +62,10 @@ async def _page(settings: Settings) -> bytes:
             await target.close()
 
 
-def _text(own: OwnMetrics, page: Page) -> bytes:
+def _text(own: SelfMetrics, page: Page) -> bytes:
     registry = page.registry()
     registry.register(own)
-    return exposition.render(registry, exposition.choose(""))
+    return formats.render(registry, formats.choose(""))
 
 
 def _write(path: Path, page: bytes) -> None:

@@ -9,11 +9,13 @@ from contextlib import asynccontextmanager
 import structlog
 from aiohttp import web
 
-from pbs_exporter import __version__, log, runtime
+from pbs_exporter import __version__, interpreter, log
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.config import ListenAddress, Settings
-from pbs_exporter.listen import open_sockets
-from pbs_exporter.web import Runner, create_app
+from pbs_exporter.web.access_log import AccessLogger
+from pbs_exporter.web.app import create_app
+from pbs_exporter.web.server import Runner
+from pbs_exporter.web.sockets import open_sockets
 
 SHUTDOWN_SECONDS = 1.5
 """What a scrape that is under way gets to finish. aiohttp may wait for it twice."""
@@ -24,10 +26,11 @@ _log = structlog.get_logger(__name__)
 def run(settings: Settings, warnings: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT; gives 0. Raises `ListenError` where the address can't be had."""
     sockets = open_sockets(settings.exporter.listen_address)
-    log.configure(settings.exporter, [settings.pbs.token_secret])
+    exporter = settings.exporter
+    log.configure(exporter.log_level, exporter.log_format, [settings.pbs.token_secret.reveal()])
     for warning in warnings:
         _log.warning(warning)
-    runtime.tune()
+    interpreter.tune()
     asyncio.run(serve_until_stopped(settings, sockets))
     return 0
 
@@ -55,7 +58,7 @@ async def serve_until_stopped(settings: Settings, sockets: Sequence[socket.socke
 async def _serving(settings: Settings, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
     runner = Runner(
         create_app(settings, COLLECTORS),
-        access_log_class=log.AccessLogger,
+        access_log_class=AccessLogger,
         # Who has left needs no answer; what it asked of PBS for all goes on.
         handler_cancellation=True,
         shutdown_timeout=SHUTDOWN_SECONDS,

@@ -1,4 +1,4 @@
-"""Every setting there is: section, key, parser, help. Names, documents and tests derive from here."""
+"""All settings: section, key, parser, help. Names, documents and tests derive from this table."""
 
 from collections.abc import Iterable, Mapping
 
@@ -94,62 +94,74 @@ SETTINGS: tuple[Setting, ...] = (
             (
                 "token_secret_file",
                 credentials.token_secret_file,
-                "File that holds the secret, instead of `token_secret`; read again when a login fails",
+                "File that contains only the secret, instead of `token_secret`; read again when PBS refuses the login",
             ),
             (
                 "verify_tls",
                 values.switch,
-                "Check PBS's certificate; always on where `ca_file` or `fingerprint` is set",
+                "Verify PBS's certificate against the system's CAs; always on if `ca_file` or `fingerprint` is set",
             ),
-            ("ca_file", network.ca_file, "PEM file of the CA, or of PBS's own certificate, to trust instead"),
+            (
+                "ca_file",
+                network.ca_file,
+                "PEM file of the CA, or of PBS's own certificate, to trust instead of the system's CAs",
+            ),
             (
                 "fingerprint",
                 network.fingerprint,
-                "SHA-256 of PBS's certificate, the only one then trusted; not together with `ca_file`",
+                "SHA-256 fingerprint of the only certificate to trust; can't be combined with `ca_file`",
             ),
             (
                 "timeout_seconds",
                 values.seconds(),
-                "Time for one API request; a snapshot listing has `listing_timeout_seconds` instead",
+                "Timeout of one API request; snapshot listings use `listing_timeout_seconds` instead",
             ),
             (
                 "snapshot_history_limit",
                 values.whole(least=0),
-                "Newest snapshots per group that get metrics of their own; 0 is all",
+                "Newest snapshots per group to export as `pbs_snapshot_info`; 0 exports all",
             ),
-            ("max_concurrent_requests", values.whole(least=1), "Requests to PBS at a time"),
+            (
+                "max_concurrent_requests",
+                values.whole(least=1),
+                "Requests to PBS at the same time; listings use at most all but two of them, and at least one",
+            ),
             (
                 "scrape_timeout_seconds",
                 values.seconds(),
-                "Time for one scrape where Prometheus sends none, and at most where it does",
+                "Timeout of one scrape if Prometheus sends none, and its upper limit otherwise",
             ),
-            ("listing_timeout_seconds", values.seconds(), "Time for listing the snapshots of one namespace"),
+            (
+                "listing_timeout_seconds",
+                values.seconds(),
+                "Timeout for listing the snapshots of one namespace; a listing continues after its scrape has ended",
+            ),
             (
                 "listing_interval_seconds",
                 values.seconds(least=0),
-                "A snapshot listing younger than this is used again; 0 lists at every scrape",
+                "Age up to which a snapshot listing is reused; 0 lists at every scrape",
             ),
             (
                 "listing_max_age_seconds",
                 values.seconds(),
-                "A snapshot listing older than this is no longer shown when newer ones fail or take long",
+                "Age up to which the last good listing is exported while newer ones fail or take long",
             ),
             (
                 "listing_mode",
                 values.choice("auto", "full", "changes"),
-                "What a scrape lists: `full`, all; `changes`, groups that changed; `auto`, all where PBS is quick",
+                "What a scrape lists: `full`, everything; `changes`, changed groups; `auto`, everything if PBS is fast",
             ),
             (
                 "listing_refresh_seconds",
                 values.seconds(least=1),
-                "Time between full listings in the background, where a scrape lists changes only",
+                "Interval of full listings in the background, if scrapes list only changes",
             ),
             (
                 "slow_interval_seconds",
                 values.seconds(least=0),
-                "Time between two asks of what changes seldom, such as updates; 0 asks at every scrape",
+                "Interval of slow collectors (12 times that for `updates`); 0 runs them at every scrape",
             ),
-            ("task_window_seconds", values.seconds(), "How far back finished tasks are counted"),
+            ("task_window_seconds", values.seconds(), "Window for finished tasks, in seconds"),
         ),
     ),
     *_rows(
@@ -159,29 +171,37 @@ SETTINGS: tuple[Setting, ...] = (
             (
                 "listen_address",
                 network.listen_address,
-                "`HOST:PORT`, `:PORT` for all addresses (IPv4 and IPv6), or `[IPV6]:PORT`",
+                "Address to listen on: `HOST:PORT`, `:PORT` for all addresses (IPv4 and IPv6), or `[IPV6]:PORT`",
             ),
             (
                 "log_level",
                 values.choice("debug", "info", "warn", "error", also={"warning": "warn"}),
-                "`debug`, `info`, `warn` or `error`",
+                "`debug`, `info`, `warn` or `error`; logs go to stderr",
             ),
-            ("log_format", values.choice("logfmt", "json", "console"), "`logfmt`, `json` or `console`"),
-            ("max_requests", values.whole(least=1), "Scrapes at a time; more get status 503"),
-            ("process_metrics", values.switch, "Metrics of the exporter's own process"),
+            (
+                "log_format",
+                values.choice("logfmt", "json", "console"),
+                "`logfmt`, `json`, or `console` for interactive use",
+            ),
+            ("max_requests", values.whole(least=1), "Scrapes at the same time; further ones get status 503"),
+            (
+                "process_metrics",
+                values.switch,
+                "Export metrics of the exporter's own process: memory, CPU time, open files",
+            ),
         ),
     ),
     *_rows(
         "filters",
         Filters,
         (
-            ("datastores", patterns("main"), "Patterns of the datastores that are of interest, `!` excludes"),
+            ("datastores", patterns("main"), "Patterns of the datastores to export; `!` excludes"),
             (
                 "namespaces",
                 patterns("prod*", empty=True),
-                'Patterns of the namespaces whose snapshots are listed, `!` excludes; the root is `""`',
+                'Patterns of the namespaces to list; `!` excludes; the root namespace is `""`',
             ),
-            ("groups", patterns("vm/*", needs="/"), "Patterns of the groups (`TYPE/ID`) that are shown, `!` excludes"),
+            ("groups", patterns("vm/*", needs="/"), "Patterns of the groups (`TYPE/ID`) to export; `!` excludes"),
         ),
     ),
 )

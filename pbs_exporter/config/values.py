@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from pbs_exporter.errors import first_line
+from pbs_exporter.plain_text import first_line
 
 YEAR_SECONDS = 365 * 86400
 """The longest duration that can be set: far above all use, far below what overflows a timer."""

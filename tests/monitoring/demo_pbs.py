@@ -21,7 +21,7 @@ from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetSettin
 from pbs_exporter.simulator import SimulatedPbs, World, demo_world
 from pbs_exporter.simulator.layout import DAY, HOUR, Absence, Datastore, add_group, datastore
 from pbs_exporter.simulator.rhythm import Rhythm
-from pbs_exporter.web import create_app
+from pbs_exporter.web.app import create_app
 
 JOB = "pbs"
 DEMO, SECOND, BARE = "pbs1.example.org", "pbs2.example.org", "pbs3.example.org"
@@ -169,7 +169,7 @@ async def live(instance: str) -> None:
 
 if __name__ == "__main__":
     # The log goes to standard error, as the exporter's does.
-    log.configure(ExporterSettings())
+    log.configure("info", "logfmt")
     match sys.argv[1:]:
         case ["past", start, end, step, *names]:
             asyncio.run(past(float(start), float(end), float(step), names, sys.stdout))

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
-from tests.deploy.machine import ROOT, environment, process, run
 from tests.monitoring import servers
 from tests.monitoring.demo_pbs import BARE, DEMO, JOB, SECOND
 from tests.monitoring.rule_files import Rules, rewritten
 from tests.monitoring.servers import HOST, Prometheus, add_samples, free_port
 from tests.monitoring.short_durations import without_intervals
+from tests.support.commands import environment, process, run
+from tests.support.paths import ROOT
 
 WORLDS = ("-m", "tests.monitoring.demo_pbs")
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from tests.deploy.machine import environment, eventually, process
-from tests.deploy.simulated import Address
+from tests.support.commands import environment, process
+from tests.support.polling import poll
+from tests.support.simulated_pbs import Address
 
 _STARTED = re.compile(r"msg=started .*listen_address=(127\.0\.0\.1:[1-9]\d*) ")
 _LOCAL = {"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": "127.0.0.1:0"}
@@ -57,5 +58,5 @@ def _running(folder: Path, command: str, variables: dict[str, str], secret: str 
     log = folder / f"{command}.log"
     env = environment(**_LOCAL, **variables, PBS_EXPORTER__EXPORTER__LOG_LEVEL="debug")
     with process(sys.executable, "-m", "pbs_exporter", command, log=log, env=env):
-        found = eventually(lambda: _STARTED.search(log.read_text()), "the exporter serves")
+        found = poll(lambda: _STARTED.search(log.read_text()), "the exporter serves")
         yield Exporter(f"http://{found[1]}", log, secret)

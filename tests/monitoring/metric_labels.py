@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from pbs_exporter import own_metrics, scrape
 from pbs_exporter.collectors import COLLECTORS
-from pbs_exporter.metrics import Metric
-from pbs_exporter.own_metrics import OwnMetrics
+from pbs_exporter.exposition import self_metrics
+from pbs_exporter.exposition.metric import Metric
+from pbs_exporter.exposition.self_metrics import SelfMetrics
+from pbs_exporter.scrape import scrape_metrics
 from tests.monitoring.expressions import Declared, result_labels
 from tests.monitoring.rule_files import Rule, rules_of
 
@@ -31,12 +32,12 @@ OVERRIDES: Declared = {
 
 def by_the_code() -> dict[str, frozenset[str]]:
     """Give each series' name as Prometheus has it, and its labels with those of the target."""
-    declared = [*scrape.METRICS, *own_metrics.METRICS]
+    declared = [*scrape_metrics.METRICS, *self_metrics.METRICS]
     declared += [metric for collector in COLLECTORS for metric in collector.metrics]
     found: dict[str, frozenset[str]] = {}
     for metric in declared:
         found |= _series(metric)
-    for family in OwnMetrics(process=True).collect():
+    for family in SelfMetrics(process=True).collect():
         for sample in family.samples:
             found.setdefault(sample.name, TARGET | set(sample.labels))
     return found

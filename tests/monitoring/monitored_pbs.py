@@ -16,8 +16,9 @@ import msgspec
 
 from pbs_exporter.simulator import Answer, Call, Certificate, SimulatedPbs, World, api
 from pbs_exporter.simulator.answer import LoginFailure
-from tests.deploy.machine import eventually, process
 from tests.monitoring.servers import HOST, Server, free_port
+from tests.support.commands import process
+from tests.support.polling import poll
 
 Change = Callable[[Any], object]
 """Makes an answer's `data` of what it would be."""
@@ -159,7 +160,7 @@ class MonitoredPbs:
 
     def wait(self) -> None:
         """Wait until the exporter answers."""
-        eventually(lambda: self.exporter.ready("/health"), f"exporter: {self._folder / self.name}.log")
+        poll(lambda: self.exporter.ready("/health"), f"exporter: {self._folder / self.name}.log")
 
     def stop_exporter(self) -> None:
         self._running.close()

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from tests.deploy.machine import ROOT
 from tests.monitoring.rule_files import ALERTS_FILE, RECORDING_FILE, groups_of
+from tests.support.paths import ROOT
 
 FILES = sorted((ROOT / "monitoring" / "rules" / "tests").glob("*.test.yml"))
 

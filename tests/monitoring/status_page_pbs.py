@@ -1,6 +1,6 @@
 """PBS for the status page: one that is well, one in trouble, and one with 200 datastores.
 
-`python -m tests.monitoring.status_page_pbs STATE` serves one, as `tests.deploy.simulated` does.
+`python -m tests.monitoring.status_page_pbs STATE` serves one, as `tests.support.simulated_pbs` does.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from pbs_exporter.simulator import Fault, SimulatedPbs, World
-from tests.deploy.simulated import serve
+from tests.support.simulated_pbs import serve
 
 DATASTORES = {"well": 12, "trouble": 20, "many": 200}
 """The states, each with its number of datastores."""

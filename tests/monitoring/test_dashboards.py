@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from tests.deploy.machine import eventually, run
-from tests.deploy.prometheus import newest, oldest
 from tests.monitoring.demo_pbs import BARE, DEMO, SECOND
 from tests.monitoring.demo_prometheus import exporters, hurried_rules, prometheus, write_past
 from tests.monitoring.expressions import faults
@@ -30,6 +28,9 @@ from tests.monitoring.grafana import (
 from tests.monitoring.metric_labels import with_rules
 from tests.monitoring.rule_files import RULE_FILES
 from tests.monitoring.servers import Prometheus, Series
+from tests.support.commands import run
+from tests.support.polling import poll
+from tests.support.prometheus_programs import newest, oldest
 
 BOARDS = dashboards()
 DECLARED = with_rules(RULE_FILES)
@@ -115,10 +116,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     write_past(folder, (DEMO, SECOND), start=week, end=now, step=3000)
     rules = hurried_rules(folder)
     with exporters(folder) as ports, prometheus(folder, rules=rules, targets=ports) as running:
-        eventually(lambda: len(running.instant("pbs_up == 1")) == len(ports), "all PBS are up", seconds=60)
+        poll(lambda: len(running.instant("pbs_up == 1")) == len(ports), "all PBS are up", seconds=60)
         # What is rated needs two samples, and what is recorded of what is recorded a few rounds.
         enough = "min(count_over_time(pbs_up[1m])) > 4 and min(count_over_time(pbs_gc_status[1m])) > 4"
-        eventually(lambda: running.instant(enough), "some scrapes", seconds=90)
+        poll(lambda: running.instant(enough), "some scrapes", seconds=90)
         yield Demo(running)
 
 

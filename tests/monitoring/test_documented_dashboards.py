@@ -4,10 +4,11 @@ import shutil
 import sys
 from pathlib import Path
 
-from tests.deploy.machine import ROOT, run
+from tests.support.commands import run
+from tests.support.paths import ROOT
 
 PAGE = "docs/dashboards.md"
-HEADING = "How to change them"
+HEADING = "Change them"
 
 
 def test_dashboards_are_made_as_the_page_says(tmp_path: Path) -> None:

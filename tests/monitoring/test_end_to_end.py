@@ -11,7 +11,7 @@ import pytest
 
 from tests.monitoring.backfill import DAY
 from tests.monitoring.calm_pbs import KEEP
-from tests.monitoring.metrics_page import Page
+from tests.monitoring.labelled_series import LabelledSeries
 from tests.monitoring.pbs_specs import PBS_SPECS
 from tests.monitoring.rule_files import ALERTS_FILE, rules_of
 from tests.monitoring.scenario_run import ScenarioRun, differences, expected, of_scenario, run_scenarios, shown
@@ -104,7 +104,7 @@ def test_one_failure_fires_nothing(run: ScenarioRun) -> None:
 
 def test_healthy_has_all_that_is_no_fault(run: ScenarioRun) -> None:
     """The metrics of the healthy PBS have each condition that looks like a fault and is none."""
-    page = Page(run.pages["healthy"])
+    page = LabelledSeries(run.pages["healthy"])
     assert page.value("pbs_up") == 1
     assert page.value("pbs_subscription_status", status="notfound") == 1
     assert page.value("pbs_datastore_mounted", datastore="usb") == 0
@@ -126,7 +126,7 @@ def test_healthy_has_all_that_is_no_fault(run: ScenarioRun) -> None:
 
 def test_fresh_has_nothing(run: ScenarioRun) -> None:
     """The fresh PBS is up, and has no datastore, job, task or tape."""
-    page = Page(run.pages["fresh"])
+    page = LabelledSeries(run.pages["fresh"])
     assert page.value("pbs_up") == 1
     assert page.value("pbs_subscription_status", status="notfound") == 1
     for family in ("pbs_datastore_info", "pbs_snapshot_count", "pbs_job_info", "pbs_task_total", "pbs_tape_media"):

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.machine import eventually, run
-from tests.deploy.prometheus import newest, oldest
 from tests.monitoring.calm_pbs import calm, calmed
 from tests.monitoring.monitored_pbs import BackgroundLoop, MonitoredPbs
 from tests.monitoring.rule_files import ALERTMANAGER_FILE, RULE_FILES, rewritten, rules_of
 from tests.monitoring.servers import Prometheus, prometheus
 from tests.monitoring.short_durations import without_intervals
+from tests.support.commands import run
+from tests.support.polling import poll
+from tests.support.prometheus_programs import newest, oldest
 
 VERSIONS = {"2.42": oldest, "3.5": newest}
 
@@ -75,14 +76,14 @@ def test_rules_evaluate(program: Program, exporter: MonitoredPbs, tmp_path: Path
     # Their intervals would take minutes.
     configuration = _configuration(exporter, rewritten(tmp_path, without_intervals))
     with prometheus(tmp_path, configuration, program=program("prometheus")) as running:
-        eventually(lambda: running.query("datastore:pbs_datastore_used:ratio"), "a recorded series")
-        eventually(lambda: all(rule["health"] != "unknown" for rule in running.rules()), "all rules evaluated")
+        poll(lambda: running.query("datastore:pbs_datastore_used:ratio"), "a recorded series")
+        poll(lambda: all(rule["health"] != "unknown" for rule in running.rules()), "all rules evaluated")
         bad = [(rule["name"], rule.get("lastError")) for rule in running.rules() if rule["health"] != "ok"]
     assert not bad
 
 
 def _namespaces(running: Prometheus) -> list[str | None]:
-    rows = eventually(lambda: running.query("pbs_snapshot_count"), "snapshots")
+    rows = poll(lambda: running.query("pbs_snapshot_count"), "snapshots")
     return sorted((labels.get("namespace") for labels, _ in rows), key=str)
 
 

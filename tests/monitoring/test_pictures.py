@@ -1,7 +1,7 @@
 import pytest
 
-from tests.deploy.machine import ROOT
 from tests.monitoring.grafana import dashboards
+from tests.support.paths import ROOT
 from tools.pictures.frames import rows_of
 from tools.pictures.rule_backfill import levels
 from tools.pictures.units import nice_step, shown

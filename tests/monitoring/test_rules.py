@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.machine import run
-from tests.deploy.prometheus import newest, oldest
 from tests.monitoring.expressions import faults
 from tests.monitoring.metric_labels import with_rules
 from tests.monitoring.rule_files import ALERTS_FILE, RECORDING_FILE, rules_of
 from tests.monitoring.rule_tests import FILES, alert_groups, cases, content, expected, looks, reduced, silent
+from tests.support.commands import run
+from tests.support.prometheus_programs import newest, oldest
 
 VERSIONS = {"2.42": oldest, "3.5": newest}
 

@@ -13,13 +13,13 @@ import msgspec
 from aiohttp.test_utils import TestClient, TestServer
 from playwright.sync_api import Browser
 
-from pbs_exporter import status
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetSettings
-from pbs_exporter.pbs.listing_state import ListingState
-from pbs_exporter.status.facts import Facts
-from pbs_exporter.web import SERVICE, create_app
+from pbs_exporter.pbs.snapshots.listing_state import ListingState
+from pbs_exporter.web import status
+from pbs_exporter.web.app import SERVICE, create_app
+from pbs_exporter.web.status.facts import Facts
 from tests.monitoring import status_page_pbs
 from tests.monitoring.browser import chromium
 

@@ -1,0 +1,87 @@
+"""What a metric and a sample are."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from pbs_exporter.plain_text import printable
+
+_UNITS = ("bytes", "seconds", "ratio")
+_MOST = sys.float_info.max
+
+Labels = tuple[str, ...]
+"""Label values, one for each label of a metric, in their order."""
+
+
+class Metric(msgspec.Struct, frozen=True, cache_hash=True):
+    """A metric family as it is declared: its name, what it means, and the names of its labels.
+
+    `help` names the API path and field that the value comes from.
+    """
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    type: Literal["gauge", "counter", "histogram"] = "gauge"
+
+    def __call__(self, value: float | None, *labels: str | None) -> tuple["Sample", ...]:
+        """Make the sample with that value, or none where the value is unknown (`None`, not finite).
+
+        One label value for each label, in their order; `None` is `""`. Raises `TypeError` for too few or
+        too many, because prometheus_client would drop them without a word.
+        """
+        if len(labels) != len(self.labels):
+            raise TypeError(f"{self.name} has {len(self.labels)} labels, not {len(labels)}")
+        if value is None or not -_MOST <= value <= _MOST:
+            return ()
+        texts = tuple([label or "" for label in labels])
+        # Nearly all are printable, which one look at all of them tells.
+        if not "".join(texts).isprintable():
+            texts = tuple(map(printable, texts))
+        return (Sample(self, texts, value),)
+
+    def series(self, rows: Iterable[tuple[Labels, float | None]]) -> "Series":
+        """Make many samples, in a fraction of the time: `rows` are their label values and their values.
+
+        The label values must be printable already (`plain_text.printable`). Unknown values and wrong numbers of labels
+        are as in a call.
+        """
+        values: dict[Labels, float] = {}
+        given, width = 0, len(self.labels)
+        for labels, value in rows:
+            if len(labels) != width:
+                raise TypeError(f"{self.name} has {width} labels, not {len(labels)}")
+            if value is not None and -_MOST <= value <= _MOST:
+                given += 1
+                values.setdefault(labels, value)
+        return Series(self, values, given - len(values))
+
+    @property
+    def unit(self) -> str:
+        """The unit that the name ends with, or `""`."""
+        last = self.name.removesuffix("_total").rsplit("_", 1)[-1]
+        return last if last in _UNITS else ""
+
+
+class Sample(NamedTuple):
+    """One value of one series."""
+
+    metric: Metric
+    labels: Labels
+    value: float
+
+
+class Series(NamedTuple):
+    """Many series of one metric, with their values. `doubles` is how many were left out, as they were there already."""
+
+    metric: Metric
+    values: dict[Labels, float]
+    doubles: int
+
+
+def state_set(metric: Metric, states: Iterable[str], current: str, *labels: str | None) -> Iterator[Sample]:
+    """Make a sample for each state: 1 for the current one, 0 for the others. The state is the last label."""
+    for state in states:
+        yield from metric(float(state == current), *labels, state)

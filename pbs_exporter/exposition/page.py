@@ -1,0 +1,77 @@
+"""The samples of one answer to `/metrics`."""
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry
+
+from pbs_exporter.exposition.metric import Labels, Metric, Sample, Series
+from pbs_exporter.exposition.row_family import RowFamily
+
+
+class Page:
+    """The samples of one answer to `/metrics`, each family once and each series once."""
+
+    def __init__(self) -> None:
+        self._families: dict[Metric, dict[Labels, float]] = {}
+
+    def add(self, samples: Iterable[Sample | Series]) -> int:
+        """Add samples. Those of a series that the page already has are left out; gives their number."""
+        doubles = 0
+        for sample in samples:
+            if isinstance(sample, Series):
+                doubles += sample.doubles + self._take(sample.metric, sample.values)
+                continue
+            family = self._families.get(sample.metric)
+            if family is None:
+                family = self._families[sample.metric] = {}
+            before = len(family)
+            family.setdefault(sample.labels, sample.value)
+            doubles += before == len(family)
+        return doubles
+
+    @property
+    def empty(self) -> bool:
+        """Whether it has no samples."""
+        return not any(self._families.values())
+
+    def fill(self, page: "Page") -> None:
+        """Add the families that aren't here yet, of another page to which no samples are added any more."""
+        for metric, values in page._families.items():  # noqa: SLF001 - its own class
+            self._families.setdefault(metric, values)
+
+    def take(self, page: "Page") -> int:
+        """Add the samples of another page, to which none are added any more. Gives the doubles, as `add` does."""
+        return self.add(Series(metric, values, 0) for metric, values in page._families.items())  # noqa: SLF001 - its own class
+
+    def _take(self, metric: Metric, values: dict[Labels, float]) -> int:
+        if not values:
+            return 0
+        family = self._families.setdefault(metric, values)
+        if family is values:
+            return 0
+        before = len(family)
+        for labels, value in values.items():
+            family.setdefault(labels, value)
+        return before + len(values) - len(family)
+
+    def collect(self) -> Iterator[RowFamily]:
+        """Give the page as families of prometheus_client: this makes it a collector of a registry."""
+        for metric, values in self._families.items():
+            family = RowFamily(
+                metric.name.removesuffix("_total"),
+                metric.help,
+                metric.type,
+                metric.unit,
+                sample_name=metric.name,
+                labels=metric.labels,
+                rows=values,
+            )
+            if metric.type != "counter":
+                family.name = metric.name
+            yield family
+
+    def registry(self) -> CollectorRegistry:
+        """Give a new registry with this page in it."""
+        registry = CollectorRegistry()
+        registry.register(self)
+        return registry

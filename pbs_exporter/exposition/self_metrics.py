@@ -1,0 +1,61 @@
+"""Metrics of the exporter itself: its requests to PBS, and its process."""
+
+from collections.abc import Iterable
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.metrics_core import Metric as Family
+
+from pbs_exporter.exposition.metric import Metric
+
+API_REQUESTS = Metric(
+    "pbs_exporter_api_requests_total",
+    "Requests sent to PBS, by path template and outcome: the status, or timeout, connect, tls, protocol, decode.",
+    ("endpoint", "code"),
+    "counter",
+)
+API_DURATION = Metric(
+    "pbs_exporter_api_request_duration_seconds",
+    "How long requests to PBS took, to the last byte of the answer.",
+    ("endpoint",),
+    "histogram",
+)
+METRICS = (API_REQUESTS, API_DURATION)
+
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600)
+"""Seconds. From a PBS next door to one that reads manifests off hard disks for minutes."""
+
+
+class SelfMetrics:
+    """Counts for as long as the program runs. A collector of prometheus_client."""
+
+    def __init__(self, *, process: bool) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(API_REQUESTS.name, API_REQUESTS.help, API_REQUESTS.labels, registry=self._registry)
+        self._durations = Histogram(
+            API_DURATION.name,
+            API_DURATION.help,
+            API_DURATION.labels,
+            unit=API_DURATION.unit,
+            buckets=BUCKETS,
+            registry=self._registry,
+        )
+        if process:
+            ProcessCollector(registry=self._registry)
+            PlatformCollector(registry=self._registry)
+            GCCollector(registry=self._registry)
+
+    def observe(self, endpoint: str, code: str, seconds: float) -> None:
+        """Count a request to PBS."""
+        self._requests.labels(endpoint, code).inc()
+        self._durations.labels(endpoint).observe(seconds)
+
+    def collect(self) -> Iterable[Family]:
+        """Give the families."""
+        return self._registry.collect()

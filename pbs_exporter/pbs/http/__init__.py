@@ -1,0 +1,1 @@
+"""HTTP to one PBS: connections, token authentication, TLS, request limits and decoding."""

@@ -1,0 +1,46 @@
+"""Which certificates to trust: any, those of the system's CAs, those of a CA file, or a single one."""
+
+import asyncio
+import ssl
+
+import aiohttp
+from yarl import URL
+
+from pbs_exporter.config import TargetSettings
+from pbs_exporter.errors import TlsFailed
+
+Trust = bool | ssl.SSLContext | aiohttp.Fingerprint
+"""The `ssl=` argument of an aiohttp request."""
+
+
+def trust(settings: TargetSettings) -> Trust:
+    """Return the trust that the settings configure.
+
+    With a fingerprint, the certificate's name and chain don't matter. aiohttp compares the fingerprint after the
+    handshake and before it sends anything, so a server with another certificate never receives the token.
+    """
+    if settings.fingerprint is not None:
+        return aiohttp.Fingerprint(settings.fingerprint)
+    if not settings.verify_tls:
+        return False
+    return ssl.create_default_context(cafile=settings.ca_file)
+
+
+async def peer_certificate(endpoint: str, timeout_seconds: float) -> bytes:
+    """Return the certificate (DER) that the endpoint presents, trusted or not. No request is sent.
+
+    Raises `OSError` (including `ssl.SSLError` and `TimeoutError`), and `TlsFailed` if there is no certificate.
+    """
+    url = URL(endpoint)
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    async with asyncio.timeout(timeout_seconds):
+        _, writer = await asyncio.open_connection(url.host, url.port, ssl=context)
+    try:
+        certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    finally:
+        writer.transport.abort()
+    if certificate is None:
+        raise TlsFailed("the endpoint showed no certificate")
+    return bytes(certificate)

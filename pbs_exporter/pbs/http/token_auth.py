@@ -1,0 +1,79 @@
+"""Authentication with the API token, and the pause after PBS has refused it.
+
+PBS delays the answer to a failed login by three seconds and logs it, and that log often feeds fail2ban. So a refused
+token is tried once per scrape, and after `PATIENCE` refusals once per minute.
+"""
+
+from collections.abc import Callable
+
+from pbs_exporter.clock import Clock
+from pbs_exporter.config import Secret, TargetSettings
+from pbs_exporter.errors import LoginPaused
+
+PATIENCE = 3
+"""Refusals in a row after which the pause begins."""
+
+PAUSE_SECONDS = 60.0
+"""Seconds between two tries during the pause."""
+
+
+class TokenAuth:
+    """The token of a target, and whether PBS accepts it.
+
+    `proven`: PBS has accepted this token and not refused it since. `refusals`: refusals in a row.
+    """
+
+    def __init__(self, settings: TargetSettings, clock: Clock, reread: Callable[[], Secret | None]) -> None:
+        self.proven = False
+        self.refusals = 0
+        self._token_id = settings.token_id
+        self._secret = settings.token_secret
+        self._reread = reread
+        self._clock = clock
+        self._refused_at = 0.0
+        self._closed = False
+
+    @property
+    def header(self) -> str:
+        """The value of the `Authorization` header. It contains the secret."""
+        return f"PBSAPIToken={self._token_id}:{self._secret.reveal()}"
+
+    def hide(self, text: str) -> str:
+        """Return the text with the secret masked."""
+        return text.replace(self._secret.reveal(), "***")
+
+    @property
+    def paused(self) -> bool:
+        """Whether the pause after repeated refusals is running."""
+        waited = self._clock.monotonic() - self._refused_at
+        return self.refusals >= PATIENCE and waited < PAUSE_SECONDS
+
+    def reopen(self) -> None:
+        """Permit the next try, at the start of a scrape: at once with a new secret, otherwise after the pause."""
+        if not self._closed:
+            return
+        secret = self._reread()
+        if secret is not None and secret != self._secret:
+            self._secret = secret
+            self.refusals = 0
+        self._closed = self.paused
+
+    def check(self) -> None:
+        """Raise `LoginPaused` if no request may be sent."""
+        if self._closed:
+            seconds = max(0, round(self._refused_at + PAUSE_SECONDS - self._clock.monotonic()))
+            when = f"asked again in {seconds} s" if self.paused else "asked again at the next scrape"
+            raise LoginPaused(f"PBS refused the token ({self.refusals} in a row): {when}")
+
+    def taken(self) -> None:
+        """Record that PBS accepted the token."""
+        self.proven = True
+        self.refusals = 0
+
+    def refused(self) -> None:
+        """Record a refusal. Concurrent requests with the same token count as one."""
+        self.proven = False
+        self._refused_at = self._clock.monotonic()
+        if not self._closed:
+            self.refusals += 1
+            self._closed = True

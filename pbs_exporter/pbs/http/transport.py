@@ -1,0 +1,140 @@
+"""The transport: one GET to PBS, from its request slot to the last byte of the body."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from http import HTTPStatus
+from typing import Generic, TypeVar
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from pbs_exporter.config import TargetSettings
+from pbs_exporter.errors import LoginRefused, PbsError, PbsTimeout, TooLarge
+from pbs_exporter.pbs.http.connector import certificate, reused
+from pbs_exporter.pbs.http.decoding import Decoder
+from pbs_exporter.pbs.http.error_translation import closed_unanswered, connection_error, status_error
+from pbs_exporter.pbs.http.request_limiter import Lane, RequestLimiter
+from pbs_exporter.pbs.http.tls import trust
+from pbs_exporter.pbs.http.token_auth import TokenAuth
+
+BODY_LIMIT = 512 * 1024 * 1024
+"""Size limit of one answer, in bytes after decompression."""
+
+Observer = Callable[[str, str, float], None]
+"""Called after each request that was sent, with its path template, its code and its duration in seconds."""
+
+T = TypeVar("T")
+
+_LARGE = 64 * 1024
+
+
+class Timed(msgspec.Struct, Generic[T], frozen=True):
+    """A decoded answer, and the seconds from its request slot to the last byte of its body."""
+
+    value: T
+    seconds: float
+
+
+class Transport:
+    """Sends GET requests to one PBS. The session belongs to the caller."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, settings: TargetSettings, auth: TokenAuth, observe: Observer
+    ) -> None:
+        self.certificate: bytes | None = None
+        """The certificate (DER) that PBS presented at the newest TLS handshake."""
+        self._session = session
+        self._base = f"{settings.endpoint}/api2/json"
+        self._auth = auth
+        self._observe = observe
+        self._limiter = RequestLimiter(settings.max_concurrent_requests)
+        self._trust = trust(settings)
+        # PBS supports only deflate. It saves more decryption time than it costs; over plain HTTP it would only cost.
+        self._encoding = "deflate" if settings.endpoint.startswith("https:") else "identity"
+
+    async def get(
+        self,
+        template: str,
+        decode: Decoder[T],
+        *,
+        timeout_seconds: float,
+        path: dict[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        lane: Lane = Lane.PROMPT,
+    ) -> Timed[T]:
+        """Return the decoded body of a 200. Raises a `PbsError` for everything else.
+
+        `template` is the path with `{names}`, which `path` fills. The values of `path` and `query` are percent-encoded
+        here. The timeout begins when the request gets its slot.
+        """
+        # A lone surrogate can't be encoded. It becomes `?`, and PBS refuses the name.
+        names = {name: quote(value, safe="", errors="replace") for name, value in (path or {}).items()}
+        url = f"{self._base}{template.format(**names)}"
+        if query:
+            url += f"?{urlencode(query, errors='replace', quote_via=quote)}"
+        async with self._limiter.take(lane):
+            self._auth.check()
+            started = time.perf_counter()
+            # The code of a request that is cancelled by the scrape's deadline.
+            code = PbsTimeout.code
+            try:
+                async with asyncio.timeout(timeout_seconds):
+                    value = await self._get_with_retry(URL(url, encoded=True), decode)
+                code = "200"
+            except TimeoutError as error:
+                raise PbsTimeout(f"no answer within {timeout_seconds:g} s") from error
+            except PbsError as error:
+                code = error.code
+                # The text may quote an echo of the request, from an answer that isn't JSON or isn't HTTP.
+                error.args = (self._auth.hide(str(error)),)
+                if isinstance(error, LoginRefused):
+                    self._auth.refused()
+                # The error is kept until the next scrape; its traceback would keep the answer in memory.
+                error.__context__ = None
+                raise error.with_traceback(None) from None
+            finally:
+                seconds = time.perf_counter() - started
+                self._observe(template, code, seconds)
+            return Timed(value, seconds)
+
+    async def _get_with_retry(self, url: URL, decode: Decoder[T]) -> T:
+        """GET, with one retry if a reused connection was closed before the answer: PBS was restarted."""
+        reused.set(False)
+        try:
+            return await self._get_once(url, decode)
+        except (aiohttp.ClientError, OSError) as error:
+            if not (reused.get() and closed_unanswered(error)):
+                raise connection_error(error) from error
+        try:
+            return await self._get_once(url, decode)
+        except (aiohttp.ClientError, OSError) as error:
+            raise connection_error(error) from error
+
+    async def _get_once(self, url: URL, decode: Decoder[T]) -> T:
+        certificate.set(None)
+        async with self._session.get(
+            url,
+            headers={"Authorization": self._auth.header, "Accept-Encoding": self._encoding},
+            ssl=self._trust,
+            allow_redirects=False,
+        ) as response:
+            self.certificate = certificate.get() or self.certificate
+            if response.status == HTTPStatus.OK:
+                return await decode(_chunks(response, BODY_LIMIT))
+            raise await status_error(response, self._auth.hide)
+
+
+async def _chunks(response: aiohttp.ClientResponse, limit: int) -> AsyncIterator[bytes]:
+    """Yield the decompressed body as it arrives."""
+    size = 0
+    async for chunk in response.content.iter_any():
+        size += len(chunk)
+        if size > limit:
+            raise TooLarge(f"the answer has more than {limit // 1024**2} MiB")
+        yield chunk
+        if len(chunk) >= _LARGE:
+            # More chunks may be ready; without this, other asyncio tasks would wait for the end of the body.
+            await asyncio.sleep(0)

@@ -1,0 +1,67 @@
+"""The parts of PBS's answers that are used, as Structs: one file per area of the API."""
+
+from pbs_exporter.pbs.models.access import Token, User
+from pbs_exporter.pbs.models.base import ApiObject
+from pbs_exporter.pbs.models.datastore import (
+    Datastore,
+    DatastoreStatus,
+    GcJob,
+    GcStatus,
+    Namespace,
+    S3Statistics,
+    Usage,
+)
+from pbs_exporter.pbs.models.jobs import Job
+from pbs_exporter.pbs.models.node import (
+    BootInfo,
+    CpuInfo,
+    Disk,
+    FileSystem,
+    Kernel,
+    Memory,
+    NodeStatus,
+    Point,
+    Pool,
+    Service,
+    Subscription,
+    Update,
+    Version,
+)
+from pbs_exporter.pbs.models.snapshots import File, GroupRow, Snapshot, Verification
+from pbs_exporter.pbs.models.tape import TapeDrive, TapeMedium
+from pbs_exporter.pbs.models.tasks import Task, upid_start
+
+__all__ = [
+    "ApiObject",
+    "BootInfo",
+    "CpuInfo",
+    "Datastore",
+    "DatastoreStatus",
+    "Disk",
+    "File",
+    "FileSystem",
+    "GcJob",
+    "GcStatus",
+    "GroupRow",
+    "Job",
+    "Kernel",
+    "Memory",
+    "Namespace",
+    "NodeStatus",
+    "Point",
+    "Pool",
+    "S3Statistics",
+    "Service",
+    "Snapshot",
+    "Subscription",
+    "TapeDrive",
+    "TapeMedium",
+    "Task",
+    "Token",
+    "Update",
+    "Usage",
+    "User",
+    "Verification",
+    "Version",
+    "upid_start",
+]

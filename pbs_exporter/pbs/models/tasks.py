@@ -1,0 +1,24 @@
+"""Tasks and their UPIDs."""
+
+import re
+
+import msgspec
+
+_UPID_START = re.compile(r"UPID:[^:]*:[0-9A-Fa-f]{8}:[0-9A-Fa-f]{8,9}:[0-9A-Fa-f]{8,16}:([0-9A-Fa-f]{8}):")
+
+
+class Task(msgspec.Struct, frozen=True):
+    """A row of `GET /nodes/localhost/tasks`. `endtime` and `status` are `None` while the task runs."""
+
+    upid: str
+    worker_type: str
+    starttime: int
+    worker_id: str | None = None
+    endtime: int | None = None
+    status: str | None = None
+
+
+def upid_start(upid: str | None) -> int | None:
+    """Return a task's start (Unix seconds), read from its UPID; `None` if it isn't a UPID."""
+    match = _UPID_START.match(upid or "")
+    return int(match[1], 16) if match else None

@@ -1,0 +1,1 @@
+"""Snapshot listings, which belong to the target and not to a scrape."""

@@ -1,0 +1,1 @@
+"""All collectors against one deadline, into one page."""

@@ -1,0 +1,50 @@
+"""What the response says of the scrape itself: whether PBS is up, and how each collector went."""
+
+import platform
+from collections.abc import Iterator
+
+from pbs_exporter import __revision__, __version__
+from pbs_exporter.errors import PbsError
+from pbs_exporter.exposition.metric import Metric, Sample
+from pbs_exporter.pbs.models import Version
+from pbs_exporter.scrape.collector_run import Outcome
+
+UP = Metric("pbs_up", "1 if PBS answered and took the token in this scrape, else 0 (/version).")
+VERSION = Metric("pbs_version", "Version of PBS; always 1 (/version).", ("version", "release", "repoid"))
+SUCCESS = Metric(
+    "pbs_scrape_collector_success",
+    "1 if the collector got all that it asked PBS for, else 0.",
+    ("collector",),
+)
+DURATION = Metric("pbs_scrape_collector_duration_seconds", "How long the collector asked and computed.", ("collector",))
+DATASTORE_SUCCESS = Metric(
+    "pbs_scrape_datastore_success",
+    "1 if the collector got all that it asked PBS for of that datastore, else 0.",
+    ("collector", "datastore"),
+)
+DATA_TIMESTAMP = Metric(
+    "pbs_collector_data_timestamp_seconds",
+    "When PBS answered what the collector's samples come from; of slow collectors, which don't ask at each scrape.",
+    ("collector",),
+)
+SCRAPE_DURATION = Metric("pbs_exporter_scrape_duration_seconds", "How long the whole scrape took.")
+BUILD_INFO = Metric(
+    "pbs_exporter_build_info",
+    "Version of the exporter; always 1.",
+    ("version", "revision", "pythonversion"),
+)
+METRICS = (UP, VERSION, SUCCESS, DURATION, DATASTORE_SUCCESS, DATA_TIMESTAMP, SCRAPE_DURATION, BUILD_INFO)
+
+
+def about(version: Version | PbsError, outcomes: list[Outcome]) -> Iterator[Sample]:
+    """Make the samples of everything but the duration of the whole scrape. `version` is what `/version` answered."""
+    yield from UP(float(isinstance(version, Version)))
+    if isinstance(version, Version):
+        yield from VERSION(1, version.version, version.release, version.repoid)
+    for outcome in outcomes:
+        yield from SUCCESS(float(outcome.success), outcome.name)
+        yield from DURATION(outcome.seconds, outcome.name)
+        for store, error in outcome.datastores.items():
+            yield from DATASTORE_SUCCESS(float(error is None), outcome.name, store)
+        yield from DATA_TIMESTAMP(outcome.data_from, outcome.name)
+    yield from BUILD_INFO(1, __version__, __revision__, platform.python_version())

@@ -1,0 +1,10 @@
+"""The headers of every answer."""
+
+from aiohttp import hdrs, web
+
+HEADERS = {hdrs.SERVER: "pbs-exporter", "X-Content-Type-Options": "nosniff"}
+
+
+async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """Add them."""
+    response.headers.update(HEADERS)

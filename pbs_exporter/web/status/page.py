@@ -1,0 +1,95 @@
+"""The status page as HTML, made from facts alone."""
+
+from pbs_exporter import __revision__, __version__
+from pbs_exporter.web.status import tables
+from pbs_exporter.web.status.facts import Facts, State
+from pbs_exporter.web.status.style import STYLE
+from pbs_exporter.web.status.summary import Summary, summarize
+from pbs_exporter.web.status.words import date, span, text
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{headline} · pbs-exporter</title>
+<style>{style}</style>
+</head>
+<body>
+<header>
+<h1>pbs-exporter</h1>
+<nav aria-label="Pages">
+<ul>
+<li><a href="metrics">Metrics</a></li>
+<li><a href="health">Health</a></li>
+</ul>
+</nav>
+</header>
+<main>
+{summary}
+<dl>
+{about}
+</dl>
+{parts}
+</main>
+<footer>
+<p><small>This page was made at {made} of what earlier scrapes brought: it asks PBS nothing. All times are UTC.
+Documentation: <code>README.md</code> and <code>docs/</code> in the source of version {version}.</small></p>
+</footer>
+</body>
+</html>
+"""
+
+
+def write(facts: Facts, *, now: float, up_seconds: float) -> str:
+    """Write the page as of `now` (Unix seconds), of a program that has been up for so long."""
+    summary = summarize(facts, now)
+    return _PAGE.format(
+        style=STYLE,
+        headline=text(summary.headline),
+        summary=_summary(summary),
+        about="\n".join(f"<dt>{term}</dt><dd>{told}</dd>" for term, told in _about(facts, now, up_seconds).items()),
+        parts="" if facts.scrape is None else _parts(facts, now),
+        made=date(now),
+        version=_version(),
+    )
+
+
+def _version() -> str:
+    return text(f"{__version__} (revision {__revision__})" if __revision__ else __version__)
+
+
+def _summary(summary: Summary) -> str:
+    lines = "\n".join(f"<li>{line}</li>" for line in summary.lines)
+    return (
+        f'<section class="sum {summary.state.name.lower()}" aria-labelledby="summary">\n'
+        f'<h2 id="summary">{summary.headline}</h2>\n<ul>\n{lines}\n</ul>\n</section>'
+    )
+
+
+def _about(facts: Facts, now: float, up_seconds: float) -> dict[str, str]:
+    pbs, scrape = facts.pbs, facts.scrape
+    if scrape is None:
+        state, last = "not asked yet", "none yet"
+    else:
+        down = None if pbs.down is None else f'<b class="{State.FAILED}">down</b>: {text(pbs.down)}'
+        state = down or f'<b class="{State.OK}">up</b>'
+        last = f"{date(scrape.at)}, {span(int(now) - int(scrape.at))} ago, took {span(scrape.took_seconds)}"
+    return {
+        "PBS": text(pbs.endpoint) + ("" if pbs.version is None else f", version {text(pbs.version)}"),
+        "State": state,
+        "Last scrape": last,
+        "Exporter": f"version {_version()}, up for {span(up_seconds)}",
+    }
+
+
+def _parts(facts: Facts, now: float) -> str:
+    parts = {
+        "rights": ("Rights of the token", tables.rights(facts.rights, now)),
+        "collectors": ("Collectors", tables.collectors(facts, now)),
+        "datastores": ("Datastores", tables.datastores(facts.datastores, now) if facts.datastores else _NO_DATASTORES),
+    }
+    return "\n".join(f'<h2 id="{part}">{title}</h2>\n{content}' for part, (title, content) in parts.items())
+
+
+_NO_DATASTORES = "<p>No collector has to do with a datastore, or PBS has told of none.</p>"

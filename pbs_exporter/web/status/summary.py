@@ -1,0 +1,76 @@
+"""The top of the status page: what fails, in a few lines."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from pbs_exporter.web.status.facts import NOT_ASKED, Facts, State
+from pbs_exporter.web.status.words import count, name, span, text
+
+NAMED = 8
+"""So many names a line has; the tables have all."""
+
+OLD_SECONDS = 600
+"""A scrape that was longer ago says nothing of now."""
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """One headline, the state that it tells, and a line (HTML) for each problem and each thing worth knowing."""
+
+    state: State
+    headline: str
+    lines: tuple[str, ...]
+
+
+def summarize(facts: Facts, now: float) -> Summary:
+    """Say what fails. All is well only as of the last scrape."""
+    if facts.scrape is None:
+        line = "What is known of PBS comes with the first scrape: Prometheus asks for <code>metrics</code>."
+        return Summary(State.WAITING, "Not scraped yet", (line,))
+    problems, notes = tuple(_problems(facts)), tuple(_notes(facts))
+    if problems:
+        return Summary(State.FAILED, count(len(problems), "problem"), problems + notes)
+    age = int(now) - int(facts.scrape.at)
+    when = f"At the last scrape, {span(age)} ago, PBS answered and nothing failed."
+    if age > OLD_SECONDS:
+        return Summary(State.WAITING, f"Not scraped for {span(age)}", (when, *notes))
+    states = [collector.state for collector in facts.collectors] + [store.state for store in facts.datastores]
+    waits = State.WAITING in states
+    return Summary(State.WAITING if waits else State.OK, "No problem so far" if waits else "All well", (when, *notes))
+
+
+def _problems(facts: Facts) -> Iterator[str]:
+    if facts.pbs.down is not None:
+        yield f"PBS is down for this token: {name(facts.pbs.down)}"
+    for rows, noun in ((facts.collectors, "collector"), (facts.datastores, "datastore")):
+        failed = [row.name for row in rows if row.state is State.FAILED]
+        if failed:
+            yield (f'<a href="#{noun}s">{len(failed)} of {count(len(rows), noun)} failed</a>: {names(failed)}')
+    if facts.rights.missing:
+        lacking = [f"{missing.privilege} on {missing.path}" for missing in facts.rights.missing]
+        yield f'<a href="#rights">The token lacks {count(len(lacking), "right")}</a>: {names(lacking)}'
+
+
+def _notes(facts: Facts) -> Iterator[str]:
+    collectors = [row.name for row in facts.collectors if row.state is State.WAITING]
+    stores = [row.name for row in facts.datastores if row.state is State.WAITING]
+    unreadable = [
+        f"{row.name} ({', '.join(row.reasons)})"
+        for row in facts.datastores
+        if row.state is State.UNREADABLE and NOT_ASKED not in row.reasons
+    ]
+    if collectors:
+        yield f"Waiting for the first answers: {names(collectors)}"
+    if stores:
+        yield f"Not listed yet: {names(stores)}"
+    if unreadable:
+        yield f"Can't be read: {names(unreadable)}"
+    if facts.rights.unknown is not None:
+        yield f"The token's rights aren't known: {text(facts.rights.unknown)}"
+
+
+def names(all_names: Sequence[str]) -> str:
+    """Give names as a list in a sentence, the first `NAMED` of them."""
+    shown: Iterable[str] = map(name, all_names[:NAMED])
+    more = len(all_names) - NAMED
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,112 @@
+"""The tables of the status page: rights, collectors, datastores."""
+
+from collections.abc import Iterable, Iterator
+
+from pbs_exporter.pbs.snapshots.listing_state import ListingState
+from pbs_exporter.web.status.facts import Collector, Datastore, Facts, Rights, State
+from pbs_exporter.web.status.summary import names
+from pbs_exporter.web.status.words import NOTHING, age, count, moment, span, text
+
+
+def rights(known: Rights, now: float) -> str:
+    """Tell what the token lacks, and what grants it."""
+    if known.unknown is not None:
+        return (
+            f"<p>Not known: {text(known.unknown)}. The command <code>pbs-exporter check</code> asks PBS for them.</p>"
+        )
+    if not known.missing:
+        return f"<p>The token has all that the collectors need. PBS said so {age(known.at, now)}.</p>"
+    rows = (
+        _row("failed", lacking.privilege, text(lacking.path), names(lacking.collectors)) for lacking in known.missing
+    )
+    commands = "\n".join(map(text, known.commands))
+    return (
+        _table(
+            "rights", "Privileges that collectors need and the token lacks", ("Privilege", "Path", "Needed by"), rows
+        )
+        + "<p>A token has what both it and its user have. "
+        + f"This grants what is missing, on PBS as root; PBS was asked {age(known.at, now)}:</p>\n"
+        + f"<pre><code>{commands}</code></pre>"
+    )
+
+
+def collectors(facts: Facts, now: float) -> str:
+    """Give a row for each collector that is on."""
+    table = _table(
+        "collectors",
+        "The last result of each collector that is switched on, failures first",
+        ("Collector", "Result", "Age", "Took"),
+        (_collector(row, now) for row in facts.collectors),
+    )
+    off = f"<p>Switched off: {names(facts.switched_off)}.</p>" if facts.switched_off else ""
+    return table + off
+
+
+def datastores(rows: Iterable[Datastore], now: float) -> str:
+    """Give a row for each datastore that a collector has to do with."""
+    heads = ("Datastore", "Result", "Age", "Last listing", "Last full listing", "Took", "Next full listing")
+    return _table(
+        "datastores",
+        "The last result of each datastore and of the listing of its snapshots, failures first",
+        heads,
+        (_row(_class(row.state), row.name, _result(row.state, row.reasons), *_listing(row, now)) for row in rows),
+    )
+
+
+def _collector(row: Collector, now: float) -> str:
+    reasons = list(map(text, row.reasons))
+    if row.datastores:
+        reasons.append(f"{count(len(row.datastores), 'datastore')}: {names(row.datastores)}")
+    if row.state is not State.OK and row.samples_of is not None:
+        reasons.append(f"its samples are of {moment(row.samples_of, now)}")
+    every = "" if row.every_seconds is None else f" <small>every {span(row.every_seconds)}</small>"
+    took = NOTHING if row.took_seconds is None else span(row.took_seconds)
+    return _row(_class(row.state), row.name, _joined(row.state, reasons), age(row.at, now) + every, took)
+
+
+def _listing(row: Datastore, now: float) -> Iterator[str]:
+    yield age(row.at, now)
+    listing = row.listing
+    if listing is None:
+        yield from [NOTHING] * 4
+        return
+    yield moment(listing.listed_at, now)
+    yield moment(listing.fully_listed_at, now)
+    yield NOTHING if listing.took_seconds is None else span(listing.took_seconds)
+    yield _next(listing)
+
+
+def _next(listing: ListingState) -> str:
+    if listing.under_way_seconds is not None:
+        return f"under way for {span(listing.under_way_seconds)}"
+    return f"in {span(listing.due_in_seconds)}" if listing.due_in_seconds else "with the next scrape"
+
+
+def _result(state: State, reasons: Iterable[str]) -> str:
+    return _joined(state, list(map(text, reasons)))
+
+
+def _joined(state: State, reasons: list[str]) -> str:
+    shown = f'<b class="{_class(state)}">{state}</b>'
+    if not reasons:
+        return shown
+    return f"{shown}: {reasons[0]}" + "".join(f"<div>{reason}</div>" for reason in reasons[1:])
+
+
+def _class(state: State) -> str:
+    return state.name.lower()
+
+
+def _table(kind: str, caption: str, heads: Iterable[str], rows: Iterable[str]) -> str:
+    columns = "".join(f'<th scope="col">{head}</th>' for head in heads)
+    body = "\n".join(rows)
+    return (
+        f'<table class="{kind}">\n<caption>{caption}</caption>\n<thead><tr>{columns}</tr></thead>\n'
+        f"<tbody>\n{body}\n</tbody>\n</table>\n"
+    )
+
+
+def _row(kind: str, head: str, *cells: str) -> str:
+    shown = "".join(f'<td class="none">{cell}</td>' if cell == NOTHING else f"<td>{cell}</td>" for cell in cells)
+    failed = ' class="failed"' if kind == "failed" else ""
+    return f'<tr{failed}><th scope="row">{text(head)}</th>{shown}</tr>'

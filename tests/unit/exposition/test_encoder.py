@@ -1,0 +1,228 @@
+"""The encoder writes what prometheus_client writes, byte for byte."""
+
+from collections.abc import Callable, Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, Info, Summary
+from prometheus_client import Metric as Family
+from prometheus_client.exposition import generate_latest as text
+from prometheus_client.metrics_core import METRIC_TYPES
+from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
+from prometheus_client.samples import Sample as FamilySample
+from prometheus_client.samples import Timestamp
+
+from pbs_exporter.exposition.encoder import ROWS_AT_ONCE, encode
+from pbs_exporter.exposition.formats import OPENMETRICS, TEXT, TEXT_1, Format, choose, render
+from pbs_exporter.exposition.metric import Metric, Sample
+from pbs_exporter.exposition.page import Page
+from pbs_exporter.exposition.row_family import RowFamily
+
+MODELS = ((TEXT, text), (TEXT_1, text), (OPENMETRICS, openmetrics))
+
+Rows = dict[tuple[str, ...], float]
+
+
+class Given:
+    """A collector of these families."""
+
+    def __init__(self, families: Iterable[Family]) -> None:
+        self._families = list(families)
+
+    def collect(self) -> Iterable[Family]:
+        return self._families
+
+
+def assert_same(make: Callable[[], CollectorRegistry]) -> None:
+    """Compare all formats with prometheus_client's, each from a registry of its own."""
+    for form, model in MODELS:
+        assert written(form, make()) == model(make())
+
+
+def written(form: Format, registry: CollectorRegistry) -> bytes:
+    chosen = choose(f"{form.media_type};version={form.version}")
+    assert chosen.format is form
+    return render(registry, chosen)
+
+
+# --- what may be on a page
+
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=12) | st.text('\\"\n\r\0%{}=,ü', max_size=6)
+LEGACY = st.from_regex(r"[a-z_]{1,4}(_bytes|_seconds)?(_total|_created|_gsum)?", fullmatch=True)
+NAMES = LEGACY | st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
+VALUES = st.one_of(
+    st.floats(),
+    st.integers(-(2**70), 2**70),
+    st.integers(0, 10**10),
+    st.booleans(),
+    st.sampled_from([0, 0.0, -0.0, 1, 1e6, 999_999.5, 10**15, 2**53, 2**53 + 1, 1e16, 1e22, 10**300]),
+)
+
+
+@st.composite
+def pages(draw: st.DrawFn) -> Page:
+    """Make pages of any metrics, label values and values."""
+    page = Page()
+    for name in draw(st.lists(NAMES.filter(lambda name: name != "_total"), max_size=4, unique=True)):
+        labels = tuple(draw(st.lists(NAMES, max_size=4)))
+        metric = Metric(name, draw(TEXTS), labels, draw(st.sampled_from(["gauge", "counter", "histogram"])))
+        rows = draw(st.lists(st.tuples(st.tuples(*[TEXTS for _ in labels]), VALUES), max_size=6))
+        page.add([Sample(metric, row, value) for row, value in rows])
+    return page
+
+
+@st.composite
+def families(draw: st.DrawFn) -> Family:
+    """Make families of any kind, with samples of any name, and with timestamps."""
+    family = Family(draw(NAMES), draw(TEXTS), draw(st.sampled_from(METRIC_TYPES)), draw(st.sampled_from(["", "bytes"])))
+    suffixes = st.sampled_from(["", "_total", "_created", "_bucket", "_sum", "_count", "_gsum", "_gcount", "_info"])
+    times = st.none() | st.integers(0, 2**40) | st.builds(Timestamp, st.integers(0, 2**40), st.integers(0, 10**9 - 1))
+    labels = st.dictionaries(NAMES, TEXTS, max_size=3)
+    for _ in range(draw(st.integers(0, 4))):
+        family.add_sample(family.name + draw(suffixes), draw(labels), draw(VALUES), draw(times))
+    return family
+
+
+@st.composite
+def instruments(draw: st.DrawFn) -> CollectorRegistry:
+    """Make registries with one of each of prometheus_client's instruments."""
+    registry = CollectorRegistry()
+    label, value = draw(TEXTS), draw(st.floats(0, 1e18))
+    Counter("c", draw(TEXTS), ["label"], registry=registry).labels(label).inc(value)
+    Gauge("g_bytes", draw(TEXTS), ["label"], registry=registry, unit="bytes").labels(label).set(draw(st.floats()))
+    Summary("s", draw(TEXTS), ["label"], registry=registry).labels(label).observe(draw(st.floats()))
+    Histogram("h", draw(TEXTS), ["label"], registry=registry, buckets=(0.5, 1, 1e6)).labels(label).observe(value)
+    Info("i", draw(TEXTS), ["label"], registry=registry).labels(label).info({"key": draw(TEXTS)})
+    Enum("e", draw(TEXTS), ["label"], registry=registry, states=["on", draw(TEXTS)]).labels(label).state("on")
+    return registry
+
+
+@given(page=pages(), others=st.lists(families(), max_size=2), own=instruments())
+def test_any_page_is_written_as_prometheus_client_does(
+    page: Page, others: list[Family], own: CollectorRegistry
+) -> None:
+    """Whatever is on a page, ours or prometheus_client's own kinds: every format has the same bytes."""
+
+    def make() -> CollectorRegistry:
+        registry = page.registry()
+        registry.register(Given(others))
+        registry.register(own)
+        return registry
+
+    assert_same(make)
+
+
+# --- what the search could miss
+
+ODD = [
+    *(0, 0.0, -0.0, False, 1, 1.0, True, -1, 0.1, 1e-9, 5e-324),
+    *(float("nan"), float("inf"), float("-inf"), 1.7976931348623157e308),
+    *(999_999, 1_000_000, 1_000_000.5, 123_456_789, 1_700_000_000, -1_000_000, 10**15, 10**16, 10**17, 2**1000),
+    *(2**53 - 1, 2**53, 2**53 + 1, 2.0**53, 2**64 - 1, 2**64),
+]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_numbers_are_written_alike_whatever_was_written_before(order: int) -> None:
+    """Numbers that are equal, but not written alike, don't take each other's text."""
+    metric = Metric("pbs_x", "X.", ("number",))
+    page = Page()
+    page.add([Sample(metric, (str(index),), value) for index, value in enumerate(ODD[::order])])
+    assert_same(page.registry)
+
+
+@pytest.mark.parametrize("number", [0, 1, ROWS_AT_ONCE - 1, ROWS_AT_ONCE, ROWS_AT_ONCE + 1, 3 * ROWS_AT_ONCE])
+def test_families_of_any_length_are_whole(number: int) -> None:
+    """Rows are written some at a time: none is lost between, and escaping in one doesn't touch another."""
+    metric = Metric("pbs_x", "X.", ("b", "a"))
+    page = Page()
+    page.add([metric.series(((str(n), '"' if n == ROWS_AT_ONCE else "%s"), n % 7) for n in range(number))])
+    assert_same(page.registry)
+
+
+def test_a_family_without_rows_has_a_head() -> None:
+    """A family that nobody filled is written as prometheus_client does it: its help and its type."""
+    assert_same(lambda: registry(family({})))
+
+
+def test_what_no_text_can_hold_is_refused() -> None:
+    """A lone surrogate is an error, as it is with prometheus_client, and no broken page."""
+    with pytest.raises(UnicodeEncodeError):
+        encode(registry(family({("\ud800", ""): 1})), text)
+
+
+@pytest.mark.parametrize("row", [(), ("a",)])
+def test_a_row_with_too_few_labels_is_refused(row: tuple[str, ...]) -> None:
+    """A row that lacks label values is an error, and no series with others' labels."""
+    with pytest.raises((ValueError, IndexError)):
+        encode(registry(family({("a", "b"): 1, row: 2})), text)
+
+
+# --- families that keep rows, for anyone else
+
+
+def family(rows: Rows) -> RowFamily:
+    return RowFamily("x_bytes", "X.", "counter", "bytes", sample_name="x_bytes_total", labels=("b", "a"), rows=rows)
+
+
+def plain(*samples: FamilySample) -> Family:
+    """Make the same family in prometheus_client's own way."""
+    made = Family("x_bytes", "X.", "counter", "bytes")
+    made.samples = list(samples)
+    return made
+
+
+def registry(*given: Family) -> CollectorRegistry:
+    made = CollectorRegistry()
+    made.register(Given(given))
+    return made
+
+
+SAMPLE = FamilySample("x_bytes_total", {"b": "1", "a": "2"}, 3)
+OTHER = FamilySample("x_bytes_total", {"b": "4", "a": "5"}, 6, timestamp=7)
+
+
+def test_a_family_of_rows_is_a_family() -> None:
+    """It equals, shows itself as, and has the samples of the family that prometheus_client would have made."""
+    assert family({("1", "2"): 3}).samples == [SAMPLE]
+    assert family({("1", "2"): 3}) == plain(SAMPLE)
+    assert plain(SAMPLE) == family({("1", "2"): 3})
+    assert family({("1", "2"): 3}) != plain()
+    assert repr(family({("1", "2"): 3})) == repr(plain(SAMPLE))
+    assert registry(family({("1", "2"): 3})).get_sample_value("x_bytes_total", {"a": "2", "b": "1"}) == 3
+
+
+def test_a_registry_can_be_restricted_to_a_family_of_rows() -> None:
+    """A restricted registry gives the family if it was asked for, and else not."""
+
+    class Described(Given):
+        def describe(self) -> Iterable[Family]:
+            return self._families
+
+    made = CollectorRegistry()
+    made.register(Described([family({("1", "2"): 3})]))
+    assert b'x_bytes_total{a="2",b="1"} 3.0\n' in text(made.restricted_registry(["x_bytes_total"]))
+    assert text(made.restricted_registry(["other"])) == b""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda made: made.samples.append(OTHER),
+        lambda made: made.add_sample(*OTHER),
+        lambda made: setattr(made, "samples", [OTHER]),
+        lambda made: made.samples.clear(),
+        lambda made: setattr(made, "name", "y"),
+        lambda made: setattr(made, "documentation", "Y.\n"),
+        lambda made: setattr(made, "unit", ""),
+        lambda made: setattr(made, "type", "gauge"),
+    ],
+)
+def test_what_somebody_changes_is_written(change: Callable[[Family], None]) -> None:
+    """A family that was changed is written as it is now."""
+    changed, expected = family({("1", "2"): 3}), plain(SAMPLE)
+    change(changed)
+    change(expected)
+    for form, model in MODELS:
+        assert written(form, registry(changed)) == model(registry(expected))

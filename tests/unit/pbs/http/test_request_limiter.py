@@ -1,0 +1,131 @@
+"""Which request goes next, and how many of each kind at once."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from pbs_exporter.pbs.http.request_limiter import Lane, RequestLimiter
+
+
+class Traffic:
+    """Requests that hold their slots until they are told to give them back."""
+
+    def __init__(self, number: int) -> None:
+        self.slots = RequestLimiter(number)
+        self.held: list[Lane] = []
+        self._requests: list[tuple[Lane, asyncio.Task[None], asyncio.Event]] = []
+
+    def send(self, lane: Lane, number: int = 1) -> None:
+        for _ in range(number):
+            end = asyncio.Event()
+            self._requests.append((lane, asyncio.create_task(self._request(lane, end)), end))
+
+    async def settle(self) -> Counter[Lane]:
+        """Let all happen that can, and give what is held then."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return Counter(self.held)
+
+    async def end(self, lane: Lane, number: int = 1) -> None:
+        """End the oldest requests of a lane."""
+        ending = [end for of, _, end in self._requests if of is lane and not end.is_set()][:number]
+        assert len(ending) == number
+        for end in ending:
+            end.set()
+
+    def cancel(self, lane: Lane) -> None:
+        """Cancel all requests of a lane."""
+        for of, task, _ in self._requests:
+            if of is lane:
+                task.cancel()
+
+    async def _request(self, lane: Lane, end: asyncio.Event) -> None:
+        async with self.slots.take(lane):
+            self.held.append(lane)
+            try:
+                await end.wait()
+            finally:
+                self.held.remove(lane)
+
+
+@pytest.mark.parametrize(
+    ("number", "lane", "most"),
+    [
+        (8, Lane.PROMPT, 8),
+        (8, Lane.NAMESPACES, 8),
+        (8, Lane.LISTING, 6),
+        (8, Lane.BACKGROUND, 3),
+        (8, Lane.GROUPS, 2),
+        (1, Lane.PROMPT, 1),
+        (1, Lane.LISTING, 1),
+        (1, Lane.BACKGROUND, 1),
+        (1, Lane.GROUPS, 1),
+        (3, Lane.LISTING, 1),
+        (4, Lane.BACKGROUND, 1),
+        (100, Lane.GROUPS, 2),
+        (100, Lane.LISTING, 98),
+    ],
+)
+async def test_each_lane_has_its_limit(number: int, lane: Lane, most: int) -> None:
+    """Listings leave two slots to the rest, and those in the background half of theirs to those of scrapes."""
+    traffic = Traffic(number)
+    traffic.send(lane, 200)
+    assert await traffic.settle() == {lane: most}
+    traffic.cancel(lane)
+    assert await traffic.settle() == {}
+
+
+async def test_all_listings_together_have_one_limit() -> None:
+    """Listings of scrapes, of the background and of groups share the six slots, and two are left for the rest."""
+    traffic = Traffic(8)
+    for lane in (Lane.BACKGROUND, Lane.GROUPS, Lane.LISTING):
+        traffic.send(lane, 20)
+    held = await traffic.settle()
+    assert held.total() == 6
+    traffic.send(Lane.PROMPT, 5)
+    assert (await traffic.settle())[Lane.PROMPT] == 2
+
+
+async def test_the_first_lane_goes_first() -> None:
+    """A slot that becomes free goes to the first lane that waits, whoever came first."""
+    traffic = Traffic(1)
+    traffic.send(Lane.PROMPT)
+    assert await traffic.settle() == {Lane.PROMPT: 1}
+    for lane in reversed(Lane):
+        traffic.send(lane)
+    for lane in Lane:
+        await traffic.end(Lane.PROMPT if lane is Lane.PROMPT else list(Lane)[lane - 1])
+        assert await traffic.settle() == {lane: 1}
+
+
+async def test_who_frees_a_slot_may_ask_first() -> None:
+    """What comes of an answer can go before what waited, where its lane does."""
+    slots = RequestLimiter(1)
+    order: list[str] = []
+
+    async def datastore(name: str) -> None:
+        async with slots.take(Lane.NAMESPACES):
+            await asyncio.sleep(0)
+        async with slots.take(Lane.LISTING):
+            order.append(name)
+
+    await asyncio.gather(*(datastore(name) for name in "abc"))
+    assert order == ["a", "b", "c"]
+
+
+async def test_who_stops_waiting_takes_no_slot() -> None:
+    """A request that is cancelled while it waits, or when its turn has just come, leaves the slot to others."""
+    traffic = Traffic(1)
+    traffic.send(Lane.PROMPT)
+    await traffic.settle()
+    traffic.send(Lane.LISTING, 3)
+    await traffic.settle()
+    await traffic.end(Lane.PROMPT)
+    await asyncio.sleep(0)
+    traffic.cancel(Lane.LISTING)
+    assert await traffic.settle() == {}
+    traffic.send(Lane.LISTING)
+    assert await traffic.settle() == {Lane.LISTING: 1}
+    traffic.cancel(Lane.LISTING)
+    await traffic.settle()

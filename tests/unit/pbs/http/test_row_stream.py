@@ -1,0 +1,121 @@
+"""A long list is decoded while it arrives: the same rows as of the whole body, however it is cut."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pbs_exporter.errors import NotJson, WrongShape
+from pbs_exporter.pbs.http.decoding import Rows, many
+from pbs_exporter.pbs.http.row_stream import RowStream
+from pbs_exporter.pbs.snapshots.group_summary import Group, grouped
+
+
+class Row(msgspec.Struct, frozen=True, rename="kebab"):
+    """A row, of which a nested one looks alike."""
+
+    backup_type: str
+    parts: list["Row"] = []
+
+
+decode = many(Row)
+
+texts = st.one_of(st.text(), st.sampled_from(['},{"backup-type":', '"},{"', "\\", '\\"},{"backup-type"', "\ud800"]))
+good: st.SearchStrategy[Any] = st.recursive(
+    st.builds(dict, **{"backup-type": texts}),
+    lambda rows: st.builds(dict, **{"backup-type": texts, "parts": st.lists(rows, max_size=3)}),
+    max_leaves=5,
+)
+bad: st.SearchStrategy[Any] = st.one_of(
+    st.just({"backup-type": 7}), st.just({"other": "x"}), st.just([]), st.none(), st.integers()
+)
+rows_of_all_kinds = st.lists(st.one_of(good, good, good, bad), max_size=8)
+
+
+def cut(body: bytes, places: Sequence[int]) -> list[bytes]:
+    """Cut a body at these places."""
+    edges = sorted({0, len(body), *(place % (len(body) + 1) for place in places)})
+    return [body[begin:end] for begin, end in pairwise(edges)]
+
+
+def streamed(chunks: Sequence[bytes]) -> Rows[Row]:
+    """Give what a stream makes of the chunks of a body."""
+    stream = RowStream(decode)
+    rows = [row for chunk in chunks for row in stream.feed(chunk)] + stream.finish()
+    return Rows(rows, [stream.left_out] if stream.left_out else [])
+
+
+@given(rows_of_all_kinds, st.lists(st.integers(0), max_size=12), st.sampled_from([(",", ":"), (", ", ": ")]))
+def test_any_cut_gives_the_same_rows(rows: list[Any], places: list[int], separators: tuple[str, str]) -> None:
+    """Good rows, and what is said of the bad ones, are those of the whole body, wherever that is cut."""
+    body = json.dumps({"data": rows}, separators=separators).encode()
+    whole = decode(body)
+    stream = RowStream(decode)
+    found = [row for chunk in cut(body, places) for row in stream.feed(chunk)] + stream.finish()
+    assert found == whole.rows
+    assert str(stream.left_out) == str(whole.left_out)
+
+
+@given(st.binary(max_size=300), st.lists(st.integers(0), max_size=5))
+def test_no_bytes_break_it(body: bytes, places: list[int]) -> None:
+    """What is no such list is an error of its kind, as it is of the whole body."""
+    try:
+        expected = decode(body).rows
+    except (NotJson, WrongShape) as error:
+        with pytest.raises(type(error)):
+            streamed(cut(body, places))
+    else:
+        assert streamed(cut(body, places)).rows == expected
+
+
+@pytest.mark.parametrize("end", range(1, 60))
+def test_a_cut_answer_is_no_list(end: int) -> None:
+    """A body that ends too early is an error, also right behind a row."""
+    body = b'{"data":[{"backup-type":"vm"},{"backup-type":"ct"},{"backup-type":"host"}]}'[:-end]
+    with pytest.raises((NotJson, WrongShape)):
+        streamed([body[:40], body[40:]])
+
+
+def test_rows_come_as_they_arrive() -> None:
+    """Each piece gives the rows that are whole by then, but for the last one of which there is no telling."""
+    stream = RowStream(decode)
+    assert stream.feed(b'{"data":[{"backup-type":"a"},{"backup-ty') == []
+    assert stream.feed(b'pe":"b"},{"backup-type":"c"},{"backup-type":"d"}') == [Row("a"), Row("b"), Row("c")]
+    assert stream.feed(b"]}") == []
+    assert stream.finish() == [Row("d")]
+
+
+def listed(rows: list[dict[str, Any]], limit: int) -> dict[tuple[str, str], Group]:
+    """Give the groups of a listing with these rows."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        body = json.dumps({"data": rows}, separators=(",", ":")).encode()
+        for begin in range(0, len(body), 100):
+            yield body[begin : begin + 100]
+
+    async def groups() -> dict[tuple[str, str], Group]:
+        return (await grouped(limit)(chunks())).groups
+
+    return asyncio.run(groups())
+
+
+@given(st.lists(st.integers(0, 200), max_size=150), st.integers(0, 40))
+def test_the_newest_are_kept(times: list[int], limit: int) -> None:
+    """Of each group the newest snapshots are kept, newest first, as many as the limit says; of 0 all."""
+    rows: list[dict[str, Any]] = [
+        {"backup-type": "vm", "backup-id": str(number % 2), "backup-time": time, "comment": str(number)}
+        for number, time in enumerate(times)
+    ]
+    for (_, backup_id), group in listed(rows, limit).items():
+        own = [(row["backup-time"], row["comment"]) for row in rows if row["backup-id"] == backup_id]
+        own.sort(key=lambda pair: pair[0], reverse=True)
+        assert [kept.time for kept in group.kept] == [time for time, _ in own][: limit or None]
+        assert group.count == len(own)
+        if not limit:
+            assert [(kept.time, kept.note) for kept in group.kept] == own

@@ -1,0 +1,338 @@
+"""What the client makes of each answer, and of each way of getting none."""
+
+import errno
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import aiohttp
+import pytest
+from aiohttp.client_reqrep import ConnectionKey
+from aioresponses import aioresponses
+from yarl import URL
+
+from pbs_exporter import errors
+from pbs_exporter.clock import Clock
+from pbs_exporter.config import Secret, TargetSettings
+from pbs_exporter.pbs.client import PbsClient
+from pbs_exporter.pbs.http.connector import make_session
+from pbs_exporter.pbs.http.token_auth import TokenAuth
+from pbs_exporter.pbs.http.transport import Transport
+
+ENDPOINT = "http://pbs.test:8007"
+VERSION_URL = f"{ENDPOINT}/api2/json/version"
+GC_URL = f"{ENDPOINT}/api2/json/admin/gc"
+SECRET = "0f8fad5b-d9cb-469f-a165-70867728950e"
+VERSION = {"data": {"version": "4.2", "release": "3", "repoid": "abc"}}
+KEY = ConnectionKey(
+    host="pbs.test",
+    port=8007,
+    is_ssl=True,
+    ssl=True,
+    proxy=None,
+    proxy_auth=None,
+    proxy_headers_hash=None,
+    server_hostname=None,
+)
+
+
+@dataclass
+class Asked:
+    """A client whose session is mocked, and what it counted."""
+
+    pbs: PbsClient
+    login: TokenAuth
+    counted: list[tuple[str, str]] = field(default_factory=list)
+
+
+@pytest.fixture
+async def asked() -> AsyncIterator[Asked]:
+    """Give a client of a PBS that isn't there."""
+    settings = TargetSettings(endpoint=ENDPOINT, token_id="exporter@pbs!metrics", token_secret=Secret(SECRET))
+    login = TokenAuth(settings, Clock(), lambda: None)
+    counted: list[tuple[str, str]] = []
+    async with make_session() as session:
+        transport = Transport(session, settings, login, lambda endpoint, code, _: counted.append((endpoint, code)))
+        yield Asked(PbsClient(transport, settings, login), login, counted)
+
+
+async def failure(asked: Asked) -> errors.PbsError:
+    """Ask for the version, and give the error, which must have come with exactly one counted request."""
+    with pytest.raises(errors.PbsError) as caught:
+        await asked.pbs.version()
+    assert asked.counted == [("/version", caught.value.code)]
+    return caught.value
+
+
+STATUSES = [
+    (400, "authentication failed", errors.LoginRefused, "400 authentication failed"),
+    (400, "authentication failed - no ticket", errors.LoginRefused, "400 authentication failed - no ticket"),
+    (401, "", errors.LoginRefused, "401"),
+    (401, "authentication failed", errors.LoginRefused, "401 authentication failed"),
+    (401, "permission check failed", errors.LoginRefused, "401 permission check failed"),
+    (403, "permission check failed", errors.Forbidden, "403 permission check failed"),
+    (404, "Path '/api2/json/x' not found.", errors.NotFound, "404 Path '/api2/json/x' not found."),
+    (404, "Path '/api2/json/version' not found.", errors.NotOffered, "404 Path '/api2/json/version' not found."),
+    (
+        400,
+        "parameter verification failed - 'x': schema does not allow additional properties.\n",
+        errors.NoSuchParameter,
+        "400 parameter verification failed - 'x': schema does not allow additional properties.",
+    ),
+    (400, "datastore is in offline maintenance mode: moving", errors.Unavailable, None),
+    (400, "Datastore 'usb' is not mounted", errors.Unavailable, None),
+    (400, "datastore 'old' is being deleted", errors.Unavailable, None),
+    (400, "no such datastore 'x'", errors.StatusError, "400 no such datastore 'x'"),
+    (400, "ENOENT: No such file or directory", errors.StatusError, None),
+    (414, "", errors.StatusError, "414"),
+    (500, "boom", errors.StatusError, "500 boom"),
+    (502, "<html>\n<head><title>502 Bad Gateway</title></head>\n</html>", errors.StatusError, "502 <html>"),
+    (503, "", errors.StatusError, "503"),
+    (204, "", errors.StatusError, "204"),
+    (206, '{"data":', errors.StatusError, '206 {"data":'),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "kind", "text"), STATUSES)
+async def test_a_status_is_its_own_kind_of_error(
+    asked: Asked, status: int, body: str, kind: type[errors.StatusError], text: str | None
+) -> None:
+    """Each status that isn't 200 is the most fitting class, counted as that status, with PBS's own words."""
+    with aioresponses() as http:
+        http.get(VERSION_URL, status=status, body=body)
+        error = await failure(asked)
+    assert (type(error), error.code) == (kind, str(status))
+    assert str(error) == (f"{status} {body}" if text is None else text)
+    assert isinstance(error, errors.StatusError)
+    assert error.status == status
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_an_error_that_says_where_to(asked: Asked, status: int) -> None:
+    """A redirect is named as what it is, because it nearly always means a wrong endpoint."""
+    with aioresponses() as http:
+        http.get(VERSION_URL, status=status, headers={"Location": "https://login.example/\x07?next=pbs"})
+        error = await failure(asked)
+    assert type(error) is errors.StatusError
+    assert str(error) == (
+        f"{status} a redirect to https://login.example/?next=pbs, not followed: is the endpoint right?"
+    )
+
+
+TEXTS = [
+    ("\n\r\n  first \r\nsecond", "500 first"),
+    ("a\x00b\x1b[31mc\x7fd\x85e", "500 ab[31mcde"),
+    ("tab\there", "500 tabhere"),
+    ("x" * 200, "500 " + "x" * 200),
+    ("x" * 201, "500 " + "x" * 199 + "…"),
+    ("é" * 10_000, "500 " + "é" * 199 + "…"),
+    (" \n \t \r", "500"),
+    (b"\xff\xfebad", "500 \ufffd\ufffdbad"),
+]
+
+
+@pytest.mark.parametrize(("body", "text"), TEXTS)
+async def test_an_errors_text_is_one_clean_line(asked: Asked, body: str | bytes, text: str) -> None:
+    """Of a foreign text the first line with words is kept, without control characters, up to 200 characters."""
+    with aioresponses() as http:
+        http.get(VERSION_URL, status=500, body=body)
+        assert str(await failure(asked)) == text
+
+
+def tls(number: int, reason: str) -> ssl.SSLError:
+    """Make an error of OpenSSL."""
+    return ssl.SSLError(number, reason)
+
+
+BROKEN = [
+    (
+        aiohttp.ClientConnectorError(KEY, ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed")),
+        errors.ConnectionRefused,
+        "nothing listens on pbs.test:8007 (connection refused)",
+    ),
+    (
+        aiohttp.ClientConnectorError(KEY, OSError(errno.EHOSTUNREACH, "No route to host")),
+        errors.Unreachable,
+        "no connection to pbs.test:8007: [Errno 113] No route to host",
+    ),
+    (
+        aiohttp.ClientConnectorDNSError(KEY, OSError(-2, "Name or service not known")),
+        errors.HostNotFound,
+        "host pbs.test not found",
+    ),
+    (
+        aiohttp.ClientConnectorCertificateError(KEY, ssl.SSLCertVerificationError(1, "self-signed certificate")),
+        errors.TlsFailed,
+        "certificate not trusted: self-signed certificate",
+    ),
+    (
+        aiohttp.ClientConnectorSSLError(KEY, tls(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")),
+        errors.TlsFailed,
+        "TLS handshake failed: [SSL: WRONG_VERSION_NUMBER] wrong version number",
+    ),
+    (
+        aiohttp.ServerFingerprintMismatch(b"\x00" * 32, b"\xab" * 32, "pbs.test", 8007),
+        errors.FingerprintMismatch,
+        "the certificate's fingerprint is " + ":".join(["ab"] * 32) + ", not the configured one",
+    ),
+    (TimeoutError(), errors.PbsTimeout, "no answer in time"),
+    (aiohttp.ServerTimeoutError(), errors.PbsTimeout, "no answer in time"),
+    (
+        aiohttp.ServerDisconnectedError(),
+        errors.ProtocolFailed,
+        "the connection was closed without an answer",
+    ),
+    (
+        aiohttp.ClientPayloadError("Response payload is not completed: <b'…'>"),
+        errors.ProtocolFailed,
+        "the connection broke in the middle of the answer",
+    ),
+    (
+        aiohttp.ClientOSError(errno.ECONNRESET, "Connection reset by peer"),
+        errors.ProtocolFailed,
+        "the connection broke: Connection reset by peer",
+    ),
+    (
+        ConnectionResetError("Cannot write to closing transport"),
+        errors.ProtocolFailed,
+        "the connection broke: Cannot write to closing transport",
+    ),
+    (
+        aiohttp.ClientError("what is\nthis"),
+        errors.ProtocolFailed,
+        "no proper HTTP: what is",
+    ),
+    (aiohttp.ClientError(), errors.ProtocolFailed, "no proper HTTP: ClientError"),
+]
+CODES = {
+    errors.Unreachable: "connect",
+    errors.TlsFailed: "tls",
+    errors.PbsTimeout: "timeout",
+    errors.ProtocolFailed: "protocol",
+}
+
+
+@pytest.mark.parametrize(("raised", "kind", "text"), BROKEN, ids=[str(i) for i in range(len(BROKEN))])
+async def test_a_connection_that_fails_is_one_of_ours(
+    asked: Asked, raised: Exception, kind: type[errors.PbsError], text: str
+) -> None:
+    """Whatever aiohttp raises becomes one class of `errors.py`, with its code and one line that says what to do."""
+    with aioresponses() as http:
+        http.get(VERSION_URL, exception=raised)
+        error = await failure(asked)
+    assert (type(error), str(error)) == (kind, text)
+    assert error.code == next(code for base, code in CODES.items() if issubclass(kind, base))
+
+
+BODIES = [
+    ("", errors.NotJson),
+    ("<!DOCTYPE html><html>hello</html>", errors.NotJson),
+    ('{"data":{"version":"4.2"', errors.NotJson),
+    ("[" * 100_000, errors.NotJson),
+    ("null", errors.WrongShape),
+    ("[]", errors.WrongShape),
+    ("{}", errors.WrongShape),
+    ('{"data":null}', errors.WrongShape),
+    ('{"data":[]}', errors.WrongShape),
+    ('{"data":"4.2"}', errors.WrongShape),
+    ('{"data":{"version":4.2}}', errors.WrongShape),
+]
+
+
+@pytest.mark.parametrize(("body", "kind"), BODIES, ids=[str(i) for i in range(len(BODIES))])
+async def test_a_200_that_is_no_version_counts_as_decode(
+    asked: Asked, body: str, kind: type[errors.DecodeFailed]
+) -> None:
+    """A 200 whose body isn't what PBS sends is a decoding error, and never a status."""
+    with aioresponses() as http:
+        http.get(VERSION_URL, body=body)
+        error = await failure(asked)
+    assert (type(error), error.code) == (kind, "decode")
+    assert len(str(error)) <= 300
+    assert str(error).isprintable()
+
+
+LISTS = [
+    ('{"data":null}', "expected a list, got null"),
+    ('{"data":{}}', "expected a list, got an object"),
+    ('{"data":"x"}', "expected a list, got a text"),
+    ('{"data":true}', "expected a list, got a boolean"),
+    ('{"data":1}', "expected a list, got a number"),
+]
+
+
+@pytest.mark.parametrize(("body", "text"), LISTS)
+async def test_a_list_that_is_none_is_a_wrong_shape(asked: Asked, body: str, text: str) -> None:
+    """An answer that should be a list and isn't has no rows to save: it fails as a whole."""
+    with aioresponses() as http:
+        http.get(GC_URL, body=body)
+        with pytest.raises(errors.WrongShape, match=f"^{text}$"):
+            await asked.pbs.gc()
+    assert asked.counted == [("/admin/gc", "decode")]
+
+
+async def test_a_bad_row_costs_itself_alone(asked: Asked) -> None:
+    """A row of the wrong shape is left out and named by number and reason, never by its values."""
+    body = '{"data":[{"store":"a"},{"store":7},"x",{"store":"b","next-run":null}]}'
+    with aioresponses() as http:
+        http.get(GC_URL, body=body)
+        answer = await asked.pbs.gc()
+    assert [row.store for row in answer.rows] == ["a", "b"]
+    assert str(answer.left_out) == "2 of 4 rows left out: Expected `str`, got `int` - at `$.store`"
+
+
+async def test_a_row_with_an_impossible_key_is_a_bad_row(asked: Asked) -> None:
+    """A key that is no text (a lone surrogate) costs its row alone."""
+    with aioresponses() as http:
+        http.get(GC_URL, body='{"data":[{"store":"a"},{"\\ud800":1,"store":"b"}]}')
+        answer = await asked.pbs.gc()
+    assert [row.store for row in answer.rows] == ["a"]
+    assert str(answer.left_out).startswith("1 of 2 rows left out: ")
+    assert str(answer.left_out).isprintable()
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\udfff"])
+async def test_a_name_that_cant_be_sent_is_asked_for_as_another(asked: Asked, name: str) -> None:
+    """A datastore or namespace named by a lone surrogate gets PBS's refusal, and is no bug of the exporter."""
+    url = f"{ENDPOINT}/api2/json/admin/datastore/{name[:-1]}%3F/snapshots?ns={name[:-1]}%3F"
+    with aioresponses() as http:
+        http.get(URL(url, encoded=True), status=400, body="no such datastore")
+        with pytest.raises(errors.StatusError, match=r"^400 no such datastore$"):
+            await asked.pbs.snapshots(name, name)
+    assert asked.counted == [("/admin/datastore/{store}/snapshots", "400")]
+
+
+async def test_a_good_answer_is_counted_as_200(asked: Asked) -> None:
+    """A good answer is counted once, and proves the login."""
+    with aioresponses() as http:
+        http.get(VERSION_URL, payload=VERSION)
+        version = await asked.pbs.version()
+    assert (version.version, version.release, version.repoid) == ("4.2", "3", "abc")
+    assert asked.counted == [("/version", "200")]
+    assert asked.login.proven
+
+
+async def test_no_error_holds_the_secret(asked: Asked) -> None:
+    """The token's secret is in no error's text, arguments or cause, whatever aiohttp raised."""
+    for raised, *_ in BROKEN:
+        with aioresponses() as http:
+            http.get(VERSION_URL, exception=raised)
+            with pytest.raises(errors.PbsError) as caught:
+                await asked.pbs.version()
+        chain: BaseException | None = caught.value
+        while chain is not None:
+            assert SECRET not in f"{chain!s} {chain!r} {chain.args!r}"
+            chain = chain.__cause__ or chain.__context__
+
+
+def test_every_class_of_the_tree_is_tested_here() -> None:
+    """Every error of a request is in one of these tables, or is made where no request was sent or read."""
+    todo: list[type[errors.PbsError]] = [errors.PbsError]
+    leaves: set[type[errors.PbsError]] = set()
+    while todo:
+        kind = todo.pop()
+        todo.extend(kind.__subclasses__())
+        leaves.add(kind)
+    tested = {row[2] for row in STATUSES} | {row[1] for row in BROKEN} | {row[1] for row in BODIES}
+    elsewhere = {errors.LoginPaused, errors.TooLarge}
+    assert leaves - {errors.PbsError, errors.DecodeFailed} == tested | elsewhere

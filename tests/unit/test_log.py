@@ -1,0 +1,195 @@
+"""What is written to the log: one line an event, in three formats, and never a secret."""
+
+import asyncio
+import json
+import logging
+import re
+
+import pytest
+import structlog
+from aiohttp import ClientSession, web
+
+from pbs_exporter import log
+from pbs_exporter.config import ExporterSettings, Secret
+from pbs_exporter.web.access_log import AccessLogger
+
+SECRET = "0f8fad5b-d9cb-469f-a165-70867728950e"
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"
+
+
+def configure(log_format: str = "logfmt", level: str = "info") -> None:
+    """Configure logging as the program does at start."""
+    log.configure(level, log_format, [SECRET])
+
+
+def written(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Give the lines on stderr; nothing may be on stdout."""
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "" or err.endswith("\n")
+    return err.split("\n")[:-1]
+
+
+def test_logfmt_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    """A logfmt line begins with time, level, logger and message, and quotes what needs it."""
+    configure(ExporterSettings().log_format)
+    structlog.get_logger("pbs_exporter.x").info("two words", datastore="a b", quoted='"', count=3, off=False, none=None)
+    (line,) = written(capsys)
+    assert re.fullmatch(
+        rf'ts={TIME} level=info logger=pbs_exporter\.x msg="two words" '
+        r'datastore="a b" quoted="?\\""? count=3 off=false none=',
+        line,
+    )
+
+
+def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A JSON line has the same keys, and values in their types."""
+    configure("json")
+    structlog.get_logger("pbs_exporter.x").warning("two words", datastore="ü\n", count=3, off=False)
+    (line,) = written(capsys)
+    event = json.loads(line)
+    assert re.fullmatch(TIME, event.pop("ts"))
+    assert event == {
+        "level": "warn",
+        "logger": "pbs_exporter.x",
+        "msg": "two words",
+        "datastore": "ü\n",
+        "count": 3,
+        "off": False,
+    }
+
+
+def test_console_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    """A console line has no escape codes where stderr is no terminal."""
+    configure("console")
+    structlog.get_logger("pbs_exporter.x").info("hello", datastore="main")
+    (line,) = written(capsys)
+    assert "hello" in line
+    assert "datastore=main" in line
+    assert "\x1b" not in line
+
+
+LEVELS = ["debug", "info", "warn", "error"]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("stdlib", [False, True])
+def test_the_level_is_the_least_that_is_written(
+    capsys: pytest.CaptureFixture[str], level: str, *, stdlib: bool
+) -> None:
+    """From the set level on everything is written, whoever logs it, and each line says its level."""
+    configure(level=level)
+    logger = logging.getLogger("some.library") if stdlib else structlog.get_logger("pbs_exporter.x")
+    for name in ("debug", "info", "warning", "error"):
+        getattr(logger, name)("event")
+    found = [match[1] for line in written(capsys) if (match := re.search(r"level=(\w+)", line))]
+    assert found == LEVELS[LEVELS.index(level) :]
+
+
+@pytest.mark.parametrize("log_format", ["logfmt", "json"])
+def test_the_standard_librarys_lines_look_the_same(capsys: pytest.CaptureFixture[str], log_format: str) -> None:
+    """What aiohttp or asyncio logs goes through the same renderer, with its arguments filled in."""
+    configure(log_format)
+    logging.getLogger("aiohttp.server").warning("%s of %d", "one", 2)
+    structlog.get_logger("aiohttp.server").warning("one of 2")
+    foreign, own = (re.sub(TIME, "TIME", line) for line in written(capsys))
+    assert foreign == own
+
+
+def refuse() -> None:
+    """Raise an error whose text has several lines and the secret."""
+    raise ValueError(f"first\nsecond {SECRET}")
+
+
+def fail() -> None:
+    """Raise an error because of that one."""
+    try:
+        refuse()
+    except ValueError as error:
+        raise RuntimeError("outer\r\nline\u2028end\x1b[2J") from error
+
+
+@pytest.mark.parametrize("log_format", ["logfmt", "json"])
+@pytest.mark.parametrize("stdlib", [False, True])
+def test_an_exception_is_one_line(capsys: pytest.CaptureFixture[str], log_format: str, *, stdlib: bool) -> None:
+    """A traceback, and any text with line breaks, stays within its line, complete but for the secret."""
+    configure(log_format)
+    logger = logging.getLogger("some.library") if stdlib else structlog.get_logger("pbs_exporter.x")
+    try:
+        fail()
+    except RuntimeError:
+        logger.exception("it\nfailed")
+    (line,) = written(capsys)
+    assert len(line.splitlines()) == 1
+    assert "\x1b" not in line
+    for part in ("Traceback", "RuntimeError", "ValueError", "first", "second ***"):
+        assert part in line
+    assert SECRET not in line
+
+
+@pytest.mark.parametrize("log_format", ["logfmt", "json", "console"])
+def test_the_secret_is_taken_out_wherever_it_is(capsys: pytest.CaptureFixture[str], log_format: str) -> None:
+    """The token's secret is replaced in messages, fields, keys, nested values, arguments and other libraries' lines."""
+    configure(log_format, "debug")
+    own, foreign = structlog.get_logger("pbs_exporter.x"), logging.getLogger(f"lib.{SECRET}")
+    own.info(f"message {SECRET}")
+    own.info("field", header=f"PBSAPIToken=a@b!c:{SECRET}")
+    own.info("nested", headers={"Authorization": [SECRET]})
+    own.info("key", **{SECRET: 1})
+    own.info("bytes", raw=f"x{SECRET}".encode())
+    foreign.info("argument %s", SECRET)
+    lines = written(capsys)
+    assert len(lines) == 6
+    assert all("***" in line and SECRET not in line for line in lines)
+
+
+def test_a_secret_object_shows_itself_to_no_log(capsys: pytest.CaptureFixture[str]) -> None:
+    """A `Secret` that is logged by mistake is `***`, also one that logging wasn't told of."""
+    configure()
+    structlog.get_logger("pbs_exporter.x").info("oops", secret=Secret("another-secret"))
+    (line,) = written(capsys)
+    assert "another-secret" not in line
+    assert "***" in line
+
+
+@pytest.mark.parametrize("level", ["debug", "info"])
+async def test_requests_are_logged_at_debug_without_their_query(capsys: pytest.CaptureFixture[str], level: str) -> None:
+    """Each request is one line at debug, with its path and not what stands behind it; at info there is none."""
+    configure(level=level)
+
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    app = web.Application()
+    app.router.add_get("/health", handler)
+    runner = web.AppRunner(app, access_log_class=AccessLogger)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}/health?password=hunter2"
+        async with ClientSession() as session, session.get(url) as response:
+            assert response.status == 200
+        lines: list[str] = []
+        # The line is written after the answer has left.
+        for _ in range(100):
+            lines += [line for line in written(capsys) if "pbs_exporter.access" in line]
+            if lines or level == "info":
+                break
+            await asyncio.sleep(0.02)
+    finally:
+        await runner.cleanup()
+    lines += [line for line in written(capsys) if "pbs_exporter.access" in line]
+    assert len(lines) == (level == "debug")
+    for line in lines:
+        assert "level=debug" in line
+        assert "method=GET path=/health status=200" in line
+        assert "hunter2" not in line
+
+
+def test_configuring_again_replaces_what_was(capsys: pytest.CaptureFixture[str]) -> None:
+    """A second configuration doesn't write lines twice."""
+    configure("json")
+    configure("logfmt")
+    logging.getLogger("x").warning("once")
+    (line,) = written(capsys)
+    assert line.startswith("ts=")

@@ -1,0 +1,88 @@
+"""Build the sdist, and the wheel from it, of the commit that is checked out: `python -m tools.dist FOLDER`.
+
+The build is reproducible: the path, owner, umask and age of the checkout don't change a byte. Times are the commit's,
+modes are git's, and the owner is always root.
+"""
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+_HOOK = "import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])(sys.argv[2])"
+
+
+def main(folder: Path) -> None:
+    """Build both into a folder, and print their paths."""
+    os.umask(0o022)
+    commit, seconds = _git("log", "-1", "--format=%H %ct").decode().split()
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary)
+        exported, unpacked = work / "exported", work / "unpacked"
+        # Without it, git archive uses the umask of the user's settings.
+        _unpack(_git("-c", "tar.umask=0022", "archive", "HEAD"), exported)
+        (exported / "pbs_exporter" / "revision.txt").write_text(f"{commit}\n")
+        made = _build("build_sdist", exported, work, seconds)
+        folder.mkdir(parents=True, exist_ok=True)
+        sdist = folder / made.name
+        _normalise(made, sdist, int(seconds))
+        _unpack(gzip.decompress(sdist.read_bytes()), unpacked)
+        wheel = _build("build_wheel", unpacked / sdist.name.removesuffix(".tar.gz"), work, seconds)
+        shutil.copyfile(wheel, folder / wheel.name)
+    print(f"{sdist}\n{folder / wheel.name}\n  of commit {commit}")
+    if _git("status", "--porcelain"):
+        print("  without uncommitted changes", file=sys.stderr)
+
+
+def _git(*arguments: str) -> bytes:
+    return subprocess.run(["git", *arguments], cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout  # noqa: S603, S607 - the arguments are ours
+
+
+def _unpack(tar: bytes, folder: Path) -> None:
+    folder.mkdir()
+    subprocess.run(["tar", "--extract", "--no-same-owner"], cwd=folder, input=tar, check=True)  # noqa: S607 - the system's tar
+
+
+def _build(hook: str, source: Path, work: Path, seconds: str) -> Path:
+    """Run a build hook of setuptools, and return the file that it makes."""
+    target = work / hook
+    target.mkdir()
+    ended = subprocess.run(  # noqa: S603 - the arguments are ours
+        [sys.executable, "-c", _HOOK, hook, target],
+        cwd=source,
+        env=os.environ | {"SOURCE_DATE_EPOCH": seconds},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if ended.returncode != 0:
+        sys.exit(f"{ended.stdout}{hook}: exit {ended.returncode}")
+    (made,) = target.iterdir()
+    return made
+
+
+def _normalise(source: Path, target: Path, seconds: int) -> None:
+    """Copy a tar.gz without what depends on this machine."""
+    with (
+        tarfile.open(source) as old,
+        target.open("wb") as file,
+        gzip.GzipFile("", "wb", fileobj=file, mtime=seconds) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as new,
+    ):
+        for member in sorted(old.getmembers(), key=lambda member: member.name):
+            member.mtime = seconds
+            member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+            member.uid = member.gid = 0
+            member.uname = member.gname = ""
+            member.pax_headers = {}
+            new.addfile(member, old.extractfile(member) if member.isfile() else None)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).absolute())

@@ -1,0 +1,1 @@
+"""Draw the pictures of docs/pictures: see `make pictures`."""
