@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
-from pbs_exporter.simulator import Request
+from pbs_exporter.simulator import LoggedRequest
 from pbs_exporter.simulator.exchange import Exchange
 from tests.faulty import NOW, SNAPSHOTS, Gate, Setup, simulated
 from tests.historic import HistoricPbs
@@ -54,7 +54,7 @@ async def landed() -> None:
 class Look:
     """A page, and what was asked for until all had landed that the scrape had begun."""
 
-    def __init__(self, page: Scraped, requests: list[Request]) -> None:
+    def __init__(self, page: Scraped, requests: list[LoggedRequest]) -> None:
         self.page = page
         self.groups = [_place(request) for request in requests if request.template == GROUPS]
         listings = [_place(request) for request in requests if request.template == SNAPSHOTS]
@@ -71,7 +71,7 @@ async def look(setup: Setup) -> Look:
     return Look(page, list(setup.pbs.requests))
 
 
-def _place(request: Request) -> Place:
+def _place(request: LoggedRequest) -> Place:
     query = {name: values[0] for name, values in parse_qs(request.query).items()}
     group = query.get("backup-type", ""), query.get("backup-id", "")
     return Place(request.path.split("/")[3], query.get("ns", ""), group)

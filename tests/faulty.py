@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from pbs_exporter.simulator import Certificate, Fault, Request, SimulatedPbs, Source, World
+from pbs_exporter.simulator import Certificate, Fault, LoggedRequest, SimulatedPbs, Source, World
 from pbs_exporter.simulator.exchange import Exchange
 from tests.support import Exporter, FakeClock, Scraped, exporting, make_settings
 
@@ -104,8 +104,8 @@ class Gate:
     """A fault that holds requests, until a test lets them go on to their usual answer."""
 
     def __init__(self) -> None:
-        self.waiting: list[Request] = []
-        self.most_waiting: list[Request] = []
+        self.waiting: list[LoggedRequest] = []
+        self.most_waiting: list[LoggedRequest] = []
         self.fault = Fault(self._hold)
         self._opening = asyncio.Event()
         self._is_open = False
