@@ -13,7 +13,7 @@ from tests.deploy.compose_stack import Checkout, filled_in
 from tests.deploy.docker_engine import HOST, Docker
 from tests.deploy.machine import ROOT, attempt, eventually, run, tool
 from tests.deploy.simulated_pbs import Address
-from tests.documented import block
+from tests.support.documented import block
 
 ALONE = ROOT / "compose.yaml"
 STACK = ROOT / "deploy" / "compose"

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.deploy.docker_engine import HOST, Docker
 from tests.deploy.machine import eventually, process
 from tests.deploy.simulated_pbs import Address, Simulate
-from tests.documented import block
+from tests.support.documented import block
 
 HARDENED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--pids-limit=64", "--memory=64m")
 IN_A_HURRY = ("--health-interval=500ms", "--health-start-period=0s")

@@ -17,7 +17,7 @@ import pytest
 from pbs_exporter import __version__
 from tests.deploy.distribution import Built, download, make_dist
 from tests.deploy.machine import ROOT, Namespace, environment, eventually, process, run
-from tests.documented import block
+from tests.support.documented import block
 
 NAME = f"pbs_exporter-{__version__}"
 

@@ -14,7 +14,7 @@ import yaml
 from tests.deploy.machine import ROOT, Namespace, attempt, environment, eventually, process, run
 from tests.deploy.manifests import CHART, kubectl, own, render
 from tests.deploy.simulated_pbs import Address, Simulate
-from tests.documented import Block, block, commands
+from tests.support.documented import Block, block, commands
 
 PAGE = "http://127.0.0.1:9101/metrics"
 BIN = Path(sys.executable).parent

@@ -12,7 +12,7 @@ import pytest
 from tests.deploy.compose_stack import ALERTMANAGER, PROMETHEUS, Checkout
 from tests.deploy.machine import ROOT, eventually, run
 from tests.deploy.prometheus_programs import newest, oldest
-from tests.documented import section
+from tests.support.documented import section
 
 PAGE = "docs/getting-started.md"
 MINUTE = 60

@@ -11,7 +11,7 @@ from pbs_exporter import __version__
 from tests.deploy.chart_values import VALUES, default_values
 from tests.deploy.machine import ROOT
 from tests.deploy.manifests import CHART, differences, render
-from tests.documented import block
+from tests.support.documented import block
 from tools import helm_values
 
 

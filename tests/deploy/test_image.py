@@ -11,7 +11,7 @@ from pbs_exporter import __version__
 from tests.deploy.docker_engine import builder
 from tests.deploy.machine import CA_FILE, ROOT, run, tool
 from tests.deploy.podman import BASE, BASE_PATH, BUILD_ARGUMENTS, Podman, base_tar
-from tests.documented import block
+from tests.support.documented import block
 
 HOME = Path("opt/pbs-exporter")
 SIZE_LIMIT = 40_000_000

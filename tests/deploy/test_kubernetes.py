@@ -27,7 +27,7 @@ from tests.deploy.manifests import (
     rules,
     versions,
 )
-from tests.documented import block
+from tests.support.documented import block
 
 FOLDERS = ("base", "overlays/annotations", "overlays/prometheus-operator")
 BASE_KINDS = {"ConfigMap", "Deployment", "NetworkPolicy", "Service", "ServiceAccount"}

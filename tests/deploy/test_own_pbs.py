@@ -9,7 +9,7 @@ from tests.deploy.compose_stack import ALERTMANAGER, STACK, Checkout, filled_in
 from tests.deploy.docker_engine import HOST, Docker
 from tests.deploy.machine import eventually
 from tests.deploy.simulated_pbs import Simulate
-from tests.documented import section
+from tests.support.documented import section
 
 PAGE = "docs/getting-started.md"
 MINUTE = 60

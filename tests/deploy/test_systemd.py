@@ -12,7 +12,7 @@ from tests.deploy.distribution import make_dist
 from tests.deploy.machine import CA_FILE, ROOT, Namespace, cached, eventually, run
 from tests.deploy.podman import Podman
 from tests.deploy.simulated_pbs import Address, Simulate
-from tests.documented import block
+from tests.support.documented import block
 
 UNIT = "pbs-exporter.service"
 INSTALLED = f"/etc/systemd/system/{UNIT}"
