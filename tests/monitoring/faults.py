@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from pbs_exporter.simulator import Certificate, Fault
-from pbs_exporter.simulator.layout import DAY
+from pbs_exporter.simulator.world.layout import DAY
 from tests.monitoring.calm_pbs import TASKS, Rows, store, task, upid
 from tests.monitoring.monitored_pbs import MonitoredPbs
 

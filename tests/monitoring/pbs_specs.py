@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from pbs_exporter.simulator.upkeep import pools
+from pbs_exporter.simulator.world.node_rows import pools
 from tests.monitoring.backfill import DAY
 from tests.monitoring.calm_pbs import DRIVE, calm, calmed, fresh, grow_old, healthy, job, tape
 from tests.monitoring.faults import backup_encrypted

@@ -1,11 +1,11 @@
-"""The tasks that a generated world plans: what runs when, under which ID, and how it ends."""
+"""Planned tasks: when they run, their UPIDs and how they end."""
 
 import re
 from functools import lru_cache
 
 import msgspec
 
-from pbs_exporter.simulator.rhythm import Rhythm, chance
+from pbs_exporter.simulator.world.rhythm import Rhythm, chance
 
 _PID, _PSTART = 0x08F0, 0xD4340
 
@@ -21,7 +21,7 @@ _TO_ESCAPE = re.compile(r"[^A-Za-z0-9_.]")
 
 
 class TaskRow(msgspec.Struct, omit_defaults=True):
-    """A row of `/nodes/{node}/tasks`, in the order of PBS's struct."""
+    """A row of `/nodes/{node}/tasks`, with its fields in PBS's order."""
 
     upid: str
     node: str
@@ -36,21 +36,21 @@ class TaskRow(msgspec.Struct, omit_defaults=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """A task that is run again and again."""
+    """A recurring task. `fails` and `warns` are the probabilities of an error and of a warning."""
 
     worker_type: str
     worker_id: str
     rhythm: Rhythm
     user: str = "root@pam"
     store: str | None = None
-    """The datastore that PBS files the task under (the `store` filter knows no others)."""
+    """The datastore to which PBS assigns the task; the filter `store` finds no others."""
     fails: float = 0.01
     warns: float = 0.01
     line: int = 0
-    """Tells plans apart that look the same to PBS: the same guest's backups into several namespaces."""
+    """Distinguishes plans that look the same to PBS: backups of one guest into several namespaces."""
 
     def upid(self, number: int) -> str:
-        """Return the task ID of an occurrence."""
+        """Return the UPID of an occurrence."""
         start = self.rhythm.start(number)
         task_id = (self.line & 0xFFFF) << 16 | number & 0xFFFF
         return (
@@ -59,18 +59,18 @@ class Plan(msgspec.Struct, frozen=True):
         )
 
     def status(self, number: int) -> str:
-        """Return how an occurrence ends."""
+        """Return the status with which an occurrence ends."""
         luck = chance(self.worker_type, self.worker_id, self.line, number)
         if luck < self.fails:
             return _ERRORS.get(self.worker_type, "ENOENT: No such file or directory")
         return "WARNINGS: 1" if luck < self.fails + self.warns else "OK"
 
-    def good(self, number: int) -> bool:
+    def succeeds(self, number: int) -> bool:
         """Whether an occurrence ends without an error."""
         return self.status(number) in {"OK", "WARNINGS: 1"}
 
     def row(self, number: int, now: int) -> TaskRow:
-        """Return an occurrence as the task list shows it."""
+        """Return an occurrence as a row of the task list."""
         row = _finished_row(self, number)
         if row.endtime is None or row.endtime <= now:
             return row
@@ -95,7 +95,7 @@ def _finished_row(plan: Plan, number: int) -> TaskRow:
 
 @lru_cache(maxsize=1 << 12)
 def _escape(worker_id: str) -> str:
-    """Escape a worker ID as systemd does a unit's name."""
+    """Escape a worker ID as systemd escapes the name of a unit."""
     return _TO_ESCAPE.sub(
         lambda match: "-" if match[0] == "/" else "".join(f"\\x{byte:02x}" for byte in match[0].encode()),
         worker_id,

@@ -1,4 +1,4 @@
-"""The task list of a generated world."""
+"""The task list."""
 
 from collections.abc import Iterable
 
@@ -6,13 +6,13 @@ import msgspec
 
 from pbs_exporter.simulator.answer import Answer
 from pbs_exporter.simulator.api import Params
-from pbs_exporter.simulator.plan import Plan, TaskRow
+from pbs_exporter.simulator.world.plan import Plan, TaskRow
 
 _DEFAULT_LIMIT = 50
 
 
 def task_list(plans: Iterable[Plan], params: Params, now: int, kept_seconds: int) -> Answer:
-    """Return what `/nodes/{node}/tasks` says: running tasks first, then finished ones, newest first."""
+    """Return `/nodes/{node}/tasks`: running tasks, followed by finished ones, each with the newest first."""
     store = params.get("store")
     running: list[TaskRow] = []
     finished: list[TaskRow] = []
@@ -31,7 +31,7 @@ def task_list(plans: Iterable[Plan], params: Params, now: int, kept_seconds: int
     start = _number(params, "start", 0)
     limit = _number(params, "limit", _DEFAULT_LIMIT) or len(rows)
     shown = rows[start : start + limit]
-    # PBS's total is a hint for paging: it says only that there is more.
+    # PBS's total is a hint for paging: it only tells that there are more.
     total = start + len(shown) + (start + limit < len(rows))
     return Answer.stream(msgspec.json.encode(shown), total=total)
 

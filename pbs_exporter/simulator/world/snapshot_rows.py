@@ -1,12 +1,12 @@
-"""The snapshots of a generated world, and what `/snapshots` and `/groups` say of them."""
+"""Snapshots and groups."""
 
 from collections.abc import Iterator
 
 import msgspec
 
 from pbs_exporter.simulator.answer import Answer
-from pbs_exporter.simulator.layout import Datastore, Group
-from pbs_exporter.simulator.rhythm import chance
+from pbs_exporter.simulator.world.layout import SimulatedDatastore, SimulatedGroup
+from pbs_exporter.simulator.world.rhythm import chance
 
 _PROTECTED = 0.02
 _FAILED_VERIFICATION = 0.01
@@ -14,7 +14,7 @@ _KEY = "fb:eb:2f:4a:2c:7f:af:e8:f4:c5:81:45:fb:a6:0d:62:06:1f:4c:dc:45:d6:53:b3:
 
 
 class _Kebab(msgspec.Struct, omit_defaults=True, rename="kebab"):
-    """Fields in the order of PBS's structs, which is the order that it sends."""
+    """Base of structs whose fields are in the order in which PBS sends them."""
 
 
 class _File(_Kebab):
@@ -53,26 +53,26 @@ class _GroupRow(_Kebab, kw_only=True):
 _State = tuple[int, bool, int]
 
 
-class Listings:
-    """Encodes listings, and encodes a group again only when something in it has changed."""
+class ListingEncoder:
+    """Encodes listings, and reuses the encoding of a group until the group changes."""
 
     def __init__(self) -> None:
         self._groups: dict[tuple[str, str, str, str], tuple[_State, bytes]] = {}
         self._answers: dict[tuple[str, str], tuple[list[bytes], Answer]] = {}
 
-    def all(self, store: Datastore, namespace: str, now: int) -> Answer:
-        """Return the listing of a namespace."""
+    def all(self, store: SimulatedDatastore, namespace: str, now: int) -> Answer:
+        """Return `/snapshots` of a namespace."""
         rows = [self._rows(store, namespace, group, now) for group in store.namespaces[namespace]]
         before = self._answers.get((store.name, namespace))
-        # The answer keeps its deflated body: a listing that hasn't changed isn't deflated again.
+        # An unchanged listing keeps its answer, which caches the compressed body.
         if before is not None and before[0] == rows:
             return before[1]
         answer = _listing(rows)
         self._answers[store.name, namespace] = (rows, answer)
         return answer
 
-    def some(self, store: Datastore, namespace: str, now: int, wanted: dict[str, str]) -> Answer:
-        """Return the listing of the groups with this `backup-type`, `backup-id`, or both."""
+    def filtered(self, store: SimulatedDatastore, namespace: str, now: int, wanted: dict[str, str]) -> Answer:
+        """Return `/snapshots` of the groups with the `backup-type`, `backup-id` or both that are `wanted`."""
         return _listing(
             [
                 self._rows(store, namespace, group, now)
@@ -82,7 +82,7 @@ class Listings:
             ],
         )
 
-    def _rows(self, store: Datastore, namespace: str, group: Group, now: int) -> bytes:
+    def _rows(self, store: SimulatedDatastore, namespace: str, group: SimulatedGroup, now: int) -> bytes:
         key = (store.name, namespace, group.backup_type, group.backup_id)
         rhythm = group.plan.rhythm
         state = (rhythm.newest(now), rhythm.running(now) is not None, store.verify.rhythm.newest_ended(now))
@@ -94,8 +94,8 @@ class Listings:
         return rows
 
 
-def group_rows(store: Datastore, namespace: str, now: int) -> list[object]:
-    """Return what `/groups` says."""
+def group_rows(store: SimulatedDatastore, namespace: str, now: int) -> list[object]:
+    """Return `/groups` of a namespace."""
     rows: list[object] = []
     for group in store.namespaces[namespace]:
         finished = [n for n in _numbers(group, now) if _is_finished(group, n, now)]
@@ -113,8 +113,8 @@ def group_rows(store: Datastore, namespace: str, now: int) -> list[object]:
     return rows
 
 
-def count(store: Datastore) -> dict[str, dict[str, int] | None]:
-    """Return the groups and snapshots of each type, as `status?verbose=1` does."""
+def count(store: SimulatedDatastore) -> dict[str, dict[str, int] | None]:
+    """Return the numbers of groups and snapshots by type, as in `status?verbose=1`."""
     counts: dict[str, dict[str, int] | None] = {"ct": None, "host": None, "other": None, "vm": None}
     for groups in store.namespaces.values():
         for group in groups:
@@ -129,18 +129,18 @@ def _listing(rows: list[bytes]) -> Answer:
     return Answer.stream(b"[%s]" % b",".join(row for row in rows if row))
 
 
-def _numbers(group: Group, now: int) -> Iterator[int]:
-    """Yield the numbers of the group's snapshots, out of order as a directory gives them."""
+def _numbers(group: SimulatedGroup, now: int) -> Iterator[int]:
+    """Yield the numbers of the group's snapshots, unordered like the entries of a directory."""
     newest = group.plan.rhythm.newest(now)
     yield from range(newest, newest - group.keep, -2)
     yield from range(newest - 1, newest - group.keep, -2)
 
 
-def _is_finished(group: Group, number: int, now: int) -> bool:
-    return group.plan.rhythm.end(number) <= now and group.plan.good(number)
+def _is_finished(group: SimulatedGroup, number: int, now: int) -> bool:
+    return group.plan.rhythm.end(number) <= now and group.plan.succeeds(number)
 
 
-def _snapshots(store: Datastore, group: Group, now: int) -> Iterator[_Snapshot]:
+def _snapshots(store: SimulatedDatastore, group: SimulatedGroup, now: int) -> Iterator[_Snapshot]:
     for number in _numbers(group, now):
         finished = _is_finished(group, number, now)
         files = _files(group, number, finished=finished)
@@ -149,7 +149,7 @@ def _snapshots(store: Datastore, group: Group, now: int) -> Iterator[_Snapshot]:
             backup_type=group.backup_type,
             backup_id=group.backup_id,
             backup_time=begin,
-            # The client writes the notes when all else is done.
+            # The client sets the notes at the end of a backup.
             comment=group.comment if finished else None,
             verification=_verification(store, group, number, now) if finished else None,
             fingerprint=_KEY if group.encrypted and finished else None,
@@ -160,8 +160,8 @@ def _snapshots(store: Datastore, group: Group, now: int) -> Iterator[_Snapshot]:
         )
 
 
-def _verification(store: Datastore, group: Group, number: int, now: int) -> _Verification | None:
-    """Return what the first verification job after the backup found."""
+def _verification(store: SimulatedDatastore, group: SimulatedGroup, number: int, now: int) -> _Verification | None:
+    """Return the result of the first verification job after the backup."""
     job = store.verify
     run = job.rhythm.newest(group.plan.rhythm.end(number)) + 1
     if job.rhythm.end(run) > now:
@@ -170,7 +170,7 @@ def _verification(store: Datastore, group: Group, number: int, now: int) -> _Ver
     return _Verification(job.upid(run), "failed" if bad else "ok")
 
 
-def _files(group: Group, number: int, *, finished: bool) -> list[_File]:
+def _files(group: SimulatedGroup, number: int, *, finished: bool) -> list[_File]:
     names = {
         "vm": [*(f"drive-scsi{disk}.img.fidx" for disk in range(group.disks)), "qemu-server.conf.blob"],
         "ct": ["root.pxar.didx", "catalog.pcat1.didx", "pct.conf.blob"],
@@ -179,7 +179,7 @@ def _files(group: Group, number: int, *, finished: bool) -> list[_File]:
     if not finished:
         return [_File(name) for name in names]
     mode = "encrypt" if group.encrypted else "none"
-    # A disk image has the disk's size; what a file archive holds changes from day to day.
+    # A disk image has the size of the disk; the size of a file archive varies.
     growth = 0 if group.backup_type == "vm" else chance("size", group.plan.worker_id, number) * 0.05
     files = [_File(name, mode, _size(name, group.size, growth)) for name in names]
     index = _File("index.json.blob", "sign-only" if group.encrypted else "none", 511)

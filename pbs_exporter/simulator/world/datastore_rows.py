@@ -1,21 +1,20 @@
-"""What a generated world says of its datastores: the list, their usage, and garbage collection."""
+"""Datastores: the list, their usage, and garbage collection."""
 
 import math
 from functools import lru_cache
 
-from pbs_exporter.simulator.layout import DAY, HOUR, Datastore
-from pbs_exporter.simulator.rhythm import chance
-
-Row = dict[str, object]
+from pbs_exporter.simulator.answer import Row
+from pbs_exporter.simulator.world.layout import DAY, HOUR, SimulatedDatastore
+from pbs_exporter.simulator.world.rhythm import chance
 
 _HISTORY_POINTS, _HISTORY_STEP = 1440, 1800
 _CHUNK = 2 << 20
 _DEDUPLICATION = 17
-_S3_BEGAN = 1_700_000_000
+_S3_COUNTED_SINCE = 1_700_000_000
 
 
-def list_row(store: Datastore, now: int) -> Row:
-    """Return the row of `/admin/datastore`."""
+def list_row(store: SimulatedDatastore, now: int) -> Row:
+    """Return a row of `/admin/datastore`."""
     row: Row = {
         "backend-type": store.backend,
         "comment": store.comment,
@@ -26,8 +25,8 @@ def list_row(store: Datastore, now: int) -> Row:
     return row if maintenance is None else row | {"maintenance": maintenance}
 
 
-def usage_row(store: Datastore, now: int) -> Row:
-    """Return the row of `/status/datastore-usage`."""
+def usage_row(store: SimulatedDatastore, now: int) -> Row:
+    """Return a row of `/status/datastore-usage`."""
     row: Row = {
         "backend-type": store.backend,
         "mount-status": store.mount_status(now),
@@ -49,24 +48,24 @@ def usage_row(store: Datastore, now: int) -> Row:
     }
 
 
-def sizes(store: Datastore, now: int) -> Row:
-    """Return the bytes of the file system: backups fill it, and each GC makes room again."""
+def sizes(store: SimulatedDatastore, now: int) -> Row:
+    """Return the sizes of the file system in bytes: backups fill it, and each GC frees space."""
     gc = store.gc.rhythm
     since = (now - gc.end(gc.newest_ended(now))) / gc.period
     used = round(store.total * store.share * (1 + 0.02 * since + 0.005 * math.sin(now / 700)))
-    # A file system keeps some blocks for itself.
+    # A hundredth is reserved blocks.
     return {"avail": store.total - used - store.total // 100, "total": store.total, "used": used}
 
 
-def s3_statistics(store: Datastore, now: int) -> Row:
+def s3_statistics(store: SimulatedDatastore, now: int) -> Row:
     """Return the counters of an S3 datastore."""
-    seconds = now - _S3_BEGAN + chance(store.name) * DAY
+    seconds = now - _S3_COUNTED_SINCE + chance(store.name) * DAY
     rates = {"delete": 0.02, "downloaded": 9e3, "get": 0.9, "head": 2.2, "post": 0.01, "put": 1.3, "uploaded": 2e5}
     return {name: int(seconds * rate) for name, rate in rates.items()}
 
 
-def gc_row(store: Datastore, now: int) -> Row:
-    """Return the row of `/admin/gc`: counters of the last good run beside the state of the last run."""
+def gc_row(store: SimulatedDatastore, now: int) -> Row:
+    """Return a row of `/admin/gc`: counters of the last successful run, and the state of the last run."""
     gc, rhythm = store.gc, store.gc.rhythm
     row = gc_status(store, now) | {
         "next-run": rhythm.start(rhythm.newest(now) + 1),
@@ -77,16 +76,16 @@ def gc_row(store: Datastore, now: int) -> Row:
         return row
     last = rhythm.newest(now)
     return row | {
-        # From the start of the last good run: PBS's own number is as wrong after a failed one.
-        "duration": rhythm.end(last) - rhythm.start(_last_good(store, now)),
+        # From the start of the last successful run, as in PBS: wrong after a failed one.
+        "duration": rhythm.end(last) - rhythm.start(_last_success(store, now)),
         "last-run-endtime": rhythm.end(last),
         "last-run-state": gc.status(last),
     }
 
 
-def gc_status(store: Datastore, now: int) -> Row:
-    """Return the counters of the last good run."""
-    run = _last_good(store, now)
+def gc_status(store: SimulatedDatastore, now: int) -> Row:
+    """Return the counters of the last successful run."""
+    run = _last_success(store, now)
     luck = chance("gc", store.name, run)
     disk = round(store.total * store.share * (0.97 + 0.02 * luck))
     removed = round(disk * 0.004 * luck) // _CHUNK
@@ -107,18 +106,18 @@ def gc_status(store: Datastore, now: int) -> Row:
     }
 
 
-def _last_good(store: Datastore, now: int) -> int:
+def _last_success(store: SimulatedDatastore, now: int) -> int:
     run = store.gc.rhythm.newest_ended(now)
-    # Bounded, for a plan that always fails; its first run is then taken for good.
+    # Bounded, because a plan may always fail.
     for number in range(run, run - 50, -1):
-        if store.gc.good(number):
+        if store.gc.succeeds(number):
             return number
     return run
 
 
 @lru_cache(maxsize=256)
 def _history(name: str, share: float, newest: int) -> list[float | None]:
-    """Return a month of usage, with the gaps of a server that was down for an hour."""
+    """Return a month of usage, with gaps of an hour, in which the server was down."""
     first = newest // _HISTORY_STEP - _HISTORY_POINTS + 1
     return [
         None

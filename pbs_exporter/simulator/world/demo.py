@@ -1,18 +1,18 @@
-"""The world of the demo: small, and in a hurry, so that graphs move while one looks."""
+"""The world of the demo: small, with frequent backups, so that graphs change while one watches."""
 
 import time
 from collections.abc import Callable
 from random import Random
 
-from pbs_exporter.simulator.layout import DAY, HOUR, Absence, Datastore, add_group, datastore
-from pbs_exporter.simulator.rhythm import Rhythm
-from pbs_exporter.simulator.world import World
+from pbs_exporter.simulator.world.layout import DAY, HOUR, Absence, SimulatedDatastore, add_group, datastore
+from pbs_exporter.simulator.world.rhythm import Rhythm
+from pbs_exporter.simulator.world.source import World
 
 _TIB = 1 << 40
 _MINUTE = 60
 
 _GROUPS = (
-    # datastore, namespace, type, ID, name, minutes between backups, seconds that one takes, snapshots kept
+    # datastore, namespace, type, ID, comment, minutes between backups, duration in seconds, snapshots kept
     ("main", "", "vm", "100", "web01", 5, 100, 24),
     ("main", "", "vm", "101", "web02", 10, 160, 24),
     ("main", "", "ct", "200", "dns1", 15, 70, 30),
@@ -38,12 +38,12 @@ _ENCRYPTED = {"prod/db", "copies"}
 
 
 def demo_world(now: Callable[[], float] = time.time) -> World:
-    """Return the living world of the demo.
+    """Return the world of the demo, with live activity.
 
-    Five datastores: `main`; `lab`, whose GC fails now and then; `cloud`, an S3 one; `vault`, which goes into
-    maintenance for two of every twelve minutes; and `usb`, a disk that is unplugged for ten of every thirty.
+    It has five datastores: `main`; `lab`, whose GC fails sometimes; `cloud`, on S3; `vault`, which is in maintenance
+    for two of every twelve minutes; and `usb`, a disk that is unplugged for ten of every thirty minutes.
     """
-    # The GCs of `main` and `cloud` never fail and never meet, so that one has always ended well.
+    # The GCs of `main` and `cloud` never fail and never overlap: at any time one of the two has succeeded.
     stores = {
         "main": _store("main", "all guests", gc_minutes=10, gc_phase=0, gc_lasts=90),
         "lab": _store("lab", "for trying things", gc_minutes=8, gc_phase=240, gc_lasts=60, gc_fails=0.25),
@@ -56,7 +56,7 @@ def demo_world(now: Callable[[], float] = time.time) -> World:
     check = Rhythm(12 * _MINUTE, phase=7 * _MINUTE, lasts=2 * _MINUTE)
     stores["vault"].absence = Absence(check, "offline,message=disk check")
     stores["usb"].absence = Absence(Rhythm(30 * _MINUTE, phase=20 * _MINUTE, lasts=10 * _MINUTE), None)
-    random = Random(1)  # noqa: S311 - the same demo each time
+    random = Random(1)  # noqa: S311 - reproducible
     for name, namespace, backup_type, backup_id, comment, minutes, lasts, keep in _GROUPS:
         period = minutes * _MINUTE
         add_group(
@@ -70,8 +70,8 @@ def demo_world(now: Callable[[], float] = time.time) -> World:
             encrypted=namespace in _ENCRYPTED,
             random=random,
         )
-    # A day and the little more that a task can take: longer lists would only cost time.
-    return World(now=now, lives=True, stores=list(stores.values()), task_history_seconds=DAY + HOUR)
+    # The task window of one day, and the duration of a task.
+    return World(now=now, live=True, stores=list(stores.values()), task_history_seconds=DAY + HOUR)
 
 
 def _store(
@@ -82,7 +82,7 @@ def _store(
     gc_phase: int,
     gc_lasts: int,
     gc_fails: float = 0.0,
-) -> Datastore:
+) -> SimulatedDatastore:
     store = datastore(
         name,
         gc=Rhythm(gc_minutes * _MINUTE, gc_phase, gc_lasts),

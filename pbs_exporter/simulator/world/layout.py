@@ -1,11 +1,11 @@
-"""What a generated world is made of: datastores, namespaces, groups, and their rhythms."""
+"""The contents of a world: datastores, namespaces and groups."""
 
 from random import Random
 
 import msgspec
 
-from pbs_exporter.simulator.plan import Plan
-from pbs_exporter.simulator.rhythm import Rhythm
+from pbs_exporter.simulator.world.plan import Plan
+from pbs_exporter.simulator.world.rhythm import Rhythm
 
 HOUR, DAY = 3600, 86400
 _MIB, _GIB, _TIB = 1 << 20, 1 << 30, 1 << 40
@@ -16,32 +16,32 @@ _NAMESPACES = ("", "prod", "prod/db", "lab", "customers")
 _TYPES = ("vm", "vm", "ct", "host")
 
 
-class Group(msgspec.Struct, frozen=True):
-    """A backup group: its newest `keep` snapshots are there, and one of them may be on its way."""
+class SimulatedGroup(msgspec.Struct, frozen=True):
+    """A backup group: its newest `keep` snapshots exist, and the newest may be unfinished."""
 
     backup_type: str
     backup_id: str
     plan: Plan
     keep: int
     size: int
-    """Bytes of the largest archive."""
+    """Size of the largest archive in bytes."""
     disks: int = 1
     comment: str | None = None
     encrypted: bool = False
 
 
 class Absence(msgspec.Struct, frozen=True):
-    """When a datastore can't be used, and how: its maintenance mode, or `None` if it is unplugged."""
+    """When a datastore is unavailable, and why: its maintenance mode, or `None` if it is unplugged."""
 
     rhythm: Rhythm
     maintenance: str | None
 
 
-class Datastore(msgspec.Struct):
-    """A datastore; tests may change it while the world is served."""
+class SimulatedDatastore(msgspec.Struct):
+    """A datastore. Tests may change it while the world is served."""
 
     name: str
-    namespaces: dict[str, list[Group]]
+    namespaces: dict[str, list[SimulatedGroup]]
     gc: Plan
     verify: Plan
     comment: str | None = None
@@ -49,25 +49,25 @@ class Datastore(msgspec.Struct):
     removable: bool = False
     total: int = 4 * _TIB
     share: float = 0.4
-    """About how much of it is used."""
+    """Approximate share of `total` that is used."""
     maintenance: str | None = None
-    """As `offline,message=disk swap`."""
+    """For example `offline,message=disk swap`."""
     mounted: bool = True
     absence: Absence | None = None
 
     def maintenance_at(self, now: int) -> str | None:
-        """Return the maintenance mode with its message."""
+        """Return the maintenance mode and its message, as in `maintenance`."""
         return (self.absence.maintenance if self.absence and self._absent(now) else None) or self.maintenance
 
     def mount_status(self, now: int) -> str:
-        """Return what PBS calls the mount status."""
+        """Return PBS's `mount-status`."""
         if not self.removable:
             return "nonremovable"
         unplugged = self.absence is not None and self.absence.maintenance is None and self._absent(now)
         return "mounted" if self.mounted and not unplugged else "notmounted"
 
     def problem(self, now: int) -> str | None:
-        """Return the error of each call that opens the datastore while it can't be used."""
+        """Return PBS's error while the datastore is unavailable; `None` if it is available."""
         mode, _, message = (self.maintenance_at(now) or "").partition(",message=")
         reason = {
             "offline": f"offline maintenance mode: {message}",
@@ -82,7 +82,7 @@ class Datastore(msgspec.Struct):
         return None
 
     def plans(self) -> list[Plan]:
-        """Return all that is planned for it."""
+        """Return all its planned tasks."""
         groups = (group.plan for groups in self.namespaces.values() for group in groups)
         return [*groups, self.gc, self.verify]
 
@@ -90,9 +90,9 @@ class Datastore(msgspec.Struct):
         return self.absence is not None and self.absence.rhythm.running(now) is not None
 
 
-def datastore(name: str, *, gc: Rhythm, verify: Rhythm, gc_fails: float = 0.0) -> Datastore:
+def datastore(name: str, *, gc: Rhythm, verify: Rhythm, gc_fails: float = 0.0) -> SimulatedDatastore:
     """Return a datastore without groups."""
-    return Datastore(
+    return SimulatedDatastore(
         name=name,
         namespaces={"": []},
         gc=Plan("garbage_collection", name, gc, store=name, fails=gc_fails),
@@ -102,7 +102,7 @@ def datastore(name: str, *, gc: Rhythm, verify: Rhythm, gc_fails: float = 0.0) -
 
 
 def add_group(
-    store: Datastore,
+    store: SimulatedDatastore,
     namespace: str,
     backup_type: str,
     backup_id: str,
@@ -113,7 +113,7 @@ def add_group(
     encrypted: bool = False,
     random: Random,
 ) -> None:
-    """Give `store` one more group in `namespace`, and that namespace if it is new."""
+    """Add a group to a namespace of `store`, and the namespace if it doesn't exist."""
     groups = store.namespaces.setdefault(namespace, [])
     plan = Plan(
         "backup",
@@ -129,7 +129,7 @@ def add_group(
         "host": random.randrange(20, 900) * _MIB,
     }[backup_type]
     groups.append(
-        Group(
+        SimulatedGroup(
             backup_type=backup_type,
             backup_id=backup_id,
             plan=plan,
@@ -142,9 +142,12 @@ def add_group(
     )
 
 
-def generate(*, datastores: int, namespaces: int, groups: int, snapshots: int, seed: int) -> list[Datastore]:
-    """Return `datastores` with as many namespaces each (the root is one), and so on; backups are daily."""
-    random = Random(seed)  # noqa: S311 - a world that can be made again
+def generate(*, datastores: int, namespaces: int, groups: int, snapshots: int, seed: int) -> list[SimulatedDatastore]:
+    """Return generated datastores with daily backups.
+
+    `namespaces` are per datastore (including the root), `groups` per namespace, `snapshots` per group.
+    """
+    random = Random(seed)  # noqa: S311 - reproducible
     stores = []
     for index in range(datastores):
         store = datastore(

@@ -1,26 +1,26 @@
-"""A generated PBS: any number of datastores, namespaces, groups and snapshots."""
+"""The world as a source of answers."""
 
 import time
 from collections.abc import Callable
 from typing import Final
 
-from pbs_exporter.simulator import api, jobs
+from pbs_exporter.simulator import api
 from pbs_exporter.simulator.answer import UNAUTHORIZED, Answer, Call, LoginFailure
-from pbs_exporter.simulator.endpoints import ENDPOINTS, Ask
-from pbs_exporter.simulator.layout import DAY, Datastore, generate
-from pbs_exporter.simulator.node import PRIVILEGES
-from pbs_exporter.simulator.snapshots import Listings
+from pbs_exporter.simulator.world import job_rows, tape_rows
+from pbs_exporter.simulator.world.access_rows import PRIVILEGES
+from pbs_exporter.simulator.world.endpoints import ENDPOINTS, EndpointRequest
+from pbs_exporter.simulator.world.layout import DAY, SimulatedDatastore, generate
+from pbs_exporter.simulator.world.snapshot_rows import ListingEncoder
 
-_PLANS: Final = (jobs.SYNC, jobs.PUSH, jobs.PRUNE, jobs.TAPE)
-"""What isn't of one datastore."""
+_PLANS: Final = (job_rows.SYNC, job_rows.PUSH, job_rows.PRUNE, tape_rows.TAPE_BACKUP)
+"""Plans that don't belong to a generated datastore."""
 
 
 class World:
-    """A world of `datastores` with `namespaces` each (the root is one of them), and so on.
+    """A generated PBS: `datastores` with `namespaces` each (including the root), `groups` per namespace, and so on.
 
-    It is a function of `seed` and of the time, and stands still at the time at which it was made, unless it
-    `lives`: then backups come and go, tasks run, and numbers move. `stores` may be changed while it is
-    served; the groups in it don't change.
+    Its answers depend only on `seed` and the time. With `live`, the time passes: backups are made and pruned, tasks
+    run. Otherwise the time is always that of its creation. `stores` may change while it is served.
     """
 
     def __init__(
@@ -32,11 +32,11 @@ class World:
         *,
         seed: int = 1,
         now: Callable[[], float] = time.time,
-        lives: bool = False,
-        stores: list[Datastore] | None = None,
+        live: bool = False,
+        stores: list[SimulatedDatastore] | None = None,
         task_history_seconds: int = 4 * DAY,
     ) -> None:
-        """Take the sizes, or ready-made `stores`, which make the sizes of no account."""
+        """Take the sizes, or `stores`, which override the sizes."""
         self.stores = stores or generate(
             datastores=datastores,
             namespaces=namespaces,
@@ -45,33 +45,32 @@ class World:
             seed=seed,
         )
         self.privileges = PRIVILEGES
-        """What the token has, on `/`."""
-        self._began = int(now())
+        """The privileges of the token on `/`."""
+        self._created = int(now())
         self._now = now
-        self._lives = lives
+        self._live = live
         self._task_history_seconds = task_history_seconds
-        self._listings = Listings()
+        self._listings = ListingEncoder()
 
     @property
     def now(self) -> int:
-        """The Unix time in this world."""
-        return int(self._now()) if self._lives else self._began
+        """The time in this world (Unix seconds)."""
+        return int(self._now()) if self._live else self._created
 
     def unauthorized(self, _: LoginFailure) -> Answer:
-        """Return what PBS says to any failed login."""
+        """Return the answer to a failed login."""
         return UNAUTHORIZED
 
     def answer(self, call: Call) -> Answer:
-        """Return what a PBS with this world would say."""
+        """Return the answer of a PBS with this world."""
         found = api.find(call.path)
         if found is None or found[0].template not in ENDPOINTS:
             raise api.not_found(call.path)
         endpoint, names = found
-        ask = Ask(
+        request = EndpointRequest(
             now=self.now,
             stores=self.stores,
             plans=[plan for store in self.stores for plan in store.plans()] + [*_PLANS],
-            tape=jobs.TAPE,
             privileges=self.privileges,
             task_history_seconds=self._task_history_seconds,
             listings=self._listings,
@@ -79,4 +78,4 @@ class World:
             params=api.read_params(endpoint, call.query),
             fingerprint=call.fingerprint,
         )
-        return ENDPOINTS[endpoint.template](ask)
+        return ENDPOINTS[endpoint.template](request)
