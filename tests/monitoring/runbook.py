@@ -10,7 +10,7 @@ from tests.deploy.machine import ROOT
 from tests.monitoring.shipped import ALERTS_FILE, Rule, rules_of
 
 PAGE = ROOT / "docs" / "alerts.md"
-PARTS = ("Means", "Look at", "Threshold", "Silence", "Ends")
+PARTS = ("Meaning", "Check", "Threshold", "Silence", "Resolves")
 
 _ROW = re.compile(r"\| \[(\w+)\]\(#(\w+)\) \| (\w+) \| ([^|]+) \| ([^|]+) \|")
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
