@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import aiohttp
 from yarl import URL
@@ -22,7 +22,15 @@ from pbs_exporter import log
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import DEFAULTS
 from pbs_exporter.config import Settings, TargetSettings, load
-from pbs_exporter.errors import ConfigError, LoginRefused, OutputError, PbsError, PbsExporterError, StatusError
+from pbs_exporter.errors import (
+    ConfigError,
+    DecodeFailed,
+    LoginRefused,
+    OutputError,
+    PbsError,
+    PbsExporterError,
+    StatusError,
+)
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http.connector import make_session
 from pbs_exporter.pbs.http.decoding import Rows
@@ -32,13 +40,14 @@ from pbs_exporter.pbs.task_window import LONGEST_SECONDS
 from pbs_exporter.simulator.recording import OF_A_HANDLER, RecordedAnswer, Recording
 from tools.scrubbing import Scrubber
 
+R = TypeVar("R")
 T = TypeVar("T")
 
 TOKEN = "exporter"  # noqa: S105 - names a login
 
 
 class RecordingSession:
-    """A client session that keeps what is answered, as far as `Transport` uses one."""
+    """Stands in for the client session of a `Transport`, and keeps each answer."""
 
     def __init__(self, session: aiohttp.ClientSession, endpoint: str) -> None:
         self.answers: list[RecordedAnswer] = []
@@ -47,7 +56,7 @@ class RecordingSession:
 
     @asynccontextmanager
     async def get(self, url: URL, **options: Any) -> AsyncIterator[SimpleNamespace]:  # noqa: ANN401 - aiohttp's
-        """Ask, and read the whole answer before the caller does."""
+        """Send a GET, and keep the whole answer before the caller reads it."""
         async with self._session.get(url, **options) as response:
             content = await response.read()
             headers = {name: response.headers[name] for name in OF_A_HANDLER if name in response.headers}
@@ -66,82 +75,83 @@ class RecordingSession:
 
 
 class _Content:
-    """A body that has been read, in the form of one that is still to come."""
+    """A body that has been read already, as the stream that `Transport` expects."""
 
     def __init__(self, content: bytes) -> None:
         self._rest = content
 
     async def readany(self) -> bytes:
-        """Return what is left of it."""
+        """Return the rest of the body."""
         rest, self._rest = self._rest, b""
         return rest
 
     async def iter_any(self) -> AsyncIterator[bytes]:
-        """Yield it."""
+        """Yield the body."""
         while chunk := await self.readany():
             yield chunk
 
 
-class Unanswered(NamedTuple):
-    """A request that isn't in the recording."""
-
-    request: str
-    error: PbsError
-
-
-async def record(settings: TargetSettings, scrubber: Scrubber, clock: Clock) -> tuple[Recording, list[Unanswered]]:
-    """Return the scrubbed recording, and the requests that had no answer.
+async def record(settings: TargetSettings, scrubber: Scrubber, clock: Clock) -> tuple[Recording, list[str]]:
+    """Return the scrubbed recording, and a line for each request without an answer.
 
     Raise a `PbsError` if there is no PBS at the endpoint, or if it refuses the token.
     """
     async with make_session() as session:
-        recorder = RecordingSession(session, settings.endpoint)
-        login = TokenAuth(settings, clock, lambda: None)
-        transport = Transport(cast("aiohttp.ClientSession", recorder), settings, login, lambda *_: None)
-        client = PbsClient(transport, settings, login)
-        # First and alone: PBS logs each request with a token that it refuses.
+        kept = RecordingSession(session, settings.endpoint)
+        auth = TokenAuth(settings, clock, lambda: None)
+        transport = Transport(cast("aiohttp.ClientSession", kept), settings, auth, lambda *_: None)
+        client = PbsClient(transport, settings, auth)
+        # First and alone, because PBS logs each request with a token that it refuses.
         await client.version()
         now = int(clock.now())
-        unanswered = [
-            failed async for failed in _ask(client, since=now - int(settings.task_window_seconds) - LONGEST_SECONDS)
-        ]
-    recording = Recording(now, [scrubbed(scrubber, answer) for answer in recorder.answers])
+        survey = Survey(client, since=now - int(settings.task_window_seconds) - LONGEST_SECONDS)
+        await survey.run()
+    recording = Recording(now, [scrubbed(scrubber, answer) for answer in kept.answers])
     if settings.token_secret.reveal().encode() in recording.encode():
         raise OutputError("the token's secret is in an answer: nothing was written")
-    return recording, unanswered
+    return recording, survey.unanswered
 
 
-async def _ask(client: PbsClient, *, since: int) -> AsyncIterator[Unanswered]:
-    """Call all other methods of the client, each for all datastores and namespaces if these are its parameters."""
-    stores = [row.store for row in await _rows(client.datastores())]
-    # Where PBS doesn't list the namespaces, the exporter asks no further either.
-    namespaces = [(store, row.ns) for store in stores for row in await _rows(client.namespaces(store))]
-    values: dict[tuple[str, ...], Sequence[tuple[str | int, ...]]] = {
-        (): [()],
-        ("start",): [(since,)],
-        ("store",): [(store,) for store in stores],
-        ("store", "namespace"): namespaces,
-    }
-    for name, method in inspect.getmembers(client, inspect.iscoroutinefunction):
-        if name.startswith("_") or name in {"version", "datastores", "namespaces"}:
-            continue
-        for arguments in values[_parameters(method)]:
-            try:
-                await method(*arguments)
-            except LoginRefused:
-                raise
-            except StatusError:
-                # An answer like any other.
-                continue
-            except PbsError as error:
-                yield Unanswered(f"{name}({', '.join(map(str, arguments))})", error)
+class Survey:
+    """Calls all methods of a client, for every datastore and namespace."""
 
+    def __init__(self, client: PbsClient, *, since: int) -> None:
+        self.unanswered: list[str] = []
+        self._client = client
+        self._since = since
 
-async def _rows(request: Awaitable[Rows[T]]) -> list[T]:
-    try:
-        return (await request).rows
-    except StatusError:
-        return []
+    async def run(self) -> None:
+        """Call one method after the other. Raise `LoginRefused` if PBS takes the token no more."""
+        client = self._client
+        stores = [row.store for row in await self._rows(client.datastores)]
+        # The exporter asks no further either if PBS doesn't list the namespaces.
+        namespaces = [(store, row.ns) for store in stores for row in await self._rows(client.namespaces, store)]
+        arguments: dict[tuple[str, ...], Sequence[tuple[str | int, ...]]] = {
+            (): [()],
+            ("start",): [(self._since,)],
+            ("store",): [(store,) for store in stores],
+            ("store", "namespace"): namespaces,
+        }
+        for name, method in inspect.getmembers(client, inspect.iscoroutinefunction):
+            if not name.startswith("_") and name not in {"version", "datastores", "namespaces"}:
+                for values in arguments[_parameters(method)]:
+                    await self._call(method, *values)
+
+    async def _rows(self, method: Callable[..., Awaitable[Rows[T]]], *arguments: str) -> list[T]:
+        answer = await self._call(method, *arguments)
+        return [] if answer is None else answer.rows
+
+    async def _call(self, method: Callable[..., Awaitable[R]], *arguments: str | int) -> R | None:
+        try:
+            return await method(*arguments)
+        except LoginRefused:
+            raise
+        except (StatusError, DecodeFailed):
+            # Recorded like any other answer.
+            return None
+        except PbsError as error:
+            self.unanswered.append(f"{method.__name__}({', '.join(map(str, arguments))}): {error}")
+            return None
 
 
 def _parameters(method: Callable[..., object]) -> tuple[str, ...]:
@@ -150,7 +160,7 @@ def _parameters(method: Callable[..., object]) -> tuple[str, ...]:
 
 
 def scrubbed(scrubber: Scrubber, answer: RecordedAnswer) -> RecordedAnswer:
-    """Return an answer without anything private."""
+    """Return an answer with everything private replaced."""
     return RecordedAnswer.make(
         scrubber.content(answer.path, answer.content),
         path=scrubber.path(answer.path),
@@ -162,7 +172,7 @@ def scrubbed(scrubber: Scrubber, answer: RecordedAnswer) -> RecordedAnswer:
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Write the recording. A user's mistake is a line on stderr for each problem."""
+    """Write the recording and return the exit code. Each problem is a line on stderr."""
     parser = argparse.ArgumentParser(prog="python -m tools.record", description=__doc__)
     parser.add_argument("--config", metavar="FILE", help="the exporter's settings file (TOML)")
     parser.add_argument("recording", metavar="RECORDING.jsonl", type=Path, help="a file that doesn't exist yet")
@@ -187,8 +197,8 @@ def _write(file: Path, settings: Settings) -> None:
         raise OutputError(f"{file} exists: choose another name")
     log.configure("error", "logfmt", [settings.pbs.token_secret.reveal()])
     recording, unanswered = asyncio.run(record(settings.pbs, Scrubber(settings.pbs.token_id), Clock()))
-    for failed in unanswered:
-        _say(f"warning: not recorded: {failed.request}: {failed.error}")
+    for line in unanswered:
+        _say(f"warning: not recorded: {line}")
     try:
         with file.open("xb") as opened:
             opened.write(recording.encode())

@@ -1,7 +1,8 @@
-"""What must not leave a PBS, replaced: names, secrets, addresses, fingerprints, serial numbers, owners, notes.
+"""Replacements for what is private in PBS's answers: names, addresses, fingerprints, serial numbers, owners, notes.
 
-Only numbers, and texts that this file names, stay as they are. The same original always gets the same replacement,
-in paths and queries, UPIDs and worker IDs too, so that a replay makes the same metrics under other names.
+Numbers stay, and so do the texts of the keys that are listed here as the same. Every other text is replaced, and equal
+texts get equal replacements, also in paths, queries, UPIDs and worker IDs: a replay makes the same metrics under other
+names.
 """
 
 import hashlib
@@ -15,12 +16,13 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 from pbs_exporter.simulator import api
 
 OWN_TOKEN = "exporter@pbs!metrics"  # noqa: S105 - a token's name
-"""What the token of the recording is called afterwards: as the simulated PBS's own, so that a replay knows it."""
+"""The replacement for the token that asks: the token of the simulated PBS, so that a replay finds its expiry."""
 
 _UNSENT = {"since"}
 """Query parameters that depend on the time of the recording. A replay ignores them."""
 
 _KEPT_NAMES = {"", "ns", "vm", "ct", "host", "localhost", "root", "pam", "pbs"}
+"""PBS's own words in the places of names: in worker IDs, and in user IDs."""
 
 _ARCHIVE = re.compile(r"(.+?)((?:\.(?:img|m?pxar|ppxar|conf|log|json|pcat1))?\.(?:didx|fidx|blob))")
 _KEPT_ARCHIVE = re.compile(
@@ -43,7 +45,7 @@ _ERRORS = tuple(
         r'unable to open chunk store at "(?P<directory>[^"]+)" - [\w ]+ \(os error \d+\)',
     )
 )
-"""PBS's errors, with what is scrubbed in them as groups. Of others only the status is kept."""
+"""PBS's errors. Their groups are private, and named after the kind. The text of any other error is left out."""
 
 _WITH_TIME = re.compile(r"(.*(?:vm|ct|host)/[^/:]+)(/[0-9A-F]{8,})")
 _UPID_PARTS = 10
@@ -205,9 +207,12 @@ class Scrubber:
         return text if re.fullmatch(r"OK|unknown|WARNINGS: \d+", text) else self.name("error", text)
 
     def location(self, text: str) -> str:
-        """Return where a tape is: `offline`, `online-CHANGER` or `vault-NAME`."""
-        kind, separator, name = text.partition("-")
-        return kind + (separator and separator + self.name("device" if kind == "online" else "vault", name))
+        """Return the place of a tape: `offline`, `online-CHANGER` or `vault-NAME`."""
+        kind, _, name = text.partition("-")
+        names = {"online": "device", "vault": "vault"}
+        if kind in names:
+            return f"{kind}-{self.name(names[kind], name)}"
+        return text if text == "offline" else self.name("place", text)
 
     def metric_id(self, text: str) -> str:
         """Return what a metric of PBS is about: `host`, `datastore/NAME` or `datastore/NAME/s3`."""

@@ -28,7 +28,7 @@ Namespaces = dict[str, Groups]
 Key = tuple[str, GroupId]
 """Which group: its namespace, and its ID there."""
 
-Fingerprints = dict[Key, models.Group]
+Fingerprints = dict[Key, models.GroupRow]
 """What `/groups` said of each group before the group was listed."""
 
 
@@ -209,11 +209,11 @@ def still_right(fingerprints: Fingerprints, namespaces: Namespaces) -> Fingerpri
     }
 
 
-def _id(row: models.Group) -> GroupId:
+def _id(row: models.GroupRow) -> GroupId:
     return row.backup_type, row.backup_id
 
 
-def _has_changed(row: models.Group, before: models.Group | None, group: Group | None) -> bool:
+def _has_changed(row: models.GroupRow, before: models.GroupRow | None, group: Group | None) -> bool:
     """Tell whether a group isn't what it was.
 
     What this can't see: snapshots that were removed and as many added, all older than the newest finished one,
@@ -225,7 +225,7 @@ def _has_changed(row: models.Group, before: models.Group | None, group: Group | 
     return not _agrees(row, group) if before is None or group is None else row != before
 
 
-def _agrees(row: models.Group, group: Group | None) -> bool:
+def _agrees(row: models.GroupRow, group: Group | None) -> bool:
     """Tell whether a listing that was made without a look at `/groups` before is what the row says."""
     if group is None or (row.backup_count, row.owner) != (group.count, group.owner):
         return False

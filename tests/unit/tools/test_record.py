@@ -12,8 +12,11 @@ from pbs_exporter.errors import OutputError
 from pbs_exporter.plain_text import comment
 from pbs_exporter.simulator import Answer, Certificate, Fault, Replay, SimulatedPbs, Source, World
 from pbs_exporter.simulator.recording import Recording
-from tests.handmade import HandMade, snapshot
-from tests.support import RECORDINGS, FakeClock, Scraped, exporting, make_settings, recorded_time, recording_file
+from tests.support.canned_pbs import HandMade, snapshot
+from tests.support.clock import FakeClock
+from tests.support.exporter import exporting, make_settings
+from tests.support.metrics_page import Scraped
+from tests.support.recordings import RECORDINGS, recorded_time, recording_file
 from tools.record import main, record
 from tools.scrubbing import Scrubber
 
@@ -210,6 +213,7 @@ PRIVATE: Mapping[str, Any] = {
     ],
     "/admin/datastore/private-store/status": {"total": 1, "used": 1, "avail": 1, "new-in-5.0": "private"},
     "/admin/datastore/private-usb/status": NOT_MOUNTED,
+    "/admin/datastore/private-usb/groups": Answer.text(500, "no route to private.example"),
     "/status/datastore-usage": [
         {"store": "private-store", "gc-status": {"upid": UPID.format("garbage_collection", "private")}},
         {"store": "private-usb", "error": 'unable to open chunk store at "/private/.chunks" - Not here (os error 2)'},
@@ -300,12 +304,30 @@ async def test_settings_come_from_a_file_too(tmp_path: Path, capsys: pytest.Capt
 
 async def test_a_request_without_an_answer_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A request that fails is named, and the other answers are written."""
-    async with simulated(World(**SMALL)) as pbs:
+    world = World(**SMALL)
+    store = world.stores[0].name
+    async with simulated(world) as pbs:
         pbs.faults.add("/nodes/*/services", Fault.reset())
+        pbs.faults.add(f"/admin/datastore/{store}/namespace", Fault.reset())
         code, lines = await ended(tmp_path / "my.jsonl", environment(pbs), capsys)
     assert code == 0
-    assert lines[0].startswith("record: warning: not recorded: services(): the connection ")
-    assert len(lines) == 2
+    assert [line.partition(": the connection ")[0] for line in lines[:-1]] == [
+        f"record: warning: not recorded: {request}" for request in (f"namespaces({store})", "services()")
+    ]
+    assert lines[-1].startswith("record: ")
+
+
+async def test_answers_without_sense_are_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An answer that isn't PBS's JSON is an answer like any other, without its text."""
+    file = tmp_path / "my.jsonl"
+    async with simulated(World(**SMALL)) as pbs:
+        pbs.faults.add("/admin/gc", Fault.body(b"<html>private</html>"))
+        pbs.faults.add("/admin/datastore/*/namespace", Fault.json({"data": "private"}))
+        assert (await ended(file, environment(pbs), capsys))[0] == 0
+    text = await asyncio.to_thread(file.read_text)
+    assert '{"path":"/admin/gc","token":"exporter","status":200,"headers":{"Content-Type":"text/html"}' in text
+    assert "private" not in text
+    assert {answer.path for answer in Recording.read(file).answers} >= {"/admin/datastore/datastore1/namespace"}
 
 
 async def test_a_refused_token_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

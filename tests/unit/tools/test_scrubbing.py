@@ -9,7 +9,7 @@ STORE, NAMESPACE, GUEST = "datastore1", "ns1", "id1"
 
 @pytest.fixture
 def scrubber() -> Scrubber:
-    """Return one that knows a datastore, a namespace and a guest."""
+    """Return a scrubber that has replaced a datastore, a namespace and a guest."""
     made = Scrubber("monitor@pam!prometheus")
     assert (made.name("datastore", "tank-2"), made.namespace("acme/web"), made.name("id", "100")) == (
         STORE,
@@ -51,6 +51,7 @@ def scrubber() -> Scrubber:
         (Scrubber.location, "offline", "offline"),
         (Scrubber.location, "online-tl2", "online-device1"),
         (Scrubber.location, "vault-acme-cellar", "vault-vault1"),
+        (Scrubber.location, "acme-cellar", "place1"),
         (Scrubber.metric_id, "host", "host"),
         (Scrubber.metric_id, "datastore/tank-2/s3", "datastore/datastore1/s3"),
         (Scrubber.privilege_path, "/", "/"),
@@ -66,8 +67,10 @@ def scrubber() -> Scrubber:
         (Scrubber.query, "ns=", "ns="),
     ],
 )
-def test_form(scrubber: Scrubber, kind: Callable[[Scrubber, str], str], original: str, replacement: str) -> None:
-    """Each form of PBS stays one, with its names replaced as everywhere."""
+def test_form_is_kept(
+    scrubber: Scrubber, kind: Callable[[Scrubber, str], str], original: str, replacement: str
+) -> None:
+    """A text in one of PBS's forms keeps its form, and each name in it gets its replacement."""
     assert kind(scrubber, original) == replacement
 
 
@@ -95,7 +98,7 @@ def test_form(scrubber: Scrubber, kind: Callable[[Scrubber, str], str], original
     ],
 )
 def test_error(scrubber: Scrubber, original: str, replacement: str) -> None:
-    """Of an error the words stay that the exporter may look at; a text of another form is left out."""
+    """An error that the exporter may interpret keeps its words; the text of any other is left out."""
     assert scrubber.content("/version", original.encode()) == replacement.encode()
 
 
