@@ -9,7 +9,6 @@ from pbs_exporter.pbs.http.decoding import Decoder, Rows, many, nested, one, who
 from pbs_exporter.pbs.http.request_limiter import Lane
 from pbs_exporter.pbs.http.token_auth import TokenAuth
 from pbs_exporter.pbs.http.transport import Timed, Transport
-from pbs_exporter.pbs.snapshots.group_summary import GroupId, Listed, grouped
 
 VERSION_SECONDS = 4.0
 """What `/version` may take at least: PBS holds a refused login for 3 s, which must not look like a timeout."""
@@ -23,7 +22,7 @@ _permissions = whole(one(dict[str, dict[str, bool]]))
 _datastores = whole(many(models.Datastore))
 _usage = whole(many(models.Usage))
 _namespaces = whole(many(models.Namespace))
-_groups = whole(many(models.Group))
+_groups = whole(many(models.GroupRow))
 _tasks = whole(many(models.Task))
 _gc = whole(many(models.GcJob))
 _tape_drives = whole(many(models.TapeDrive))
@@ -46,7 +45,6 @@ class PbsClient:
         self._settings = settings
         self.login = login
         self._capabilities = Capabilities()
-        self._snapshots = grouped(settings.snapshot_history_limit)
 
     @property
     def certificate(self) -> bytes | None:
@@ -82,7 +80,7 @@ class PbsClient:
         template = "/admin/datastore/{store}/namespace"
         return await self._get(template, _namespaces, path={"store": store}, lane=lane)
 
-    async def groups(self, store: str, namespace: str) -> Rows[models.Group]:
+    async def groups(self, store: str, namespace: str) -> Rows[models.GroupRow]:
         """`GET /admin/datastore/{store}/groups?ns=`: of one namespace, without those below it.
 
         PBS reads no manifest for it.
@@ -98,19 +96,24 @@ class PbsClient:
         return answer.value
 
     async def snapshots(
-        self, store: str, namespace: str, group: GroupId | None = None, lane: Lane = Lane.LISTING
-    ) -> Timed[Listed]:
+        self,
+        store: str,
+        namespace: str,
+        decode: Decoder[T],
+        group: tuple[str, str] | None = None,
+        lane: Lane = Lane.LISTING,
+    ) -> Timed[T]:
         """`GET /admin/datastore/{store}/snapshots?ns=`: of one namespace, without those below it, or of one group.
 
-        PBS reads every manifest for it, and goes on with that after the client has left. What is kept of the
-        answer are its groups' sums and their newest snapshots (`snapshot_history_limit`).
+        PBS reads every manifest for it, and goes on with that after the client has left. `decode` makes a value of the
+        rows as they arrive, `group` is a backup type and a backup ID.
         """
         query = {"ns": namespace}
         if group is not None:
             query["backup-type"], query["backup-id"] = group
         return await self._transport.get(
             "/admin/datastore/{store}/snapshots",
-            self._snapshots,
+            decode,
             path={"store": store},
             query=query,
             timeout_seconds=self._settings.listing_timeout_seconds,

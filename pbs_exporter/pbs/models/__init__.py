@@ -27,7 +27,7 @@ from pbs_exporter.pbs.models.node import (
     Update,
     Version,
 )
-from pbs_exporter.pbs.models.snapshots import File, Group, Snapshot, Verification
+from pbs_exporter.pbs.models.snapshots import File, GroupRow, Snapshot, Verification
 from pbs_exporter.pbs.models.tape import TapeDrive, TapeMedium
 from pbs_exporter.pbs.models.tasks import Task, upid_start
 
@@ -42,7 +42,7 @@ __all__ = [
     "FileSystem",
     "GcJob",
     "GcStatus",
-    "Group",
+    "GroupRow",
     "Job",
     "Kernel",
     "Memory",

@@ -41,7 +41,7 @@ class Snapshot(ApiObject, frozen=True, gc=False):
         return any(file.filename == "index.json.blob" for file in self.files or ())
 
 
-class Group(ApiObject, frozen=True):
+class GroupRow(ApiObject, frozen=True):
     """A row of `GET /admin/datastore/{store}/groups`.
 
     `last_backup` is the time of the newest finished snapshot, before PBS 4.0.17 perhaps of an unfinished one, and
