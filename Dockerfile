@@ -1,5 +1,5 @@
-# Two stages make a virtual environment, and the last one takes it: dependencies in one layer, the program in another.
-# Nothing that only the build needs (pip, setuptools, wheels) is in it.
+# Two stages build a virtual environment. The last stage copies it: dependencies in one layer, the program in another.
+# It has no build tools: no pip, setuptools or wheels.
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS dependencies
@@ -14,7 +14,7 @@ RUN python3 -m venv /build/tools \
 
 FROM dependencies AS program
 COPY requirements/dev.txt ./requirements/
-# The one tool of the build, with the version and the hashes that development has.
+# setuptools, in the version that development uses, with its hashes.
 RUN awk '/^[^ #]/ { wanted = /^setuptools==/ } wanted' requirements/dev.txt >build.txt \
     && /build/tools/bin/pip install \
         --disable-pip-version-check --no-cache-dir --no-compile --require-hashes --requirement build.txt
@@ -31,7 +31,7 @@ RUN if [ -n "${REVISION}" ]; then echo "${REVISION}" >pbs_exporter/revision.txt;
 FROM ${PYTHON_IMAGE}
 COPY --from=dependencies /opt/pbs-exporter /opt/pbs-exporter
 COPY --from=program /program /
-# The file system is read-only where it is run well, and a log line must not wait for the next one.
+# The root file system is often read-only, and log lines must not be buffered.
 ENV PATH=/opt/pbs-exporter/bin:${PATH} \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1

@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
-# What a user installs, and nothing else: libraries use others where they find them, and take time and memory for it.
+# Only what users install: some libraries use others if they are there, at a cost in time and memory.
 PLAIN := .venv-plain
-# What the tests of deployments, and those of rules, dashboards and pages, need beside that of the tests.
+# The environments and Debian packages of the deployment tests and the monitoring tests.
 DEPLOY := .venv-deploy
 DEPLOY_PACKAGES := aardvark-dns buildah catatonit conmon golang-github-containers-common iproute2 iptables mmdebstrap \
 	netavark npm podman prometheus runc systemd uidmap
@@ -17,31 +17,31 @@ DIST ?= dist
 .DEFAULT_GOAL := help
 .PHONY: help demo dev test test-long test-deploy test-monitoring rules lint lint-metrics check docs dashboards pictures bench dist clean
 
-help: ## this list
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(READY) ## serve metrics of a simulated PBS on http://127.0.0.1:9101/metrics
+demo: $(READY) ## serve metrics of a simulated PBS at http://127.0.0.1:9101/metrics
 	@$(BIN)/pbs-exporter demo
 
-dev: $(READY) ## the same with hot reload; CONFIG=my.toml: against the PBS of that file
+dev: $(READY) ## like demo, with hot reload; CONFIG=my.toml uses the PBS in that file
 	@$(BIN)/watchfiles --filter python '$(BIN)/pbs-exporter $(if $(CONFIG),--config $(CONFIG),demo)' pbs_exporter
 
-test: $(READY) ## all tests, with coverage
+test: $(READY) ## run the tests, with coverage
 	@rm -f .coverage .coverage.*
 	@$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
 
-test-long: $(READY) ## the property tests alone, with ten times as many examples
+test-long: $(READY) ## run only the property tests, with ten times the examples
 	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=long --timeout=3600 $(ARGS)
 
-test-deploy: $(DEPLOY)/ready ## image, Compose, Kubernetes, Helm, systemd, release: each really run (Debian, as root)
+test-deploy: $(DEPLOY)/ready ## test image, Compose, Kubernetes, Helm, systemd and release (Debian, root)
 	@tools/apt_install $(DEPLOY_PACKAGES)
-	@$(DEPLOY)/bin/python -m pytest tests/deploy --timeout=900 $(ARGS)
+	@$(DEPLOY)/bin/python -m pytest tests/deploy -n 4 --dist loadfile --no-loadscope-reorder --timeout=900 --durations=10 $(ARGS)
 
-test-monitoring: $(MONITORING)/ready ## rules, dashboards and pages: in real Prometheus, Alertmanager, Chromium (Debian, as root)
+test-monitoring: $(MONITORING)/ready ## test rules, dashboards and pages in Prometheus, Alertmanager and Chromium (Debian, root)
 	@tools/apt_install $(MONITORING_PACKAGES)
 	@$(MONITORING)/bin/python -m pytest tests/monitoring --timeout=900 --durations=5 $(ARGS)
 
-lint: $(READY) ## format, style, types, layers
+lint: $(READY) ## check format, style, types and layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -49,33 +49,33 @@ lint: $(READY) ## format, style, types, layers
 	@$(BIN)/python -m tools.lint_dashboards
 	@$(BIN)/python -m tools.render_rules --check
 
-lint-metrics: $(READY) ## real pages through promtool (of the package prometheus)
-	@$(BIN)/python -m tests.promtool
+lint-metrics: $(READY) ## check exported metrics with promtool (Debian package prometheus)
+	@$(BIN)/python -m tools.lint_metrics
 
-check: lint lint-metrics test ## all that CI runs
+check: lint lint-metrics test ## run lint, lint-metrics and test
 
-docs: $(READY) ## the generated parts of docs/, from the code, and the Helm chart's table of values
+docs: $(READY) ## generate parts of docs/ from the code, and the Helm chart's table of values
 	@$(BIN)/python -m tools.docs
 	@$(BIN)/python -m tools.helm_values
 
-dashboards: $(MONITORING)/ready ## monitoring/dashboards/*.json from the source beside them
+dashboards: $(MONITORING)/ready ## generate monitoring/dashboards/*.json from their source
 	@$(MONITORING)/bin/python -m tools.render_dashboards
 
-pictures: $(MONITORING)/ready ## docs/pictures: what dashboards ask, drawn, and the status page, in Chromium (Debian, as root)
+pictures: $(MONITORING)/ready ## draw the dashboards and the status page for docs/pictures, in Chromium (Debian, root)
 	@tools/apt_install $(MONITORING_PACKAGES)
 	@$(MONITORING)/bin/python -m tools.pictures.dashboards docs/pictures
 	@$(MONITORING)/bin/python -m tools.pictures.status_page docs/pictures
 
-rules: $(READY) ## the rules for Kubernetes and Helm, from monitoring/rules
+rules: $(READY) ## render the rules for Kubernetes and Helm from monitoring/rules
 	@$(BIN)/python -m tools.render_rules
 
-bench: $(PLAIN)/ready ## the tables of docs/performance.md, in ten minutes; ARGS='--only ROW': one row
+bench: $(PLAIN)/ready ## measure the tables of docs/performance.md in ten minutes; ARGS='--only ROW' for one row
 	@$(PLAIN)/bin/python -m benchmarks $(if $(ARGS),$(ARGS),--write docs/performance.md)
 
-dist: $(READY) ## sdist and wheel of the commit that is checked out, into dist/; DIST=folder: into another one
+dist: $(READY) ## build sdist and wheel of the current commit in dist/; DIST=folder for another folder
 	@$(BIN)/python -m tools.dist $(DIST)
 
-clean: ## remove what make made
+clean: ## remove everything that make created
 	rm -rf $(VENV) $(PLAIN) $(DEPLOY) $(MONITORING) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
 		build dist *.egg-info
 
@@ -93,14 +93,8 @@ $(PLAIN)/ready: requirements.txt pyproject.toml | $(READY)
 	@$(PLAIN)/bin/pip --quiet --disable-pip-version-check install --no-deps --editable .
 	@touch $@
 
-$(DEPLOY)/ready: requirements/deploy.txt pyproject.toml
-	@$(PYTHON) -m venv --clear $(DEPLOY)
-	@$(DEPLOY)/bin/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements/deploy.txt
-	@$(DEPLOY)/bin/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
-	@touch $@
-
-$(MONITORING)/ready: requirements/monitoring.txt pyproject.toml
-	@$(PYTHON) -m venv --clear $(MONITORING)
-	@$(MONITORING)/bin/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements/monitoring.txt
-	@$(MONITORING)/bin/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
+.venv-%/ready: requirements/%.txt pyproject.toml
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/pip --quiet --disable-pip-version-check install --require-hashes --requirement $<
+	@$(@D)/bin/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -1,8 +1,8 @@
 """From families to bytes: the same bytes as prometheus_client's, and fast for families that keep rows.
 
 How a line looks is asked of prometheus_client itself, once for each family. What is left to this module is to put
-label values and numbers in their places. tests/test_encoder.py compares the bytes, so that an upgrade which changes
-more than that is noticed.
+label values and numbers in their places. tests/unit/exposition/test_encoder.py compares the bytes, so that an upgrade
+which changes more than that is noticed.
 """
 
 import io

@@ -1,6 +1,6 @@
-"""What this version of PBS doesn't have: paths and parameters that came later.
+"""Paths and parameters that this version of PBS doesn't support.
 
-PBS refuses what it doesn't know, and will do so until it is another version: so it is asked once.
+An unsupported request would fail until PBS is upgraded, so it is sent only once per version.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Capabilities:
-    """What is known of it, by path template, until the version changes."""
+    """What PBS has refused as unknown, by path template. A new version of PBS clears it."""
 
     def __init__(self) -> None:
         self._version: Version | None = None
@@ -27,16 +27,16 @@ class Capabilities:
         self._parameters: set[str] = set()
 
     def take(self, version: Version) -> None:
-        """Note the version that PBS says; another one may have it all."""
+        """Record PBS's version. A different one may support everything."""
         if version != self._version:
             self._version = version
             self._paths.clear()
             self._parameters.clear()
 
-    async def ask(self, template: str, query: Query, newer: Query, get: Callable[[Query], Awaitable[T]]) -> T:
-        """Give what `get` makes of a query: with the `newer` parameters, or without where PBS doesn't know them.
+    async def request(self, template: str, query: Query, newer: Query, get: Callable[[Query], Awaitable[T]]) -> T:
+        """Return the result of `get` for the query, with the `newer` parameters if PBS supports them.
 
-        Raises `NotOffered`, also without asking.
+        Raises `NotOffered`, without a request if PBS has said so before.
         """
         if template in self._paths:
             raise self._paths[template].with_traceback(None)
@@ -46,14 +46,14 @@ class Capabilities:
                     return await get({**query, **newer})
                 except NoSuchParameter as error:
                     self._parameters.add(template)
-                    self._say(template, str(error))
+                    self._report(template, str(error))
             return await get(query)
         except NotOffered as error:
             self._paths[template] = error
-            self._say(template, str(error))
+            self._report(template, str(error))
             raise
 
-    def _say(self, template: str, reason: str) -> None:
+    def _report(self, template: str, reason: str) -> None:
         known = self._version
         version = f"{known.version}.{known.release}" if known else "unknown"
         _log.info("not in this version of PBS", endpoint=template, version=version, reason=reason)

@@ -1,4 +1,4 @@
-"""The tasks of a time, of two answers of PBS."""
+"""The tasks of a period, from two requests to PBS."""
 
 import asyncio
 
@@ -7,15 +7,18 @@ from pbs_exporter.pbs.http.decoding import Rows
 from pbs_exporter.pbs.models import Task
 
 LONGEST_SECONDS = 172_800
-"""PBS filters by a task's start: one that ran for longer is missed when it ends."""
+"""Longest run time of a task whose end is seen: PBS filters by start time only."""
 
 
 async def tasks_since(client: PbsClient, since: float) -> Rows[Task]:
-    """Give the tasks that run, and those that ended after `since` (Unix time), each once. Others may be among them."""
+    """Return the running tasks and those that ended after `since` (Unix seconds), and perhaps some older ones.
+
+    Each task is there once. Raises a `PbsError` if one of the two requests fails.
+    """
     answers = await asyncio.gather(
         client.tasks_since(int(since) - LONGEST_SECONDS),
         client.tasks_running(),
-        # One that fails doesn't end the other, which would be counted as a timeout that never was.
+        # If one request fails, the other isn't cancelled: it would count as a timeout.
         return_exceptions=True,
     )
     tasks: dict[str, Task] = {}
@@ -25,7 +28,7 @@ async def tasks_since(client: PbsClient, since: float) -> Rows[Task]:
             raise answer
         wrong += answer.wrong
         for task in answer.rows:
-            # One that ended between the two answers is in both.
+            # A task that ended between the two answers is in both.
             if task.upid not in tasks or task.endtime is not None:
                 tasks[task.upid] = task
     return Rows(list(tasks.values()), wrong)

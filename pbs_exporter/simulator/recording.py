@@ -1,4 +1,4 @@
-"""The file of a recorded PBS: JSON lines, the time first, then one answer a line."""
+"""The file format of a recorded PBS: JSON lines, with the time on the first and one answer on each other."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -14,18 +14,18 @@ OF_A_HANDLER: Mapping[str, str] = {
     "Content-Encoding": "deflate",
     "Transfer-Encoding": "chunked",
 }
-"""The headers of most answers. A request that PBS's router refuses reaches no handler: these lack the last two."""
+"""The headers of an answer that one of PBS's handlers made. Those of its router lack the last two."""
 
 
 class RecordedAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A line of the file. Its body is in `body` where it is JSON, else in `text`: PBS's errors are plain text."""
+    """A line of the file. The body is in `body` if it is JSON, else in `text`: PBS's errors are plain text."""
 
     path: str
     """Percent-encoded, without `/api2/json`."""
     query: str = ""
     """Percent-encoded."""
     token: str
-    """Who asked: `exporter`, `without-rights`, or a login that fails: `no-token`, `wrong-secret`."""
+    """The login of the request: `exporter`, `without-rights`, or one that fails (`no-token`, `wrong-secret`)."""
     status: int
     headers: Mapping[str, str] | None = None
     """`None`: `OF_A_HANDLER`."""
@@ -39,7 +39,7 @@ class RecordedAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
     @classmethod
     def make(cls, content: bytes, **fields: Any) -> Self:  # noqa: ANN401 - the other fields
-        """Return the answer with this body, which is kept as JSON only if a reader gets the same value back."""
+        """Return the answer with this body. It is kept as JSON only if a reader gets the same value back."""
         line = _one_line(content)
         if line is None:
             return cls(**fields, text=content.decode(errors="replace"))
@@ -59,7 +59,7 @@ class Recording(msgspec.Struct, frozen=True):
         return cls(msgspec.json.decode(first, type=_Head).recorded, [_DECODER.decode(line) for line in lines])
 
     def encode(self) -> bytes:
-        """Return the file's content: sorted, so that two recordings can be compared line by line."""
+        """Return the content of the file, sorted so that two recordings can be compared line by line."""
         answers = sorted(self.answers, key=lambda answer: (answer.path, answer.query, answer.token))
         return _lines([_Head(self.time), *answers])
 
@@ -76,7 +76,7 @@ def _lines(values: Iterable[object]) -> bytes:
 
 
 def _one_line(content: bytes) -> bytes | None:
-    """Return the JSON in `content` as one line without blanks; `None` if it is none or would change by that."""
+    """Return the JSON in `content` on one line without blanks, or `None` if it isn't JSON or its value would change."""
     try:
         value = json.loads(content)
         line = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()

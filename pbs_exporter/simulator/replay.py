@@ -1,4 +1,4 @@
-"""Recorded answers of a real PBS, served again."""
+"""The answers of a recorded PBS as a source for the simulated one."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,15 +30,14 @@ _Query = tuple[tuple[str, str], ...]
 class Replay:
     """The answers of a recorded PBS, as `token` got them.
 
-    A query that wasn't recorded gets the answer of the nearest one: without `since` and an empty `ns`, and,
-    as a list that PBS didn't cut is the same with any limit, without `limit=0`.
-    The list of disks is the one without SMART values.
+    A query that wasn't recorded gets the nearest answer: `since` and an empty `ns` are ignored, and so is `limit=0`,
+    because the recorded list is complete. A list of disks is the one without SMART values.
     """
 
     def __init__(self, file: Path, token: str = "exporter") -> None:  # noqa: S107 - names a login
         recording = Recording.read(file)
         self.recorded = recording.time
-        """The Unix time at which the recording was made, and at which a replay belongs."""
+        """The Unix time of the recording. The clock of whoever asks a replay must show it."""
         self._answers: dict[tuple[str, _Query], Answer] = {}
         self._stores: set[str] = set()
         self._failures: dict[str, Answer] = {}
@@ -53,11 +52,11 @@ class Replay:
                 self._failures[recorded.token] = _answer(recorded)
 
     def unauthorized(self, failure: LoginFailure) -> Answer:
-        """Return what the recorded PBS said to a failed login, or what today's PBS says if nobody tried one."""
+        """Return the recorded answer to a failed login, or that of PBS 4.1.2 and later if there is none."""
         return self._failures.get(failure, UNAUTHORIZED)
 
     def answer(self, call: Call) -> Answer:
-        """Return what was recorded."""
+        """Return the recorded answer."""
         path = unquote(call.path)
         query = tuple(sorted(call.query))
         group = {name: value for name, value in query if name in _OF_A_GROUP}
@@ -81,7 +80,7 @@ class Replay:
         if whole is None:
             raise api.not_found(call.path)
         if whole.status != _OK:
-            # What is refused as a whole is refused in parts.
+            # PBS refuses a part if it refuses the whole.
             return whole
         if "ns" in dict(query):
             raise no_such_namespace()
@@ -89,7 +88,7 @@ class Replay:
 
 
 def _of_group(listing: Answer, group: dict[str, str]) -> Answer:
-    """Return the rows of `listing` that PBS would have given for one group (or for one type or ID)."""
+    """Return the rows of one group (or of one type or ID) in `listing`."""
     if listing.status != _OK:
         return listing
     rows = msgspec.json.decode(listing.body)["data"]
@@ -116,7 +115,7 @@ def _query(text: str) -> _Query:
 
 def _nearest(query: _Query) -> Iterable[_Query]:
     yield query
-    # Recorded without SMART values, for which these machines had no disks.
+    # Older recordings have the list of disks without SMART values only.
     yield tuple(sorted((*query, _NO_SMART)))
     lenient = tuple(pair for pair in query if pair[0] not in {"since", "_dc"} and pair != ("ns", ""))
     yield lenient

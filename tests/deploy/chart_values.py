@@ -10,7 +10,7 @@ VALUES: Object = {
     "existingSecret": "pbs-exporter",
     "settings": {"pbs": {"endpoint": "https://pbs.example.com:8007", "token_id": "exporter@pbs!prometheus"}},
 }
-"""The least that must be set; it says what the kustomization's example says."""
+"""The required values, as in the kustomization's example."""
 
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
@@ -34,7 +34,7 @@ EVERYTHING: Object = {
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
     "prometheusRule": {"enabled": True, "groups": [{"name": "pbs", "rules": []}]},
 }
-"""Values that use every part of the templates but the one that `existingSecret` stands for."""
+"""Values that use every part of the templates except `existingSecret`."""
 
 
 def default_values() -> Object:
@@ -42,7 +42,7 @@ def default_values() -> Object:
 
 
 def changed(path: str, value: object) -> Object:
-    """Give the least values with one more set."""
+    """Return the required values with one more set."""
     values: Object = json.loads(json.dumps(VALUES))
     place = values
     *way, last = path.split(".")

@@ -1,4 +1,4 @@
-"""The monitoring stack of deploy/compose, on an engine that reaches no registry."""
+"""The monitoring stack of deploy/compose, on an engine without a registry."""
 
 import json
 import re
@@ -10,21 +10,23 @@ from typing import Any
 import yaml
 
 from tests.deploy.docker_engine import Docker
-from tests.deploy.machine import ROOT, environment, eventually, run
-from tests.deploy.prometheus_programs import newest
+from tests.support.commands import environment, run
+from tests.support.paths import ROOT
+from tests.support.polling import poll
+from tests.support.prometheus_programs import newest
 
 STACK = Path("deploy", "compose")
-"""Its folder in a checkout."""
+"""The folder of the stack in a checkout."""
 
 PROMETHEUS = "http://127.0.0.1:9090"
 ALERTMANAGER = "http://127.0.0.1:9093"
-"""Where they are on the engine's machine."""
+"""Their addresses on the engine's machine."""
 
 PROGRAMS = {
     "prometheus": {"prometheus": "prometheus", "promtool": "promtool"},
     "alertmanager": {"prometheus-alertmanager": "alertmanager", "amtool": "amtool"},
 }
-"""For each service the programs of its image: their names in Debian, and in the image."""
+"""For each service, the programs of its image: name in Debian → name in the image."""
 
 _STAND_IN = """\
 FROM pbs-exporter
@@ -39,13 +41,13 @@ ENTRYPOINT ["/bin/{service}"]
 
 
 class Checkout:
-    """A copy of the checkout, and a shell in it that has the engine's `docker`."""
+    """A copy of the checkout, with a shell that uses the engine's `docker`."""
 
     def __init__(self, docker: Docker, folder: Path) -> None:
         self.docker = docker
         self.folder = folder
         self.directory = folder
-        """Where the shell is."""
+        """The working directory of the shell."""
         listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z")
         for name in listed.split("\0"):
             if name and (ROOT / name).exists():
@@ -55,9 +57,9 @@ class Checkout:
         compose.write_text(without_grafana(compose.read_text(encoding="utf-8")), encoding="utf-8")
 
     def __call__(self, commands: str, stdin: str = "") -> str:
-        """Run commands on the engine's machine, where the ones before them ended, and give what they print.
+        """Run commands on the engine's machine, in the directory of the shell, and return their output.
 
-        All must succeed.
+        A `cd` lasts. Raise `AssertionError` if a command fails.
         """
         env = self.docker.env | {"PATH": f"{self.docker.programs}:{environment()['PATH']}"}
         ended = self.folder.with_name(f"{self.folder.name}.directory")
@@ -71,30 +73,39 @@ class Checkout:
     def wait(self) -> None:
         """Wait until Prometheus and Alertmanager answer."""
         for server in (PROMETHEUS, ALERTMANAGER):
-            eventually(partial(self._ready, server), server)
+            poll(partial(self._ready, server), server)
 
     def ask(self, url: str) -> Any:
-        """Give what a server on the engine's machine answers, in JSON."""
+        """Return the decoded JSON response of a server on the engine's machine."""
         return json.loads(self.docker.machine.get(url))
 
     def value(self, query: str) -> float | None:
-        """Give the value of the one series that Prometheus has for an expression without blanks; `None` for none."""
+        """Return the value of an expression without blanks, which has at most one series; `None` if it has none."""
         result = self.ask(f"{PROMETHEUS}/api/v1/query?query={query}")["data"]["result"]
         return float(result[0]["value"][1]) if result else None
 
     def rules(self) -> list[dict[str, Any]]:
-        """Give the rules that Prometheus has."""
+        """Return the rules that Prometheus has loaded."""
         groups = self.ask(f"{PROMETHEUS}/api/v1/rules")["data"]["groups"]
         return [rule for group in groups for rule in group["rules"]]
 
     def _ready(self, server: str) -> bool:
-        # Prometheus says so in words, and Alertmanager in one.
+        # Alertmanager answers "OK", and Prometheus with a sentence.
         said = self.docker.machine.try_get(f"{server}/-/ready") or ""
         return said.strip() in {"OK", "Prometheus Server is Ready."}
 
 
+def filled_in(settings: dict[str, str]) -> str:
+    """Return .env.example with these settings filled in."""
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    for name, value in settings.items():
+        text, count = re.subn(rf"^(# )?{name}=.*$", f"{name}={value}", text, flags=re.MULTILINE)
+        assert count == 1
+    return text
+
+
 def without_grafana(compose: str) -> str:
-    """Give the stack's compose.yaml without the service that there is no program for."""
+    """Return the stack's compose.yaml without Grafana, which Debian doesn't have."""
     left, count = re.subn(r"^  grafana:\n(?:(?:    .*)?\n)+", "", compose, count=1, flags=re.MULTILINE)
     assert count == 1
     assert yaml.safe_load(compose)["services"].keys() - yaml.safe_load(left)["services"].keys() == {"grafana"}
@@ -102,12 +113,12 @@ def without_grafana(compose: str) -> str:
 
 
 def build_stand_ins(docker: Docker, folder: Path) -> None:
-    """Give the engine images of Debian's Prometheus and Alertmanager, under the names that the stack has for them."""
+    """Build images of Debian's Prometheus and Alertmanager, under the names in the stack's compose.yaml."""
     services = yaml.safe_load((ROOT / STACK / "compose.yaml").read_text(encoding="utf-8"))["services"]
     for service, programs in PROGRAMS.items():
         context = folder / service
         (context / "bin").mkdir(parents=True)
-        # Debian's Alertmanager has its templates beside it, and that of the real image inside.
+        # Debian's Alertmanager reads its templates from files; the official one has them built in.
         shutil.copytree(newest("prometheus").parents[1] / "share" / "prometheus" / "alertmanager", context / "share")
         for debian, name in programs.items():
             shutil.copy(newest(debian), context / "bin" / name)

@@ -1,7 +1,12 @@
-"""What the deployment tests share."""
+"""Fixtures of the deployment tests.
+
+pytest-xdist runs the test files in several workers. They share one store of podman images, in which the first worker
+that needs an image builds it. Each worker that needs a Docker Engine runs its own, in networks of its own.
+"""
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,79 +14,122 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.deploy.compose_stack import Checkout, build_stand_ins
-from tests.deploy.docker_engine import Docker, engine
-from tests.deploy.machine import Namespace, process
-from tests.deploy.podman import BUILD_ARGUMENTS, IMAGE, Podman, base_image_from
-from tests.deploy.simulated_pbs import Address, Simulate
+from tests.deploy.compose_stack import STACK, Checkout, build_stand_ins
+from tests.deploy.docker_engine import HOST, Docker, engine
+from tests.deploy.podman import BUILD_ARGUMENTS, IMAGE, Podman, import_base_image
+from tests.support.cache import once
+from tests.support.commands import process
+from tests.support.network_namespace import Namespace
+from tests.support.simulated_pbs import Address, Simulate
+
+_SHARED = "PBS_EXPORTER_TESTS_SHARED"
+"""Environment variable with the folder that the workers of a test run share."""
+
+_LONGEST = ("test_getting_started", "test_own_pbs", "test_compose", "test_systemd", "test_image", "test_container")
+"""Files that begin first, because the others are done while these wait."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder that the workers share; they inherit its name."""
+    if not hasattr(config, "workerinput"):
+        os.environ[_SHARED] = tempfile.mkdtemp(prefix="pbs-exporter-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the shared folder after the last worker has ended."""
+    if not hasattr(config, "workerinput"):
+        Podman(Path(os.environ.pop(_SHARED))).close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    place = {name: number for number, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 @pytest.fixture(scope="session")
-def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
-    """Make stores of this run's own for podman and buildah."""
+def podman() -> Podman:
+    """Return podman with the store that all workers share."""
     assert os.geteuid() == 0, "these tests run containers with limits and networks: run them as root"
-    made = Podman(tmp_path_factory.mktemp("podman"))
-    yield made
-    made.close()
+    return Podman(Path(os.environ[_SHARED]))
 
 
 @pytest.fixture(scope="session")
 def base_image(podman: Podman) -> str:
-    """Make the image that stands in for the one that the Dockerfile builds on; gives its name."""
-    return base_image_from(podman)
+    """Import the stand-in for the Dockerfile's base image, and return its name."""
+    return once(podman.folder, "base", lambda: import_base_image(podman))
 
 
 @pytest.fixture(scope="session")
 def image(podman: Podman, base_image: str) -> str:
-    """Build the project's image from the checkout; gives its name."""
+    """Build the project's image from the checkout, and return its name."""
     assert base_image
-    podman.build(
-        "--layers", "--tag", IMAGE, *(f"--build-arg={name}={value}" for name, value in BUILD_ARGUMENTS.items())
-    )
-    return IMAGE
+    arguments = [f"--build-arg={name}={value}" for name, value in BUILD_ARGUMENTS.items()]
+
+    def build() -> str:
+        podman.build("--layers", "--tag", IMAGE, *arguments)
+        return IMAGE
+
+    return once(podman.folder, "image", build)
 
 
 @pytest.fixture(scope="session")
-def docker(podman: Podman, image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
-    """Run a Docker Engine that has the project's image, as `pbs-exporter` too."""
-    archive = tmp_path_factory.mktemp("image") / "image.tar"
-    podman("save", "--format", "docker-archive", "--output", archive, image)
+def image_archive(podman: Podman, image: str) -> Path:
+    """Save the project's image as an archive that Docker can load."""
+    archive = podman.folder / "image.tar"
+
+    def save() -> str:
+        podman("save", "--format", "docker-archive", "--output", archive, image)
+        return str(archive)
+
+    return Path(once(podman.folder, "archive", save))
+
+
+@pytest.fixture(scope="session")
+def docker(image: str, image_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
+    """Run a Docker Engine that has the project's image, also under the name `pbs-exporter`."""
     with engine(tmp_path_factory.mktemp("docker")) as running:
-        running("load", "--input", archive)
-        archive.unlink()
+        running("load", "--input", image_archive)
         running("tag", image, "pbs-exporter")
         yield running
 
 
 @pytest.fixture(scope="session")
 def stand_ins(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Give the engine what stands in for the images that the monitoring stack has from a registry."""
+    """Build the stand-ins for the images that the monitoring stack pulls from a registry."""
     build_stand_ins(docker, tmp_path_factory.mktemp("stand-ins"))
 
 
 @pytest.fixture
 def checkout(docker: Docker, stand_ins: None, tmp_path: Path) -> Checkout:
-    """Make a copy of the checkout, with the monitoring stack as far as it can run."""
+    """Copy the checkout, with as much of the monitoring stack as can run."""
     assert stand_ins is None
     (tmp_path / "checkout").mkdir()
     return Checkout(docker, tmp_path / "checkout")
 
 
 @pytest.fixture
+def stack(checkout: Checkout) -> Iterator[Checkout]:
+    """Copy the checkout, and take the monitoring stack down after the test."""
+    yield checkout
+    checkout.docker.compose(checkout.folder / STACK, "--profile", "demo", "down", "--volumes", "--timeout", "5")
+
+
+@pytest.fixture
 def namespace() -> Iterator[Namespace]:
-    """Make a network of the test's own."""
+    """Make a network namespace for one test."""
     with Namespace("pbs-exporter") as made:
         yield made
 
 
 @pytest.fixture(scope="session")
 def simulated_pbs(tmp_path_factory: pytest.TempPathFactory) -> Simulate:
-    """Give what runs a simulated PBS. Its snapshots are recorded ones."""
+    """Return a context manager that runs a simulated PBS, which replays a recording."""
     log = tmp_path_factory.mktemp("simulated") / "stderr"
 
     @contextmanager
     def simulate(namespace: Namespace, host: str = "127.0.0.1", port: int = 0, latency: float = 0) -> Iterator[Address]:
-        command = namespace.inside(sys.executable, "-m", "tests.deploy.simulated_pbs", host, str(port), str(latency))
+        command = namespace.inside(sys.executable, "-m", "tests.support.simulated_pbs", host, str(port), str(latency))
         with process(*command, log=log) as running:
             assert running.stdout is not None
             line = running.stdout.readline()
@@ -89,3 +137,10 @@ def simulated_pbs(tmp_path_factory: pytest.TempPathFactory) -> Simulate:
             yield msgspec.json.decode(line, type=Address)
 
     return simulate
+
+
+@pytest.fixture(scope="module")
+def pbs(docker: Docker, simulated_pbs: Simulate) -> Iterator[Address]:
+    """Run a simulated PBS on the engine's machine, where containers reach it."""
+    with simulated_pbs(docker.machine, HOST) as address:
+        yield address

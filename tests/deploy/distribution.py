@@ -1,24 +1,26 @@
-"""The wheel and the sdist, and what a wheel needs, in a folder that pip can install from without a network."""
+"""The wheel, the sdist, and the wheels of the dependencies."""
 
 import os
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.deploy.machine import ROOT, cached, environment, run
+from tests.support.cache import cached
+from tests.support.commands import environment, run
+from tests.support.paths import ROOT
 
 _REQUIREMENTS = ROOT / "requirements.txt"
 
 
 class Built(NamedTuple):
-    """What `make dist` builds."""
+    """The files that `make dist` builds."""
 
     sdist: Path
     wheel: Path
 
 
 def make_dist(folder: Path, checkout: Path = ROOT) -> Built:
-    """Run `make dist` of a checkout, with this environment's Python; gives what it built into that folder."""
+    """Run `make dist` of a checkout with this environment's Python, and return what it built into `folder`."""
     made = (f"VENV={sys.prefix}", f"--old-file={sys.prefix}/ready")
     run("make", *made, "dist", f"DIST={folder}", cwd=checkout)
     (sdist,) = folder.glob("*.tar.gz")
@@ -27,11 +29,11 @@ def make_dist(folder: Path, checkout: Path = ROOT) -> Built:
 
 
 def download(python: str) -> Path:
-    """Have pip of that Python get the pinned dependencies as wheels; gives their folder."""
+    """Download the pinned dependencies as wheels with the pip of `python`, and return their folder."""
     version = run(python, "-c", "import sysconfig; print(sysconfig.get_config_var('SOABI'))").strip()
 
     def get(folder: Path) -> None:
-        # How pip reaches an index is the machine's business.
+        # The machine's own settings say how pip reaches an index.
         env = environment(**{name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))})
         hashed = ("--require-hashes", "--only-binary=:all:", "--requirement", _REQUIREMENTS)
         run(python, "-m", "pip", "--quiet", "download", *hashed, "--dest", folder, env=env)

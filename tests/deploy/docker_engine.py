@@ -1,4 +1,4 @@
-"""A real Docker Engine with Compose, in a network of its own."""
+"""A Docker Engine with Compose, in a network namespace of its own."""
 
 import json
 import shutil
@@ -8,10 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.deploy.machine import Namespace, attempt, cached, environment, eventually, process, run
+from tests.support.cache import cached
+from tests.support.commands import attempt, environment, process, run
+from tests.support.network_namespace import Namespace
+from tests.support.polling import poll
 
 HOST = "10.91.0.1"
-"""The engine's machine, as others see it and as its containers do."""
+"""The address of the engine's machine, for its containers and for other machines."""
 
 _PARTS = {
     "containerd": "usr/bin/containerd",
@@ -23,7 +26,7 @@ _PARTS = {
     "docker-proxy": "usr/sbin/docker-proxy",
     "dockerd": "usr/sbin/dockerd",
 }
-_UNPACK = (
+_PACKAGES = (
     "mmdebstrap",
     "--quiet",
     "--variant=extract",
@@ -32,9 +35,9 @@ _UNPACK = (
 )
 
 
-def _make(folder: Path) -> None:
+def _unpack(folder: Path) -> None:
     root = folder / "root"
-    run(*_UNPACK, root)
+    run(*_PACKAGES, root)
     for name, path in _PARTS.items():
         shutil.copy(root / path, folder / name)
     shutil.rmtree(root)
@@ -45,7 +48,7 @@ class Cli:
 
     def __init__(self, programs: Path, folder: Path) -> None:
         self.programs = programs
-        # No settings and no credentials of the user's.
+        # Without the user's settings and credentials.
         config = folder / "config"
         self.env = environment(DOCKER_HOST=f"unix://{folder / 'socket'}", DOCKER_CONFIG=str(config))
         plugins = config / "cli-plugins"
@@ -54,35 +57,35 @@ class Cli:
             (plugins / plugin).symlink_to(programs / plugin)
 
     def __call__(self, *arguments: str | Path) -> str:
-        """Run `docker …`, which must succeed."""
+        """Run `docker …`, and return its output. Raise `AssertionError` if it fails."""
         return run(self.programs / "docker", *arguments, env=self.env)
 
     def attempt(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run `docker …`, whatever comes of it."""
+        """Run `docker …`, whatever its exit code is."""
         return attempt(self.programs / "docker", *arguments, env=self.env)
 
     def compose(self, folder: Path, *arguments: str | Path) -> str:
-        """Run `docker compose …` in a folder with a compose.yaml; it must succeed."""
+        """Run `docker compose …` in a folder with a compose.yaml. Raise `AssertionError` if it fails."""
         return run(self.programs / "docker-compose", *arguments, env=self.env, cwd=folder)
 
     def inspect(self, container: str) -> dict[str, Any]:
-        """Give what the engine knows of a container."""
+        """Return `docker inspect` of a container."""
         (found,) = json.loads(self("inspect", container))
         assert isinstance(found, dict)
         return found
 
     def health(self, container: str) -> str:
-        """Give `starting`, `healthy` or `unhealthy`."""
+        """Return `starting`, `healthy` or `unhealthy`."""
         return str(self.inspect(container)["State"]["Health"]["Status"])
 
     def logs(self, container: str) -> list[str]:
-        """Give the lines of a container's log."""
+        """Return the lines of a container's log."""
         ended = self.attempt("logs", container)
         return (ended.stdout + ended.stderr).splitlines()
 
     @contextmanager
     def running(self, *arguments: str | Path) -> Iterator[str]:
-        """Run a container (`docker run --detach …`) as long as the block lasts, and give its ID."""
+        """Run a container (`docker run --detach …`) until the block ends, and yield its ID."""
         container = self("run", "--detach", *arguments).strip()
         try:
             yield container
@@ -91,19 +94,19 @@ class Cli:
 
 
 class Docker(Cli):
-    """An engine on a machine of its own: a network."""
+    """An engine on a machine of its own, which is a network namespace."""
 
     def __init__(self, programs: Path, folder: Path, machine: Namespace, clients: Namespace) -> None:
         super().__init__(programs, folder)
         self.machine = machine
-        """Where the engine is, and the networks of its containers."""
+        """The namespace of the engine and of its containers' networks."""
         self.clients = clients
-        """Where those are who are neither the engine nor its containers. They reach `HOST`."""
+        """The namespace of another machine, which reaches `HOST`."""
 
 
 @contextmanager
 def engine(folder: Path) -> Iterator[Docker]:
-    """Run an engine as long as the block lasts: a machine in a network of its own, with another one beside it."""
+    """Run an engine until the block ends: one namespace for its machine, and one for a machine beside it."""
     with Namespace("docker") as machine, Namespace("client") as clients:
         ends = ("veth0", "netns", machine.name, "type", "veth", "peer", "name", "veth0", "netns", clients.name)
         run("ip", "link", "add", *ends)
@@ -118,18 +121,18 @@ def engine(folder: Path) -> Iterator[Docker]:
 
 @contextmanager
 def builder(folder: Path) -> Iterator[Cli]:
-    """Run an engine that can only build, with `--network host`, as long as the block lasts.
+    """Run an engine that can only build, with `--network host`, until the block ends.
 
-    What it builds from comes over the machine's own network, in which it changes nothing.
+    It downloads over the machine's own network, and changes nothing there.
     """
     cli = Cli(_programs(), folder)
-    nothing = [f"--{what}=false" for what in ("iptables", "ip6tables", "ip-forward", "ip-masq")]
-    with _daemon(cli, folder, "--bridge=none", *nothing):
+    unchanged = [f"--{what}=false" for what in ("iptables", "ip6tables", "ip-forward", "ip-masq")]
+    with _daemon(cli, folder, "--bridge=none", *unchanged):
         yield cli
 
 
 def _programs() -> Path:
-    return cached("docker", [*_UNPACK, *_PARTS], _make)
+    return cached("docker", [*_PACKAGES, *_PARTS], _unpack)
 
 
 @contextmanager
@@ -145,7 +148,7 @@ def _daemon(docker: Cli, folder: Path, *options: str, within: tuple[str | Path, 
             assert daemon.poll() is None, log.read_text()
             return docker.attempt("version").returncode == 0
 
-        eventually(ready, "an engine that answers")
+        poll(ready, "an engine that answers")
         yield
         containers = docker("ps", "--all", "--quiet").split()
         if containers:

@@ -1,4 +1,4 @@
-"""Kubernetes objects: made by kustomize and by Helm, checked against every version's schemas, compared."""
+"""Kubernetes objects: rendered by kustomize and by Helm, validated, and compared."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -10,25 +10,27 @@ import kubernetes_validate
 import yaml
 from kubernetes_validate.utils import all_versions, major_minor
 
-from tests.deploy.machine import ROOT, cached, run
+from tests.support.cache import cached
+from tests.support.commands import run
+from tests.support.paths import ROOT
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 CHART = ROOT / "deploy" / "helm" / "pbs-exporter"
 OPERATOR = frozenset({"ServiceMonitor", "PrometheusRule"})
-"""Kinds that Kubernetes has no schema of."""
+"""The kinds of the Prometheus Operator, which Kubernetes has no schema for."""
 ABSENT = "(absent)"
 
 _KUBECTL = ("mmdebstrap", "--quiet", "--variant=extract", "--include=kubernetes-client", "trixie")
 
 Object = dict[str, Any]
 Objects = dict[str, Object]
-"""Objects by their kind; we never make two of a kind."""
+"""Objects by kind. There is at most one of a kind."""
 
 
 def kubectl() -> Path:
-    """Give a kubectl whose kustomize is a current one: Debian 13's, unpacked in the cache.
+    """Return the path of Debian 13's kubectl, unpacked in the cache.
 
-    Debian 12's is of 2019, and can't read today's kustomizations.
+    The kustomize in Debian 12's kubectl is from 2019, and can't read today's kustomizations.
     """
     return cached("kubectl", _KUBECTL, lambda folder: _unpack(folder / "root")) / "root" / "usr" / "bin" / "kubectl"
 
@@ -38,18 +40,18 @@ def _unpack(root: Path) -> None:
 
 
 def rules() -> list[Object]:
-    """Give the groups of the rules that operators load, in order."""
+    """Return the rule groups of monitoring/rules, in order."""
     files = (ROOT / "monitoring" / "rules" / f"pbs.{kind}.yml" for kind in ("rules", "alerts"))
     return [group for file in files for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]]
 
 
 def kustomize(folder: Path) -> Objects:
-    """Give what `kubectl kustomize` makes of a folder."""
+    """Return the objects that `kubectl kustomize` renders."""
     return by_kind(yaml.safe_load_all(run(kubectl(), "kustomize", folder)))
 
 
 def own(folder: Path, **content: object) -> Path:
-    """Write a kustomization that has our base in its resources; gives its folder."""
+    """Write a kustomization that builds on the base, and return its folder."""
     # kustomize wants relative paths.
     base = Path(*[".."] * (len(folder.parts) - 1), *(KUBERNETES / "base").parts[1:])
     (folder / "kustomization.yaml").write_text(yaml.safe_dump({"resources": [str(base)], **content}))
@@ -57,21 +59,21 @@ def own(folder: Path, **content: object) -> Path:
 
 
 def render(values: Mapping[str, Any], *, release: str = "pbs-exporter") -> Objects:
-    """Give what Helm makes of the chart. Raises `helm_python.HelmError`."""
+    """Return the objects that Helm renders from the chart. Raise `helm_python.HelmError` if it refuses the values."""
     templates = templated(values, release=release)
     objects = (part for name, text in templates.items() if name.endswith(".yaml") for part in yaml.safe_load_all(text))
     return by_kind(part for part in objects if part)
 
 
 def templated(values: Mapping[str, Any], *, release: str = "pbs-exporter") -> dict[str, str]:
-    """Give Helm's output file by file. The schema is checked as `helm install` checks it."""
+    """Return Helm's output by template, after validating the values as `helm install` does."""
     with helm_python.Chart.load(CHART) as chart:
         chart.validate_schema(dict(values))
         return dict(chart.render(dict(values), name=release, namespace="monitoring"))
 
 
 def by_kind(objects: Iterable[Object]) -> Objects:
-    """Sort objects by their kind."""
+    """Index objects by their kind."""
     found: Objects = {}
     for item in objects:
         assert item["kind"] not in found, f"two objects of the kind {item['kind']}"
@@ -80,13 +82,13 @@ def by_kind(objects: Iterable[Object]) -> Objects:
 
 
 def versions() -> list[str]:
-    """Give every version of Kubernetes from 1.29 on whose schemas there are."""
+    """Return every version of Kubernetes from 1.29 for which there are schemas."""
     found = dict.fromkeys(major_minor(version) for version in all_versions())
     return [version for version in found if tuple(map(int, version.split("."))) >= (1, 29)]
 
 
 def invalid(objects: Iterable[Object], version: str) -> list[str]:
-    """Give a line for each object that a version's strict schemas refuse."""
+    """Return a line for each object that the strict schemas of a version refuse."""
     lines = []
     for item in objects:
         if item["kind"] in OPERATOR:
@@ -99,7 +101,7 @@ def invalid(objects: Iterable[Object], version: str) -> list[str]:
 
 
 def differences(one: object, other: object, path: str = "") -> dict[str, tuple[Any, Any]]:
-    """Compare two objects field by field; gives both values by the path of each that differs."""
+    """Compare two objects field by field, and return both values of each difference by its path."""
     if isinstance(one, dict) and isinstance(other, dict):
         found: dict[str, tuple[Any, Any]] = {}
         for key in one.keys() | other.keys():
@@ -110,5 +112,5 @@ def differences(one: object, other: object, path: str = "") -> dict[str, tuple[A
         for number, pair in enumerate(zip(one, other, strict=True)):
             found |= differences(*pair, f"{path}/{number}")
         return found
-    # 1 and true are equal to Python, and not to Kubernetes.
+    # In Python 1 equals True; in Kubernetes it doesn't.
     return {} if json.dumps(one) == json.dumps(other) else {path: (one, other)}

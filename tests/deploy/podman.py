@@ -1,4 +1,4 @@
-"""Images and containers: buildah and podman with stores of their own, and the base image."""
+"""podman and buildah with a store of their own, and the base image."""
 
 import json
 import shutil
@@ -6,10 +6,15 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.deploy.machine import CA_FILE, ROOT, attempt, cached, environment, run
+from tests.support.cache import cached
+from tests.support.commands import attempt, environment, run
+from tests.support.paths import ROOT
+
+CA_FILE = Path("/etc/ssl/certs/ca-certificates.crt")
+"""The machine's certificate authorities. Builds behind a proxy that opens TLS need them; no image keeps them."""
 
 BASE = "python:3.13-slim"
-"""What the Dockerfile builds on. The one here is Debian's of the same release and Python."""
+"""The Dockerfile's base image. The tests make a stand-in from Debian packages, with the same release and Python."""
 IMAGE = "localhost/pbs-exporter:test"
 
 BUILD_ARGUMENTS = {
@@ -18,7 +23,7 @@ BUILD_ARGUMENTS = {
     "CREATED": "2026-01-02T03:04:05Z",
     "SOURCE": "https://git.example.com/pbs-exporter",
 }
-"""What a release says of itself."""
+"""The build arguments of a release."""
 
 _BOOTSTRAP = (
     "mmdebstrap",
@@ -33,7 +38,7 @@ _BOOTSTRAP = (
 )
 BASE_PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-# The same on machines with and without systemd, with mixed cgroups, and without the right to raise limits.
+# Works with and without systemd, on hybrid cgroups, and without the right to raise limits.
 _CONTAINERS = """\
 [containers]
 default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
@@ -57,7 +62,7 @@ runroot = "{folder}/run"
 
 
 def base_tar() -> Path:
-    """Give the base image's files as a tar archive, from the cache if it is there."""
+    """Return a tar archive with the files of the base image."""
     folder = cached("base", _BOOTSTRAP, lambda folder: _run_bootstrap(folder / "base.tar"))
     return folder / "base.tar"
 
@@ -67,12 +72,12 @@ def _run_bootstrap(tar: Path) -> None:
 
 
 class Podman:
-    """podman and buildah on stores in a folder of their own: what else is on the machine is not touched."""
+    """podman and buildah with a store in a folder. Other containers and images of the machine are left alone."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         for name in ("networks", "volumes"):
-            (folder / name).mkdir()
+            (folder / name).mkdir(exist_ok=True)
         settings = {
             "CONTAINERS_CONF": _CONTAINERS,
             "CONTAINERS_STORAGE_CONF": _STORAGE,
@@ -85,28 +90,29 @@ class Podman:
             self.env[variable] = str(file)
 
     def __call__(self, *arguments: str | Path, stdin: str | None = None) -> str:
-        """Run `podman …`, which must succeed."""
+        """Run `podman …`, and return its output. Raise `AssertionError` if it fails."""
         return run("podman", *arguments, env=self.env, stdin=stdin)
 
     def attempt(self, *arguments: str | Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run `podman …`, whatever comes of it."""
+        """Run `podman …`, whatever its exit code is."""
         return attempt("podman", *arguments, env=self.env, stdin=stdin)
 
     def inspect(self, what: str) -> dict[str, Any]:
-        """Give what podman knows of a container or an image."""
+        """Return `podman inspect` of a container or an image."""
         (found,) = json.loads(self("inspect", what))
         assert isinstance(found, dict)
         return found
 
     def build(self, *arguments: str | Path, context: Path = ROOT) -> str:
-        """Build an image with buildah, in the format that has a HEALTHCHECK, and from images that are here."""
+        """Build an image with buildah from images of the store, in the format that keeps HEALTHCHECK."""
         authorities = f"{CA_FILE}:{CA_FILE}:ro"
         isolation = ("--isolation", "chroot", "--pull-never", "--format", "docker")
         return run("buildah", "bud", *isolation, "--volume", authorities, *arguments, context, env=self.env)
 
     def close(self) -> None:
-        """Remove all containers, and the stores."""
-        self("rm", "--all", "--force", "--time", "0")
+        """Remove all containers, and the store."""
+        if (self.folder / "storage").exists():
+            self("rm", "--all", "--force", "--time", "0")
         mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
         for mount in reversed(mounts):
             if mount.startswith(f"{self.folder}/"):
@@ -114,8 +120,8 @@ class Podman:
         shutil.rmtree(self.folder)
 
 
-def base_image_from(podman: Podman) -> str:
-    """Put the base image into the store, and give its name."""
+def import_base_image(podman: Podman) -> str:
+    """Import the base image into the store, and return its name."""
     podman(
         "import", "--change", f"ENV PATH={BASE_PATH}", "--change", 'CMD ["python3"]', base_tar(), f"localhost/{BASE}"
     )

@@ -1,7 +1,6 @@
 import json
 import re
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,13 @@ import pytest
 import yaml
 
 from tests.deploy.compose_stack import PROMETHEUS as SERVER
-from tests.deploy.compose_stack import Checkout
+from tests.deploy.compose_stack import Checkout, filled_in
 from tests.deploy.docker_engine import HOST, Docker
-from tests.deploy.machine import ROOT, attempt, eventually, run
-from tests.deploy.simulated_pbs import Address, Simulate
-from tests.documented import block
+from tests.support.commands import attempt, run, tool
+from tests.support.documented import block
+from tests.support.paths import ROOT
+from tests.support.polling import poll
+from tests.support.simulated_pbs import Address
 
 ALONE = ROOT / "compose.yaml"
 STACK = ROOT / "deploy" / "compose"
@@ -27,71 +28,50 @@ PAGE = f"http://{HOST}:9101/metrics"
 
 
 class Compose:
-    """Stacks on a running engine, which has the project's image."""
+    """Compose stacks on an engine that has the project's image."""
 
     def __init__(self, docker: Docker) -> None:
         self.docker = docker
         self._up: list[tuple[Path, str]] = []
 
     def up(self, folder: Path, *arguments: str, profile: str = "none") -> None:
-        """Bring the services that `arguments` name (none: all) up."""
+        """Start the services named in `arguments`, or all of them."""
         self.takes_down(folder, profile)
         self.docker.compose(folder, "--profile", profile, "up", "--detach", "--no-build", *arguments)
 
     def takes_down(self, folder: Path, profile: str = "none") -> None:
-        """Have what is up, or will be, taken away in the end."""
+        """Register a stack that `down` removes, whether or not it runs yet."""
         self._up.append((folder, profile))
 
     def down(self) -> None:
-        """Take away all that was brought up."""
+        """Remove all registered stacks."""
         for folder, profile in self._up:
             self.docker.compose(folder, "--profile", profile, "down", "--volumes", "--timeout", "5")
 
 
 def configuration(docker: Docker, folder: Path) -> dict[str, Any]:
-    """Give what Compose understands of the file in a folder."""
+    """Return the configuration that Compose reads in a folder."""
     found = json.loads(docker.compose(folder, "config", "--format", "json"))
     assert isinstance(found, dict)
     return found
 
 
-def tool(name: str) -> Path:
-    """Give a program of this Python's environment."""
-    return Path(sys.executable).with_name(name)
-
-
-@pytest.fixture(scope="module")
-def pbs(docker: Docker, simulated_pbs: Simulate) -> Iterator[Address]:
-    """Run a simulated PBS on the engine's machine, where containers reach it."""
-    with simulated_pbs(docker.machine, HOST) as address:
-        yield address
-
-
 @pytest.fixture
 def compose(docker: Docker) -> Iterator[Compose]:
-    """Give what brings a stack up; it is taken down after the test."""
+    """Return what starts stacks, and remove them after the test."""
     made = Compose(docker)
     yield made
     made.down()
 
 
-def filled_in(settings: dict[str, str]) -> str:
-    """Give .env.example as an operator fills it in."""
-    text = (ROOT / ".env.example").read_text(encoding="utf-8")
-    for name, value in settings.items():
-        text, count = re.subn(rf"^(# )?{name}=.*$", f"{name}={value}", text, flags=re.MULTILINE)
-        assert count == 1
-    return text
-
-
 def check_prometheus(file: Path) -> str:
-    """Give what promtool says of a Prometheus configuration that is right."""
+    """Return promtool's output for a valid Prometheus configuration."""
     return run("promtool", "check", "config", file)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_schema(file: Path, tmp_path: Path) -> None:
-    """The file is one by the Compose specification, whose schema takes no key that it doesn't know."""
+    """The file follows the Compose specification, whose schema refuses unknown keys."""
     check = (tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec")
     run(*check, file)
     wrong = tmp_path / "compose.yaml"
@@ -101,12 +81,12 @@ def test_schema(file: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", YAML, ids=lambda file: str(file.relative_to(ROOT)))
 def test_yaml_style(file: Path) -> None:
-    """The file is YAML as yamllint likes it."""
+    """Yamllint finds nothing in the file."""
     assert run(tool("yamllint"), "--strict", "-d", YAML_RULES, file) == ""
 
 
 def test_alone(compose: Compose, checkout: Checkout, pbs: Address) -> None:
-    """compose.yaml with a filled-in .env.example gets healthy, and another machine can scrape its published port.
+    """compose.yaml with a filled-in .env.example becomes healthy, and another machine can scrape its published port.
 
     The commands are the README's.
     """
@@ -135,7 +115,7 @@ def test_alone(compose: Compose, checkout: Checkout, pbs: Address) -> None:
 
 
 def test_alone_is_checked(compose: Compose, checkout: Checkout, pbs: Address) -> None:
-    """The documentation's commands for compose.yaml end with a check that finds nothing to complain about."""
+    """The documentation's commands for compose.yaml end with a check that finds no problem."""
     compose.takes_down(checkout.folder)
     copy, commands = block("docs/deployment.md: Compose 1").split("\n", 1)
     checkout(copy)
@@ -144,7 +124,7 @@ def test_alone_is_checked(compose: Compose, checkout: Checkout, pbs: Address) ->
 
 
 def test_alone_with_the_secret_in_a_file(compose: Compose, pbs: Address, tmp_path: Path) -> None:
-    """The alternative that compose.yaml has as a comment works: the secret comes from a file, and is in no variable."""
+    """The commented-out alternative in compose.yaml works: the secret comes from a file, and is in no variable."""
     text, count = re.subn(r"^( *)# (?=(  )*[a-zP_-]+[:A-Z_]*:|  - )", r"\1", ALONE.read_text(), flags=re.MULTILINE)
     assert count == 7
     (tmp_path / "compose.yaml").write_text(text)
@@ -152,13 +132,13 @@ def test_alone_with_the_secret_in_a_file(compose: Compose, pbs: Address, tmp_pat
     (tmp_path / ".env").write_text(filled_in(settings))
     (tmp_path / "pbs_token").write_text(pbs.secret)
     compose.up(tmp_path)
-    page = eventually(lambda: compose.docker.clients.try_get(PAGE), "a page")
+    page = poll(lambda: compose.docker.clients.try_get(PAGE), "a page")
     assert "\npbs_up 1.0\n" in page
     assert pbs.secret not in json.dumps(compose.docker.inspect("pbs-exporter"))
 
 
 def test_prometheus_configuration() -> None:
-    """Promtool takes the stack's Prometheus configuration, which gives a scrape less time than there is between two."""
+    """Promtool accepts the stack's Prometheus configuration, and the scrape timeout doesn't exceed the interval."""
     assert "SUCCESS" in check_prometheus(PROMETHEUS)
     (job,) = yaml.safe_load(PROMETHEUS.read_text())["scrape_configs"]
     seconds = [int(job[key].removesuffix("s")) for key in ("scrape_timeout", "scrape_interval")]
@@ -166,7 +146,7 @@ def test_prometheus_configuration() -> None:
 
 
 def test_grafana_is_provisioned(docker: Docker) -> None:
-    """Grafana's data source is the stack's Prometheus, and dashboards are read from the folder that is mounted."""
+    """Grafana's data source is the stack's Prometheus, and it reads the dashboards from the mounted folder."""
     services = configuration(docker, STACK)["services"]
     mounts = {mount["target"]: Path(mount["source"]) for mount in services["grafana"]["volumes"]}
     provisioning = mounts["/etc/grafana/provisioning"]
@@ -179,7 +159,7 @@ def test_grafana_is_provisioned(docker: Docker) -> None:
 
 
 def test_stack_asks_the_pbs_of_its_env(docker: Docker, pbs: Address, tmp_path: Path) -> None:
-    """The stack's exporter asks the PBS of the .env, and the simulated one where there is no .env."""
+    """The stack's exporter uses the PBS in .env, or the simulated one without a .env."""
     folder = tmp_path / "deploy" / "compose"
     shutil.copytree(STACK, folder)
     (folder / ".env").unlink(missing_ok=True)
@@ -195,7 +175,7 @@ def test_stack_asks_the_pbs_of_its_env(docker: Docker, pbs: Address, tmp_path: P
 
 
 def test_prometheus_has_the_rules(docker: Docker) -> None:
-    """Prometheus has the project's own rules from where they are, those of the user beside them, and Alertmanager."""
+    """Prometheus loads the project's rules and the user's, and sends alerts to Alertmanager."""
     services = configuration(docker, STACK)["services"]
     mounts = {mount["target"]: Path(mount["source"]) for mount in services["prometheus"]["volumes"]}
     prometheus = yaml.safe_load(PROMETHEUS.read_text())
@@ -208,7 +188,7 @@ def test_prometheus_has_the_rules(docker: Docker) -> None:
 
 
 def test_alertmanager_has_the_file_of_the_env(docker: Docker, checkout: Checkout) -> None:
-    """Alertmanager has the project's file, or the one of the user that ALERTMANAGER_FILE in the stack's .env names."""
+    """Alertmanager reads the project's file, or the one that ALERTMANAGER_FILE names in the stack's .env."""
     folder = checkout.folder / "deploy" / "compose"
 
     def file() -> Path:
@@ -223,16 +203,15 @@ def test_alertmanager_has_the_file_of_the_env(docker: Docker, checkout: Checkout
 
 
 def test_demo(compose: Compose, checkout: Checkout) -> None:
-    """The README's command shows metrics without any PBS: Prometheus scrapes the exporter, and no rule fails.
+    """The README's command shows metrics without a PBS: Prometheus scrapes the exporter, and no rule fails.
 
-    Prometheus and Alertmanager are Debian's in images made here, under the names of the real ones. There is no Grafana
-    to run.
+    Images of Debian's Prometheus and Alertmanager stand in for the official ones. Grafana is left out.
     """
     compose.takes_down(checkout.folder / "deploy" / "compose", profile="demo")
     checkout(block("README.md: Try it 1"))
 
     checkout.wait()
-    eventually(lambda: checkout.value("up") == 1, "a scrape that works", seconds=60, pause=1)
+    poll(lambda: checkout.value("up") == 1, "a scrape that works", seconds=60, pause=1)
     assert checkout.value('up{job="pbs",instance="exporter:9101"}') == 1
     assert checkout.value("pbs_up") == 1
     assert (checkout.value("count(pbs_snapshot_count)") or 0) > 5
@@ -244,7 +223,7 @@ def test_demo(compose: Compose, checkout: Checkout) -> None:
     ]
     assert len(wanted) > 5
     assert sorted(rule["name"] for rule in checkout.rules()) == sorted(wanted)
-    # Those that are looked at once in five minutes may not have been yet.
+    # Rules with an interval of five minutes may not have been evaluated yet.
     assert {rule["health"] for rule in checkout.rules()} <= {"ok", "unknown"}
     assert "ok" in {rule["health"] for rule in checkout.rules()}
 
@@ -253,7 +232,7 @@ def test_demo(compose: Compose, checkout: Checkout) -> None:
 
 
 def test_two_hosts(tmp_path: Path) -> None:
-    """The two files that the documentation shows for two hosts are right, and fit each other and compose.yaml."""
+    """The two files that the documentation shows for two hosts are valid, and match each other and compose.yaml."""
     name = "docs/deployment.md: Two LXC containers {}"
     compose, scraped = (block(name.format(number), "yaml") for number in (1, 2))
     (tmp_path / "compose.yaml").write_text(compose)
@@ -264,5 +243,5 @@ def test_two_hosts(tmp_path: Path) -> None:
     (target,) = yaml.safe_load(scraped)["scrape_configs"][0]["static_configs"][0]["targets"]
     assert service.pop("ports") == [f"{target}:9101"]
     (alone,) = yaml.safe_load(ALONE.read_text())["services"].values()
-    # The image has the same health check.
+    # The health check of the image is the same.
     assert service == {key: value for key, value in alone.items() if key not in {"ports", "healthcheck"}}

@@ -3,67 +3,58 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tests.deploy.docker_engine import HOST, Docker
-from tests.deploy.machine import eventually, process
-from tests.deploy.simulated_pbs import Address, Simulate
-from tests.documented import block
+from tests.support.commands import process
+from tests.support.documented import block
+from tests.support.polling import poll
+from tests.support.simulated_pbs import Address, Simulate
 
 HARDENED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--pids-limit=64", "--memory=64m")
 IN_A_HURRY = ("--health-interval=500ms", "--health-start-period=0s")
-"""The image's own health check, only more often."""
+"""The image's health check, run more often."""
 PUBLISHED = ("--publish", "9101:9101")
 PAGE = f"http://{HOST}:9101/metrics"
 
 
 def variables(settings: dict[str, str]) -> list[str]:
-    """Give these settings as options of `docker run`."""
+    """Return settings as options of `docker run`."""
     return [f"--env={name}={value}" for name, value in settings.items()]
 
 
-@pytest.fixture(scope="module")
-def pbs(docker: Docker, simulated_pbs: Simulate) -> Iterator[Address]:
-    """Run a simulated PBS on the engine's machine, where containers reach it."""
-    with simulated_pbs(docker.machine, HOST) as address:
-        yield address
-
-
 def words(command: str) -> list[str]:
-    """Split a command of several lines as a shell does."""
+    """Split a command as a shell does, also across lines."""
     return shlex.split(command.replace("\\\n", " "))
 
 
 def documented(name: str) -> list[str]:
-    """Give the arguments of a page's `docker run`, behind its `--detach --name NAME`."""
+    """Return the arguments of a documented `docker run` that follow `--detach --name NAME`."""
     arguments = words(block(name))
     assert arguments[:5] == ["docker", "run", "--detach", "--name", "pbs-exporter"]
     return arguments[5:]
 
 
 def scrape(docker: Docker) -> str:
-    """Give the page as another machine gets it, as soon as there is one."""
-    return eventually(lambda: docker.clients.try_get(PAGE), "a page")
+    """Wait until another machine can scrape the exporter, and return the metrics."""
+    return poll(lambda: docker.clients.try_get(PAGE), "a page")
 
 
 def process_status(docker: Docker, container: str) -> dict[str, str]:
-    """Give what the kernel says of the container's first process."""
+    """Return /proc/PID/status of the container's first process."""
     (pid,) = [docker.inspect(container)["State"]["Pid"]]
     lines = Path("/proc", str(pid), "status").read_text().splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 def test_hardened(docker: Docker, pbs: Address, image: str) -> None:
-    """Read-only, without any capability and in 64 MiB it serves PBS's metrics, and is healthy by its own check."""
+    """With a read-only root, no capability and 64 MiB of memory, it serves PBS's metrics and is healthy."""
     with docker.running(*HARDENED, *IN_A_HURRY, *PUBLISHED, *variables(pbs.variables), image) as container:
         for _ in range(20):
             page = scrape(docker)
         assert "\npbs_up 1.0\n" in page
         assert "\npbs_snapshot_count{" in page
-        eventually(lambda: docker.health(container) == "healthy", "a healthy container")
+        poll(lambda: docker.health(container) == "healthy", "a healthy container")
         status = process_status(docker, container)
         assert status["Uid"].split() == ["65532"] * 4
         assert status["Gid"].split() == ["65532"] * 4
@@ -75,7 +66,7 @@ def test_hardened(docker: Docker, pbs: Address, image: str) -> None:
 
 
 def test_any_user(docker: Docker, pbs: Address, image: str) -> None:
-    """It doesn't matter which user it runs as."""
+    """It runs as any user."""
     user = "--user=12345:54321"
     with docker.running(*HARDENED, user, *PUBLISHED, *variables(pbs.variables), image) as container:
         assert "\npbs_up 1.0\n" in scrape(docker)
@@ -83,18 +74,18 @@ def test_any_user(docker: Docker, pbs: Address, image: str) -> None:
 
 
 def test_writes_nothing(docker: Docker, pbs: Address, image: str) -> None:
-    """Where it could write, it doesn't, as root even: after scrapes and health checks no file has changed."""
+    """It writes no file, not even as root: scrapes and health checks leave the file system unchanged."""
     with docker.running("--user=0:0", *IN_A_HURRY, *PUBLISHED, *variables(pbs.variables), image) as container:
         assert "\npbs_up 1.0\n" in scrape(docker)
-        eventually(lambda: docker.health(container) == "healthy", "a healthy container")
+        poll(lambda: docker.health(container) == "healthy", "a healthy container")
         assert docker("diff", container) == ""
-        # It would be seen.
+        # A change would be seen.
         docker("exec", container, "touch", "/tmp/seen")  # noqa: S108 - in the container
         assert docker("diff", container).splitlines() == ["C /tmp", "A /tmp/seen"]
 
 
 def test_secret_in_a_file(docker: Docker, pbs: Address, image: str, tmp_path: Path) -> None:
-    """The secret can come from /run/secrets, and is then in no variable."""
+    """The secret can come from /run/secrets. It is then in no variable."""
     file = tmp_path / "pbs_token"
     file.write_text(f"{pbs.secret}\n")
     settings = pbs.variables | {"PBS_EXPORTER__PBS__TOKEN_SECRET_FILE": "/run/secrets/pbs_token"}
@@ -107,7 +98,7 @@ def test_secret_in_a_file(docker: Docker, pbs: Address, image: str, tmp_path: Pa
 
 
 def test_health_with_settings_in_a_file(docker: Docker, pbs: Address, image: str, tmp_path: Path) -> None:
-    """The health check asks where a mounted settings file says that the exporter listens."""
+    """The health check uses the listen address of a mounted settings file."""
     file = tmp_path / "settings.toml"
     file.write_text(
         f"""
@@ -124,35 +115,35 @@ listen_address = "127.0.0.1:9200"
         "--env=PBS_EXPORTER_CONFIG=/etc/pbs-exporter/settings.toml",
     )
     with docker.running(*HARDENED, *IN_A_HURRY, *mounted, image) as container:
-        eventually(lambda: docker.health(container) == "healthy", "a healthy container")
+        poll(lambda: docker.health(container) == "healthy", "a healthy container")
         assert "127.0.0.1:9200" in "".join(docker.logs(container))
 
 
 def test_unhealthy(docker: Docker, pbs: Address, image: str) -> None:
-    """An exporter that has stopped answering gets unhealthy, and healthy again; no health check leaves a process."""
+    """An exporter that hangs becomes unhealthy, and healthy again afterwards. No health check leaves a process."""
     with docker.running(*HARDENED, *IN_A_HURRY, *variables(pbs.variables), image) as container:
-        eventually(lambda: docker.health(container) == "healthy", "a healthy container")
+        poll(lambda: docker.health(container) == "healthy", "a healthy container")
         docker("kill", "--signal=STOP", container)
-        eventually(lambda: docker.health(container) == "unhealthy", "an unhealthy container")
+        poll(lambda: docker.health(container) == "unhealthy", "an unhealthy container")
         (last, *_) = reversed(docker.inspect(container)["State"]["Health"]["Log"])
         assert last["ExitCode"] == 1
         assert last["Output"] == "pbs-exporter: no answer on 0.0.0.0:9101: timeout\n"
         docker("kill", "--signal=CONT", container)
-        eventually(lambda: docker.health(container) == "healthy", "a healthy container")
+        poll(lambda: docker.health(container) == "healthy", "a healthy container")
 
         def alone() -> bool:
             return len(docker("top", container, "-o", "pid,stat").splitlines()) == 2
 
-        eventually(alone, "no process but the exporter", pause=0.02)
+        poll(alone, "no process but the exporter", pause=0.02)
 
 
 def test_ends_in_the_middle_of_a_scrape(docker: Docker, simulated_pbs: Simulate, image: str, tmp_path: Path) -> None:
-    """SIGTERM while PBS is slow to answer a scrape is exit 0 within 5 s."""
+    """After SIGTERM during a scrape of a slow PBS it exits with 0 within 5 s."""
     with (
         simulated_pbs(docker.machine, HOST, latency=60) as slow,
         docker.running(*HARDENED, *PUBLISHED, *variables(slow.variables), image) as container,
     ):
-        eventually(lambda: docker.clients.try_get(f"http://{HOST}:9101/health"), "an exporter")
+        poll(lambda: docker.clients.try_get(f"http://{HOST}:9101/health"), "an exporter")
         scraping = docker.clients.inside(sys.executable, "-c", f"import urllib.request as r; r.urlopen('{PAGE}')")
         with process(*scraping, log=tmp_path / "log") as client:
             time.sleep(1)
@@ -165,7 +156,7 @@ def test_ends_in_the_middle_of_a_scrape(docker: Docker, simulated_pbs: Simulate,
 
 
 def test_wrong_setting(docker: Docker, pbs: Address, image: str) -> None:
-    """A wrong setting is exit 1 and one line in the log, which names it."""
+    """A wrong setting ends it with exit code 1, and the one line in the log names the setting."""
     wrong = pbs.variables | {"PBS_EXPORTER__PBS__TIMEOUT_SECONDS": "five"}
     with docker.running(*HARDENED, *variables(wrong), image) as container:
         assert docker("wait", container) == "1\n"
@@ -174,7 +165,7 @@ def test_wrong_setting(docker: Docker, pbs: Address, image: str) -> None:
 
 
 def test_readme(docker: Docker, pbs: Address) -> None:
-    """The README's `docker run`, with the address and the login of a PBS, serves its metrics."""
+    """The README's `docker run` with the address and the token of a PBS serves its metrics."""
     arguments = documented("README.md: Docker 1")
     shown = [name for name in pbs.variables if not name.endswith("FINGERPRINT")]
     assert [argument.partition("=")[0] for argument in arguments if argument.startswith("PBS_EXPORTER")] == shown
@@ -184,7 +175,7 @@ def test_readme(docker: Docker, pbs: Address) -> None:
 
 
 def test_documented_limits(docker: Docker, pbs: Address, tmp_path: Path) -> None:
-    """The documentation's `docker run` with limits and the secret in a file, readable for its user alone, works too."""
+    """The documentation's `docker run` with limits works; the secret's file is readable for its user alone."""
     file = tmp_path / "pbs_token"
     file.touch(mode=0o400)
     os.chown(file, 65532, 65532)
@@ -205,7 +196,7 @@ def test_documented_limits(docker: Docker, pbs: Address, tmp_path: Path) -> None
 
 
 def test_demo_alone(docker: Docker) -> None:
-    """The documentation's `docker run` of the demo shows metrics without any PBS."""
+    """The documentation's `docker run` of the demo shows metrics without a PBS."""
     arguments = words(block("docs/deployment.md: Container 3"))
     assert arguments[:3] == ["docker", "run", "--rm"]
     with docker.running(*arguments[3:]):

@@ -16,21 +16,24 @@ import pytest
 
 from pbs_exporter import __version__
 from tests.deploy.distribution import Built, download, make_dist
-from tests.deploy.machine import ROOT, Namespace, environment, eventually, process, run
-from tests.documented import block
+from tests.support.commands import environment, process, run
+from tests.support.documented import block
+from tests.support.network_namespace import Namespace
+from tests.support.paths import ROOT
+from tests.support.polling import poll
 
 NAME = f"pbs_exporter-{__version__}"
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """Build from the checkout."""
+    """Build the sdist and the wheel from the checkout."""
     return make_dist(tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="module")
 def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the wheel alone, with what it asks for, into an empty environment; gives its folder."""
+    """Install the wheel and its dependencies into an empty environment, and return its folder."""
     folder = tmp_path_factory.mktemp("installed") / "venv"
     wheels = download(sys.executable)
     run(sys.executable, "-m", "venv", folder)
@@ -40,7 +43,7 @@ def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Member(NamedTuple):
-    """What is beside the content of a file in an archive."""
+    """The metadata of a file in an archive."""
 
     mode: int
     owner: tuple[int, int, str, str]
@@ -48,7 +51,7 @@ class Member(NamedTuple):
 
 
 def members(sdist: Path) -> dict[str, Member]:
-    """Give the files of an sdist, by their path in it."""
+    """Return the metadata of each file of an sdist, by path."""
     with tarfile.open(sdist) as tar:
         return {
             member.name: Member(member.mode, (member.uid, member.gid, member.uname, member.gname), int(member.mtime))
@@ -58,12 +61,12 @@ def members(sdist: Path) -> dict[str, Member]:
 
 
 def tracked(*paths: str) -> set[str]:
-    """Give the files of the commit below these paths."""
+    """Return the commit's files below these paths."""
     return set(run("git", "ls-tree", "-r", "--name-only", "HEAD", *paths).splitlines())
 
 
 def clone(folder: Path, umask: int) -> Path:
-    """Clone the checkout's commit under that umask, into a folder that isn't there yet."""
+    """Clone the checkout's commit under a umask, into a new folder."""
     commit = run("git", "rev-parse", "HEAD").strip()
     before = os.umask(umask)
     try:
@@ -75,7 +78,7 @@ def clone(folder: Path, umask: int) -> Path:
 
 
 def test_each_checkout_gives_the_same_bytes(built: Built, tmp_path: Path) -> None:
-    """Checkouts at other paths, with another umask, other file times and a file of nobody's give the same bytes."""
+    """Checkouts with another path, umask, file times or an untracked file give the same bytes."""
     for number, umask in enumerate((0o077, 0o002)):
         checkout = clone(tmp_path / f"{'deeper/' * number}clone", umask)
         (checkout / "pbs_exporter" / "forgotten.py").write_text("forgotten = True\n")
@@ -93,7 +96,7 @@ def test_each_checkout_gives_the_same_bytes(built: Built, tmp_path: Path) -> Non
 
 
 def test_sdist_has_what_is_needed_and_no_more(built: Built) -> None:
-    """The sdist has the package, its licences, an example of the settings, the pins and the unit, and no tests."""
+    """The sdist has the package, licences, example settings, pinned requirements and the unit, and no tests."""
     assert built.sdist.name == f"{NAME}.tar.gz"
     found = {name.removeprefix(f"{NAME}/") for name in members(built.sdist)}
     wanted = tracked("pbs_exporter", "deploy/systemd") | {
@@ -111,14 +114,14 @@ def test_sdist_has_what_is_needed_and_no_more(built: Built) -> None:
 
 
 def test_sdist_says_nothing_of_the_machine(built: Built) -> None:
-    """In the sdist, each file has the commit's time, no owner's name, and a mode that each checkout has."""
+    """Each file in the sdist has the commit's time, no owner's name, and mode 644."""
     seconds = int(run("git", "log", "-1", "--format=%ct"))
     (member,) = set(members(built.sdist).values())
     assert member == Member(0o644, (0, 0, "", ""), seconds)
 
 
 def test_wheel_has_the_package_alone(built: Built) -> None:
-    """The wheel is pure Python, and has the package, the commit that it was built from, its licences and metadata."""
+    """The wheel is pure Python, and has the package, its commit, licences and metadata, and nothing else."""
     assert built.wheel.name == f"{NAME}-py3-none-any.whl"
     with zipfile.ZipFile(built.wheel) as archive:
         assert archive.testzip() is None
@@ -141,7 +144,7 @@ def test_wheel_has_the_package_alone(built: Built) -> None:
 
 
 def test_others_build_the_same_from_the_sdist(built: Built, tmp_path: Path) -> None:
-    """`python -m build` makes the very same wheel from the sdist."""
+    """`python -m build` makes an identical wheel from the sdist."""
     run("tar", "--extract", "--file", built.sdist, "--directory", tmp_path)
     env = environment(SOURCE_DATE_EPOCH=run("git", "log", "-1", "--format=%ct").strip())
     command = (sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", tmp_path / "dist")
@@ -150,7 +153,7 @@ def test_others_build_the_same_from_the_sdist(built: Built, tmp_path: Path) -> N
 
 
 def test_wheel_names_the_projects_dependencies(installed: Path) -> None:
-    """An empty environment gets what `pyproject.toml` asks for, and nothing for development."""
+    """An empty environment gets the dependencies in `pyproject.toml`, and none for development."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     listed = run(installed / "bin" / "pip", "--disable-pip-version-check", "list", "--format=freeze")
     names = {line.partition("==")[0].lower().replace("_", "-") for line in listed.splitlines()}
@@ -160,7 +163,7 @@ def test_wheel_names_the_projects_dependencies(installed: Path) -> None:
 
 
 def test_installed_program_says_its_version(installed: Path) -> None:
-    """`pbs-exporter --version` of the wheel names the version, and the commit that it was built from."""
+    """`pbs-exporter --version` of the wheel prints the version and the commit."""
     commit = run("git", "rev-parse", "HEAD").strip()
     said = run(installed / "bin" / "pbs-exporter", "--version", cwd=installed)
     assert said == f"pbs-exporter {__version__} (revision {commit})\n"
@@ -168,21 +171,21 @@ def test_installed_program_says_its_version(installed: Path) -> None:
 
 @pytest.fixture
 def demo(installed: Path, namespace: Namespace, tmp_path: Path) -> Iterator[Namespace]:
-    """Run the wheel's `pbs-exporter demo`; gives the network where it is."""
+    """Run the wheel's `pbs-exporter demo`, and yield its network namespace."""
     command = namespace.inside(installed / "bin" / "pbs-exporter", "demo")
     with process(*command, log=tmp_path / "log", cwd=tmp_path):
         yield namespace
 
 
 def test_installed_demo_serves_a_page(demo: Namespace) -> None:
-    """`pbs-exporter demo` of the wheel serves metrics of the PBS that it simulates."""
-    page = eventually(lambda: demo.try_get("http://127.0.0.1:9101/metrics"), "the demo's page")
+    """`pbs-exporter demo` of the wheel serves metrics of its simulated PBS."""
+    page = poll(lambda: demo.try_get("http://127.0.0.1:9101/metrics"), "the demo's page")
     assert "\npbs_up 1" in page
     assert "\npbs_snapshot_count{" in page
 
 
 def test_readme_installs_the_wheel(built: Built, tmp_path: Path) -> None:
-    """The README's commands for pip, run on what `make dist` built, give a program that runs."""
+    """The README's commands for pip install a working program from the wheel of `make dist`."""
     commands = block("README.md: pip 1")
     script = commands.replace("/opt/pbs-exporter", str(tmp_path / "venv")).replace("make dist\n", "")
     assert script.count(str(tmp_path)) == commands.count("/opt/pbs-exporter") > 2

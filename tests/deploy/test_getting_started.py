@@ -1,41 +1,33 @@
-"""docs/getting-started.md, followed to the letter. Where the page lets a person edit a file, the test does."""
+"""docs/getting-started.md, followed to the letter. Where the page has the reader edit a file, the test edits it."""
 
 import json
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.deploy.compose_stack import ALERTMANAGER, PROMETHEUS, STACK, Checkout
-from tests.deploy.docker_engine import HOST, Docker
-from tests.deploy.machine import ROOT, eventually, run
-from tests.deploy.prometheus_programs import newest, oldest
-from tests.deploy.simulated_pbs import Simulate
-from tests.deploy.test_compose import filled_in
-from tests.documented import Block, blocks
+from tests.deploy.compose_stack import ALERTMANAGER, PROMETHEUS, Checkout
+from tests.support.commands import run
+from tests.support.documented import section
+from tests.support.paths import ROOT
+from tests.support.polling import poll
+from tests.support.prometheus_programs import newest, oldest
 
 PAGE = "docs/getting-started.md"
 MINUTE = 60
 
 
-def section(*headings: str) -> list[Block]:
-    """Give the page's blocks below these headings."""
-    found = [block for block in blocks(PAGE) if block.heading in headings]
-    assert {block.heading for block in found} == set(headings)
-    return found
-
-
 def shown(line: str) -> re.Pattern[str]:
-    """Give the pattern of a line that a command may print: the page's, with other digits, and blanks as it likes."""
+    """Return the pattern of a line of the page that allows other digits and any whitespace."""
     digits = re.sub(r"\d+", "0", line)
     return re.compile(r"\s+".join(re.escape(word).replace("0", r"\d+") for word in digits.split()) + r"\s*")
 
 
 def prints(checkout: Checkout, commands: str, expected: str, seconds: float) -> None:
-    """Run commands until they print all that is expected, a line of the page each, at most for so long."""
+    """Run commands until they print every expected line of the page."""
     lines = [shown(line) for line in expected.splitlines()]
     last = ""
 
@@ -45,27 +37,20 @@ def prints(checkout: Checkout, commands: str, expected: str, seconds: float) -> 
         return all(any(line.fullmatch(printed) for printed in last.splitlines()) for line in lines)
 
     try:
-        eventually(look, commands, seconds=seconds, pause=2)
+        poll(look, commands, seconds=seconds, pause=2)
     except AssertionError as error:
         raise AssertionError(f"{error}\nexpected:\n{expected}\nprinted:\n{last}") from None
 
 
-@pytest.fixture
-def stack(checkout: Checkout) -> Iterator[Checkout]:
-    """Take down what the page brings up in a copy of the checkout."""
-    yield checkout
-    checkout.docker.compose(checkout.folder / STACK, "--profile", "demo", "down", "--volumes", "--timeout", "5")
-
-
 def test_demo(stack: Checkout, record_property: Callable[[str, object], None]) -> None:
-    """From nothing to a firing alert, with the page's commands; how long each part took is in the test's properties.
+    """The page's commands lead from nothing to a firing alert. The test's properties have the duration of each part.
 
-    A silence takes it away, and so does the end of its cause. Then PBS goes: its alert fires, keeps the others back,
-    and clears when PBS is back. By then every rule has been looked at, and none fails. The end leaves no container and
-    no volume.
+    A silence suppresses the alert, and it ends with its rule. After PBS stops, its alert fires and inhibits the others.
+    It clears once PBS is back. Every rule has been evaluated by that time, and none fails. The last commands leave no
+    container and no volume.
     """
-    up, asks, answer, shows, rule, query, alert, silence, remove = section("Five minutes with the demo")
-    stop, down_query, down, start, end = section("Make something go wrong")
+    up, asks, answer, shows, rule, query, alert, silence, remove = section(PAGE, "Five minutes with the demo")
+    stop, down_query, down, start, end = section(PAGE, "Simulate an outage")
 
     begun = time.monotonic()
     stack(up.text)
@@ -78,23 +63,23 @@ def test_demo(stack: Checkout, record_property: Callable[[str, object], None]) -
     (listed,) = [line for line in stack(silence.text).splitlines() if line.startswith("LabFilling ")]
     assert listed.split()[-1] == "suppressed"
     stack(remove.text)
-    eventually(lambda: "LabFilling" not in json.dumps(stack.ask(f"{PROMETHEUS}/api/v1/alerts")), "its end", pause=2)
+    poll(lambda: "LabFilling" not in json.dumps(stack.ask(f"{PROMETHEUS}/api/v1/alerts")), "its end", pause=2)
 
     stopped = time.monotonic()
     stack(stop.text)
     pending = 'ALERTS{alertname="PbsDown",alertstate="pending"}'
-    eventually(lambda: stack.value(pending), "a pending alert", seconds=MINUTE + 15, pause=2)
+    poll(lambda: stack.value(pending), "a pending alert", seconds=MINUTE + 15, pause=2)
     record_property("seconds_to_pending", round(time.monotonic() - stopped))
     prints(stack, down_query.text, down.text, 6 * MINUTE)
     record_property("seconds_to_firing", round(time.monotonic() - stopped))
     told = stack.ask(f"{ALERTMANAGER}/api/v2/alerts?active=true&inhibited=false&silenced=false")
     assert [alert["labels"]["alertname"] for alert in told] == ["PbsDown"]
-    # More than four minutes after its rule was removed.
+    # Its rule was removed more than four minutes ago.
     assert "LabFilling" not in stack(silence.text.splitlines()[-1])
 
     repaired = time.monotonic()
     stack(start.text)
-    eventually(lambda: "PbsDown" not in stack(down_query.text), "its end", seconds=2 * MINUTE + 15, pause=2)
+    poll(lambda: "PbsDown" not in stack(down_query.text), "its end", seconds=2 * MINUTE + 15, pause=2)
     record_property("seconds_to_cleared", round(time.monotonic() - repaired))
 
     assert [(rule["name"], rule["lastError"]) for rule in stack.rules() if rule["health"] != "ok"] == []
@@ -104,42 +89,10 @@ def test_demo(stack: Checkout, record_property: Callable[[str, object], None]) -
     assert stack.docker("volume", "ls", "--quiet", "--filter", project) == ""
 
 
-def test_own_pbs(stack: Checkout, docker: Docker, simulated_pbs: Simulate) -> None:
-    """The page's commands for one's own PBS: check, an age for one group, a silence, and a receiver."""
-    copy, up = section("With your own PBS")
-    (age,) = section("Another age for one group")
-    (silence,) = section("Silence")
-    take, receiver, again = section("Who is told")
-    with simulated_pbs(docker.machine, HOST) as pbs:
-        stack.directory = stack.folder / STACK
-        stack(copy.text)
-        (stack.folder / STACK / ".env").write_text(filled_in(pbs.variables))
-        assert "\nlogin       ok, as " in stack(up.text)
-        stack.wait()
-        eventually(lambda: stack.value("pbs_up") == 1, "a scrape", seconds=MINUTE + 15, pause=2)
-
-        assert "SUCCESS: 1 rules found" in stack(age.text)
-        limit = 'group:pbs_snapshot_age:limit_seconds{namespace="prod",backup_id="100"}'
-        eventually(lambda: stack.value(limit) == 8 * 86400, "another limit", seconds=MINUTE + 15, pause=2)
-
-        assert "moves to the new host" in stack(silence.text)
-
-        stack(take.text)
-        file = stack.folder / STACK / "alertmanager.yml"
-        nobody = re.search(r"^  - name: nobody\n", file.read_text(), re.MULTILINE)
-        assert nobody is not None
-        file.write_text(file.read_text().replace(nobody[0], receiver.text.partition("\n")[2]))
-        assert "SUCCESS" in stack(again.text)
-        stack.wait()
-        loaded = stack.ask(f"{ALERTMANAGER}/api/v2/status")["config"]["original"]
-        assert "webhook_configs" in loaded
-        assert "inhibit_rules" in loaded
-
-
 @pytest.mark.parametrize("programs", [oldest, newest], ids=["oldest", "newest"])
 def test_own_prometheus(programs: Callable[[str], Path], tmp_path: Path) -> None:
-    """The page's files for one's own Prometheus are right for the oldest and the newest that the rules are for."""
-    install, configuration, check, _ = section("With your own Prometheus")
+    """The page's files for one's own Prometheus are valid in the oldest and the newest supported version."""
+    install, configuration, check, _ = section(PAGE, "With your own Prometheus")
     etc = tmp_path / "etc"
 
     def as_shown(commands: str) -> str:

@@ -1,4 +1,4 @@
-"""The Helm chart: what it makes of its values."""
+"""The objects and the notes that the Helm chart renders."""
 
 import base64
 import tomllib
@@ -13,7 +13,7 @@ from tests.deploy.manifests import CHART, Object, invalid, render, rules, templa
 
 
 def test_lint_finds_nothing() -> None:
-    """Helm's linter, strict, has no error and no warning; that there is no icon is all it says."""
+    """Helm's strict linter has no error and no warning, and its only remark is on the missing icon."""
     report = helm_python.lint(CHART, VALUES, strict=True)
     assert report["errors"] == []
     assert [message["error"] for message in report["messages"]] == ["icon is recommended"]
@@ -22,7 +22,7 @@ def test_lint_finds_nothing() -> None:
 @pytest.mark.parametrize("version", versions())
 @pytest.mark.parametrize("values", [VALUES, EVERYTHING], ids=["least", "everything"])
 def test_every_version_takes_it(values: Object, version: str) -> None:
-    """What Helm makes passes the strict schemas of each Kubernetes from 1.29 to the newest."""
+    """The chart's objects are valid in the strict schemas of each Kubernetes from 1.29 to the newest."""
     assert invalid(render(values).values(), version) == []
 
 
@@ -35,7 +35,7 @@ def test_chart_has_the_programs_version() -> None:
 
 
 def test_values_have_their_effect() -> None:
-    """Each value of `EVERYTHING` is where it belongs."""
+    """Each value of `EVERYTHING` has its effect."""
     objects = render(EVERYTHING)
     deployment = objects["Deployment"]["spec"]
     pod = deployment["template"]["spec"]
@@ -64,7 +64,7 @@ def test_values_have_their_effect() -> None:
 
 
 def test_existing_secret() -> None:
-    """A Secret of one's own is mounted, the settings name the file of its key, and the chart makes none."""
+    """An existing Secret is mounted, the settings name the file of its key, and the chart creates none."""
     objects = render(VALUES | {"existingSecret": "own", "existingSecretKey": "key"})
     assert "Secret" not in objects
     assert objects["Deployment"]["spec"]["template"]["spec"]["volumes"][1]["secret"]["secretName"] == "own"
@@ -90,7 +90,7 @@ def test_what_can_be_left_out() -> None:
     ],
 )
 def test_names(release: str, values: Object, name: str) -> None:
-    """Objects are called after the release, or as the values say, in at most 63 characters; selectors fit labels."""
+    """Names come from the release or the values, in at most 63 characters, and selectors match the labels."""
     objects = render(VALUES | values, release=release)
     assert {item["metadata"]["name"] for item in objects.values()} == {name}
     deployment = objects["Deployment"]["spec"]
@@ -105,7 +105,7 @@ def test_names(release: str, values: Object, name: str) -> None:
 
 
 def test_notes() -> None:
-    """NOTES.txt says how to check and to reach it, and warns of what isn't safe, and of nothing else."""
+    """NOTES.txt says how to check and to reach the exporter, and warns only of what isn't safe."""
     name = "pbs-exporter/templates/NOTES.txt"
     notes = templated(VALUES)[name]
     assert "exec deployment/pbs-exporter -- pbs-exporter check" in notes

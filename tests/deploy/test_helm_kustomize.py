@@ -28,7 +28,7 @@ def only_in_chart(path: str, labels: Object) -> dict[str, tuple[Any, Any]]:
 
 
 def allowed(kind: str, kustomized: Objects, charted: Objects) -> dict[str, tuple[Any, Any]]:
-    """Give every difference that there must be between the two objects of that kind; there may be no other."""
+    """Return every expected difference between the two objects of a kind."""
     found = {"/metadata/namespace": (ABSENT, "monitoring")} | only_in_chart("/metadata/labels", HELM_LABELS)
     if kind == "Deployment":
         template = "/spec/template/metadata"
@@ -45,7 +45,7 @@ def allowed(kind: str, kustomized: Objects, charted: Objects) -> dict[str, tuple
         names = tuple(objects["ConfigMap"]["metadata"]["name"] for objects in (kustomized, charted))
         found["/spec/template/spec/volumes/0/configMap/name"] = (names[0], names[1])
     elif kind == "ConfigMap":
-        # The name ends with kustomize's hash; what the texts mean is compared below.
+        # The name ends with kustomize's hash. Another test compares the settings in the texts.
         for path in ("/metadata/name", "/data/settings.toml"):
             found |= {path: (at(kustomized[kind], path), at(charted[kind], path))}
     elif kind == "Service":
@@ -70,7 +70,7 @@ def at(item: Object, path: str) -> object:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_says_what_the_kustomization_says(folder: str, values: Object) -> None:
-    """Field by field, both make the same objects, but for Helm's labels, the namespace, and the ConfigMap's name."""
+    """Both render the same objects, except for Helm's labels, the namespace and the ConfigMap's name."""
     kustomized, charted = kustomize(KUBERNETES / folder), render(values)
     assert kustomized.keys() == charted.keys()
     for kind in kustomized:
@@ -78,7 +78,7 @@ def test_says_what_the_kustomization_says(folder: str, values: Object) -> None:
 
 
 def test_a_difference_is_found() -> None:
-    """A field that only one of the two has, or that differs in type alone, is a difference."""
+    """A field that only one object has, or that differs only in type, is a difference."""
     one = {"a": [{"b": 1}], "c": {}}
     assert differences(one, {"a": [{"b": 1}], "c": {}}) == {}
     assert differences(one, {"a": [{"b": True}], "c": {"d": 2}}) == {"/a/0/b": (1, True), "/c/d": (ABSENT, 2)}

@@ -9,21 +9,21 @@ import yaml
 
 from pbs_exporter import __version__
 from tests.deploy.chart_values import VALUES, default_values
-from tests.deploy.machine import ROOT
 from tests.deploy.manifests import CHART, differences, render
-from tests.documented import block
+from tests.support.documented import block
+from tests.support.paths import ROOT
 from tools import helm_values
 
 
 def test_values_table_is_fresh() -> None:
-    """The table in the chart's README is what `make docs` makes of values.yaml."""
+    """The table in the chart's README is what `make docs` renders from values.yaml."""
     readme = (CHART / "README.md").read_text(encoding="utf-8")
     values = (CHART / "values.yaml").read_text(encoding="utf-8")
     assert readme == helm_values.with_table(readme, values), "stale: run `make docs`"
 
 
 def test_values_table_is_whole() -> None:
-    """The table has each value that values.yaml has, as YAML's own parser reads it."""
+    """The table has every value of values.yaml, as a YAML parser reads it."""
 
     def leaves(node: object, path: str = "") -> dict[str, object]:
         if not isinstance(node, dict) or not node:
@@ -39,7 +39,7 @@ def test_values_table_is_whole() -> None:
 
 
 def test_values_table_wants_a_meaning() -> None:
-    """A value without a comment, or a README without a place for the table, is an error."""
+    """A value without a comment is an error, and so is a README without a place for the table."""
     with pytest.raises(ValueError, match=r"a\.c has no comment"):
         list(helm_values.entries("a:\n  # B\n  b: 1\n  c: 2\n"))
     with pytest.raises(ValueError, match="README"):
@@ -47,7 +47,7 @@ def test_values_table_wants_a_meaning() -> None:
 
 
 def test_example_values_work() -> None:
-    """The values that the chart's README shows are enough."""
+    """The chart renders with the values in its README."""
     readme = (CHART / "README.md").read_text(encoding="utf-8")
     values = yaml.safe_load(readme.partition("```yaml\n")[2].partition("```")[0])
     objects = render(values)
@@ -57,7 +57,7 @@ def test_example_values_work() -> None:
 
 
 def test_readme_command_works() -> None:
-    """The README's `helm install` sets enough, and its chart and release are the right ones."""
+    """The README's `helm install` sets all required values, and names the right chart and release."""
     command = shlex.split(block("README.md: Kubernetes 1").replace("\\\n", ""))
     assert command[:6] == ["helm", "install", "pbs-exporter", str(CHART.relative_to(ROOT)), "--namespace", "monitoring"]
     assert set(command[6::2]) == {"--set"}

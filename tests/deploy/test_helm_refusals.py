@@ -39,14 +39,14 @@ def test_several_replicas_are_refused(replicas: int) -> None:
     ],
 )
 def test_what_does_not_fit_is_refused(values: Object, message: str) -> None:
-    """What is missing, set twice, or shut out by the NetworkPolicy is refused with a message that names the value."""
+    """A value that is missing, set twice or blocked by the NetworkPolicy is refused with a message that names it."""
     with pytest.raises(helm_python.HelmRenderError, match=message):
         render(VALUES | values)
 
 
 @pytest.mark.parametrize("endpoint", ["https://[fd00::1]:8007/", "https://pbs:8007"])
 def test_endpoints_that_fit(endpoint: str) -> None:
-    """An endpoint on PBS's usual port is let out, however it is written."""
+    """An endpoint on PBS's usual port is accepted in every notation."""
     assert "Deployment" in render(changed("settings.pbs.endpoint", endpoint))
 
 
@@ -98,7 +98,7 @@ def test_endpoints_that_fit(endpoint: str) -> None:
     ],
 )
 def test_schema_refuses(path: str, value: object) -> None:
-    """A wrong or unknown value is refused by the schema, with a message that names its place."""
+    """The schema refuses a wrong or unknown value with a message that names its place."""
     with pytest.raises(helm_python.HelmValuesError) as caught:
         render(changed(path, value))
     place, _, key = path.rpartition(".")
@@ -107,7 +107,7 @@ def test_schema_refuses(path: str, value: object) -> None:
 
 
 def test_schema_takes_the_defaults() -> None:
-    """values.yaml itself fits the schema, and the schema allows no key that values.yaml doesn't have."""
+    """values.yaml is valid, and the schema allows no key that values.yaml lacks."""
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
     with helm_python.Chart.load(CHART) as chart:
         chart.validate_schema(default_values())
@@ -122,6 +122,6 @@ def test_schema_takes_the_defaults() -> None:
         below = node if isinstance(node, dict) and not path.startswith(".resources.") else {}
         return {path}.union(*(values(value, f"{path}.{key}") for key, value in below.items()))
 
-    # Helm adds `global` where the chart is part of another.
+    # Helm adds `global` if the chart is part of another.
     assert keys(schema) - values(default_values()) == {".global"}
     assert values(default_values()) - keys(schema) == set()

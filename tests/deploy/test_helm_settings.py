@@ -23,13 +23,13 @@ def loaded(objects: Objects, folder: Path) -> tuple[Settings, list[str]]:
 
 
 def test_settings_are_the_same(tmp_path: Path) -> None:
-    """The exporter reads the same settings from both ConfigMaps: the example, and else the program's defaults."""
+    """The exporter reads the same settings from both ConfigMaps: the example's, and the program's defaults."""
     assert loaded(render(VALUES), tmp_path) == loaded(kustomize(KUBERNETES / "base"), tmp_path)
 
 
 @pytest.mark.parametrize("path", ["settings.pbs.fingerprint", "settings.pbs.verify_tls"])
 def test_verified_settings_are_worth_no_warning(path: str, tmp_path: Path) -> None:
-    """With a fingerprint, or verification on, the exporter has nothing to warn of in the chart's settings."""
+    """With a fingerprint or verification, the chart's settings cause no warning."""
     value = {"settings.pbs.fingerprint": ":".join(["ab"] * 32), "settings.pbs.verify_tls": True}[path]
     settings, warnings = loaded(render(changed(path, value)), tmp_path)
     assert settings.pbs.verify_tls
@@ -37,7 +37,7 @@ def test_verified_settings_are_worth_no_warning(path: str, tmp_path: Path) -> No
 
 
 def test_chart_knows_every_setting() -> None:
-    """values.yaml and the schema have each setting that isn't the chart's own business, with the program's default."""
+    """values.yaml and the schema have each setting, with the program's default, except those that the chart sets."""
     chart_sets = {
         ("pbs", "token_secret"),
         ("pbs", "token_secret_file"),
@@ -76,14 +76,14 @@ def test_chart_knows_every_setting() -> None:
     ],
 )
 def test_settings_arrive(path: str, value: object) -> None:
-    """A setting of the values is in the ConfigMap's TOML, with its value and its type, whatever characters it has."""
+    """A setting arrives in the ConfigMap's TOML with its value and its type, whatever its characters are."""
     _, section, key = path.split(".")
     settings = tomllib.loads(render(changed(path, value))["ConfigMap"]["data"]["settings.toml"])
     assert (settings[section][key], type(settings[section][key])) == (value, type(value))
 
 
 def test_changed_settings_start_a_new_pod() -> None:
-    """A changed setting changes the pod's annotation, and so does a changed secret of the chart's own."""
+    """A changed setting changes the pod's annotations, and so does a changed secret of the chart."""
 
     def annotations(values: Object) -> Object:
         return dict(render(values)["Deployment"]["spec"]["template"]["metadata"]["annotations"])

@@ -3,16 +3,16 @@ import os
 import re
 import shutil
 import stat
-import sys
 from pathlib import Path
 
 import pytest
 
 from pbs_exporter import __version__
 from tests.deploy.docker_engine import builder
-from tests.deploy.machine import CA_FILE, ROOT, run
-from tests.deploy.podman import BASE, BASE_PATH, BUILD_ARGUMENTS, Podman, base_tar
-from tests.documented import block
+from tests.deploy.podman import BASE, BASE_PATH, BUILD_ARGUMENTS, CA_FILE, Podman, base_tar
+from tests.support.commands import run, tool
+from tests.support.documented import block
+from tests.support.paths import ROOT
 
 HOME = Path("opt/pbs-exporter")
 SIZE_LIMIT = 40_000_000
@@ -20,7 +20,7 @@ MARKER = "5ca1ab1e-0000-4000-8000-000000000000"
 
 
 class Files:
-    """All files of an image: name → what `lstat` says, below `root`."""
+    """The files of an image below `root`, with the result of `lstat` by path."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -32,7 +32,7 @@ class Files:
 
 
 def kind(found: os.stat_result) -> tuple[int, int, int, int]:
-    """Give what must stay as it is: mode, owner, and a file's size."""
+    """Return what must not change: the mode, the owner, and the size of a file."""
     size = found.st_size if stat.S_ISREG(found.st_mode) else 0
     return (found.st_mode, found.st_uid, found.st_gid, size)
 
@@ -51,23 +51,23 @@ def files(podman: Podman, image: str) -> Files:
 
 @pytest.fixture(scope="module")
 def added(files: Files, base_files: Files) -> dict[Path, os.stat_result]:
-    """Give what the project's image has and the base hasn't."""
+    """Return the files that the project's image adds to the base."""
     return {path: found for path, found in files.found.items() if path not in base_files.found}
 
 
 def test_dockerfile() -> None:
-    """Hadolint has nothing to say against the Dockerfile."""
-    assert run(Path(sys.executable).with_name("hadolint"), ROOT / "Dockerfile") == ""
+    """Hadolint finds nothing in the Dockerfile."""
+    assert run(tool("hadolint"), ROOT / "Dockerfile") == ""
 
 
 def test_size(podman: Podman, image: str, base_image: str) -> None:
-    """Our layers have at most 40 MB, dependencies and all."""
+    """The layers on top of the base have at most 40 MB, including dependencies."""
     size = podman.inspect(image)["Size"] - podman.inspect(base_image)["Size"]
     assert 5_000_000 < size < SIZE_LIMIT, f"{size / 1e6:.1f} MB"
 
 
 def test_what_the_image_says(podman: Podman, image: str, base_image: str) -> None:
-    """It runs the program as a user without a name, ends with SIGTERM, and has a health check and all labels."""
+    """The image runs the program as a nameless user, ends with SIGTERM, and has a health check and all labels."""
     config = podman.inspect(image)["Config"]
     assert config["User"] == "65532:65532"
     assert config["Entrypoint"] == ["pbs-exporter"]
@@ -96,7 +96,7 @@ def test_what_the_image_says(podman: Podman, image: str, base_image: str) -> Non
 
 
 def test_only_the_program_is_added(files: Files, base_files: Files, added: dict[Path, os.stat_result]) -> None:
-    """Outside the program's folder the image is the base, file by file; nothing is left in a cache or a home."""
+    """Outside the program's folder, every file of the image is the base's, and none is added."""
     assert {path for path in added if path.parts[:2] != HOME.parts} == set()
     assert base_files.found.keys() - files.found.keys() == set()
     changed = {path for path, before in base_files.found.items() if kind(files.found[path]) != kind(before)}
@@ -104,7 +104,7 @@ def test_only_the_program_is_added(files: Files, base_files: Files, added: dict[
 
 
 def test_nobody_but_root_can_change_it(added: dict[Path, os.stat_result]) -> None:
-    """Every file of ours belongs to root, nobody else may write it, and none lends its owner's rights."""
+    """Every added file belongs to root, only root may write it, and none is setuid or setgid."""
     assert {path for path, found in added.items() if (found.st_uid, found.st_gid) != (0, 0)} == set()
     others = stat.S_IWGRP | stat.S_IWOTH | stat.S_ISUID | stat.S_ISGID
     assert {
@@ -113,7 +113,7 @@ def test_nobody_but_root_can_change_it(added: dict[Path, os.stat_result]) -> Non
 
 
 def test_nothing_of_the_build_is_left(added: dict[Path, os.stat_result]) -> None:
-    """Neither installers nor tests, headers or sources of C are in it."""
+    """The image has no installers, tests, C headers or C sources."""
     packages = {re.split(r"-\d", path.name)[0].lower() for path in added if path.parent.name == "site-packages"}
     assert {"aiohttp", "pbs_exporter"} <= packages
     assert packages & {"pip", "setuptools", "wheel", "pkg_resources", "_distutils_hack"} == set()
@@ -122,23 +122,23 @@ def test_nothing_of_the_build_is_left(added: dict[Path, os.stat_result]) -> None
 
 
 def test_bytecode_is_compiled(files: Files, added: dict[Path, os.stat_result]) -> None:
-    """Every module is there compiled, and Python takes that without looking at the source."""
+    """Every module is compiled, and Python doesn't check the bytecode against the source."""
     modules = [path for path in added if path.suffix == ".py"]
     assert len(modules) > 100
     for module in modules:
         compiled = files.root / module.parent / "__pycache__" / f"{module.stem}.cpython-313.pyc"
-        # PEP 552: 1 is a hash, which is not checked.
+        # PEP 552: 1 stands for an unchecked hash.
         assert compiled.read_bytes()[4:8] == b"\x01\0\0\0", module
 
 
 def test_versions(podman: Podman, image: str) -> None:
-    """The program in it says its version, and the revision that it was built from."""
+    """The program in the image prints its version and revision."""
     printed = podman("run", "--rm", "--network", "none", image, "--version")
     assert printed == f"pbs-exporter {__version__} (revision {BUILD_ARGUMENTS['REVISION']})\n"
 
 
 def test_a_change_of_code_reinstalls_nothing(podman: Podman, image: str, tmp_path: Path) -> None:
-    """After a change of code, dependencies come from the build's cache; and secrets beside the code stay outside."""
+    """After a change of code, the dependencies come from the build cache, and secrets beside the code stay out."""
     assert image
     for name in run("git", "ls-files").splitlines():
         if (ROOT / name).is_file():
@@ -163,15 +163,15 @@ def test_a_change_of_code_reinstalls_nothing(podman: Podman, image: str, tmp_pat
 
 
 def test_docker_build(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Docker's own builder makes the image too, with the command that the README has."""
+    """Docker's own builder builds the image with the README's command."""
     command = block("README.md: Build the image 1").split()
     assert command == ["docker", "build", "--tag", "pbs-exporter", "."]
-    # This base has the machine's authorities, which podman's builds get as a mount.
+    # This base has the machine's certificate authorities, which podman's builds mount.
     base = tmp_path_factory.mktemp("base")
     shutil.copy(CA_FILE, base)
     (base / "Dockerfile").write_text(f"FROM base\nCOPY {CA_FILE.name} {CA_FILE}\n")
     with builder(tmp_path_factory.mktemp("builder")) as docker:
-        # Without this plugin, `docker build` would be the builder of old.
+        # Without this plugin, `docker build` would use the legacy builder.
         docker("buildx", "version")
         docker("import", "--change", f"ENV PATH={BASE_PATH}", base_tar(), "base")
         docker("build", "--tag", BASE, base)

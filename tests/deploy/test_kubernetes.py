@@ -1,4 +1,4 @@
-"""The kustomization: what it makes, whether Kubernetes would take it, and whether it runs."""
+"""The objects of the kustomization."""
 
 import re
 import shutil
@@ -13,7 +13,6 @@ from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.config import load
 from pbs_exporter.exposition import self_metrics
 from pbs_exporter.scrape import scrape_metrics
-from tests.deploy.machine import ROOT, run
 from tests.deploy.manifests import (
     KUBERNETES,
     Object,
@@ -27,7 +26,9 @@ from tests.deploy.manifests import (
     rules,
     versions,
 )
-from tests.documented import block
+from tests.support.commands import run
+from tests.support.documented import block
+from tests.support.paths import ROOT
 
 FOLDERS = ("base", "overlays/annotations", "overlays/prometheus-operator")
 BASE_KINDS = {"ConfigMap", "Deployment", "NetworkPolicy", "Service", "ServiceAccount"}
@@ -48,19 +49,19 @@ def container(objects: Objects) -> Object:
 @pytest.mark.parametrize("version", versions())
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_every_version_takes_it(folder: str, version: str) -> None:
-    """What kustomize makes passes the strict schemas of each Kubernetes from 1.29 to the newest."""
+    """The kustomization's objects are valid in the strict schemas of each Kubernetes from 1.29 to the newest."""
     assert invalid(kustomize(KUBERNETES / folder).values(), version) == []
 
 
 def test_versions_are_the_right_ones() -> None:
-    """The schemas begin with 1.29, and no version up to the newest is left out."""
+    """There are schemas for each version from 1.29 to the newest."""
     minors = [int(version.removeprefix("1.")) for version in versions()]
     assert minors == list(range(29, minors[-1] + 1))
     assert len(minors) >= 9
 
 
 def test_strict_schemas_find_a_typo(base: Objects) -> None:
-    """A field that Kubernetes doesn't have is found, and so is a wrong value."""
+    """The strict schemas refuse an unknown field and a wrong value."""
     service = base["Service"] | {"sepc": {}}
     policy = base["NetworkPolicy"] | {"spec": {"podSelector": {}, "policyTypes": "Egress"}}
     assert [line.partition(":")[0] for line in invalid([service, policy], versions()[0])] == [
@@ -70,7 +71,7 @@ def test_strict_schemas_find_a_typo(base: Objects) -> None:
 
 
 def test_base_has_what_it_should(base: Objects) -> None:
-    """The base has no Secret, no namespace and no PodDisruptionBudget, and one label by which all is found."""
+    """The base has no Secret, no namespace and no PodDisruptionBudget, and all its objects have one label."""
     assert base.keys() == BASE_KINDS
     assert [item["kind"] for item in base.values() if "namespace" in item["metadata"]] == []
     assert [item["kind"] for item in base.values() if item["metadata"]["labels"] != LABELS] == []
@@ -81,7 +82,7 @@ def test_base_has_what_it_should(base: Objects) -> None:
 
 
 def test_pod_security_is_restricted(base: Objects) -> None:
-    """The pod keeps the rules of the level "restricted", and can write nowhere."""
+    """The pod follows the security level "restricted", and can't write anywhere."""
     pod = base["Deployment"]["spec"]["template"]["spec"]
     assert {"hostNetwork", "hostPID", "hostIPC", "initContainers", "ephemeralContainers"} & pod.keys() == set()
     assert pod["securityContext"] == {
@@ -102,7 +103,7 @@ def test_pod_security_is_restricted(base: Objects) -> None:
 
 
 def test_pod_gets_nothing_from_kubernetes(base: Objects) -> None:
-    """The pod has neither a token of Kubernetes nor the variables of Services."""
+    """The pod gets neither a Kubernetes token nor the environment variables of Services."""
     pod = base["Deployment"]["spec"]["template"]["spec"]
     assert base["ServiceAccount"]["automountServiceAccountToken"] is False
     assert pod["automountServiceAccountToken"] is False
@@ -112,13 +113,13 @@ def test_pod_gets_nothing_from_kubernetes(base: Objects) -> None:
 
 @pytest.mark.parametrize("probe", ["startupProbe", "livenessProbe", "readinessProbe"])
 def test_probes_ask_for_health(base: Objects, probe: str) -> None:
-    """Each probe asks /health on the container's named port, which doesn't depend on PBS."""
+    """Each probe requests /health, which doesn't depend on PBS, on the container's named port."""
     assert container(base)[probe]["httpGet"] == {"path": "/health", "port": "http"}
     assert container(base)[probe]["timeoutSeconds"] <= container(base)[probe]["periodSeconds"] + 1
 
 
 def test_resources_are_bounded(base: Objects) -> None:
-    """CPU and memory have requests and limits, and the pod goes within a few seconds."""
+    """CPU and memory have requests and limits, and the grace period is short."""
     resources = container(base)["resources"]
     assert resources["requests"].keys() == resources["limits"].keys() == {"cpu", "memory"}
     assert 5 < base["Deployment"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] <= 30
@@ -126,7 +127,7 @@ def test_resources_are_bounded(base: Objects) -> None:
 
 
 def test_network_policy_lets_through_what_is_needed(base: Objects) -> None:
-    """In comes what scrapes, and out go questions for names and for PBS, and nothing else."""
+    """The NetworkPolicy allows scrapes in, and DNS and PBS out, and nothing else."""
     spec = base["NetworkPolicy"]["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
     assert spec["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}]}]
@@ -135,7 +136,7 @@ def test_network_policy_lets_through_what_is_needed(base: Objects) -> None:
 
 
 def test_ports_lead_to_the_exporter(base: Objects) -> None:
-    """The Service leads to the container's port, which is the one that the settings say."""
+    """The Service leads to the container's port, which is the port in the settings."""
     (port,) = base["Service"]["spec"]["ports"]
     (inside,) = container(base)["ports"]
     assert (port["port"], port["targetPort"]) == (9101, inside["name"])
@@ -144,7 +145,7 @@ def test_ports_lead_to_the_exporter(base: Objects) -> None:
 
 
 def test_settings_are_the_exporters(base: Objects, tmp_path: Path) -> None:
-    """The exporter takes the ConfigMap's settings, whose secret is the file of the mounted Secret."""
+    """The ConfigMap's settings are valid, and name the secret's file in the mounted Secret."""
     text = base["ConfigMap"]["data"]["settings.toml"]
     example = yaml.safe_load((KUBERNETES / "base" / "secret.example.yaml").read_text())
     (key,) = example["stringData"]
@@ -164,19 +165,19 @@ def test_settings_are_the_exporters(base: Objects, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", versions())
 def test_example_of_a_secret_is_one(version: str) -> None:
-    """The example is a Secret that Kubernetes takes, and no kustomization has it."""
+    """The example Secret is valid, and no kustomization includes it."""
     example = yaml.safe_load((KUBERNETES / "base" / "secret.example.yaml").read_text())
     assert example["kind"] == "Secret"
     assert invalid([example], version) == []
 
 
 def test_image_has_the_programs_version(base: Objects) -> None:
-    """The image's name has no registry of somebody else, and its tag is the program's version."""
+    """The image has no registry in its name, and its tag is the program's version."""
     assert container(base)["image"] == f"pbs-exporter:{__version__}"
 
 
 def test_annotations_overlay(base: Objects) -> None:
-    """The overlay `annotations` adds the three usual annotations to the pods, and changes nothing else."""
+    """The overlay `annotations` adds the three usual annotations to the pod, and changes nothing else."""
     assert differences(base, kustomize(KUBERNETES / "overlays" / "annotations")) == {
         "/Deployment/spec/template/metadata/annotations": (
             "(absent)",
@@ -205,9 +206,9 @@ def test_operator_overlay(base: Objects) -> None:
 
 
 def test_operator_leaves_our_labels_alone() -> None:
-    """The ServiceMonitor has Prometheus keep our labels, some of which the operator gives its targets too.
+    """The ServiceMonitor honours the exporter's labels, some of which the operator also gives its targets.
 
-    None of ours is one that tells the targets apart: that would then get lost.
+    None of them is a label that identifies a target, which would be lost.
     """
     given = {"namespace", "service", "endpoint", "pod", "container"}
     ours = {label for collector in COLLECTORS for metric in collector.metrics for label in metric.labels}
@@ -219,7 +220,7 @@ def test_operator_leaves_our_labels_alone() -> None:
 
 
 def test_changed_settings_start_a_new_pod(base: Objects, tmp_path: Path) -> None:
-    """A kustomization of one's own may replace the settings, and the pod then has another ConfigMap."""
+    """A kustomization on top of the base can replace the settings, and the pod uses another ConfigMap afterwards."""
     (tmp_path / "settings.toml").write_text("[pbs]\n")
     changed = kustomize(own(tmp_path, configMapGenerator=[settings_generator("settings.toml")]))
     names = []
@@ -236,7 +237,7 @@ def settings_generator(*files: str) -> Object:
 
 
 def test_documented_kustomization_works(tmp_path: Path) -> None:
-    """The kustomization and the settings that docs/deployment.md shows are whole, and change what they say."""
+    """The kustomization and the settings in docs/deployment.md are complete, and have their effect."""
     page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
     section = page.partition("\n## Kubernetes\n")[2].partition("\n## ")[0]
     kustomization = yaml.safe_load(section.partition("```yaml\n")[2].partition("```")[0])
@@ -251,9 +252,9 @@ def test_documented_kustomization_works(tmp_path: Path) -> None:
 
 
 def test_quick_start_works(tmp_path: Path) -> None:
-    """The quick start for Kubernetes makes a Secret and objects that fit together, with the program's version.
+    """The quick start for Kubernetes creates a matching Secret and objects with the program's version.
 
-    docker is left out, and instead of applying them to a cluster, kubectl shows what it would send.
+    docker doesn't run, and kubectl prints the objects instead of applying them to a cluster.
     """
     (tmp_path / "deploy").mkdir()
     shutil.copytree(KUBERNETES, tmp_path / "deploy" / "kubernetes")

@@ -1,6 +1,6 @@
-"""The Deployment of the kustomization and of the chart, really run: by podman, which reads Kubernetes's objects.
+"""The Deployment of the kustomization and of the chart, run by podman.
 
-podman is no cluster. It honours the security context, limits, environment and volumes. It doesn't know accounts,
+podman reads Kubernetes objects. It honours the security context, limits, environment and volumes. It ignores accounts,
 network policies, probes on named ports and Secrets.
 """
 
@@ -16,19 +16,21 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.deploy.machine import Namespace, eventually, run
 from tests.deploy.manifests import KUBERNETES, Object, Objects, kustomize, own, render
 from tests.deploy.podman import Podman
-from tests.deploy.simulated_pbs import Address, Simulate
+from tests.support.commands import run
+from tests.support.network_namespace import Namespace
+from tests.support.polling import poll
+from tests.support.simulated_pbs import Address, Simulate
 
 GATEWAY = "10.89.0.1"
-"""Where podman's first network has its bridge: what is outside the pod, as seen from within."""
+"""The bridge of podman's first network. Inside the pod, it is the address of the outside."""
 SERVICE_ADDRESS = "10.96.12.34"
 SECRET_KEY = "token_secret"
 
 
 def kustomized(pbs: Address, image: str, folder: Path) -> Objects:
-    """Make the objects as one does who has a PBS and an image of their own."""
+    """Return the objects that kustomize renders for this PBS and image."""
     text = (KUBERNETES / "base" / "settings.toml").read_text(encoding="utf-8")
     example = tomllib.loads(text)["pbs"]
     text = text.replace(example["endpoint"], pbs.endpoint).replace(example["token_id"], pbs.token_id)
@@ -45,7 +47,7 @@ def kustomized(pbs: Address, image: str, folder: Path) -> Objects:
 
 
 def charted(pbs: Address, image: str, folder: Path) -> Objects:
-    """Make the same with Helm."""
+    """Return the objects that Helm renders for this PBS and image."""
     assert folder.is_dir()
     name, _, tag = image.rpartition(":")
     target = {"endpoint": pbs.endpoint, "token_id": pbs.token_id, "fingerprint": pbs.fingerprint}
@@ -61,7 +63,7 @@ def charted(pbs: Address, image: str, folder: Path) -> Objects:
 
 
 def variables(service: Object) -> dict[str, str]:
-    """Give what Kubernetes puts into each container of a namespace for a Service that is there."""
+    """Return the environment variables that Kubernetes sets in each container for a Service of its namespace."""
     name = service["metadata"]["name"].upper().replace("-", "_")
     (port,) = service["spec"]["ports"]
     number, protocol = str(port["port"]), port["protocol"]
@@ -80,14 +82,14 @@ def variables(service: Object) -> dict[str, str]:
 
 
 def for_podman(objects: Objects, pbs: Address, folder: Path) -> str:
-    """Give what podman is to run. This function is all that differs from what a cluster gets."""
+    """Return the objects for podman. Only this function changes what a cluster would get."""
     deployment = objects["Deployment"]
     pod = deployment["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-        # podman 4.3 asks port 0 where the port has a name.
+        # podman 4.3 probes port 0 if the port has a name.
         del container[probe]
-    # podman 4.3 neither decodes a Secret's data nor sets its mode: it gets a folder as a kubelet makes it.
+    # podman 4.3 neither decodes a Secret's data nor sets its mode, so it gets a folder as a kubelet makes it.
     volume = pod["volumes"][1]
     secret = volume.pop("secret")
     volume["hostPath"] = {"path": str(folder / "secret"), "type": "Directory"}
@@ -102,7 +104,7 @@ def for_podman(objects: Objects, pbs: Address, folder: Path) -> str:
 
 
 class Pod:
-    """A pod that podman runs in a network of the test's own."""
+    """A pod that podman runs in a network namespace."""
 
     def __init__(self, podman: Podman, namespace: Namespace, container: str) -> None:
         self.container = container
@@ -120,48 +122,48 @@ class Pod:
 
     @property
     def ready(self) -> bool:
-        """Whether it answers; it must not have ended."""
+        """Whether it answers. Raise `AssertionError` if it has ended."""
         known = self._podman.inspect(self.container)["State"]
         assert known["Running"], self.log()
         return self._namespace.try_get(f"http://{self.address}:9101/health") is not None
 
     def get(self, path: str) -> str:
-        """Ask the exporter from outside the pod."""
+        """Return a response of the exporter to a request from outside the pod."""
         return self._namespace.get(f"http://{self.address}:9101{path}")
 
     def status(self) -> dict[str, str]:
-        """Give what the kernel says of the exporter's process."""
+        """Return /proc/PID/status of the exporter's process."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
     def write(self, path: str) -> str:
-        """Try to write a file in the container, and give what comes of it."""
+        """Try to write a file in the container, and return the error output."""
         code = f"open({path!r}, 'w')"
         return self._podman.attempt("exec", self.container, "python3", "-c", code).stderr
 
     def log(self) -> str:
-        """Give what the exporter has logged."""
+        """Return the exporter's log."""
         ended = self._podman.attempt("logs", self.container)
         return ended.stdout + ended.stderr
 
 
 @contextmanager
 def running(objects: str, podman: Podman, namespace: Namespace) -> Iterator[Pod]:
-    """Run a pod as long as the block lasts."""
+    """Run a pod until the block ends."""
     # The last line of its output is the container's ID; the name depends on podman's version.
     container = run(*namespace.inside("podman", "kube", "play", "-"), env=podman.env, stdin=objects).split()[-1]
     try:
         pod = Pod(podman, namespace, container)
-        eventually(lambda: pod.ready, "/health of the pod")
+        poll(lambda: pod.ready, "/health of the pod")
         yield pod
     finally:
-        # Inside, where the network is that it takes down.
+        # podman removes the network, which exists only in the namespace.
         run(*namespace.inside("podman", "kube", "down", "-"), env=podman.env, stdin=objects)
         run("podman", "volume", "rm", "--all", "--force", env=podman.env)
 
 
 @pytest.fixture(params=["kustomize", "helm"])
-def pod(  # noqa: PLR0917 - pytest gives them by name
+def pod(  # noqa: PLR0917 - pytest passes them by name
     request: pytest.FixtureRequest,
     podman: Podman,
     image: str,
@@ -169,9 +171,9 @@ def pod(  # noqa: PLR0917 - pytest gives them by name
     simulated_pbs: Simulate,
     tmp_path: Path,
 ) -> Iterator[Pod]:
-    """Run the pod of either in front of a simulated PBS."""
+    """Run the pod, rendered by kustomize or Helm, against a simulated PBS."""
     make = {"kustomize": kustomized, "helm": charted}[request.param]
-    with simulated_pbs(namespace, "0.0.0.0") as everywhere:  # noqa: S104 - in a network of the test's own
+    with simulated_pbs(namespace, "0.0.0.0") as everywhere:  # noqa: S104 - in a network namespace of the test
         endpoint = f"https://{GATEWAY}:{everywhere.endpoint.rpartition(':')[2]}"
         pbs = Address(endpoint, everywhere.token_id, everywhere.secret, everywhere.fingerprint)
         with running(for_podman(make(pbs, image, tmp_path), pbs, tmp_path), podman, namespace) as made:
@@ -179,10 +181,10 @@ def pod(  # noqa: PLR0917 - pytest gives them by name
 
 
 def test_pod_serves(pod: Pod) -> None:
-    """The pod serves PBS's metrics to what scrapes from outside it, with the Service's variables in its environment.
+    """The pod serves PBS's metrics to a client outside it.
 
-    It is nobody's root, can write nowhere, has no capability and gets none, and its memory is bounded.
-    The Service's variables are there, and are worth no line in the log.
+    It isn't root, can't write anywhere, has no capability and can't gain one, and its memory is limited.
+    The Service's variables are in its environment, and cause no line in the log.
     """
     page = {family.name: family.samples for family in text_string_to_metric_families(pod.get("/metrics"))}
     assert [sample.value for sample in page["pbs_up"]] == [1], pod.log()
@@ -193,7 +195,7 @@ def test_pod_serves(pod: Pod) -> None:
     assert len([entry for entry in environment if SERVICE_ADDRESS in entry]) == 4
     assert "PBS_EXPORTER_SERVICE_PORT=9101" in environment
     assert [line for line in pod.log().splitlines() if "PBS_EXPORTER_" in line] == []
-    # What comes after the start is about the PBS: one of its datastores is broken.
+    # Later warnings are about the PBS, which has a broken datastore.
     assert "level=warn" not in pod.log().partition("msg=started")[0]
 
     status = pod.status()
@@ -208,7 +210,7 @@ def test_pod_serves(pod: Pod) -> None:
 
 
 def test_pod_ends(pod: Pod, podman: Podman) -> None:
-    """The pod's container ends on SIGTERM with 0, long before its grace period is over."""
+    """The container exits with 0 after SIGTERM, well within its grace period."""
     begun = time.monotonic()
     podman("stop", "--time", "10", pod.container)
     assert time.monotonic() - begun < 5
@@ -216,7 +218,7 @@ def test_pod_ends(pod: Pod, podman: Podman) -> None:
 
 
 def test_variables_of_the_service() -> None:
-    """What is injected is what Kubernetes documents for a Service of our name and port."""
+    """The injected variables are those that Kubernetes documents for this Service's name and port."""
     assert variables(kustomize(KUBERNETES / "base")["Service"]) == {
         "PBS_EXPORTER_SERVICE_HOST": SERVICE_ADDRESS,
         "PBS_EXPORTER_SERVICE_PORT": "9101",

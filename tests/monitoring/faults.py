@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from pbs_exporter.simulator import Certificate, Fault
-from pbs_exporter.simulator.layout import DAY
+from pbs_exporter.simulator.world.layout import DAY
 from tests.monitoring.stage import Stage
 from tests.monitoring.worlds import TASKS, Rows, store, task, upid
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from pbs_exporter.simulator.upkeep import pools
+from pbs_exporter.simulator.world.node_rows import pools
 from tests.monitoring.faults import backup_encrypted
 from tests.monitoring.history import DAY
 from tests.monitoring.stage import Change, ChangingWorld

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.deploy.machine import ROOT, run
 
 PAGE = "docs/dashboards.md"
-HEADING = "How to change them"
+HEADING = "Change them"
 
 
 def test_dashboards_are_made_as_the_page_says(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from pbs_exporter.simulator import World
-from pbs_exporter.simulator.layout import DAY, HOUR, Datastore, Group, add_group, datastore
-from pbs_exporter.simulator.plan import Plan
-from pbs_exporter.simulator.rhythm import Rhythm
+from pbs_exporter.simulator.world.layout import DAY, HOUR, SimulatedDatastore, SimulatedGroup, add_group, datastore
+from pbs_exporter.simulator.world.plan import Plan
+from pbs_exporter.simulator.world.rhythm import Rhythm
 from tests.monitoring.stage import Change, ChangingWorld
 
 Rows = list[dict[str, Any]]
@@ -33,7 +33,7 @@ def calm(*names: str, groups: int = 2, **changes: Any) -> World:
     return world
 
 
-def store(name: str, now: int, groups: int, **changes: Any) -> Datastore:
+def store(name: str, now: int, groups: int, **changes: Any) -> SimulatedDatastore:
     """Make a calm datastore, with groups `vm/100`, `vm/101` and so on in the root namespace, the last in `prod`."""
     made = datastore(name, gc=daily(now, 5), verify=daily(now, 1))
     made.gc, made.verify = sure(made.gc), sure(made.verify)
@@ -206,7 +206,7 @@ def fresh() -> ChangingWorld:
     return source
 
 
-def grow_old(archive: Datastore, now: int, days: int = 200) -> None:
+def grow_old(archive: SimulatedDatastore, now: int, days: int = 200) -> None:
     """Let each group of a datastore have one backup, which is so many days old."""
     rarely = Rhythm(1000 * DAY, (now - days * DAY) % (1000 * DAY), 600)
     for groups in archive.namespaces.values():
@@ -216,13 +216,13 @@ def grow_old(archive: Datastore, now: int, days: int = 200) -> None:
         ]
 
 
-def _weekly(group: Group, now: int) -> Group:
+def _weekly(group: SimulatedGroup, now: int) -> SimulatedGroup:
     """Let the last backup be five days old, and the next one be due in two."""
     rhythm = Rhythm(7 * DAY, (now - 5 * DAY) % (7 * DAY), 600)
     return msgspec.structs.replace(group, plan=msgspec.structs.replace(group.plan, rhythm=rhythm))
 
 
-def _renamed(group: Group, backup_id: str) -> Group:
+def _renamed(group: SimulatedGroup, backup_id: str) -> SimulatedGroup:
     plan = msgspec.structs.replace(group.plan, worker_id=group.plan.worker_id.rpartition("/")[0] + f"/{backup_id}")
     return msgspec.structs.replace(group, backup_id=backup_id, plan=plan)
 

@@ -1,1 +1,1 @@
-"""HTTP to one PBS: connections, login, TLS, limits, and decoding."""
+"""HTTP to one PBS: connections, token authentication, TLS, request limits and decoding."""

@@ -1,4 +1,4 @@
-"""From the body of an answer to Structs."""
+"""Decoders: from the body of an answer to Structs."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -14,23 +14,23 @@ T = TypeVar("T")
 Body = bytes | bytearray
 
 Decoder = Callable[[AsyncIterator[bytes]], Awaitable[T]]
-"""Makes something of a body while it arrives."""
+"""Decodes a body while it arrives."""
 
 
 class Rows(msgspec.Struct, Generic[T], frozen=True):
-    """A list that PBS answered: its good rows, and what was wrong with the others."""
+    """A list from PBS: its valid rows, and an error for each invalid one."""
 
     rows: list[T]
     wrong: list[WrongShape] = []
 
     @property
     def left_out(self) -> WrongShape | None:
-        """Which rows had the wrong shape, if any had."""
+        """One error for all invalid rows; `None` if there are none."""
         return left_out(self.wrong, len(self.rows) + len(self.wrong))
 
 
 def left_out(wrong: Sequence[WrongShape], rows: int) -> WrongShape | None:
-    """Make one error of those of some rows, or none of none."""
+    """Return one error for all errors of a list with this number of rows; `None` if there are none."""
     return WrongShape(f"{len(wrong)} of {rows} rows left out: {wrong[0]}") if wrong else None
 
 
@@ -38,8 +38,8 @@ class _Envelope(msgspec.Struct, Generic[T]):
     data: T
 
 
-def whole(decode: Callable[[Body], T]) -> Decoder[T]:
-    """Make a decoder that waits for the whole body."""
+def buffered(decode: Callable[[Body], T]) -> Decoder[T]:
+    """Return a decoder that collects the whole body first."""
 
     async def read(chunks: AsyncIterator[bytes]) -> T:
         body = bytearray()
@@ -51,7 +51,7 @@ def whole(decode: Callable[[Body], T]) -> Decoder[T]:
 
 
 def one(kind: type[T]) -> Callable[[Body], T]:
-    """Make a decoder of an answer that is one object. It raises `NotJson` or `WrongShape`."""
+    """Return a decoder for an answer that is one object. It raises `NotJson` or `WrongShape`."""
     decoder = msgspec.json.Decoder(_Envelope[kind])  # type: ignore[valid-type]
 
     def decode(body: Body) -> T:
@@ -64,7 +64,7 @@ def one(kind: type[T]) -> Callable[[Body], T]:
 
 
 def nested(kind: type[T]) -> Callable[[Body], Rows[T]]:
-    """Make a decoder as `many` does, of an answer whose list is in an object once more, under the key "data"."""
+    """Return a decoder like `many`, for an answer whose list is the key "data" of a further object."""
 
     def decode(body: Body) -> Rows[T]:
         data = _data(body)
@@ -76,9 +76,9 @@ def nested(kind: type[T]) -> Callable[[Body], Rows[T]]:
 
 
 def many(kind: type[T]) -> Callable[[Body], Rows[T]]:
-    """Make a decoder of an answer that is a list. A row of the wrong shape costs itself only.
+    """Return a decoder for an answer that is a list. It omits invalid rows.
 
-    It raises `NotJson`, or `WrongShape` where the answer is no list.
+    It raises `NotJson`, or `WrongShape` if the answer isn't a list.
     """
     decoder = msgspec.json.Decoder(_Envelope[list[kind]])  # type: ignore[valid-type]
 
@@ -100,7 +100,7 @@ def _row_by_row(data: object, kind: type[T]) -> Rows[T]:
         try:
             rows.append(_convert(row, kind))
         except WrongShape as error:
-            # A new one: the traceback of this one holds the whole answer for as long as the error is kept.
+            # A copy without the traceback, which would keep the whole answer in memory.
             wrong.append(WrongShape(str(error)))
     return Rows(rows, wrong)
 
@@ -109,15 +109,15 @@ def _convert(value: object, kind: type[T]) -> T:
     try:
         return msgspec.convert(value, kind)
     except (msgspec.ValidationError, UnicodeEncodeError) as error:
-        # msgspec's text names types and fields, never a value. It can't take a lone surrogate in a key.
+        # msgspec's message names types and fields, never a value. A lone surrogate in a key is a UnicodeEncodeError.
         raise WrongShape(first_line(str(error))) from error
 
 
 def _data(body: Body) -> object:
-    """Read a body that msgspec refused, with the standard library.
+    """Return the `data` of a body that msgspec refused, parsed by the standard library.
 
-    It takes what msgspec doesn't and what must not cost a whole answer: a lone surrogate in one text, a
-    bare NaN, which stands for nothing.
+    The standard library also accepts a lone surrogate in a string and a bare NaN (read as `None`), which must not
+    cost the whole answer.
     """
     try:
         answer = json.loads(body, parse_constant=lambda _: None)
@@ -129,7 +129,7 @@ def _data(body: Body) -> object:
 
 
 def _shown(body: Body) -> str:
-    """Give the start of a body that is no JSON: it tells a proxy's page from a cut answer."""
+    """Return the start of a body that isn't JSON: it tells a proxy's page from a truncated answer."""
     return repr(bytes(body[:60]).decode(errors="replace"))
 
 

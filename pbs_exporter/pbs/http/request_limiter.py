@@ -1,4 +1,4 @@
-"""How many requests to one PBS are under way at a time, and which of those that wait goes next."""
+"""The limit of concurrent requests to one PBS, and the order in which waiting requests start."""
 
 import asyncio
 from collections import Counter, deque
@@ -8,10 +8,10 @@ from enum import IntEnum
 
 
 class Lane(IntEnum):
-    """What a request is for. Of those that wait, the first lane's go first.
+    """What a request is for. Waiting requests start in the order of these lanes.
 
-    Listings may take minutes: they must not starve the rest, nor must those that nobody waits for starve those
-    that a scrape waits for. `/groups` blocks a thread of PBS, and what slow collectors ask runs programs there.
+    Listings may take minutes and must not starve other requests; background listings must not starve those that a
+    scrape waits for. `/groups` blocks a worker thread of PBS, and requests of slow collectors make PBS run programs.
     """
 
     PROMPT = 0
@@ -23,7 +23,7 @@ class Lane(IntEnum):
 
 
 class RequestLimiter:
-    """The requests that may be under way to one PBS: `number` of them."""
+    """Limits the concurrent requests to one PBS to `number`, with lower limits for some lanes."""
 
     def __init__(self, number: int) -> None:
         listings = max(1, number - 2)
@@ -36,11 +36,11 @@ class RequestLimiter:
         )
         self._held: Counter[Lane] = Counter()
         self._waiting: dict[Lane, deque[asyncio.Future[None]]] = {lane: deque() for lane in Lane}
-        self._giving: asyncio.Handle | None = None
+        self._assignment: asyncio.Handle | None = None
 
     @asynccontextmanager
     async def take(self, lane: Lane) -> AsyncIterator[None]:
-        """Wait for a slot, and hold it for a `with` block."""
+        """Wait for a slot, and hold it for the `async with` block."""
         await self._wait(lane)
         try:
             yield
@@ -50,7 +50,7 @@ class RequestLimiter:
     async def _wait(self, lane: Lane) -> None:
         turn = asyncio.get_running_loop().create_future()
         self._waiting[lane].append(turn)
-        self._give_soon()
+        self._schedule_assignment()
         try:
             await turn
         except asyncio.CancelledError:
@@ -60,15 +60,15 @@ class RequestLimiter:
 
     def _free(self, lane: Lane) -> None:
         self._held[lane] -= 1
-        self._give_soon()
+        self._schedule_assignment()
 
-    def _give_soon(self) -> None:
-        """Give slots away when all that can run has run: who has freed one may want the next, and go first."""
-        if self._giving is None:
-            self._giving = asyncio.get_running_loop().call_later(0, self._give)
+    def _schedule_assignment(self) -> None:
+        """Assign slots after all ready tasks have run: the task that freed a slot may queue in an earlier lane."""
+        if self._assignment is None:
+            self._assignment = asyncio.get_running_loop().call_later(0, self._assign)
 
-    def _give(self) -> None:
-        self._giving = None
+    def _assign(self) -> None:
+        self._assignment = None
         for lane, waiting in self._waiting.items():
             while waiting and self._is_free(lane):
                 turn = waiting.popleft()

@@ -1,7 +1,7 @@
-"""A long list, decoded while it arrives.
+"""Decoding a long list while it arrives.
 
-A listing has a hundred megabytes. Decoded in pieces it is never held as a whole, and the event loop is free
-between two of them.
+A listing can have a hundred megabytes. Decoded in pieces, it is never in memory as a whole, and the event loop runs
+between two pieces.
 """
 
 import re
@@ -19,61 +19,61 @@ _HEAD_LIMIT = 256
 
 
 class RowStream(Generic[T]):
-    """Decodes `{"data":[…]}`: `feed` it as it arrives, then `finish`. Both give the rows that are whole by then.
+    """Decodes `{"data":[…]}`: call `feed` for each chunk, then `finish`. Both return the rows completed by then.
 
-    A row of the wrong shape costs itself only.
+    Invalid rows are omitted.
     """
 
     def __init__(self, decode: Callable[[Body], Rows[T]]) -> None:
         self._seen = 0
         self._wrong: list[WrongShape] = []
         self._decode = decode
-        # At any time the start of a body of its own.
+        # What isn't decoded yet, always after `_HEAD`: the start of a body of its own.
         self._rest = bytearray()
-        # What two rows have between them; `None` as long as nothing is known of the rows.
-        self._between: bytes | None = None
+        # The bytes between two rows: `None` until the first row is seen, empty if unknown.
+        self._separator: bytes | None = None
 
     @property
     def left_out(self) -> WrongShape | None:
-        """Which rows had the wrong shape so far, if any had."""
+        """One error for all rows omitted so far; `None` if there are none."""
         return left_out(self._wrong, self._seen)
 
     def feed(self, chunk: bytes) -> list[T]:
-        """Take more of the body."""
+        """Add a chunk of the body, and return the rows that it completes."""
         before = len(self._rest)
         self._rest += chunk
-        if self._between is None:
+        if self._separator is None:
             before = 0
-            self._begin()
-        # What was there has been looked through.
-        end = self._rest.rfind(self._between, max(0, before - len(self._between))) + 1 if self._between else 0
+            self._find_separator()
+        # The bytes before this chunk have been searched already.
+        end = self._rest.rfind(self._separator, max(0, before - len(self._separator))) + 1 if self._separator else 0
         if not end:
             return []
         try:
-            rows = self._taken(self._decode(self._rest[:end] + b"]}"))
+            rows = self._counted(self._decode(self._rest[:end] + b"]}"))
         except DecodeFailed:
-            # It was within a row, or this is no JSON: the end of the body tells.
-            self._between = b""
+            # The separator was inside a row, or this isn't JSON: `finish` decodes the whole.
+            self._separator = b""
             return []
         self._rest[: end + 1] = _HEAD
         return rows
 
     def finish(self) -> list[T]:
-        """Take the body's end. Raises `NotJson` or `WrongShape` where it wasn't such a list."""
-        return self._taken(self._decode(self._rest))
+        """Return the remaining rows. Raises `NotJson` or `WrongShape` if the body wasn't such a list."""
+        return self._counted(self._decode(self._rest))
 
-    def _begin(self) -> None:
-        """Look for the first row's first key: rows begin alike, and what is inside of them doesn't.
+    def _find_separator(self) -> None:
+        """Find the separator: all rows begin with the same key, and no object inside a row does.
 
-        In a text a quote can't be followed by a letter, so it isn't found in one.
+        It can't occur inside a string: a quote there is escaped.
         """
         first = _FIRST_KEY.match(self._rest)
         if first:
-            self._between = b"},{" + first[1]
+            self._separator = b"},{" + first[1]
         elif len(self._rest) > _HEAD_LIMIT:
-            self._between = b""
+            self._separator = b""
 
-    def _taken(self, answer: Rows[T]) -> list[T]:
+    def _counted(self, answer: Rows[T]) -> list[T]:
         self._seen += len(answer.rows) + len(answer.wrong)
         self._wrong += answer.wrong
         return answer.rows

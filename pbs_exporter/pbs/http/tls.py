@@ -1,4 +1,4 @@
-"""Whom to trust: everybody, the system's CAs, a CA file, or one certificate."""
+"""Which certificates to trust: any, those of the system's CAs, those of a CA file, or a single one."""
 
 import asyncio
 import ssl
@@ -10,14 +10,14 @@ from pbs_exporter.config import TargetSettings
 from pbs_exporter.errors import TlsFailed
 
 Trust = bool | ssl.SSLContext | aiohttp.Fingerprint
-"""What aiohttp takes as `ssl=` of a request."""
+"""The `ssl=` argument of an aiohttp request."""
 
 
 def trust(settings: TargetSettings) -> Trust:
-    """Give what the settings say whom to trust.
+    """Return the trust that the settings configure.
 
-    With a fingerprint the certificate's name and chain don't matter. aiohttp compares it after the handshake
-    and before it sends anything, so a wrong certificate never sees the token.
+    With a fingerprint, the certificate's name and chain don't matter. aiohttp compares the fingerprint after the
+    handshake and before it sends anything, so a server with another certificate never receives the token.
     """
     if settings.fingerprint is not None:
         return aiohttp.Fingerprint(settings.fingerprint)
@@ -27,9 +27,9 @@ def trust(settings: TargetSettings) -> Trust:
 
 
 async def peer_certificate(endpoint: str, timeout_seconds: float) -> bytes:
-    """Give the certificate (DER) that the endpoint shows, trusted or not. Nothing is sent to it.
+    """Return the certificate (DER) that the endpoint presents, trusted or not. No request is sent.
 
-    Raises `OSError` (of which `ssl.SSLError` and `TimeoutError` are kinds), and `TlsFailed` if there is none.
+    Raises `OSError` (including `ssl.SSLError` and `TimeoutError`), and `TlsFailed` if there is no certificate.
     """
     url = URL(endpoint)
     context = ssl.create_default_context()

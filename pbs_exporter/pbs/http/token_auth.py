@@ -1,7 +1,7 @@
-"""The token, and what to do when PBS refuses it.
+"""Authentication with the API token, and the pause after PBS has refused it.
 
-PBS holds a refused login for three seconds and logs it, and people feed that log to fail2ban. So a refused
-token is tried once a scrape, and after some refusals once a minute.
+PBS delays the answer to a failed login by three seconds and logs it, and that log often feeds fail2ban. So a refused
+token is tried once per scrape, and after `PATIENCE` refusals once per minute.
 """
 
 from collections.abc import Callable
@@ -11,16 +11,16 @@ from pbs_exporter.config import Secret, TargetSettings
 from pbs_exporter.errors import LoginPaused
 
 PATIENCE = 3
-"""After so many refusals in a row PBS is asked less often."""
+"""Refusals in a row after which the pause begins."""
 
 PAUSE_SECONDS = 60.0
-"""How long PBS isn't asked then."""
+"""Seconds between two tries during the pause."""
 
 
 class TokenAuth:
-    """The state of a target's login.
+    """The token of a target, and whether PBS accepts it.
 
-    `proven`: PBS has taken this token and not refused it since. `refusals`: how often in a row it refused.
+    `proven`: PBS has accepted this token and not refused it since. `refusals`: refusals in a row.
     """
 
     def __init__(self, settings: TargetSettings, clock: Clock, reread: Callable[[], Secret | None]) -> None:
@@ -35,21 +35,21 @@ class TokenAuth:
 
     @property
     def header(self) -> str:
-        """The value of the `Authorization` header. Holds the secret."""
+        """The value of the `Authorization` header. It contains the secret."""
         return f"PBSAPIToken={self._token_id}:{self._secret.reveal()}"
 
     def hide(self, text: str) -> str:
-        """Take the secret out of a text."""
+        """Return the text with the secret masked."""
         return text.replace(self._secret.reveal(), "***")
 
     @property
     def paused(self) -> bool:
-        """Whether the refusals so far forbid asking now."""
+        """Whether the pause after repeated refusals is running."""
         waited = self._clock.monotonic() - self._refused_at
         return self.refusals >= PATIENCE and waited < PAUSE_SECONDS
 
     def reopen(self) -> None:
-        """Allow the next try, at the start of a scrape: at once with a new secret, else when it is due."""
+        """Permit the next try, at the start of a scrape: at once with a new secret, otherwise after the pause."""
         if not self._closed:
             return
         secret = self._reread()
@@ -59,19 +59,19 @@ class TokenAuth:
         self._closed = self.paused
 
     def check(self) -> None:
-        """Raise `LoginPaused` where PBS must not be asked."""
+        """Raise `LoginPaused` if no request may be sent."""
         if self._closed:
             seconds = max(0, round(self._refused_at + PAUSE_SECONDS - self._clock.monotonic()))
             when = f"asked again in {seconds} s" if self.paused else "asked again at the next scrape"
             raise LoginPaused(f"PBS refused the token ({self.refusals} in a row): {when}")
 
     def taken(self) -> None:
-        """Note that PBS took the token."""
+        """Record that PBS accepted the token."""
         self.proven = True
         self.refusals = 0
 
     def refused(self) -> None:
-        """Note a refusal. Requests that were under way with the same token count as one."""
+        """Record a refusal. Concurrent requests with the same token count as one."""
         self.proven = False
         self._refused_at = self._clock.monotonic()
         if not self._closed:

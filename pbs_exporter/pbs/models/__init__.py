@@ -1,4 +1,4 @@
-"""What is read of PBS's answers: Structs, a file for each area of the API."""
+"""The parts of PBS's answers that are used, as Structs: one file per area of the API."""
 
 from pbs_exporter.pbs.models.access import Token, User
 from pbs_exporter.pbs.models.base import ApiObject

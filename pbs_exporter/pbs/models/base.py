@@ -1,11 +1,11 @@
-"""What all of PBS's objects have in common.
+"""The base of the models.
 
-PBS leaves out what it doesn't know, or answers `null`: both are `None` here. Fields that have no attribute are
-skipped. Times are Unix seconds, sizes bytes.
+PBS omits unknown values or sends `null`: both are `None` here. Fields without an attribute are skipped. Times are in
+Unix seconds, sizes in bytes.
 """
 
 import msgspec
 
 
 class ApiObject(msgspec.Struct, frozen=True, rename="kebab"):
-    """Base: most of PBS's objects name their fields in kebab-case."""
+    """Base of PBS's objects, whose field names are in kebab-case."""

@@ -10,7 +10,7 @@ _READABLE = (None, "read-only")
 
 
 class S3Statistics(ApiObject, frozen=True):
-    """What was asked of an S3 bucket since the datastore was made, or since PBS was told to count anew; bytes."""
+    """Requests to the S3 bucket, and bytes transferred, since the datastore was created or the counters were reset."""
 
     get: int | None = None
     put: int | None = None
@@ -22,7 +22,7 @@ class S3Statistics(ApiObject, frozen=True):
 
 
 class DatastoreStatus(FileSystem, frozen=True):
-    """`GET /admin/datastore/{store}/status`. All sizes are 0 where rights are missing."""
+    """`GET /admin/datastore/{store}/status`. All sizes are 0 if a privilege is missing."""
 
     s3_statistics: S3Statistics | None = None
 
@@ -38,7 +38,7 @@ class Datastore(ApiObject, frozen=True):
 
     @property
     def mode(self) -> str | None:
-        """The maintenance mode: the first property that is `type=…` or has no name."""
+        """The maintenance mode: the first property that is named `type` or has no name."""
         for match in _PROPERTY.finditer(self.maintenance or ""):
             name, equals, value = match[0].strip().partition("=")
             if not equals or name == "type":
@@ -47,12 +47,12 @@ class Datastore(ApiObject, frozen=True):
 
     @property
     def available(self) -> bool:
-        """Whether PBS answers questions about it: it is mounted, and in no maintenance but read-only."""
+        """Whether PBS can read it: it is mounted, and in no maintenance mode except read-only."""
         return self.mode in _READABLE and self.mount_status != "notmounted"
 
 
 class GcStatus(ApiObject, frozen=True):
-    """Counters of the last garbage collection that succeeded. `upid` is `None` if none ever did."""
+    """Counters of the last successful garbage collection. `upid` is `None` if there was none."""
 
     upid: str | None = None
     index_data_bytes: int | None = None
@@ -66,7 +66,7 @@ class GcStatus(ApiObject, frozen=True):
 
 
 class GcJob(GcStatus, frozen=True, kw_only=True):
-    """A row of `GET /admin/gc`. `last_run_*` are of the last run, whether it succeeded or not."""
+    """A row of `GET /admin/gc`. `last_run_*` are about the last run, successful or not."""
 
     store: str
     duration: int | None = None
@@ -76,7 +76,7 @@ class GcJob(GcStatus, frozen=True, kw_only=True):
 
 
 class Usage(FileSystem, frozen=True, kw_only=True):
-    """A row of `GET /status/datastore-usage`. Sizes are of the whole file system."""
+    """A row of `GET /status/datastore-usage`. Sizes are those of the whole file system."""
 
     store: str
     mount_status: str | None = None

@@ -4,9 +4,10 @@ from pbs_exporter.pbs.models.base import ApiObject
 
 
 class Job(ApiObject, frozen=True):
-    """A row of the lists of sync, verify, prune and tape backup jobs.
+    """A row of `GET /admin/sync`, `/admin/verify`, `/admin/prune` or `/tape/backup`.
 
-    While a job runs there is `last_run_upid` alone. `remote` and what follows it are sync jobs' own.
+    While the job runs, `last_run_upid` is the only one of the `last_run_*` fields. Only sync jobs have `remote`,
+    `remote_store` and `sync_direction`.
     """
 
     id: str

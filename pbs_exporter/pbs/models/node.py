@@ -6,7 +6,7 @@ from pbs_exporter.pbs.models.base import ApiObject
 
 
 class Version(ApiObject, frozen=True):
-    """`GET /version`. The full version is `version` and `release` with a dot between."""
+    """`GET /version`. The full version is `version`, a dot and `release`."""
 
     version: str | None = None
     release: str | None = None
@@ -42,7 +42,7 @@ class Memory(ApiObject, frozen=True):
 
 
 class FileSystem(ApiObject, frozen=True):
-    """A file system as `statfs` sees it; `avail` is without the reserved blocks."""
+    """A file system as reported by `statfs`; `avail` excludes reserved blocks."""
 
     total: int | None = None
     used: int | None = None
@@ -50,7 +50,7 @@ class FileSystem(ApiObject, frozen=True):
 
 
 class NodeStatus(ApiObject, frozen=True):
-    """`GET /nodes/localhost/status`. `cpu` and `wait` lie between 0 and 1."""
+    """`GET /nodes/localhost/status`. `cpu` and `wait` are between 0 and 1."""
 
     cpu: float | None = None
     wait: float | None = None
@@ -65,7 +65,7 @@ class NodeStatus(ApiObject, frozen=True):
 
 
 class Point(ApiObject, frozen=True):
-    """A row of `GET /status/metrics`: of `host`, `datastore/{store}` and others the newest value of a metric."""
+    """A row of `GET /status/metrics`: the newest value of a metric. `id` is `host`, `datastore/{store}` or another."""
 
     id: str
     metric: str
@@ -73,20 +73,20 @@ class Point(ApiObject, frozen=True):
 
 
 class Subscription(ApiObject, frozen=True):
-    """`GET /nodes/localhost/subscription`. `nextduedate` is `YYYY-MM-DD`, and `0000-00-00` where there is none."""
+    """`GET /nodes/localhost/subscription`. `nextduedate` is `YYYY-MM-DD`, or `0000-00-00` for none."""
 
     status: str | None = None
     nextduedate: str | None = None
 
 
 class Update(msgspec.Struct, frozen=True, rename="pascal"):
-    """A row of `GET /nodes/localhost/apt/update`: a package that can be upgraded."""
+    """A row of `GET /nodes/localhost/apt/update`: a package with an upgrade."""
 
     package: str
 
 
 class Service(ApiObject, frozen=True):
-    """A row of `GET /nodes/localhost/services`. The states are systemd's."""
+    """A row of `GET /nodes/localhost/services`. The states are those of systemd."""
 
     service: str
     state: str | None = None
@@ -94,7 +94,7 @@ class Service(ApiObject, frozen=True):
 
 
 class Disk(ApiObject, frozen=True):
-    """A row of `GET /nodes/localhost/disks/list`. `wearout` is the percentage of its life that remains."""
+    """A row of `GET /nodes/localhost/disks/list`. `wearout` is its remaining life in percent."""
 
     name: str
     model: str | None = None

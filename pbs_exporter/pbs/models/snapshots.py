@@ -11,14 +11,14 @@ class File(ApiObject, frozen=True, gc=False):
 
 
 class Verification(ApiObject, frozen=True, gc=False):
-    """The result of a snapshot's newest verification."""
+    """The result of a snapshot's last verification."""
 
     state: str | None = None
     upid: str | None = None
 
 
 class Snapshot(ApiObject, frozen=True, gc=False):
-    """A row of `GET /admin/datastore/{store}/snapshots`. `size` is logical; there is none without a manifest."""
+    """A row of `GET /admin/datastore/{store}/snapshots`. `size` is logical, and absent without a manifest."""
 
     backup_type: str
     backup_id: str
@@ -32,20 +32,20 @@ class Snapshot(ApiObject, frozen=True, gc=False):
 
     @property
     def encrypted(self) -> bool:
-        """Whether any file is encrypted. One that is only signed is not."""
+        """Whether any file is encrypted. A signed file isn't."""
         return "encrypt" in [file.crypt_mode for file in self.files or ()]
 
     @property
     def has_manifest(self) -> bool:
-        """Whether the manifest is there, readable or not."""
+        """Whether the snapshot has a manifest, readable or not."""
         return any(file.filename == "index.json.blob" for file in self.files or ())
 
 
 class GroupRow(ApiObject, frozen=True):
     """A row of `GET /admin/datastore/{store}/groups`.
 
-    `last_backup` is the time of the newest finished snapshot, before PBS 4.0.17 perhaps of an unfinished one, and
-    `files` are that snapshot's. `backup_count` counts all.
+    `last_backup` is the time of the newest finished snapshot (before PBS 4.0.17 it may be an unfinished one), and
+    `files` are its files. `backup_count` includes unfinished snapshots.
     """
 
     backup_type: str

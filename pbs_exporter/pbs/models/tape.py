@@ -4,7 +4,7 @@ from pbs_exporter.pbs.models.base import ApiObject
 
 
 class TapeDrive(ApiObject, frozen=True):
-    """A row of `GET /tape/drive`. `state` says which task holds it; without a device there is no `vendor`."""
+    """A row of `GET /tape/drive`. `state` is the task that uses it; `vendor` is absent without a device."""
 
     name: str
     vendor: str | None = None
@@ -14,7 +14,7 @@ class TapeDrive(ApiObject, frozen=True):
 
 
 class TapeMedium(ApiObject, frozen=True):
-    """A row of `GET /tape/media/list`. An unassigned one has no `pool`, an unwritten one no `bytes_used`."""
+    """A row of `GET /tape/media/list`. Without `pool` it is unassigned, without `bytes_used` unwritten."""
 
     pool: str | None = None
     status: str | None = None

@@ -1,4 +1,4 @@
-"""Tasks, and what their UPIDs contain."""
+"""Tasks and their UPIDs."""
 
 import re
 
@@ -8,7 +8,7 @@ _UPID_START = re.compile(r"UPID:[^:]*:[0-9A-Fa-f]{8}:[0-9A-Fa-f]{8,9}:[0-9A-Fa-f
 
 
 class Task(msgspec.Struct, frozen=True):
-    """A row of `GET /nodes/localhost/tasks`. `endtime` and `status` are `None` while it runs."""
+    """A row of `GET /nodes/localhost/tasks`. `endtime` and `status` are `None` while the task runs."""
 
     upid: str
     worker_type: str
@@ -19,6 +19,6 @@ class Task(msgspec.Struct, frozen=True):
 
 
 def upid_start(upid: str | None) -> int | None:
-    """Read a task's start (Unix seconds) from its UPID."""
+    """Return a task's start (Unix seconds), read from its UPID; `None` if it isn't a UPID."""
     match = _UPID_START.match(upid or "")
     return int(match[1], 16) if match else None

@@ -45,7 +45,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- ternary .Values.existingSecretKey "token_secret" (not (empty .Values.existingSecret)) }}
 {{- end }}
 
-{{/* What must be decided before anything is made. */}}
+{{/* Refuses values that are missing or contradict each other. */}}
 {{- define "pbs-exporter.check" -}}
 {{- if gt (int .Values.replicaCount) 1 }}
 {{- fail (printf "replicaCount is %d, and more than one is refused: one is enough. Each replica would ask PBS for everything again, and every series would be there twice. If the only pod is lost, Kubernetes starts another." (int .Values.replicaCount)) }}
@@ -72,8 +72,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 
 {{/*
-JSON's texts, numbers and switches are TOML's.
-verify_tls is written only where it is on: "off" beside a fingerprint would be a contradiction that the exporter warns of.
+JSON strings, numbers and booleans are valid TOML.
+verify_tls is written only if it is on: with "off" beside a fingerprint, the exporter would warn of a contradiction.
 */}}
 {{- define "pbs-exporter.settings" -}}
 {{- $chart := dict "token_secret_file" (printf "/run/secrets/pbs-exporter/%s" (include "pbs-exporter.secretKey" .)) }}

@@ -1,0 +1,104 @@
+"""From an HTTP status or an error of aiohttp to a `PbsError`."""
+
+import errno
+from collections.abc import Callable
+from http import HTTPStatus
+
+import aiohttp
+
+from pbs_exporter.errors import (
+    ConnectionRefused,
+    FingerprintMismatch,
+    Forbidden,
+    HostNotFound,
+    LoginRefused,
+    NoSuchParameter,
+    NotFound,
+    NotOffered,
+    PbsError,
+    PbsTimeout,
+    ProtocolFailed,
+    StatusError,
+    TlsFailed,
+    Unavailable,
+    Unreachable,
+)
+from pbs_exporter.plain_text import first_line
+
+ERROR_BODY_LIMIT = 64 * 1024
+
+_REDIRECTION = 3
+_STATUS_ERRORS: dict[int, type[StatusError]] = {403: Forbidden, 404: NotFound}
+
+_NO_SUCH_PARAMETER = "schema does not allow additional properties"
+
+_UNAVAILABLE = (
+    "is unavailable: ",
+    "maintenance mode",
+    "is not mounted",
+    "is being deleted",
+    "is being unmounted",
+)
+
+
+async def status_error(response: aiohttp.ClientResponse, hide: Callable[[str], str]) -> StatusError:
+    """Return the error for a status other than 200. The content type is ignored: PBS labels its plain text as JSON.
+
+    A proxy may echo the request, so `hide` masks the secret before the text is shortened.
+    """
+    status = response.status
+    if status // 100 == _REDIRECTION:
+        where = first_line(hide(response.headers.get("Location", "")))
+        return StatusError(status, f"a redirect to {where}, not followed: is the endpoint right?")
+    raw = b""
+    while len(raw) < ERROR_BODY_LIMIT and (chunk := await response.content.readany()):
+        raw += chunk
+    text = hide(raw.decode(errors="replace"))
+    # PBS 4.1.2 and 4.1.3 answer 400 instead of 401.
+    if status == HTTPStatus.UNAUTHORIZED or (
+        status == HTTPStatus.BAD_REQUEST and text.startswith("authentication failed")
+    ):
+        return LoginRefused(status, text)
+    if status == HTTPStatus.BAD_REQUEST and any(words in text for words in _UNAVAILABLE):
+        return Unavailable(status, text)
+    if status == HTTPStatus.BAD_REQUEST and _NO_SUCH_PARAMETER in text:
+        return NoSuchParameter(status, text)
+    if status == HTTPStatus.NOT_FOUND and text.strip() == f"Path '{response.url.path}' not found.":
+        return NotOffered(status, text)
+    return _STATUS_ERRORS.get(status, StatusError)(status, text)
+
+
+def closed_unanswered(error: Exception) -> bool:
+    """Whether the connection ended before the first byte of an answer."""
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        # aiohttp's `message` is a string until part of the head has arrived.
+        return isinstance(error.message, str)
+    return isinstance(error, OSError) and error.errno in (errno.ECONNRESET, errno.EPIPE)
+
+
+def connection_error(error: Exception) -> PbsError:  # noqa: C901, PLR0911 - a table
+    """Return our error for one of aiohttp's. Subclasses come before their bases."""
+    match error:
+        case aiohttp.ServerFingerprintMismatch():
+            shown = ":".join(f"{byte:02x}" for byte in error.got)
+            return FingerprintMismatch(f"the certificate's fingerprint is {shown}, not the configured one")
+        case aiohttp.ClientConnectorCertificateError():
+            return TlsFailed(f"certificate not trusted: {first_line(str(error.certificate_error))}")
+        case aiohttp.ClientConnectorSSLError():
+            return TlsFailed(f"TLS handshake failed: {first_line(error.strerror or 'no reason given')}")
+        case aiohttp.ClientConnectorDNSError():
+            return HostNotFound(f"host {error.host} not found")
+        case aiohttp.ClientConnectorError() if error.os_error.errno == errno.ECONNREFUSED:
+            return ConnectionRefused(f"nothing listens on {error.host}:{error.port} (connection refused)")
+        case aiohttp.ClientConnectorError():
+            return Unreachable(f"no connection to {error.host}:{error.port}: {first_line(str(error.os_error))}")
+        case TimeoutError():
+            return PbsTimeout("no answer in time")
+        case aiohttp.ClientPayloadError():
+            return ProtocolFailed("the connection broke in the middle of the answer")
+        case aiohttp.ServerDisconnectedError():
+            return ProtocolFailed("the connection was closed without an answer")
+        case aiohttp.ClientOSError() | OSError():
+            return ProtocolFailed(f"the connection broke: {first_line(error.strerror or str(error))}")
+        case _:
+            return ProtocolFailed(f"no proper HTTP: {first_line(str(error)) or type(error).__name__}")

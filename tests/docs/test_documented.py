@@ -1,0 +1,176 @@
+import ast
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.documented import MARKDOWN, Block, blocks_of, commands
+from tests.support.paths import ROOT
+
+DEPLOY = "tests/deploy"
+STARTED = f"{DEPLOY}/test_getting_started.py"
+RUN_BY = {
+    "README.md: Try it 1": [f"{DEPLOY}/test_compose.py::test_demo"],
+    # A test can't run all tests.
+    "README.md: Try it 2": [f"{DEPLOY}/test_documented.py::test_make_demo", ".ci/run"],
+    "README.md: Build the image 1": [f"{DEPLOY}/test_image.py::test_docker_build"],
+    "README.md: Docker 1": [f"{DEPLOY}/test_container.py::test_readme"],
+    "README.md: Compose 1": [f"{DEPLOY}/test_compose.py::test_alone"],
+    "README.md: Compose 2": [f"{DEPLOY}/test_compose.py::test_alone"],
+    "README.md: pip 1": [
+        f"{DEPLOY}/test_dist.py::test_readme_installs_the_wheel",
+        f"{DEPLOY}/test_systemd.py::test_unit_is_well_formed",
+    ],
+    "README.md: systemd 1": [f"{DEPLOY}/test_systemd.py::test_unit_is_well_formed"],
+    "README.md: systemd 2": [f"{DEPLOY}/test_systemd.py::test_unit_is_well_formed"],
+    "docs/deployment.md: Quick start 1": [f"{DEPLOY}/test_kubernetes.py::test_quick_start_works"],
+    "README.md: Kubernetes 1": [f"{DEPLOY}/test_helm_readme.py::test_readme_command_works"],
+    "README.md: Check the token's privileges 1": [f"{DEPLOY}/test_documented.py::test_check"],
+    "README.md: Minimal configuration 1": [f"{DEPLOY}/test_documented.py::test_serve"],
+    "docs/cli.md: once 1": [f"{DEPLOY}/test_documented.py::test_once"],
+    "docs/alerts.md": ["tests/monitoring/test_alert_docs.py::test_silences_can_be_made"],
+    "docs/dashboards.md: Change them 1": [
+        "tests/monitoring/test_documented_dashboards.py::test_dashboards_are_made_as_the_page_says",
+        ".ci/run",
+    ],
+    "docs/deployment.md: Container 2": [f"{DEPLOY}/test_container.py::test_documented_limits"],
+    "docs/deployment.md: Container 3": [f"{DEPLOY}/test_container.py::test_demo_alone"],
+    "docs/deployment.md: Compose 1": [f"{DEPLOY}/test_compose.py::test_alone_is_checked"],
+    "docs/getting-started.md: Five minutes with the demo 1": [f"{STARTED}::test_demo"],
+    "docs/getting-started.md: Five minutes with the demo 2": [f"{STARTED}::test_demo"],
+    "docs/getting-started.md: Five minutes with the demo 3": [f"{STARTED}::test_demo"],
+    "docs/getting-started.md: Five minutes with the demo 4": [f"{STARTED}::test_demo"],
+    "docs/getting-started.md: Five minutes with the demo 5": [f"{STARTED}::test_demo"],
+    "docs/getting-started.md: Five minutes with the demo 6": [f"{STARTED}::test_demo"],
+    "docs/getting-started.md: Five minutes with the demo 7": [f"{STARTED}::test_demo"],
+    "docs/getting-started.md: Simulate an outage 1": [f"{STARTED}::test_demo"],
+    "docs/getting-started.md: Simulate an outage 2": [f"{STARTED}::test_demo"],
+    "docs/getting-started.md: Simulate an outage 3": [f"{STARTED}::test_demo"],
+    "docs/getting-started.md: Simulate an outage 4": [f"{STARTED}::test_demo"],
+    "docs/getting-started.md: With your own PBS 1": [f"{DEPLOY}/test_own_pbs.py::test_own_pbs"],
+    "docs/getting-started.md: With your own PBS 2": [f"{DEPLOY}/test_own_pbs.py::test_own_pbs"],
+    "docs/getting-started.md: Set another age limit 1": [f"{DEPLOY}/test_own_pbs.py::test_own_pbs"],
+    "docs/getting-started.md: Silence an alert 1": [f"{DEPLOY}/test_own_pbs.py::test_own_pbs"],
+    "docs/getting-started.md: Notifications 1": [f"{DEPLOY}/test_own_pbs.py::test_own_pbs"],
+    "docs/getting-started.md: Notifications 2": [f"{DEPLOY}/test_own_pbs.py::test_own_pbs"],
+    "docs/getting-started.md: With your own Prometheus 1": [f"{STARTED}::test_own_prometheus"],
+    "docs/getting-started.md: With your own Prometheus 2": [f"{STARTED}::test_own_prometheus"],
+}
+"""Which tests run a block of commands, as they read it from its page; or the script that has one of its lines.
+
+The name of a page alone stands for all of its blocks.
+A block that stands on two pages in the same words is here once. What no test runs, its page's source says.
+"""
+
+COMMANDS = commands()
+BY_NAME = {str(block): block for block in COMMANDS}
+MARKED = [block for block in COMMANDS if block.reason is not None]
+
+
+def test_every_block_is_run_or_marked() -> None:
+    """Each block of commands in the documentation is run by a test, or says in its page's source why it isn't.
+
+    None is both, and no name in the table is left over.
+    """
+    run = {block.text for block in COMMANDS if {str(block), block.page} & RUN_BY.keys()}
+    marked = {block.text for block in MARKED}
+    assert len(BY_NAME) == len(COMMANDS)
+    assert [str(block) for block in COMMANDS if block.text not in run | marked] == []
+    assert [str(block) for block in COMMANDS if block.text in run & marked] == []
+    assert RUN_BY.keys() - BY_NAME.keys() - {block.page for block in COMMANDS} == set()
+
+
+@pytest.mark.parametrize(("name", "credit"), [(name, credit) for name, tests in RUN_BY.items() for credit in tests])
+def test_credits_are_honest(name: str, credit: str) -> None:
+    """A test that is said to run a block is there, and its file names the block or its page and heading.
+
+    One that runs all of a page names that, if not itself then in a module beside it. A script has one of the block's
+    lines.
+    """
+    file, _, function = credit.partition("::")
+    source = (ROOT / file).read_text(encoding="utf-8")
+    if not function:
+        assert set(BY_NAME[name].text.splitlines()) & set(source.splitlines())
+        return
+    assert function.startswith("test_")
+    assert function in {node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
+    strings = strings_of(source)
+    if name in BY_NAME:
+        block = BY_NAME[name]
+        assert name in strings or {block.page, block.heading} <= strings
+    else:
+        beside = [(ROOT / file).with_name(f"{module}.py") for module in imports_of(source)]
+        texts = [module.read_text(encoding="utf-8") for module in beside if module.exists()]
+        assert Path(name).name in strings.union(*map(strings_of, texts))
+
+
+def strings_of(source: str) -> set[object]:
+    """Give the constants in a module's source."""
+    return {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
+
+
+def imports_of(source: str) -> set[str]:
+    """Return the names that a module's source imports from packages: those of modules among them."""
+    return {alias.name for node in ast.parse(source).body if isinstance(node, ast.ImportFrom) for alias in node.names}
+
+
+@pytest.mark.parametrize("block", MARKED, ids=[f"{block} ({block.reason})" for block in MARKED])
+def test_marked_block(block: Block) -> None:
+    """A block that no test runs says what that would need, and is one that bash can parse."""
+    assert re.fullmatch(r"needs \S.*\w", block.reason or "")
+    checked = subprocess.run(["/bin/bash", "-n"], input=block.text, capture_output=True, encoding="utf-8", check=False)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def benchmark_lines() -> list[list[str]]:
+    """Give module and arguments of each benchmark that the documentation runs."""
+    lines = [shlex.split(line) for block in COMMANDS for line in block.text.replace("\\\n", " ").splitlines()]
+    made = [line[2:] for line in lines if line[:2] == ["make", "bench"]]
+    found = [["benchmarks", *shlex.split(line[0].removeprefix("ARGS=") if line else "")] for line in made]
+    return found + [line[2:] for line in lines if line[:2] == [".venv/bin/python", "-m"]]
+
+
+@pytest.mark.parametrize("arguments", benchmark_lines(), ids=" ".join)
+def test_benchmark_lines_are_understood(arguments: list[str]) -> None:
+    """The benchmarks that the documentation shows are ones that their command lines take."""
+    command = [sys.executable, "-m", *arguments]
+    # Help is given when all that stands before it is right.
+    for end, code in (("--help", 0), ("--no-such-option", 2)):
+        ended = subprocess.run([*command, end], cwd=ROOT, capture_output=True, encoding="utf-8", check=False)  # noqa: S603 - our own pages
+        assert ended.returncode == code, ended.stderr
+
+
+def test_marks_are_of_blocks() -> None:
+    """A mark stands directly in front of a block of commands, so that none of them marks nothing."""
+    pages = {block.page for block in COMMANDS}
+    marks = sum((ROOT / page).read_text(encoding="utf-8").count("<!-- not run") for page in pages)
+    assert marks == len(MARKED)
+
+
+def test_blocks_are_found() -> None:
+    """Blocks are named by page, heading and number; a mark is of the block behind it and of no other."""
+    page = (
+        "# One\n```sh\na\n```\n<!-- not run: needs x -->\n\n```sh\nb\n```\n"
+        "## Two\n1. item\n\n   ```sh\n   c \\\n       d\n   ```\n```text\n# no heading\n```\n```sh\ne\n```\n"
+    )
+    found = [(str(block), block.language, block.text, block.reason) for block in blocks_of("p.md", page)]
+    assert found == [
+        ("p.md: One 1", "sh", "a\n", None),
+        ("p.md: One 2", "sh", "b\n", "needs x"),
+        ("p.md: Two 1", "sh", "c \\\n    d\n", None),
+        ("p.md: Two 1", "text", "# no heading\n", None),
+        ("p.md: Two 2", "sh", "e\n", None),
+    ]
+
+
+def test_every_fence_is_known() -> None:
+    """Every block of the documentation says its language, so that no commands hide in a block without one."""
+    assert [str(page) for page in MARKDOWN if _bare_fences(page)] == []
+
+
+def _bare_fences(page: Path) -> list[str]:
+    fences = re.findall(r"^ *```.*$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return [fence for fence in fences[::2] if not re.fullmatch(r" *```(sh|text|toml|yaml|ini|python|promql)", fence)]

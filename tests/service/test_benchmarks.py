@@ -1,0 +1,99 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+
+DOCUMENT = ROOT / "docs" / "performance.md"
+OURSELVES = """
+[self]
+expect = '^pbs_up 1'
+[self.environment]
+PBS_EXPORTER__PBS__ENDPOINT = "{endpoint}"
+PBS_EXPORTER__PBS__TOKEN_ID = "{user}!{token_name}"
+PBS_EXPORTER__PBS__TOKEN_SECRET = "{secret}"
+PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS = "127.0.0.1:{port}"
+PBS_EXPORTER__COLLECTORS__DISKS = "true"
+"""
+
+
+def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a module of the benchmarks to its end."""
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=240, check=False)  # noqa: S603 - nothing from outside
+
+
+def cells(text: str) -> dict[str, list[str]]:
+    """Give the cells of the first table line of each row, by the row's name."""
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    return {line[0].strip("`"): line for line in reversed(lines)}
+
+
+@pytest.mark.timeout(300)
+def test_every_kind_of_row_can_be_measured() -> None:
+    """A quick run measures a row of each kind, and prints its numbers with their unit."""
+    units = {
+        "far-20x3": "ms",
+        "10k-limit-1": "ms",
+        "100k-gzip": "ms",
+        "changes-limit-1": "ms",
+        "https-deflate": "ms",
+        "health": "ms",
+        "memory": "MiB",
+        "encoder": "µs",
+        "decoder-structs": "ms",
+        "decoder-limit-1": "ms",
+    }
+    done = run("benchmarks", "--quick", *(f"--only={name}" for name in units))
+    assert done.returncode == 0, done.stderr
+    shown = cells(done.stdout)
+    assert {name: shown[name][1] for name in units} == units
+    assert all(float(shown[name][2]) <= float(shown[name][3]) <= float(shown[name][4]) for name in units)
+
+
+@pytest.mark.timeout(300)
+def test_another_exporter_does_the_same_work(tmp_path: Path) -> None:
+    """Any command can be measured like this exporter, with what its TOML names in its environment.
+
+    One that doesn't serve makes exit code 1, and hides nothing of the others.
+    """
+    file = tmp_path / "peers.toml"
+    file.write_text(OURSELVES, encoding="utf-8")
+    program = Path(sys.executable).with_name("pbs-exporter")
+    peers = (f"--peer=self={program} serve", f"--peer=broken={sys.executable} -c 'raise SystemExit(3)'")
+    done = run("benchmarks.peers", "--quick", "--only=small", f"--environment={file}", *peers)
+    lines = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| `")]
+    assert [line[1] for line in lines] == ["pbs-exporter", "self", "broken"], done.stderr
+    assert lines[0][-1] == lines[1][-1]
+    assert "doesn't listen" in lines[2][-1]
+    assert done.returncode == 1
+
+
+def test_document_has_a_place_for_every_table(tmp_path: Path) -> None:
+    """A document that lacks a table's place is refused before anything is measured; docs/performance.md lacks none."""
+    script = "import sys; from pathlib import Path; from benchmarks import report; report.check(Path(sys.argv[1]))"
+    command = [sys.executable, "-c", script]
+    lacking = tmp_path / "performance.md"
+    lacking.write_text(DOCUMENT.read_text(encoding="utf-8").replace("make bench: growth", ""), encoding="utf-8")
+    for document, code in ((DOCUMENT, 0), (lacking, 1)):
+        done = subprocess.run([*command, str(document)], cwd=ROOT, capture_output=True, encoding="utf-8", check=False)  # noqa: S603 - nothing from outside
+        assert done.returncode == code
+        assert ("no places for: growth" in done.stderr) == bool(code)
+
+
+def test_tables_replace_those_of_the_last_run(tmp_path: Path) -> None:
+    """Writing a table twice into a document leaves it there once, and the text around it as it was."""
+    document = tmp_path / "performance.md"
+    document.write_text(DOCUMENT.read_text(encoding="utf-8"), encoding="utf-8")
+    script = (
+        "import sys; from pathlib import Path; from benchmarks import report\n"
+        "for table in ('| old |\\n', '| \\\\1 new |\\n'): report.write(Path(sys.argv[1]), {'parts': table})"
+    )
+    command = [sys.executable, "-c", script, str(document)]
+    subprocess.run(command, cwd=ROOT, check=True)  # noqa: S603 - nothing from outside
+    text = document.read_text(encoding="utf-8")
+    assert "| old |" not in text
+    assert text.count("<!-- make bench: parts -->\n\n| \\1 new |\n\n<!-- end -->") == 1
+    assert text.count("## ") == DOCUMENT.read_text(encoding="utf-8").count("## ")

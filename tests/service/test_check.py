@@ -1,0 +1,184 @@
+from collections.abc import AsyncIterator, Mapping
+
+import pytest
+
+from pbs_exporter.collectors import COLLECTORS
+from pbs_exporter.collectors.base import Need, enabled
+from pbs_exporter.collectors.privileges import grants, has
+from pbs_exporter.simulator import Fault, Replay, SimulatedPbs
+from tests.support.ports import closed_port, deaf
+from tests.support.program import run, settings
+from tests.support.recordings import recording_file
+
+VERIFY = "PBS_EXPORTER__PBS__VERIFY_TLS"
+FINGERPRINT = "PBS_EXPORTER__PBS__FINGERPRINT"
+
+
+def simulated(recording: str = "pbs-4.2.3", *, tls: bool = True) -> SimulatedPbs:
+    """Make a recorded PBS that holds nothing back."""
+    return SimulatedPbs(Replay(recording_file(recording)), tls=tls, login_delay=0, forbidden_delay=0)
+
+
+@pytest.fixture
+async def pbs() -> AsyncIterator[SimulatedPbs]:
+    """Run a recorded PBS over TLS."""
+    async with simulated() as running:
+        yield running
+
+
+async def test_check_with_all_that_is_needed(pbs: SimulatedPbs) -> None:
+    """`check` tells version, login and each collector's privileges, and is exit 0 where none is missing."""
+    ended = await run("check", env=settings(pbs, **{FINGERPRINT: pbs.fingerprint}))
+    assert (ended.code, ended.stderr) == (0, "")
+    rows = [line.split() for line in ended.stdout.splitlines()]
+    assert ["endpoint", pbs.endpoint] in rows
+    assert ["version", "PBS", "4.2.3"] in rows
+    assert ["login", "ok,", "as", pbs.token_id] in rows
+    on = enabled([collector for collector in COLLECTORS if collector.default])
+    needed = [[name, need.privilege, need.path, "yes"] for name, needs in on.items() for need in needs]
+    assert len(needed) > 10
+    assert rows[-len(needed) :] == needed
+    assert pbs.secret not in ended.stdout
+
+
+async def test_check_names_what_would_grant_a_missing_right() -> None:
+    """`check` is exit 1 where a right is missing, and prints the line that grants it to the user and to the token."""
+    async with simulated("pbs-4.2.3-partial") as pbs:
+        ended = await run("check", env=settings(pbs))
+    assert (ended.code, ended.stderr) == (1, "")
+    user = pbs.token_id.partition("!")[0]
+    lines = [line.strip() for line in ended.stdout.splitlines() if "acl update" in line]
+    assert lines == [
+        f"proxmox-backup-manager acl update / {role} --auth-id '{auth_id}'"
+        for role in ("Audit", "TapeAudit", "RemoteAudit")
+        for auth_id in (user, pbs.token_id)
+    ]
+    rights = [line for line in ended.stdout.splitlines() if line.endswith((" yes", " NO"))]
+    assert {line.split()[0] for line in rights} == {
+        collector.name for collector in COLLECTORS if collector.default and collector.needs
+    }
+    assert all(line.endswith(" NO") for line in rights)
+
+
+async def test_check_asks_only_for_rights_of_enabled_collectors() -> None:
+    """A collector that is switched off needs no right."""
+    names = {collector.name for collector in COLLECTORS} - {"tape"}
+    off = {f"PBS_EXPORTER__COLLECTORS__{name.upper()}": "false" for name in names}
+    async with simulated("pbs-4.2.3-partial") as pbs:
+        ended = await run("check", env=settings(pbs) | off)
+    assert ended.code == 1
+    assert ended.stdout.count(" NO\n") == 1
+    assert "/tape" in ended.stdout
+    assert "Datastore.Audit" not in ended.stdout
+
+
+async def test_check_with_a_wrong_token(pbs: SimulatedPbs) -> None:
+    """A token that PBS refuses is exit 1, costs one refused login, and never shows its secret."""
+    secret = "00000000-1111-2222-3333-444444444444"
+    ended = await run("check", env=settings(pbs, PBS_EXPORTER__PBS__TOKEN_SECRET=secret))
+    assert (ended.code, ended.stderr) == (1, "")
+    assert f"login       FAILED as {pbs.token_id}: 401 " in ended.stdout
+    assert secret not in ended.stdout
+    assert len(pbs.requests) == 1
+
+
+async def test_check_with_an_answer_that_holds_the_secret(pbs: SimulatedPbs) -> None:
+    """A proxy that sends the request back in its error doesn't get the secret printed."""
+    pbs.faults.add("*", Fault.status(502, f"Authorization: PBSAPIToken={pbs.token_id}:{pbs.secret}"))
+    ended = await run("check", env=settings(pbs))
+    assert ended.code == 1
+    assert "502 Authorization" in ended.stdout
+    assert pbs.secret not in ended.stdout + ended.stderr
+
+
+async def test_check_with_a_dead_pbs(pbs: SimulatedPbs) -> None:
+    """A PBS on whose port nothing listens is exit 1 and a line that says so."""
+    port = closed_port()
+    ended = await run("check", env=settings(pbs, PBS_EXPORTER__PBS__ENDPOINT=f"https://127.0.0.1:{port}"))
+    assert (ended.code, ended.stderr) == (1, "")
+    assert f"connection  FAILED: nothing listens on 127.0.0.1:{port}" in ended.stdout
+    assert "tls         no certificate: " in ended.stdout
+
+
+async def test_check_with_a_pbs_that_never_answers(pbs: SimulatedPbs) -> None:
+    """A port that takes connections and stays silent is exit 1 after the time limit."""
+    async with deaf() as port:
+        endpoint = f"https://127.0.0.1:{port}"
+        short = settings(pbs, PBS_EXPORTER__PBS__ENDPOINT=endpoint, PBS_EXPORTER__PBS__TIMEOUT_SECONDS="0.2")
+        ended = await run("check", env=short)
+    assert (ended.code, ended.stderr) == (1, "")
+    assert "no certificate: no answer in time" in ended.stdout
+    assert "connection  FAILED: no answer within 4 s" in ended.stdout
+
+
+async def test_check_shows_the_fingerprint_with_verification_off(pbs: SimulatedPbs) -> None:
+    """With verification off the certificate's fingerprint and expiry are printed, ready to be set."""
+    ended = await run("check", env=settings(pbs))
+    assert ended.code == 0
+    assert "tls         NOT verified; certificate expires 20" in ended.stdout
+    printed = next(line.strip() for line in ended.stdout.splitlines() if line.count(":") == 31)
+    assert printed == pbs.fingerprint
+    assert "warning: PBS's certificate is not verified" in ended.stdout
+    pinned = await run("check", env=settings(pbs, **{FINGERPRINT: printed}))
+    assert pinned.code == 0
+    assert "tls         verification on; certificate expires 20" in pinned.stdout
+    assert "warning" not in pinned.stdout
+
+
+@pytest.mark.parametrize("trust", [{VERIFY: "true"}, {FINGERPRINT: "ab" * 32}], ids=["system", "fingerprint"])
+async def test_check_with_an_untrusted_certificate(pbs: SimulatedPbs, trust: Mapping[str, str]) -> None:
+    """An untrusted certificate is exit 1, isn't called verified, never sees the token, and its fingerprint is shown."""
+    ended = await run("check", env=settings(pbs) | dict(trust))
+    assert (ended.code, ended.stderr) == (1, "")
+    assert "connection  FAILED: " in ended.stdout
+    assert " verified" not in ended.stdout
+    assert pbs.fingerprint in ended.stdout
+    assert pbs.requests == []
+
+
+async def test_check_over_http() -> None:
+    """Over plain http `check` works, and says that the token travels in the clear."""
+    async with simulated(tls=False) as pbs:
+        ended = await run("check", env=settings(pbs))
+    assert (ended.code, ended.stderr) == (0, "")
+    assert "tls         none: the token travels in the clear" in ended.stdout
+    assert ended.stdout.count("warning: ") == 1
+
+
+NEED = Need("Datastore.Audit", "/datastore", "Audit")
+
+
+@pytest.mark.parametrize(
+    ("permissions", "granted"),
+    [
+        ({}, False),
+        ({"/": {"Datastore.Audit": True}}, True),
+        ({"/": {"Datastore.Audit": False}}, False),
+        ({"/": {"Sys.Audit": True}}, False),
+        ({"/datastore": {"Datastore.Audit": True}}, True),
+        ({"/datastore": {"Datastore.Audit": False}}, True),
+        ({"/": {"Datastore.Audit": True}, "/datastore": {"Datastore.Read": True}}, False),
+        ({"/datastore/main": {"Datastore.Audit": True}}, False),
+    ],
+)
+def test_rights_are_inherited(permissions: Mapping[str, Mapping[str, bool]], granted: bool) -> None:  # noqa: FBT001
+    """A privilege holds at its own path, and below where it propagates and no deeper entry replaces it."""
+    assert has(permissions, NEED) is granted
+
+
+def test_same_grant_is_named_once() -> None:
+    """Several collectors with the same need make one line for the user and one for its token."""
+    other = Need("Sys.Audit", "/system/status", "Audit")
+    assert grants([NEED, other], {}, "me@pbs!token") == [
+        "proxmox-backup-manager acl update / Audit --auth-id 'me@pbs'",
+        "proxmox-backup-manager acl update / Audit --auth-id 'me@pbs!token'",
+    ]
+
+
+def test_right_that_a_deeper_entry_hides_is_granted_there() -> None:
+    """Roles go to `/`, where they add up; only a right that is there already is granted on the path that lacks it."""
+    permissions = {"/": {"Datastore.Audit": True}, "/datastore": {"Datastore.Read": True}}
+    assert grants([NEED], permissions, "me@pbs!token") == [
+        "proxmox-backup-manager acl update /datastore Audit --auth-id 'me@pbs'",
+        "proxmox-backup-manager acl update /datastore Audit --auth-id 'me@pbs!token'",
+    ]

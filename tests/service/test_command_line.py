@@ -1,0 +1,49 @@
+"""The command line: version, help, and what it refuses."""
+
+import asyncio
+import re
+import sys
+
+import pytest
+
+from pbs_exporter import __version__
+from tests.support.program import WAIT, Ended, environment, run
+
+
+async def test_version() -> None:
+    """`--version` prints the name and the version."""
+    assert await run("--version") == Ended(0, f"pbs-exporter {__version__}\n", "")
+
+
+async def test_runs_as_a_module() -> None:
+    """`python -m pbs_exporter` is the same program, with the same exit codes."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "pbs_exporter", "srve", env=environment(), stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(WAIT):
+        _, stderr = await process.communicate()
+    assert process.returncode == 2
+    assert stderr.decode().startswith("usage: pbs-exporter ")
+
+
+async def test_help_has_commands_and_examples() -> None:
+    """`--help` lists every command and has examples."""
+    ended = await run("--help")
+    assert (ended.code, ended.stderr) == (0, "")
+    commands = re.findall(r"^ {4}([a-z]+) ", ended.stdout, re.MULTILINE)
+    assert commands == ["serve", "check", "once", "healthcheck", "demo"]
+    assert len(re.findall(r"^  pbs-exporter ", ended.stdout, re.MULTILINE)) >= 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["srve"], ["--confg", "x"], ["--conf", "x"], ["check", "--output", "x"], ["--config"], ["once", "--out", "x"]],
+    ids=" ".join,
+)
+async def test_wrong_command_line(arguments: list[str]) -> None:
+    """An unknown command or option is exit 2, one line of usage and one that says what is wrong."""
+    ended = await run(*arguments)
+    assert (ended.code, ended.stdout) == (2, "")
+    assert [line.partition(":")[0] for line in ended.lines][:1] == ["usage"]
+    assert len([line for line in ended.lines if line.startswith("usage:")]) == 1
+    assert re.match(r"pbs-exporter( [a-z]+)?: error: ", ended.lines[-1])

@@ -1,0 +1,353 @@
+"""Random histories of a PBS: listing only what has changed comes to the same as listing all."""
+
+import asyncio
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.backup_history import Group, History, Place, Snapshot
+from tests.support.backup_history_pbs import HistoricPbs
+from tests.support.clock import FakeClock
+from tests.support.exporter import Exporter, exporting, make_settings
+from tests.support.incremental_listing import landed
+from tests.support.small_pbs import NOW, simulated
+
+REFRESH = 900.0
+
+COLLECTORS = {"host": False, "datastores": False, "gc": False, "tape": False}
+"""Those that have nothing to do with listings."""
+
+STORES = ("main", "mirror")
+NAMESPACES = ("a", "a/b", "c")
+GROUPS = (("vm", "100"), ("ct", "101"), ("vm", "101"), ("host", "web.example.org"))
+
+T = TypeVar("T")
+
+# --- what can happen, where it happens being chosen by a number
+
+
+class Chance:
+    """Chooses among what there is. What can't happen doesn't, then."""
+
+    def __init__(self, history: History, numbers: Sequence[int]) -> None:
+        self.history = history
+        self._numbers = list(numbers)
+        self.unseen: set[Place] = set()
+
+    def number(self) -> int:
+        return self._numbers.pop(0) if self._numbers else 0
+
+    def of(self, choices: Sequence[T]) -> T:
+        return choices[self.number() % len(choices)]
+
+    def some(self, choices: Sequence[T]) -> list[T]:
+        """Choose one, or none where there is none."""
+        return [self.of(choices)] if choices else []
+
+    def store(self) -> str:
+        return self.of(list(self.history.stores))
+
+    def running(self) -> list[Place]:
+        return self.some([place for place in self.history.places() if self.history.running(place)])
+
+    def idle(self, has: Callable[[Group], object] = lambda _: True) -> list[Place]:
+        """Choose a group without a running backup, where `has` is true."""
+        history = self.history
+        return self.some([place for place in history.places() if not history.running(place) and has(history.at(place))])
+
+    def namespace(self) -> list[tuple[str, str]]:
+        """Choose a namespace that isn't the root, without a running backup."""
+        busy = {(place.store, place.namespace) for place in self.history.places() if self.history.running(place)}
+        found = [(store, name) for store, known in self.history.stores.items() for name in known.namespaces if name]
+        return self.some([key for key in found if key not in busy])
+
+    def unused(self, store: str) -> list[str]:
+        return self.some([name for name in NAMESPACES if name not in self.history.stores[store].namespaces])
+
+
+def add(chance: Chance) -> None:
+    """Back a group up that is there, or that isn't yet."""
+    store = chance.store()
+    place = Place(store, chance.of(list(chance.history.stores[store].namespaces)), chance.of(GROUPS))
+    if place in set(chance.history.places()) and chance.history.running(place):
+        return
+    how = chance.number() % 4
+    chance.history.start_backup(place)
+    if how in (0, 1):
+        chance.history.finish_backup(place, 1000 + chance.number(), encrypted=how == 1)
+    elif how == 2:
+        chance.history.abort_backup(place, leaves=True)
+
+
+def finish(chance: Chance) -> None:
+    for place in chance.running():
+        chance.history.finish_backup(place, 1000 + chance.number())
+
+
+def abort(chance: Chance) -> None:
+    for place in chance.running():
+        chance.history.abort_backup(place, leaves=bool(chance.number() % 2))
+
+
+def remove(chance: Chance) -> None:
+    """Remove any snapshot, the last of its group too."""
+    for place in chance.idle(lambda group: group.snapshots):
+        chance.history.remove(place, chance.of(chance.history.at(place).oldest_first()))
+
+
+def prune(chance: Chance) -> None:
+    for place in chance.idle(lambda group: len(group.snapshots) > 1):
+        chance.history.prune(place, 1 + chance.number() % (len(chance.history.at(place).snapshots) - 1))
+
+
+def remove_and_start(chance: Chance) -> None:
+    """Do what only the list of tasks shows: the group has as many snapshots, and the same newest finished one."""
+    for place in chance.idle(lambda group: len(group.finished()) > 1):
+        chance.history.remove(place, chance.history.at(place).finished()[0])
+        chance.history.start_backup(place)
+        if chance.number() % 2:
+            chance.history.abort_backup(place, leaves=True)
+
+
+def remove_group(chance: Chance) -> None:
+    for place in chance.idle():
+        chance.history.remove_group(place)
+
+
+def remake_group(chance: Chance) -> None:
+    for place in chance.idle():
+        chance.history.remake_group(place)
+
+
+def replace_old(chance: Chance) -> None:
+    """Do what a list of groups doesn't show."""
+    for place in chance.idle(lambda group: len(group.finished()) > 1):
+        chance.history.replace_old(place)
+        chance.unseen.add(place)
+
+
+def add_namespace(chance: Chance) -> None:
+    store = chance.store()
+    for name in chance.unused(store):
+        chance.history.add_namespace(store, name)
+
+
+def remove_namespace(chance: Chance) -> None:
+    for store, name in chance.namespace():
+        chance.history.remove_namespace(store, name)
+
+
+def rename_namespace(chance: Chance) -> None:
+    for store, name in chance.namespace():
+        for new in chance.unused(store):
+            chance.history.rename_namespace(store, name, new)
+
+
+def verify(chance: Chance) -> None:
+    worker_type, state = chance.of(("verificationjob", "verify")), chance.of(("ok", "failed"))
+    chance.history.verify(chance.store(), worker_type, state)
+
+
+def verify_group(chance: Chance) -> None:
+    for place in chance.idle():
+        chance.history.verify_group(place, chance.of(("ok", "failed")))
+
+
+def with_snapshot(chance: Chance) -> list[tuple[Place, Snapshot]]:
+    places = chance.idle(Group.finished)
+    return [(place, chance.of(chance.history.at(place).finished())) for place in places]
+
+
+def verify_snapshot(chance: Chance) -> None:
+    for place, snapshot in with_snapshot(chance):
+        chance.history.verify_snapshot(place, snapshot, chance.of(("ok", "failed")))
+
+
+def note(chance: Chance) -> None:
+    for _, snapshot in with_snapshot(chance):
+        chance.history.note(snapshot, chance.of(("web", "db", "")))
+
+
+def protect(chance: Chance) -> None:
+    for _, snapshot in with_snapshot(chance):
+        chance.history.protect(snapshot, protected=not snapshot.protected)
+
+
+def note_group(chance: Chance) -> None:
+    for place in chance.idle():
+        chance.history.note_group(place, chance.of(("web", "db", "")))
+
+
+def own(chance: Chance) -> None:
+    for place in chance.idle():
+        chance.history.own(place, chance.of(("alice@pbs", "bob@pbs")))
+
+
+def open_or_close(chance: Chance) -> None:
+    store = chance.store()
+    if chance.history.stores[store].maintenance:
+        chance.history.open_store(store)
+    else:
+        chance.history.close_store(store)
+
+
+def wait(chance: Chance) -> None:
+    chance.history.clock.advance(chance.of((10, 60, 300)))
+
+
+OPERATIONS: list[Callable[[Chance], None]] = [
+    *(add, finish, abort, remove, prune, remove_and_start, remove_group, remake_group, replace_old),
+    *(add_namespace, remove_namespace, rename_namespace, open_or_close, wait),
+    *(verify, verify_group, verify_snapshot, note, protect, note_group, own),
+]
+
+NUMBERS = st.tuples(*[st.sampled_from(range(12))] * 5)
+STEPS = st.lists(
+    st.tuples(
+        st.lists(st.tuples(st.sampled_from(OPERATIONS), NUMBERS), min_size=1, max_size=8),
+        st.sampled_from([False, True]),
+    ),
+    min_size=1,
+    max_size=3,
+)
+"""Operations with the numbers that they choose by, up to a scrape; and whether the time of a refresh passes then."""
+
+# --- what is compared
+
+FULL_LISTING = "pbs_snapshot_full_listing_timestamp_seconds"
+
+LATER = (
+    *("pbs_snapshot_verification", "pbs_snapshot_last_verification", "pbs_snapshot_protected"),
+    *("pbs_snapshot_last_verification_timestamp_seconds", FULL_LISTING),
+)
+"""What only a full listing shows, beside these labels."""
+
+LATER_LABELS = ("comment", "verification_state")
+
+Facts = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+SAMPLE = re.compile(r"(\w+)(?:\{(.*)\})? (\S+)")
+LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+
+def facts(text: str, without: Sequence[str], labels: Sequence[str] = (), unseen: Collection[Place] = ()) -> Facts:
+    """Give what a page says of PBS, but for some metrics, labels, and groups. A whole parser would be too slow."""
+    found: Facts = defaultdict(float)
+    for name, inner, value in SAMPLE.findall(re.sub("^#.*\n", "", text, flags=re.MULTILINE)):
+        if name in without or name.startswith(("pbs_exporter_", "pbs_scrape_collector_duration")):
+            continue
+        known = dict(LABEL.findall(inner))
+        if _place(known) not in unseen:
+            kept = {key: text for key, text in known.items() if key not in labels}
+            found[name, frozenset(kept.items())] += float(value)
+    return found
+
+
+def _place(labels: dict[str, str]) -> Place | None:
+    if "backup_id" not in labels:
+        return None
+    return Place(labels["datastore"], labels["namespace"], (labels["backup_type"], labels["backup_id"]))
+
+
+async def scrape(exporter: Exporter) -> str:
+    async with exporter.client.get("/metrics") as response:
+        assert response.status == 200
+        return await response.text()
+
+
+# --- two exporters, one PBS
+
+
+class Pair:
+    """Two exporters, one that lists all and one that lists what has changed."""
+
+    def __init__(self, full: Exporter, changes: Exporter) -> None:
+        self._full = full
+        self._changes = changes
+
+    async def refresh(self) -> None:
+        """Scrape the one that lists what has changed, and let the full listings that are due come to their end."""
+        await scrape(self._changes)
+        await landed()
+
+    async def compare(self, *without: str, **options: Any) -> None:
+        """Scrape both: but for what is named they must say the same, and both that all is well."""
+        pages = [await scrape(exporter) for exporter in (self._full, self._changes)]
+        await landed()
+        assert not any(re.search("^pbs_scrape_.*_success.* 0", page, re.MULTILINE) for page in pages)
+        full, changes = (facts(page, without, **options) for page in pages)
+        assert changes == full
+
+
+def small_history(clock: FakeClock, stores: int) -> History:
+    """Make a PBS with a few groups, of which one is in two namespaces."""
+    history = History(clock, *STORES[:stores])
+    for store in history.stores:
+        history.add_namespace(store, "a")
+        for namespace, group, sizes in (
+            ("", GROUPS[0], (10, 20, 30)),
+            ("", GROUPS[1], (40,)),
+            ("a", GROUPS[0], (50, 60)),
+        ):
+            for size in sizes:
+                history.backup(Place(store, namespace, group), size)
+    return history
+
+
+async def live_through(stores: int, old: bool, limit: int, steps: list[Any]) -> None:  # noqa: FBT001
+    """Let a history happen in front of both exporters."""
+    clock = FakeClock(NOW)
+    history = small_history(clock, stores)
+    async with AsyncExitStack() as stack:
+        pbs = await stack.enter_async_context(simulated(HistoricPbs(history, old=old)))
+        exporters = []
+        for mode in ("full", "changes"):
+            made = make_settings(
+                pbs,
+                collectors=COLLECTORS,
+                listing_mode=mode,
+                listing_refresh_seconds=REFRESH,
+                snapshot_history_limit=limit,
+            )
+            exporters.append(await stack.enter_async_context(exporting(made, clock.clock)))
+        pair = Pair(*exporters)
+        await pair.compare()
+        unseen: set[Place] = set()
+        for number, (operations, is_refreshed) in enumerate(steps):
+            for operation, numbers in operations:
+                chance = Chance(history, numbers)
+                operation(chance)
+                unseen |= chance.unseen
+            await pair.compare(*LATER, labels=LATER_LABELS, unseen=unseen)
+            if is_refreshed or number == len(steps) - 1:
+                clock.advance(REFRESH)
+                await pair.refresh()
+                await pair.compare(FULL_LISTING)
+                unseen.clear()
+
+
+@pytest.fixture(scope="module")
+def runner() -> Any:
+    """Give one event loop for all examples: hypothesis knows none."""
+    with asyncio.Runner() as running:
+        yield running
+
+
+@pytest.mark.timeout(900)
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(stores=st.integers(1, 2), old=st.booleans(), limit=st.sampled_from([0, 1, 2]), steps=STEPS)
+def test_changes_come_to_the_same_as_full_listings(
+    runner: asyncio.Runner,
+    stores: int,
+    old: bool,  # noqa: FBT001
+    limit: int,
+    steps: list[Any],
+) -> None:
+    """Whatever happens, changes show what full listings show, and after a refresh also what groups don't tell."""
+    runner.run(live_through(stores, old, limit, steps))

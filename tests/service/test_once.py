@@ -1,0 +1,91 @@
+"""`once`: one page, to standard output or into a file."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from pbs_exporter.simulator import SimulatedPbs
+from tests.support.metrics_page import Scraped
+from tests.support.ports import closed_port
+from tests.support.program import run, settings
+
+
+def inside(folder: Path) -> list[str]:
+    """Give the names of all that is in a folder."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+async def test_once_writes_a_page(pbs: SimulatedPbs) -> None:
+    """`once` writes one page to standard output, without the metrics of its own short life."""
+    ended = await run("once", env=settings(pbs))
+    assert ended.code == 0
+    page = Scraped(ended.stdout)
+    assert page.value("pbs_up") == 1
+    assert page.series("pbs_snapshot_info")
+    assert not page.series("process_start_time_seconds")
+
+
+async def test_once_writes_a_page_of_a_dead_pbs() -> None:
+    """`once` with a PBS that is down still writes a page, which says so, with exit 0."""
+    variables = {
+        "PBS_EXPORTER__PBS__ENDPOINT": f"https://127.0.0.1:{closed_port()}",
+        "PBS_EXPORTER__PBS__TOKEN_ID": "exporter@pbs!metrics",
+        "PBS_EXPORTER__PBS__TOKEN_SECRET": "secret",
+    }
+    ended = await run("once", env=variables)
+    assert ended.code == 0
+    assert Scraped(ended.stdout).value("pbs_up") == 0
+
+
+async def test_once_replaces_the_output_file(pbs: SimulatedPbs, tmp_path: Path) -> None:
+    """`once --output` puts a whole new file in place of the old one, readable for all, and leaves nothing beside."""
+    file = tmp_path / "pbs.prom"
+    file.write_text("old")
+    with file.open() as reader:
+        ended = await run("once", "--output", str(file), env=settings(pbs))
+        # Who has the old file open goes on reading the old text: it was replaced, not written over.
+        assert reader.read() == "old"
+    assert (ended.code, ended.stdout) == (0, "")
+    assert Scraped(file.read_text()).value("pbs_up") == 1
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644
+    assert inside(tmp_path) == ["pbs.prom"]
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [("missing/pbs.prom", "no such file or directory"), ("file/pbs.prom", "not a directory"), ("", "is a directory")],
+    ids=["no folder", "folder is a file", "is a folder"],
+)
+async def test_once_with_a_folder_that_cannot_be_written(
+    pbs: SimulatedPbs, tmp_path: Path, output: str, reason: str
+) -> None:
+    """An output file that can't be written is one line on stderr with the reason, exit 1, and nothing left behind."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "file").touch()
+    path = folder / output
+    ended = await run("once", "--output", str(path), env=settings(pbs, PBS_EXPORTER__EXPORTER__LOG_LEVEL="error"))
+    assert (ended.code, ended.stdout) == (1, "")
+    assert ended.lines == [f"pbs-exporter: can't write {path}: {reason}"]
+    assert inside(tmp_path) == ["out", "out/file"]
+
+
+async def test_once_writes_through_a_link(pbs: SimulatedPbs, tmp_path: Path) -> None:
+    """Where the output file is a symbolic link, the file that it leads to is written, and the link stays."""
+    file, link = tmp_path / "pbs.prom", tmp_path / "link.prom"
+    link.symlink_to(file)
+    ended = await run("once", "--output", str(link), env=settings(pbs))
+    assert ended.code == 0
+    assert link.readlink() == file
+    assert Scraped(file.read_text()).value("pbs_up") == 1
+
+
+async def test_once_replaces_no_device(pbs: SimulatedPbs, tmp_path: Path) -> None:
+    """An output that is no regular file, such as a pipe or a device, is one line on stderr, and stays what it is."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    ended = await run("once", "--output", str(pipe), env=settings(pbs, PBS_EXPORTER__EXPORTER__LOG_LEVEL="error"))
+    assert (ended.code, ended.lines) == (1, [f"pbs-exporter: can't write {pipe}: it is no regular file"])
+    assert pipe.is_fifo()

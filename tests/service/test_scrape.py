@@ -1,0 +1,402 @@
+"""A scrape: one deadline, many at once, and manners towards PBS."""
+
+import asyncio
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pbs_exporter.collectors import COLLECTORS, DEFAULTS, host, snapshots
+from pbs_exporter.config import ExporterSettings
+from pbs_exporter.simulator import Fault
+from pbs_exporter.web.budget import budget
+from tests.support.exporter import Exporter, exporting, make_settings
+from tests.support.page_facts import facts, failed, listed_at, without
+from tests.support.running import Setup, running
+from tests.support.small_pbs import NAMESPACES, NOW, SNAPSHOTS, simulated, small_world
+from tests.support.waiting import Gate, eventually
+
+if TYPE_CHECKING:
+    from tests.support.metrics_page import Scraped
+
+HOST = {metric.name for metric in host.COLLECTOR.metrics}
+ONCE_A_SCRAPE = {
+    "/version": 1,
+    "/nodes/{node}/status": 1,
+    "/admin/datastore": 1,
+    "/status/datastore-usage": 1,
+    "/nodes/{node}/tasks": 2,
+    "/admin/gc": 1,
+    "/tape/drive": 1,
+    "/admin/sync": 1,
+    "/admin/verify": 1,
+    "/admin/prune": 1,
+    "/tape/backup": 1,
+    "/status/metrics": 1,
+    "/tape/media/list": 1,
+}
+
+ONCE_AN_INTERVAL = (
+    "/nodes/{node}/subscription",
+    "/nodes/{node}/apt/update",
+    "/nodes/{node}/services",
+    "/access/permissions",
+    "/access/users",
+)
+"""What slow collectors ask that are on by default."""
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, 30),
+        ("10", 9.5),
+        ("10.0", 9.5),
+        ("15", 14.5),
+        ("1", 0.5),
+        ("1.5", 1.0),
+        ("0.3", 0.15),
+        ("0.001", 0.0005),
+        ("30", 29.5),
+        ("30.4", 29.9),
+        ("31", 30),
+        ("60", 30),
+        ("1e9", 30),
+        ("1e400", 30),
+        ("inf", 30),
+        ("-inf", 30),
+        ("nan", 30),
+        ("-1", 30),
+        ("0", 30),
+        ("-0", 30),
+        ("abc", 30),
+        ("", 30),
+        ("1_0", 30),
+        ("0x10", 30),
+        ("10s", 30),
+        ("10,5", 30),
+        ("\N{ARABIC-INDIC DIGIT ONE}", 30),
+    ],
+)
+def test_the_time_for_a_scrape(header: str | None, seconds: float) -> None:
+    """Prometheus's deadline less half a second, at least half of it, at most ours; nonsense is as good as none."""
+    assert budget(header, 30.0) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("endpoint", ["/version", "/nodes/localhost/status", "/admin/datastore", NAMESPACES])
+async def test_a_page_comes_before_the_deadline(endpoint: str) -> None:
+    """One endpoint that never answers costs no more than its samples: the page comes within Prometheus's time."""
+    costs = {
+        "/version": set[str](),
+        "/nodes/localhost/status": {"host"},
+        # All wait for it, and the time is up for all.
+        "/admin/datastore": {"datastores", "snapshots", "s3"},
+        # What counts is the newest finished listing: the one before is good.
+        NAMESPACES: set[str](),
+    }[endpoint]
+    async with running(timeout_seconds=60.0) as setup:
+        whole = await setup.scrape()
+        setup.pbs.faults.add(endpoint, Fault.stall())
+        started = time.monotonic()
+        page = await setup.scrape(2)
+        assert time.monotonic() - started < 2
+        assert failed(page) == costs
+        assert page.value("pbs_up") == (endpoint != "/version")
+        lost = {metric.name for c in COLLECTORS if c.name in costs for metric in c.metrics}
+        # The listings before are shown.
+        gone = lost - {metric.name for metric in snapshots.COLLECTOR.metrics}
+        if endpoint == "/version":
+            gone |= {"pbs_version", "pbs_up"}
+        assert without(facts(page), *gone) == without(facts(whole), *gone)
+
+
+async def test_a_stalled_version_on_the_first_scrape_leaves_the_page_in_time() -> None:
+    """Also where /version goes alone the page comes in time, with pbs_up 0."""
+    async with running() as setup:
+        setup.pbs.faults.add("/version", Fault.stall())
+        page = await setup.scrape(1)
+        assert page.value("pbs_up") == 0
+        assert page.value("pbs_version") is None
+        setup.pbs.faults.clear()
+        assert failed(await setup.scrape()) == set()
+
+
+async def test_two_scrapes_have_their_own_deadlines() -> None:
+    """A short deadline gives its page without the slow answer; the long one, begun at the same time, has it."""
+    gate = Gate()
+    async with running(timeout_seconds=60.0) as setup:
+        whole = await setup.scrape()
+        setup.pbs.faults.add("/nodes/localhost/status", gate.fault)
+        long = asyncio.create_task(setup.scrape(50))
+        short = await setup.scrape(2)
+        assert failed(short) == {"host"}
+        assert facts(short) == {k: v for k, v in facts(whole).items() if k[0] not in HOST}
+        gate.open()
+        assert facts(await long) == facts(whole)
+
+
+async def test_twenty_scrapes_share_one_listing() -> None:
+    """20 scrapes at once of a slow PBS are 20 whole pages and one listing of each datastore."""
+    gate = Gate()
+    async with running() as setup:
+        whole = await setup.scrape()
+        setup.pbs.requests.clear()
+        setup.pbs.latency = 0.01
+        setup.pbs.faults.add(SNAPSHOTS, gate.fault)
+        scrapes = [asyncio.create_task(setup.scrape()) for _ in range(20)]
+        # Every scrape has its list of datastores before the first listing is through.
+        await eventually(lambda: setup.asked("/nodes/localhost/tasks") == 40 and setup.pbs.in_flight == 4)
+        gate.open()
+        pages = await asyncio.gather(*scrapes)
+        assert all(facts(page) == facts(whole) for page in pages)
+        assert all(failed(page) == set() for page in pages)
+        asked = Counter(request.template for request in setup.pbs.requests)
+        assert asked == {
+            **{template: 20 * times for template, times in ONCE_A_SCRAPE.items()},
+            NAMESPACES: 2,
+            SNAPSHOTS: 4,
+        }
+
+
+async def test_twenty_first_scrapes_at_once_are_whole() -> None:
+    """Also the very first scrapes of a program may come at once: all whole, and never a half-filled page."""
+    async with running() as well:
+        whole = await well.scrape()
+    async with running() as setup:
+        setup.pbs.latency = 0.01
+        pages = await asyncio.gather(*(setup.scrape() for _ in range(20)))
+        assert all(facts(page) == facts(whole) for page in pages)
+
+
+async def test_each_scrape_asks_each_endpoint_once() -> None:
+    """What several collectors need is asked once a scrape: 14 requests, and those of the listings."""
+    async with running() as setup:
+        for scrapes in (1, 2, 3):
+            await setup.scrape()
+            asked = Counter(request.template for request in setup.pbs.requests)
+            expected = {**ONCE_A_SCRAPE, NAMESPACES: 2, SNAPSHOTS: 4}
+            often = {template: scrapes * times for template, times in expected.items()}
+            assert asked == often | dict.fromkeys(ONCE_AN_INTERVAL, 1)
+        queries = {(request.template, request.query) for request in setup.pbs.requests}
+        since = int(NOW) - 86_400 - 172_800
+        assert {query for template, query in queries if template == "/nodes/{node}/tasks"} == {
+            f"limit=0&since={since}",
+            "running=1&limit=0",
+        }
+        assert {query for template, query in queries if template == "/tape/drive"} == {"query-activity=0"}
+
+
+async def test_a_collector_that_is_off_asks_nothing() -> None:
+    """A page without a collector has neither its samples nor its success, and PBS isn't asked for it."""
+    off = dict.fromkeys(DEFAULTS, False) | {"host": True}
+    async with running(collectors=off) as setup:
+        page = await setup.scrape()
+        assert page.by("pbs_scrape_collector_success", "collector") == {"host": 1}
+        assert {name for name, _ in facts(page) if not name.startswith("pbs_host_")} == {"pbs_up", "pbs_version"}
+        assert [request.template for request in setup.pbs.requests] == ["/version", "/nodes/{node}/status"]
+
+
+async def test_the_limit_of_scrapes() -> None:
+    """One scrape above max_requests is a 503 at once; when one has ended there is room again."""
+    gate = Gate()
+    limited = ExporterSettings(process_metrics=False, max_requests=3)
+    async with running(exporter=limited) as setup:
+        armed = setup.pbs.faults.add("/version", gate.fault)
+        scrapes = [asyncio.create_task(setup.scrape()) for _ in range(3)]
+        await eventually(lambda: len(gate.waiting) == 3)
+        async with setup.exporter.client.get("/metrics") as response:
+            assert response.status == 503
+            assert "max_requests" in await response.text()
+        async with setup.exporter.client.get("/health") as response:
+            assert response.status == 200
+        assert setup.asked("*") == 3
+        gate.open()
+        assert [failed(page) for page in await asyncio.gather(*scrapes)] == [set()] * 3
+        armed.remove()
+        assert failed(await setup.scrape()) == set()
+
+
+async def test_a_client_that_leaves_gives_its_place_back() -> None:
+    """A scrape whose client has gone doesn't count against max_requests for ever."""
+    gate = Gate()
+    limited = ExporterSettings(process_metrics=False, max_requests=1)
+    async with running(exporter=limited) as setup:
+        setup.pbs.faults.add("/version", gate.fault)
+        scrape = asyncio.create_task(setup.scrape())
+        await eventually(lambda: len(gate.waiting) == 1)
+        scrape.cancel()
+        await asyncio.gather(scrape, return_exceptions=True)
+        gate.open()
+
+        async def status() -> int:
+            async with setup.exporter.client.get("/metrics") as response:
+                return response.status
+
+        for _ in range(200):
+            if await status() == 200:
+                break
+            await asyncio.sleep(0.01)
+        assert await status() == 200
+
+
+async def test_head_asks_nothing() -> None:
+    """HEAD is answered with the headers of a page, and PBS isn't asked."""
+    async with running() as setup:
+        async with setup.exporter.client.head("/metrics") as response:
+            assert response.status == 200
+            assert response.headers["Content-Type"].startswith("text/plain")
+        assert setup.pbs.requests == []
+
+
+async def test_health_and_landing_ask_nothing() -> None:
+    """Neither the health check nor the status page asks PBS."""
+    async with running() as setup:
+        for path in ("/health", "/-/healthy", "/"):
+            async with setup.exporter.client.get(path) as response:
+                assert response.status == 200
+        assert setup.pbs.requests == []
+
+
+async def first_alone(setup: Setup, scrape: "asyncio.Task[Scraped]", gate: Gate) -> None:
+    """Check that nothing but one request to /version comes until that is answered."""
+    await eventually(lambda: len(gate.waiting) == 1)
+    await gate.settled(setup.pbs)
+    assert [request.template for request in setup.pbs.requests] == ["/version"]
+    gate.open()
+    await scrape
+
+
+async def test_version_goes_first_and_alone_on_the_first_scrape() -> None:
+    """Until PBS has taken the token once, nothing is asked before /version is answered."""
+    gate = Gate()
+    async with running() as setup:
+        setup.pbs.faults.add("*", gate.fault)
+        await first_alone(setup, asyncio.create_task(setup.scrape()), gate)
+        assert setup.asked("*") > 8
+
+
+async def test_version_goes_first_and_alone_after_a_refused_login() -> None:
+    """After a refused login /version goes first and alone again."""
+    gate = Gate()
+    async with running() as setup:
+        await setup.scrape()
+        setup.pbs.faults.add("/version", Fault.status(401, "authentication failed"), times=1)
+        await setup.scrape()
+        setup.pbs.requests.clear()
+        setup.pbs.faults.add("*", gate.fault)
+        await first_alone(setup, asyncio.create_task(setup.scrape()), gate)
+
+
+async def test_all_go_at_once_on_later_scrapes() -> None:
+    """With a token that PBS has taken, all that needs no other answer is asked at once, /version with it."""
+    gate = Gate()
+    async with running(max_concurrent_requests=20) as setup:
+        await setup.scrape()
+        setup.pbs.faults.add("*", gate.fault)
+        scrape = asyncio.create_task(setup.scrape())
+        await eventually(lambda: len(gate.waiting) == sum(ONCE_A_SCRAPE.values()))
+        assert Counter(request.template for request in gate.waiting) == ONCE_A_SCRAPE
+        gate.open()
+        assert failed(await scrape) == set()
+
+
+@pytest.mark.parametrize(("limit", "listings"), [(1, 1), (2, 1), (3, 1), (4, 2), (8, 6)])
+async def test_the_requests_at_once(limit: int, listings: int) -> None:
+    """No more requests at once than max_concurrent_requests, and of listings all but two, at least one."""
+    everything, of_listings = Gate(), Gate()
+    world = small_world(7, 1)
+    async with running(world, max_concurrent_requests=limit, timeout_seconds=60.0) as setup:
+        whole = await setup.scrape()
+
+        setup.pbs.faults.add("*", everything.fault)
+        scrape = asyncio.create_task(setup.scrape())
+        for _ in range(200):
+            await everything.settled(setup.pbs)
+            if scrape.done():
+                break
+            everything.release()
+        assert facts(await scrape) == facts(whole)
+        assert len(everything.most_waiting) == limit
+
+        setup.pbs.faults.clear()
+        setup.pbs.faults.add(SNAPSHOTS, of_listings.fault)
+        scrape = asyncio.create_task(setup.scrape())
+        for _ in range(200):
+            await of_listings.settled(setup.pbs)
+            if scrape.done():
+                break
+            of_listings.release()
+        assert facts(await scrape) == facts(whole)
+        assert len(of_listings.most_waiting) == listings
+
+
+@pytest.mark.parametrize("limit", [2, 3, 8])
+async def test_listings_that_hang_starve_nobody(limit: int) -> None:
+    """Ten datastores whose listings hang leave pbs_up 1 and every other collector whole, scrape after scrape."""
+    async with running(small_world(10, 1), max_concurrent_requests=limit) as setup:
+        setup.pbs.faults.add(SNAPSHOTS, Fault.stall())
+        setup.pbs.faults.add(NAMESPACES, Fault.stall())
+        for _ in range(2):
+            page = await setup.scrape(1.5)
+            assert page.value("pbs_up") == 1
+            assert failed(page) == {"snapshots"}
+            assert len(page.series("pbs_datastore_total_bytes")) == 10
+            assert len(page.series("pbs_gc_last_run_timestamp")) == 10
+            assert listed_at(page) == {}
+
+
+@pytest.mark.parametrize("slow", [False, True], ids=["slow ones rest", "slow ones ask"])
+@pytest.mark.parametrize(("namespaces", "answers"), [(1, 7), (3, 12)])
+async def test_the_rounds_of_answers(namespaces: int, answers: int, *, slow: bool) -> None:
+    """Where each answer takes as long as any other, a scrape of 20 datastores takes that time so many times.
+
+    Where slow collectors ask as well, `disks` with them, it takes at most two answers more.
+    """
+    gate = Gate()
+    options = {"slow_interval_seconds": 0.0 if slow else 300.0, "collectors": {"disks": True}}
+    async with running(small_world(20, namespaces), listing_mode="full", **options) as setup:
+        whole = await setup.scrape()
+        setup.pbs.faults.add("*", gate.fault)
+        scrape = asyncio.create_task(setup.scrape())
+        rounds = 0
+        while rounds < 50:
+            await gate.settled(setup.pbs)
+            if scrape.done():
+                break
+            rounds += 1
+            gate.release()
+        assert facts(await scrape) == facts(whole)
+        assert answers < rounds <= answers + 2 if slow else rounds == answers
+
+
+async def test_scrapes_that_follow_each_other_share_connections() -> None:
+    """The program keeps its connections: later scrapes open no more than there are requests at once."""
+    async with running() as setup:
+        for _ in range(4):
+            await setup.scrape()
+        assert max(request.connection for request in setup.pbs.requests) <= 8
+
+
+async def test_an_hour_of_scrapes_shares_connections() -> None:
+    """In an hour there are no more connections than requests at once, and later ones are new."""
+    async with running() as setup:
+        for _ in range(60):
+            await setup.scrape()
+            setup.clock.advance(59)
+        first_hour = {request.connection for request in setup.pbs.requests}
+        assert len(first_hour) <= 8
+        setup.clock.advance(3600)
+        setup.pbs.requests.clear()
+        assert failed(await setup.scrape()) == set()
+        assert first_hour.isdisjoint(request.connection for request in setup.pbs.requests)
+
+
+async def test_a_scrape_without_a_clock_of_its_own_runs() -> None:
+    """Where nobody gives a clock the machine's is taken: listings have the time of now."""
+    async with simulated() as pbs, exporting(make_settings(pbs)) as exporter:
+        before = time.time()
+        page = await Exporter(exporter.client).scrape()
+        times = listed_at(page).values()
+        assert before <= min(times)
+        assert max(times) <= time.time()

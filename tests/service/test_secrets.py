@@ -1,0 +1,188 @@
+"""The token's secret is in no log line, page or exception, whatever goes wrong."""
+
+import asyncio
+import io
+import json
+import logging
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from pbs_exporter.config import Secret
+from pbs_exporter.log import configure
+from pbs_exporter.pbs.http.token_auth import TokenAuth
+from pbs_exporter.pbs.http.transport import Transport
+from pbs_exporter.simulator import Fault
+from tests.support.exporter import exporting, make_settings
+from tests.support.page_facts import LISTING_TIMES, facts, without
+from tests.support.running import running
+from tests.support.small_pbs import NAMESPACES, SNAPSHOTS, STATUS, simulated
+
+SECRET = "c0ffee00-dead-4bad-8bad-feedfacecafe"
+
+ENDPOINTS = (
+    "/version",
+    "/nodes/localhost/status",
+    "/admin/datastore",
+    "/status/datastore-usage",
+    STATUS,
+    NAMESPACES,
+    SNAPSHOTS,
+    "/nodes/localhost/tasks",
+    "/admin/gc",
+    "/tape/drive",
+)
+
+FAULTS = {
+    "400": lambda: Fault.status(400, "no"),
+    "401": lambda: Fault.status(401, "authentication failed"),
+    "500": lambda: Fault.status(500, "no"),
+    "redirect": lambda: Fault.redirect("https://elsewhere.invalid/"),
+    "reset": Fault.reset,
+    "partial head": Fault.partial_head,
+    "cut": Fault.cut,
+    "truncated": Fault.truncated,
+    "html": lambda: Fault.body(b"<html>"),
+    "wrong shape": lambda: Fault.json(7),
+    "stall": Fault.stall,
+    "stall in the body": Fault.stall_body,
+    "drop": Fault.drop_kept,
+}
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Give an error, and all that it came from."""
+    seen: list[BaseException] = []
+    todo = [error]
+    while todo:
+        found = todo.pop()
+        if found in seen:
+            continue
+        seen.append(found)
+        yield found
+        todo += [other for other in (found.__cause__, found.__context__) if other is not None]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_no_fault_shows_the_secret(
+    fault: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever fails, on any endpoint: no line, no page and no error of the chain holds the secret."""
+    errors: list[BaseException] = []
+    get = Transport.get
+
+    async def noting(transport: Transport, *args: object, **options: object) -> object:
+        try:
+            return await get(transport, *args, **options)  # type: ignore[arg-type]
+        except Exception as error:
+            errors.append(error)
+            raise
+
+    monkeypatch.setattr(Transport, "get", noting)
+    monkeypatch.setattr("pbs_exporter.pbs.client.VERSION_SECONDS", 0.5)
+    caplog.set_level(logging.DEBUG)
+    pages = []
+    async with (
+        simulated(secret=SECRET) as pbs,
+        exporting(make_settings(pbs, timeout_seconds=0.5, listing_timeout_seconds=0.5)) as exporter,
+    ):
+        with capture_logs() as logs:
+            pages.append((await exporter.scrape()).text)
+            for endpoint in ENDPOINTS:
+                pbs.faults.add(endpoint, FAULTS[fault]())
+            pages += [(await exporter.scrape()).text for _ in range(2)]
+            async with exporter.client.get("/") as response:
+                pages.append(await response.text())
+    # The secret did go over the wire, and something did fail: this test can find it.
+    assert any(SECRET in str(request.headers) for request in pbs.requests)
+    assert errors or fault == "drop"
+    texts = [*pages, *(repr(line) for line in logs), *(record.getMessage() for record in caplog.records)]
+    for error in errors:
+        texts += [f"{found} {found!r} {getattr(found, '__notes__', '')}" for found in chain(error)]
+        texts.append("".join(traceback.format_exception(error)))
+    assert not [text for text in texts if SECRET in text]
+
+
+async def test_a_pbs_that_refuses_all_shows_no_secret() -> None:
+    """A refused token, and a PBS that nobody reaches, name the failure and never the token's secret."""
+    async with running(token_secret=Secret(SECRET)) as setup:
+        with capture_logs() as logs:
+            for _ in range(4):
+                page = await setup.scrape()
+                assert SECRET not in page.text
+            await setup.pbs.stop()
+            setup.clock.advance(60)
+            assert SECRET not in (await setup.scrape()).text
+        async with setup.exporter.client.get("/") as response:
+            assert SECRET not in await response.text()
+        assert len(logs) >= 2
+        assert SECRET not in repr(logs)
+
+
+async def test_an_unforeseen_error_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug's traceback goes to the log through a renderer that takes the secret out, and to no page."""
+
+    def bug(_self: TokenAuth) -> str:
+        raise RuntimeError(f"a header with {SECRET}")
+
+    stream = io.StringIO()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        monkeypatch.setattr("sys.stderr", stream)
+        configure("info", "json", [SECRET])
+        async with running(token_secret=Secret(SECRET)) as setup:
+            whole = await setup.scrape()
+            monkeypatch.setattr("pbs_exporter.pbs.client.PbsClient.gc", bug)
+            page = await setup.scrape()
+            async with setup.exporter.client.get("/") as response:
+                landing = await response.text()
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        structlog.reset_defaults()
+    assert whole.value("pbs_up") == 0
+    assert page.value("pbs_up") == 0
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert any("a header with ***" in line.get("exception", "") for line in lines)
+    assert SECRET not in stream.getvalue() + page.text + landing
+
+
+async def test_settings_do_not_show_the_secret(tmp_path: Path) -> None:
+    """The settings' repr, str and format, and those of the secret itself, show no secret."""
+    file = tmp_path / "secret"
+    file.write_text(SECRET)
+    async with simulated(secret=SECRET) as pbs:
+        settings = make_settings(pbs, token_secret_file=file)
+    shown = (repr(settings), str(settings), f"{settings}", repr(settings.pbs), f"{settings.pbs.token_secret}")
+    assert all(SECRET not in text for text in shown)
+    assert "***" in repr(settings)
+    assert settings.pbs.token_secret.reveal() == SECRET
+    assert str(settings.pbs.token_secret) == "***"
+
+
+async def test_the_secret_goes_to_pbs_alone() -> None:
+    """A redirect is never followed: the host that it names doesn't see the token, nor any request."""
+    async with simulated(secret=SECRET) as elsewhere, running() as setup:
+        whole = await setup.scrape()
+        setup.pbs.faults.add("*", Fault.redirect(f"{elsewhere.endpoint}/api2/json/version"))
+        page = await setup.scrape()
+        assert page.value("pbs_up") == 0
+        assert elsewhere.requests == []
+        setup.pbs.faults.clear()
+        again = without(facts(await setup.scrape()), *LISTING_TIMES)
+        assert again == without(facts(whole), *LISTING_TIMES)
+
+
+async def test_no_task_is_named_after_the_secret() -> None:
+    """What a debugger or `asyncio` says of running tasks holds no secret."""
+    async with simulated(secret=SECRET) as pbs, exporting(make_settings(pbs)) as exporter:
+        pbs.faults.add(SNAPSHOTS, Fault.stall())
+        await exporter.scrape(1)
+        tasks = asyncio.all_tasks()
+        assert any(task.get_name().startswith("listing of ") for task in tasks)
+        assert SECRET not in repr(tasks)

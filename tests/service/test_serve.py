@@ -1,0 +1,192 @@
+"""`serve`: the program in operation, and how it starts and ends."""
+
+import asyncio
+import re
+import signal
+import socket
+import time
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from pbs_exporter.simulator import Fault, SimulatedPbs
+from tests.support.metrics_page import Scraped
+from tests.support.program import WAIT, get, run, serving, settings, started
+
+
+async def asked(pbs: SimulatedPbs) -> None:
+    """Wait until the PBS has been asked."""
+    async with asyncio.timeout(WAIT):
+        while not pbs.requests:  # noqa: ASYNC110 - its log is a plain list
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("arguments", [(), ("serve",)], ids=["default", "serve"])
+async def test_serves_until_sigterm(pbs: SimulatedPbs, arguments: tuple[str, ...]) -> None:
+    """With or without the word `serve` it serves pages, health and the status page, and SIGTERM is exit 0."""
+    async with started(*arguments, env=settings(pbs)) as running:
+        address = await serving(running)
+        status, text = await get(f"{address}/metrics")
+        assert status == 200
+        page = Scraped(text)
+        assert page.value("pbs_up") == 1
+        assert page.series("process_start_time_seconds")
+        assert await get(f"{address}/health") == (200, "ok\n")
+        status, html = await get(f"{address}/")
+        ended = await running.end(signal.SIGTERM)
+    assert status == 200
+    assert pbs.endpoint in html
+    assert (ended.code, ended.stdout) == (0, "")
+    assert "msg=stopping" in ended.lines[-1]
+    assert pbs.secret not in text + html + ended.stderr
+    assert all(line.startswith("ts=") for line in ended.lines)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_signal_in_the_middle_of_a_scrape(pbs: SimulatedPbs, number: signal.Signals) -> None:
+    """SIGTERM and SIGINT end it with exit 0 within 5 s also while PBS doesn't answer a scrape."""
+    pbs.faults.add("*", Fault.stall())
+    async with started(env=settings(pbs, PBS_EXPORTER__PBS__TIMEOUT_SECONDS="300")) as running:
+        address = await serving(running)
+        scrape = asyncio.create_task(get(f"{address}/metrics"))
+        await asked(pbs)
+        begun = time.monotonic()
+        ended = await running.end(number)
+        seconds = time.monotonic() - begun
+        with pytest.raises(aiohttp.ClientError):
+            await scrape
+    assert ended.code == 0
+    assert seconds < 5
+    for sign in ("Traceback", "Task was destroyed", "never retrieved"):
+        assert sign not in ended.stderr
+
+
+async def test_signal_while_listings_are_under_way(pbs: SimulatedPbs) -> None:
+    """A listing that goes on after its scrape doesn't hold up the end."""
+    pbs.faults.add("/admin/datastore/{store}/snapshots", Fault.stall())
+    async with started(env=settings(pbs, PBS_EXPORTER__PBS__SCRAPE_TIMEOUT_SECONDS="1.5")) as running:
+        address = await serving(running)
+        _, text = await get(f"{address}/metrics")
+        begun = time.monotonic()
+        ended = await running.end(signal.SIGTERM)
+    page = Scraped(text)
+    assert page.value("pbs_scrape_collector_success", collector="snapshots") == 0
+    assert page.value("pbs_scrape_collector_success", collector="host") == 1
+    assert ended.code == 0
+    assert time.monotonic() - begun < 5
+    assert "Traceback" not in ended.stderr
+    assert "Task was destroyed" not in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+async def test_taken_port(pbs: SimulatedPbs, command: str) -> None:
+    """A listen address that is taken is one line on stderr and exit 1."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        ended = await run(command, env=settings(pbs, PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS=address))
+    assert (ended.code, ended.stdout) == (1, "")
+    assert ended.lines == [
+        f"pbs-exporter: can't listen on {address}: address already in use; [exporter] listen_address says where"
+    ]
+
+
+@pytest.mark.parametrize("command", ["serve", "check", "once"])
+async def test_wrong_settings(pbs: SimulatedPbs, command: str) -> None:
+    """Every wrong setting is a line on stderr, all at once, with exit 1 and neither traceback nor secret."""
+    wrong = settings(
+        pbs,
+        PBS_EXPORTER__PBS__ENDPOINT="pbs.example.com",
+        PBS_EXPORTER__PBS__TOKEN_ID=f"{pbs.token_id}:{pbs.secret}",
+        PBS_EXPORTER__PBS__TIMEOUT_SECONDS="five",
+        PBS_EXPORTER__PBS__TIMEOUT="5",
+    )
+    ended = await run(command, env=wrong)
+    assert (ended.code, ended.stdout) == (1, "")
+    assert sorted(line.partition(": ")[2].partition(":")[0] for line in ended.lines) == [
+        "PBS_EXPORTER__PBS__ENDPOINT",
+        "PBS_EXPORTER__PBS__TIMEOUT",
+        "PBS_EXPORTER__PBS__TIMEOUT_SECONDS",
+        "PBS_EXPORTER__PBS__TOKEN_ID",
+    ]
+    assert all(line.startswith("pbs-exporter: ") for line in ended.lines)
+    assert pbs.secret not in ended.stderr
+
+
+async def test_no_settings_at_all() -> None:
+    """Without any setting, each of the three that are needed is named in a line, and the exit code is 1."""
+    ended = await run()
+    assert (ended.code, ended.stdout) == (1, "")
+    assert [re.findall(r"PBS_EXPORTER__PBS__\w+", line) for line in ended.lines] == [
+        ["PBS_EXPORTER__PBS__ENDPOINT"],
+        ["PBS_EXPORTER__PBS__TOKEN_ID"],
+        ["PBS_EXPORTER__PBS__TOKEN_SECRET"],
+    ]
+
+
+async def test_variables_of_kubernetes_are_harmless(pbs: SimulatedPbs) -> None:
+    """What Kubernetes injects for a Service of our name changes nothing and is worth no line."""
+    service = {
+        "PBS_EXPORTER_PORT": "tcp://10.0.0.7:9101",
+        "PBS_EXPORTER_SERVICE_HOST": "10.0.0.7",
+        "PBS_EXPORTER_SERVICE_PORT": "9101",
+        "PBS_EXPORTER_SERVICE_PORT_METRICS": "9101",
+        "PBS_EXPORTER_PORT_9101_TCP": "tcp://10.0.0.7:9101",
+        "PBS_EXPORTER_PORT_9101_TCP_PROTO": "tcp",
+        "PBS_EXPORTER_PORT_9101_TCP_PORT": "9101",
+        "PBS_EXPORTER_PORT_9101_TCP_ADDR": "10.0.0.7",
+    }
+    async with started(env=settings(pbs) | service) as running:
+        status, _ = await get(f"{await serving(running)}/health")
+        ended = await running.end(signal.SIGTERM)
+    assert (status, ended.code) == (200, 0)
+    assert [line for line in ended.lines if "PBS_EXPORTER_" in line] == []
+
+
+async def test_settings_file_of_the_rust_exporter(pbs: SimulatedPbs, tmp_path: Path) -> None:
+    """An old `config/default.toml` works unchanged with `--config`, and RUST_LOG gets one hint."""
+    file = tmp_path / "default.toml"
+    file.write_text(f"""\
+[pbs]
+endpoint = "{pbs.endpoint}"
+token_id = "{pbs.token_id}"
+token_secret = "{pbs.secret}"
+verify_tls = false
+timeout_seconds = 5
+snapshot_history_limit = 1
+
+[exporter]
+listen_address = "127.0.0.1:0"
+log_level = "info"
+""")
+    async with started("--config", str(file), env={"RUST_LOG": "debug"}) as running:
+        _, text = await get(f"{await serving(running)}/metrics")
+        ended = await running.end(signal.SIGTERM)
+    page = Scraped(text)
+    assert page.value("pbs_up") == 1
+    group = ("datastore", "namespace", "backup_type", "backup_id")
+    shown = [tuple(labels[key] for key in group) for labels, _ in page.series("pbs_snapshot_info")]
+    assert shown
+    assert len(shown) == len(set(shown)), "the file's limit is one snapshot per group"
+    assert ended.code == 0
+    hints = [line for line in ended.lines if "RUST_LOG" in line]
+    assert len(hints) == 1
+    assert "PBS_EXPORTER__EXPORTER__LOG_LEVEL" in hints[0]
+    assert pbs.secret not in text + ended.stderr
+
+
+async def test_secret_stays_secret_at_debug(pbs: SimulatedPbs) -> None:
+    """At the finest log level, with a wrong token and broken answers, the output never holds the secret."""
+    pbs.faults.add("/nodes/localhost/status", Fault.status(500, f"failed for {pbs.secret}"))
+    variables = settings(pbs, PBS_EXPORTER__EXPORTER__LOG_LEVEL="debug", PBS_EXPORTER__EXPORTER__LOG_FORMAT="json")
+    async with started(env=variables) as running:
+        address = (await running.line(r'"listen_address": ?"([^"]+)"'))[1]
+        _, good = await get(f"http://{address}/metrics")
+        right, pbs.secret = pbs.secret, "another"
+        _, refused = await get(f"http://{address}/metrics")
+        _, html = await get(f"http://{address}/")
+        ended = await running.end(signal.SIGTERM)
+    assert Scraped(good).value("pbs_up") == 1
+    assert Scraped(refused).value("pbs_up") == 0
+    assert '"path": "/metrics"' in ended.stderr.replace('":"', '": "')
+    assert right not in good + refused + html + ended.stderr

@@ -1,0 +1,249 @@
+"""The web service: what each path and method gets, and what no answer ever says."""
+
+import asyncio
+import re
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from pbs_exporter.collectors import COLLECTORS
+from pbs_exporter.collectors.base import AnyCollector, Ask, Collector, Context
+from pbs_exporter.commands import serve
+from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetSettings
+from pbs_exporter.exposition.metric import Metric, Sample
+from pbs_exporter.plain_text import ERROR_LIMIT
+from pbs_exporter.simulator import Certificate, Fault, SimulatedPbs
+from pbs_exporter.web.app import create_app
+from tests.support.canned_pbs import HandMade
+from tests.support.exporter import Client, Exporter, exporting, make_settings
+from tests.support.html_page import information
+
+CERTIFICATE = Certificate.make()
+SECRET = "0f8fad5b-d9cb-469f-a165-70867728950e"
+
+
+def closed_port() -> int:
+    """Give a port on which nothing listens."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
+
+
+def dead() -> Settings:
+    """Make settings for a PBS that isn't there."""
+    target = TargetSettings(
+        endpoint=f"http://127.0.0.1:{closed_port()}",
+        token_id="exporter@pbs!metrics",
+        token_secret=Secret(SECRET),
+    )
+    return Settings(
+        pbs=target, exporter=ExporterSettings(process_metrics=False), collectors={c.name: c.default for c in COLLECTORS}
+    )
+
+
+@asynccontextmanager
+async def pbs_and_exporter(answers: dict[str, Any] | None = None) -> AsyncIterator[tuple[SimulatedPbs, Exporter]]:
+    """Run a PBS that gives these answers, and the exporter in front of it."""
+    async with (
+        SimulatedPbs(HandMade(answers or {}), tls=False, certificate=CERTIFICATE, login_delay=0.0) as pbs,
+        exporting(make_settings(pbs)) as exporter,
+    ):
+        yield pbs, exporter
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Client]:
+    """Give a client of an exporter whose PBS is dead."""
+    async with exporting(dead()) as exporter:
+        yield exporter.client
+
+
+# --- health
+
+
+@pytest.mark.parametrize("path", ["/health", "/-/healthy"])
+async def test_health_is_ok_where_pbs_is_dead(client: Client, path: str) -> None:
+    """The program is well as long as it answers, whatever PBS does."""
+    async with client.get(path) as response:
+        assert (response.status, await response.text()) == (200, "ok\n")
+        assert response.content_type == "text/plain"
+
+
+@pytest.mark.parametrize("path", ["/health", "/-/healthy", "/"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_only_metrics_asks_pbs(method: str, path: str) -> None:
+    """Neither health nor the status page asks PBS anything."""
+    async with pbs_and_exporter() as (pbs, exporter):
+        async with exporter.client.request(method, path) as response:
+            assert response.status == 200
+        assert pbs.requests == []
+
+
+async def test_head_of_metrics_asks_nothing() -> None:
+    """`HEAD /metrics` has the headers of a page, and PBS isn't asked for it."""
+    async with pbs_and_exporter() as (pbs, exporter):
+        async with exporter.client.head("/metrics") as response:
+            assert response.status == 200
+            assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+            assert await response.read() == b""
+        assert pbs.requests == []
+
+
+# --- what isn't there
+
+
+@pytest.mark.parametrize(
+    "path", ["/nope", "/metrics/", "/Metrics", "/health/x", "/favicon.ico", "/<script>", "/%00", "/probe?target=x"]
+)
+async def test_other_paths_are_404(client: Client, path: str) -> None:
+    """What isn't there is said in plain words, and nothing of the request is repeated."""
+    async with client.get(path) as response:
+        assert (response.status, await response.text()) == (404, "404 Not Found\n")
+        assert response.content_type == "text/plain"
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/health", "/-/healthy", "/"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"])
+async def test_other_methods_are_405(client: Client, path: str, method: str) -> None:
+    """Nothing can be changed here: other methods than GET and HEAD are refused, and the answer names these."""
+    async with client.request(method, path) as response:
+        assert (response.status, await response.text()) == (405, "405 Method Not Allowed\n")
+        assert {name.strip() for name in response.headers["Allow"].split(",")} == {"GET", "HEAD"}
+
+
+ANY = [("GET", path) for path in ("/", "/metrics", "/health", "/nope")] + [("POST", "/metrics"), ("HEAD", "/metrics")]
+
+
+@pytest.mark.parametrize(("method", "path"), ANY)
+async def test_every_answer_has_the_same_manners(client: Client, method: str, path: str) -> None:
+    """No answer says what it runs on, and none may be taken for another type than it says."""
+    async with client.request(method, path) as response:
+        assert response.headers["Server"] == "pbs-exporter"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert "aiohttp" not in str(response.headers) + await response.text()
+
+
+MALFORMED = [
+    b"GARBAGE\r\n\r\n",
+    b"GET /\x01secret HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /metrics HTTP/1.1\r\nHo st: secret\r\n\r\n",
+    b"GET /metrics HTTP/9.9\r\n\r\n",
+    b"BREW /metrics HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /" + b"secret" * 2000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET http://[::1 HTTP/1.1\r\nHost: secret\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+    b"GET /metrics HTTP/1.1\r\nHost: a\r\nX: " + b"secret" * 2000 + b"\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("request_bytes", MALFORMED, ids=range(len(MALFORMED)))
+async def test_what_is_no_http_gets_a_plain_400(request_bytes: bytes) -> None:
+    """A malformed request is answered as plainly as a wrong path: no version, no parser's text, nothing repeated."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        async with serve._serving(dead(), [listening]):
+            reader, writer = await asyncio.open_connection(*listening.getsockname())
+            writer.write(request_bytes)
+            async with asyncio.timeout(20):
+                answer = await reader.read()
+            writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert re.match(rb"HTTP/1\.[01] 400 Bad Request\r\n", head)
+    assert body == b"400 Bad Request\n"
+    assert b"\r\nServer: pbs-exporter" in head
+    assert b"\r\nX-Content-Type-Options: nosniff" in head
+    assert b"aiohttp" not in answer
+    assert b"Python" not in answer
+
+
+# --- what no page has
+
+
+REPEATED = {
+    "status": lambda header: Fault.status(500, f"bad header {header}"),
+    "cut": lambda header: Fault.status(500, "x" * (ERROR_LIMIT - len(header) + 10) + header),
+    "login": lambda header: Fault.status(401, header),
+    "redirect": lambda header: Fault.redirect(f"https://proxy.example/?{header}"),
+    "body": lambda header: Fault.body(header[-50:].encode()),
+}
+
+
+@pytest.mark.parametrize("name", REPEATED)
+async def test_no_answer_has_the_secret(name: str) -> None:
+    """No page has the token's secret, or a part of it, even where a proxy's error repeats the request's header."""
+    async with pbs_and_exporter() as (pbs, exporter):
+        pbs.faults.add("*", REPEATED[name](f"PBSAPIToken={pbs.token_id}:{pbs.secret}"))
+        await exporter.scrape()
+        assert any(pbs.secret in str(request.headers) for request in pbs.requests)
+        for path in ("/", "/metrics", "/health", "/nope"):
+            async with exporter.client.get(path) as response:
+                text = await response.text() + str(response.headers)
+                assert pbs.secret[:8] not in text
+        page = await information(exporter.client)
+    assert "***" in page.text or name == "cut"
+
+
+# --- a bug of ours
+
+
+BUG = Metric("pbs_bug", "Nothing.")
+
+
+async def fetch_fails(_: Ask) -> None:
+    """Fail while asking."""
+    raise ZeroDivisionError("hidden text")
+
+
+async def fetch(_: Ask) -> None:
+    """Ask nothing."""
+
+
+def samples_fail(_answer: None, _context: Context) -> list[Sample]:
+    """Fail while computing."""
+    raise KeyError("hidden text")
+
+
+def no_samples(_answer: None, _context: Context) -> list[Sample]:
+    """Give none."""
+    return []
+
+
+BUGS: list[AnyCollector] = [
+    Collector("bug", "A bug in asking.", (BUG,), (), fetch_fails, no_samples),
+    Collector("bug", "A bug in computing.", (BUG,), (), fetch, samples_fail),
+]
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=["fetch", "samples"])
+async def test_a_bug_costs_its_collector_alone(bug: AnyCollector) -> None:
+    """An exception in a collector is its success 0; the rest is whole, and no page has the exception's text."""
+    async with SimulatedPbs(HandMade({}), tls=False, certificate=CERTIFICATE) as pbs:
+        settings = make_settings(pbs, collectors={"bug": True})
+        async with TestClient(TestServer(create_app(settings, [*COLLECTORS, bug]))) as client:
+            exporter = Exporter(client)
+            scraped = await exporter.scrape()
+            page = await information(client)
+    success = scraped.by("pbs_scrape_collector_success", "collector")
+    assert success.pop("bug") == 0
+    assert set(success.values()) == {1}
+    assert "failed: an error of the exporter, see its log" in page.cells
+    for hidden in ("hidden text", "Traceback", "ZeroDivisionError", "KeyError"):
+        assert hidden not in page.text + scraped.text
+
+
+async def test_there_is_no_500_where_everything_fails() -> None:
+    """Whatever PBS answers, a scrape is a 200 with what is known."""
+    async with pbs_and_exporter() as (pbs, exporter):
+        for fault in (Fault.status(500, "x"), Fault.reset(), Fault.body(b"<html>"), Fault.json(7), Fault.json(None)):
+            pbs.faults.clear()
+            pbs.faults.add("*", fault)
+            page = await exporter.scrape()
+            assert page.value("pbs_up") == 0
+            success = page.by("pbs_scrape_collector_success", "collector")
+            # It asks nothing, and over plain http there is none.
+            assert success.pop("certificate") == 1
+            assert set(success.values()) == {0}

@@ -1,0 +1,1 @@
+"""What tests share, in files named for what they give."""

@@ -1,0 +1,115 @@
+"""A PBS that says what a test tells it to, for what no recording holds."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from pbs_exporter.collectors import DEFAULTS
+from pbs_exporter.simulator import Answer, Call, SimulatedPbs
+from pbs_exporter.simulator.answer import UNAUTHORIZED, LoginFailure
+from pbs_exporter.simulator.certificate import Certificate
+from tests.support.clock import FakeClock
+from tests.support.exporter import exporting, make_settings
+from tests.support.metrics_page import Scraped
+
+NOW = 1_795_000_000
+"""The time at which these pages are scraped."""
+DAY = 86_400
+
+Json = Any
+Series = dict[frozenset[tuple[str, str]], float]
+
+_CERTIFICATE = Certificate.make()
+_COLLECTORS = ("host", "datastores", "snapshots", "tasks", "gc", "tape")
+"""What most of these pages are about."""
+
+
+class HandMade:
+    """A source of answers: by path what PBS says (`data`), or a whole `Answer`.
+
+    Snapshots are given by namespace; tasks are picked by `since` and `running` as PBS does it.
+    """
+
+    def __init__(self, answers: dict[str, Json]) -> None:
+        self.answers = {
+            "/version": {"version": "4.2", "release": "3", "repoid": "abc"},
+            "/nodes/localhost/status": {},
+            "/status/metrics": {"data": []},
+            "/nodes/localhost/subscription": {},
+            "/access/permissions": {},
+            **answers,
+        }
+
+    def unauthorized(self, _failure: LoginFailure) -> Answer:
+        """Refuse a login."""
+        return UNAUTHORIZED
+
+    def answer(self, call: Call) -> Answer:
+        """Say what the test wants."""
+        said = self.answers.get(call.path, {"": []} if call.path.endswith("/snapshots") else [])
+        query = dict(call.query)
+        if call.path.endswith("/namespace"):
+            listing = self.answers.get(call.path.replace("/namespace", "/snapshots"), {"": []})
+            said = [{"ns": namespace} for namespace in listing]
+        elif call.path.endswith("/snapshots"):
+            said = said[query["ns"]]
+        elif call.path.endswith("/tasks"):
+            said = [task for task in said if _picked(task, query)]
+        if isinstance(said, Answer):
+            return said
+        # The standard library also writes what msgspec refuses: lone surrogates and NaN.
+        return Answer(200, json.dumps({"data": said}).encode())
+
+
+def _picked(task: Json, query: dict[str, str]) -> bool:
+    if query.get("running") == "1":
+        return "endtime" not in task
+    return bool(task["starttime"] >= int(query["since"]))
+
+
+async def page(
+    answers: dict[str, Json], only: Iterable[str] = _COLLECTORS, *, now: float = NOW, **settings: Json
+) -> Scraped:
+    """Scrape a PBS that gives these answers, with these collectors, at that time; `settings` are keys of `[pbs]`."""
+    collectors = dict.fromkeys(DEFAULTS, False) | dict.fromkeys(only, True)
+    async with SimulatedPbs(HandMade(answers), tls=False, certificate=_CERTIFICATE) as pbs:
+        made = make_settings(pbs, collectors=collectors, **settings)
+        async with exporting(made, FakeClock(now).clock) as exporter:
+            return await exporter.scrape()
+
+
+async def snapshots_page(listings: dict[str, dict[str, Json]], **settings: Json) -> Scraped:
+    """Scrape datastores with these snapshots: datastore → namespace → rows."""
+    stores: Json = [{"store": store} for store in listings]
+    paths = {f"/admin/datastore/{store}/snapshots": listing for store, listing in listings.items()}
+    return await page({"/admin/datastore": stores, **paths}, ["snapshots"], **settings)
+
+
+def snapshot(time: int, backup_type: str = "vm", backup_id: str = "100", **fields: Json) -> Json:
+    """Make a row of `/snapshots`: a finished one, where `fields` don't say anything else (`None` leaves out)."""
+    row = {
+        "backup-type": backup_type,
+        "backup-id": backup_id,
+        "backup-time": time,
+        "size": 1000,
+        "owner": "root@pam",
+        "protected": False,
+        "files": [{"filename": "index.json.blob", "crypt-mode": "none", "size": 500}],
+        **fields,
+    }
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def series(scraped: Scraped, name: str) -> list[tuple[dict[str, str], float]]:
+    """Give a metric's series in the page's order."""
+    return [
+        (dict(sample.labels), sample.value)
+        for family in scraped.families.values()
+        for sample in family.samples
+        if sample.name == name
+    ]
+
+
+def success(scraped: Scraped, collector: str) -> float | None:
+    """Tell whether a collector got all that it asked for."""
+    return scraped.value("pbs_scrape_collector_success", collector=collector)

@@ -1,0 +1,61 @@
+"""A running exporter."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from pbs_exporter.clock import Clock
+from pbs_exporter.collectors import COLLECTORS, DEFAULTS
+from pbs_exporter.config import ExporterSettings, Filters, Secret, Settings, TargetSettings
+from pbs_exporter.simulator import SimulatedPbs
+from pbs_exporter.web.app import create_app
+from tests.support.metrics_page import Scraped
+
+Client = TestClient[web.Request, web.Application]
+
+
+class Exporter:
+    """A running exporter."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    async def scrape(self, timeout_seconds: float | str | None = None) -> Scraped:
+        """Ask for a page as Prometheus does that allows so many seconds; it must be a 200."""
+        headers = {} if timeout_seconds is None else {"X-Prometheus-Scrape-Timeout-Seconds": str(timeout_seconds)}
+        async with self.client.get("/metrics", headers=headers) as response:
+            text = await response.text()
+            assert response.status == 200, text
+        return Scraped(text)
+
+
+def make_settings(
+    pbs: SimulatedPbs,
+    *,
+    collectors: Mapping[str, bool] | None = None,
+    exporter: ExporterSettings | None = None,
+    filters: Filters | None = None,
+    **target: Any,
+) -> Settings:
+    """Make settings for a simulated PBS; `target` are keys of `[pbs]`."""
+    values: dict[str, Any] = {
+        "endpoint": pbs.endpoint,
+        "token_id": pbs.token_id,
+        "token_secret": Secret(pbs.secret),
+    }
+    return Settings(
+        pbs=TargetSettings(**values | target),
+        exporter=exporter or ExporterSettings(process_metrics=False),
+        collectors={**DEFAULTS, **(collectors or {})},
+        filters=filters or Filters(),
+    )
+
+
+@asynccontextmanager
+async def exporting(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Exporter]:
+    """Run the exporter with these settings, as long as the block lasts."""
+    async with TestClient(TestServer(create_app(settings, COLLECTORS, clock))) as client:
+        yield Exporter(client)

@@ -1,0 +1,40 @@
+"""The 33 metrics whose names and labels the specification fixes."""
+
+from collections.abc import Mapping
+
+_GROUP = ("datastore", "namespace", "backup_type", "backup_id")
+FIXED: Mapping[str, tuple[str, ...]] = {
+    "pbs_up": (),
+    "pbs_version": ("version", "release", "repoid"),
+    "pbs_host_cpu_usage": (),
+    "pbs_host_io_wait": (),
+    "pbs_host_load1": (),
+    "pbs_host_load5": (),
+    "pbs_host_load15": (),
+    "pbs_host_memory_used_bytes": (),
+    "pbs_host_memory_total_bytes": (),
+    "pbs_host_memory_free_bytes": (),
+    "pbs_host_swap_used_bytes": (),
+    "pbs_host_swap_total_bytes": (),
+    "pbs_host_swap_free_bytes": (),
+    "pbs_host_rootfs_used_bytes": (),
+    "pbs_host_rootfs_total_bytes": (),
+    "pbs_host_rootfs_avail_bytes": (),
+    "pbs_host_uptime_seconds": (),
+    "pbs_datastore_total_bytes": ("datastore",),
+    "pbs_datastore_used_bytes": ("datastore",),
+    "pbs_datastore_available_bytes": ("datastore",),
+    "pbs_snapshot_info": (*_GROUP, "backup_time", "comment", "owner", "verification_state"),
+    "pbs_snapshot_size_bytes": _GROUP,
+    "pbs_snapshot_count": _GROUP,
+    "pbs_task_total": ("worker_type", "status", "comment"),
+    "pbs_task_duration_seconds": ("worker_type", "status", "worker_id", "comment"),
+    "pbs_task_running": ("worker_type", "comment"),
+    "pbs_gc_last_run_timestamp": ("datastore",),
+    "pbs_gc_duration_seconds": ("datastore",),
+    "pbs_gc_removed_bytes": ("datastore",),
+    "pbs_gc_pending_bytes": ("datastore",),
+    "pbs_gc_status": ("datastore",),
+    "pbs_tape_drive_info": ("name", "vendor", "model", "serial"),
+    "pbs_tape_drive_available": (),
+}

@@ -1,0 +1,108 @@
+"""An exporter that lists only what has changed, in front of a PBS with a history, and what it asked for."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qs
+
+from aiohttp import web
+
+from pbs_exporter.simulator import LoggedRequest
+from pbs_exporter.simulator.exchange import Exchange
+from tests.support.backup_history import History, Place
+from tests.support.backup_history_pbs import HistoricPbs
+from tests.support.clock import FakeClock
+from tests.support.exporter import exporting, make_settings
+from tests.support.metrics_page import Scraped
+from tests.support.running import Setup
+from tests.support.small_pbs import NOW, SNAPSHOTS, simulated
+from tests.support.waiting import Gate
+
+GROUPS = "/admin/datastore/{store}/groups"
+
+WEB = Place("main", "", ("vm", "100"))
+DNS = Place("main", "", ("ct", "101"))
+DEEP = Place("main", "a/b", ("vm", "102"))
+OTHER = Place("mirror", "", ("vm", "100"))
+
+
+def small_history() -> History:
+    """Make two datastores, of which the first has namespaces and three groups."""
+    history = History(FakeClock(NOW), "main", "mirror")
+    history.add_namespace("main", "a")
+    for place in (WEB, DNS, DEEP, OTHER):
+        for size in (10, 20, 30):
+            history.backup(place, size)
+    return history
+
+
+@asynccontextmanager
+async def changing(history: History, mode: str = "changes", **settings: Any) -> AsyncIterator[Setup]:
+    """Run an exporter in front of a PBS with that history."""
+    async with simulated(HistoricPbs(history)) as pbs:
+        made = make_settings(pbs, listing_mode=mode, **settings)
+        async with exporting(made, history.clock.clock) as exporter:
+            yield Setup(pbs, exporter, history.clock)
+
+
+async def landed() -> None:
+    """Wait until no full listing is under way in the background."""
+    for _ in range(20_000):
+        if not any(task.get_name().startswith("full listing of ") for task in asyncio.all_tasks()):
+            return
+        await asyncio.sleep(0.0005)
+    raise AssertionError("a listing in the background doesn't end")
+
+
+class Look:
+    """A page, and what was asked for until all had landed that the scrape had begun."""
+
+    def __init__(self, page: Scraped, requests: list[LoggedRequest]) -> None:
+        self.page = page
+        self.groups = [_place(request) for request in requests if request.template == GROUPS]
+        listings = [_place(request) for request in requests if request.template == SNAPSHOTS]
+        self.listed = {place for place in listings if place.group != ("", "")}
+        self.listed_in_full = sorted((place.store, place.namespace) for place in listings if place.group == ("", ""))
+
+
+async def look(setup: Setup) -> Look:
+    """Scrape, and wait for the background."""
+    await landed()
+    setup.pbs.requests.clear()
+    page = await setup.scrape()
+    await landed()
+    return Look(page, list(setup.pbs.requests))
+
+
+def _place(request: LoggedRequest) -> Place:
+    query = {name: values[0] for name, values in parse_qs(request.query).items()}
+    group = query.get("backup-type", ""), query.get("backup-id", "")
+    return Place(request.path.split("/")[3], query.get("ns", ""), group)
+
+
+class FullListings(Gate):
+    """Holds the full listings: either before PBS has read anything, or what it has read."""
+
+    def __init__(self, *, read: bool = False) -> None:
+        super().__init__()
+        self._read = read
+
+    async def _hold(self, exchange: Exchange) -> web.StreamResponse:
+        if "backup-id" in exchange.log.query:
+            return await exchange.send(await exchange.answer())
+        if self._read:
+            answer = await exchange.answer()
+
+            async def as_it_was() -> Any:
+                return answer
+
+            exchange.answer = as_it_was
+        return await super()._hold(exchange)
+
+
+def of(page: Scraped, name: str, place: Place, **labels: str) -> float | None:
+    """Give a group's value."""
+    values = {"datastore": place.store, "backup_type": place.group[0], "backup_id": place.group[1], **labels}
+    # To Prometheus an empty label is none; the page has it all the same.
+    return page.value(f"pbs_snapshot_{name}", namespace=place.namespace, **values)

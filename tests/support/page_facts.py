@@ -1,0 +1,39 @@
+"""What a page says of PBS, in forms that tests compare."""
+
+from tests.support.metrics_page import Scraped
+
+Facts = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def facts(scraped: Scraped) -> Facts:
+    """Give all that a page says of PBS, but not how the scrape went."""
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in scraped.families.values()
+        if not family.name.startswith(("pbs_scrape_", "pbs_exporter_", "pbs_collector_"))
+        for sample in family.samples
+    }
+
+
+def without(known: Facts, *names: str) -> Facts:
+    """Give the facts but for those of the named metrics."""
+    return {key: value for key, value in known.items() if key[0] not in names}
+
+
+LISTING_TIMES = ("pbs_snapshot_listing_timestamp_seconds", "pbs_snapshot_full_listing_timestamp_seconds")
+
+
+def failed(scraped: Scraped) -> set[str]:
+    """Give the collectors that say that they failed."""
+    return {name for name, value in scraped.by("pbs_scrape_collector_success", "collector").items() if value == 0}
+
+
+def failed_datastores(scraped: Scraped) -> set[tuple[str, str]]:
+    """Give the pairs of collector and datastore that say that they failed."""
+    series = scraped.series("pbs_scrape_datastore_success")
+    return {(labels["collector"], labels["datastore"]) for labels, value in series if value == 0}
+
+
+def listed_at(scraped: Scraped) -> dict[str, float]:
+    """Give the time of each datastore's listing on the page."""
+    return scraped.by("pbs_snapshot_listing_timestamp_seconds", "datastore")

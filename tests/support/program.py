@@ -1,0 +1,112 @@
+"""The installed program, run as a process."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import aiohttp
+
+from pbs_exporter.simulator import SimulatedPbs
+
+PROGRAM = Path(sys.executable).with_name("pbs-exporter")
+WAIT = 30.0
+"""Limit of each wait for a process, in seconds: only a process that hangs reaches it, also on a busy machine."""
+
+
+class Ended(NamedTuple):
+    """What a process left behind."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines on stderr."""
+        return self.stderr.splitlines()
+
+
+class Running:
+    """A process of the installed program, whose stderr is read as it comes."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.lines: list[str] = []
+
+    async def line(self, pattern: str) -> re.Match[str]:
+        """Wait for a line on stderr that holds `pattern`."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(WAIT):
+            while line := (await self.process.stderr.readline()).decode():
+                self.lines.append(line)
+                if match := re.search(pattern, line):
+                    return match
+        raise AssertionError(f"no line with {pattern} in {self.lines}")
+
+    async def end(self, number: signal.Signals | None = None) -> Ended:
+        """Wait for its end, after a signal where one is given."""
+        if number is not None:
+            self.process.send_signal(number)
+        async with asyncio.timeout(WAIT):
+            stdout, stderr = await self.process.communicate()
+        assert self.process.returncode is not None
+        return Ended(self.process.returncode, stdout.decode(), "".join(self.lines) + stderr.decode())
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Give this process's environment with these variables, and none else that the program or its log obeys."""
+    ours = ("PBS_EXPORTER", "RUST_LOG", "NO_COLOR", "FORCE_COLOR")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | variables
+
+
+def settings(pbs: SimulatedPbs, **more: str) -> dict[str, str]:
+    """Give the variables for an exporter of this PBS on a port that the system chooses."""
+    return {
+        "PBS_EXPORTER__PBS__ENDPOINT": pbs.endpoint,
+        "PBS_EXPORTER__PBS__TOKEN_ID": pbs.token_id,
+        "PBS_EXPORTER__PBS__TOKEN_SECRET": pbs.secret,
+        "PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": "127.0.0.1:0",
+    } | more
+
+
+@asynccontextmanager
+async def started(*arguments: str, env: Mapping[str, str] | None = None) -> AsyncIterator[Running]:
+    """Start the program; it doesn't outlive the block."""
+    process = await asyncio.create_subprocess_exec(
+        PROGRAM,
+        *arguments,
+        env=environment(**(env or {})),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield Running(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def run(*arguments: str, env: Mapping[str, str] | None = None) -> Ended:
+    """Run the program to its end."""
+    async with started(*arguments, env=env) as running:
+        return await running.end()
+
+
+async def serving(running: Running) -> str:
+    """Wait until it serves; gives its address with a scheme."""
+    found = await running.line(r"msg=started .*listen_address=(\S+:[1-9]\d*) ")
+    return f"http://{found[1]}"
+
+
+async def get(url: str) -> tuple[int, str]:
+    """Give status and body."""
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        return response.status, await response.text()

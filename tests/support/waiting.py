@@ -1,0 +1,66 @@
+"""Waiting for an event, and holding requests back until a test lets them go."""
+
+import asyncio
+from collections.abc import Callable
+
+from aiohttp import web
+
+from pbs_exporter.simulator import Fault, LoggedRequest, SimulatedPbs
+from pbs_exporter.simulator.exchange import Exchange
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Wait until the condition holds, for a bounded time."""
+    for _ in range(5_000):
+        if condition():
+            return
+        await asyncio.sleep(0.002)
+    raise AssertionError("it didn't come to that in time")
+
+
+class Gate:
+    """A fault that holds requests, until a test lets them go on to their usual answer."""
+
+    def __init__(self) -> None:
+        self.waiting: list[LoggedRequest] = []
+        self.most_waiting: list[LoggedRequest] = []
+        self.fault = Fault(self._hold)
+        self._opening = asyncio.Event()
+        self._is_open = False
+
+    def open(self) -> None:
+        """Let all go on, also those that come later."""
+        self._is_open = True
+        self.release()
+
+    def release(self) -> None:
+        """Let those go on that wait now."""
+        self._opening.set()
+        self._opening = asyncio.Event()
+
+    async def settled(self, pbs: SimulatedPbs) -> None:
+        """Wait until all that PBS has been asked is answered or held, and nothing new comes.
+
+        Client and server share this event loop: what comes of an answer comes within a few of its turns.
+        """
+        seen, quiet = -1, 0
+        for _ in range(20_000):
+            if (len(self.waiting), pbs.in_flight) == (seen, seen):
+                quiet += 1
+            else:
+                seen, quiet = len(self.waiting), 0
+            if quiet == 25:
+                return
+            await asyncio.sleep(0.001)
+        raise AssertionError("requests keep coming")
+
+    async def _hold(self, exchange: Exchange) -> web.StreamResponse:
+        if not self._is_open:
+            self.waiting.append(exchange.log)
+            if len(self.waiting) > len(self.most_waiting):
+                self.most_waiting = list(self.waiting)
+            try:
+                await self._opening.wait()
+            finally:
+                self.waiting.remove(exchange.log)
+        return await exchange.send(await exchange.answer())

@@ -1,0 +1,253 @@
+"""Whom the exporter trusts, and that nobody else sees the token."""
+
+import asyncio
+import datetime as dt
+import hashlib
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from cryptography import x509
+
+from pbs_exporter.collectors import DEFAULTS
+from pbs_exporter.config import load
+from pbs_exporter.pbs.http.tls import peer_certificate
+from pbs_exporter.simulator import Certificate, SimulatedPbs
+from pbs_exporter.simulator.certificate import server_context
+from tests.support.canned_pbs import HandMade
+from tests.support.exporter import Exporter, exporting, make_settings
+from tests.support.metrics_page import Scraped
+
+ANSWERS = HandMade({})
+SELF_SIGNED = Certificate.make()
+
+
+@asynccontextmanager
+async def running(certificate: Certificate = SELF_SIGNED, *, tls: bool = True) -> AsyncIterator[SimulatedPbs]:
+    """Run a PBS with this certificate."""
+    async with SimulatedPbs(ANSWERS, tls=tls, certificate=certificate) as pbs:
+        yield pbs
+
+
+async def scrape(pbs: SimulatedPbs, **settings: Any) -> tuple[Scraped, str]:
+    """Scrape this PBS once with these keys of `[pbs]`, and give the page and what the status page says then."""
+    async with exporting(make_settings(pbs, **settings)) as exporter:
+        return await exporter.scrape(), await information(exporter)
+
+
+async def information(exporter: Exporter) -> str:
+    """Give the status page's text."""
+    async with exporter.client.get("/") as response:
+        return unescape(await response.text())
+
+
+def refused(page: Scraped, code: str = "tls") -> bool:
+    """Tell whether no request got further than that code."""
+    codes = {labels["code"] for labels, _ in page.series("pbs_exporter_api_requests_total")}
+    return page.value("pbs_up") == 0 and codes == {code}
+
+
+def fingerprint(pbs: SimulatedPbs) -> bytes:
+    """Give a PBS's fingerprint as the settings hold it."""
+    return bytes.fromhex(pbs.fingerprint.replace(":", ""))
+
+
+def issued(authority: trustme.CA, *names: str) -> Certificate:
+    """Make a certificate that an authority has signed."""
+    leaf = authority.issue_cert(*names)
+    pem = leaf.cert_chain_pems[0].bytes()
+    der = ssl.PEM_cert_to_DER_cert(pem.decode())
+    return Certificate(leaf.private_key_pem.bytes(), pem, hashlib.sha256(der).hexdigest())
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """Give a certificate authority."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
+    """Give its certificate as a file."""
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return path
+
+
+async def test_without_verification_any_certificate_will_do() -> None:
+    """By default a self-signed certificate, which a fresh PBS has, is taken."""
+    async with running() as pbs:
+        page, _ = await scrape(pbs)
+    assert page.value("pbs_up") == 1
+
+
+async def test_the_systems_authorities_dont_know_a_self_signed_certificate() -> None:
+    """With verification on and nothing else set, PBS's own certificate is refused, before the token is sent."""
+    async with running() as pbs:
+        page, text = await scrape(pbs, verify_tls=True)
+        assert pbs.requests == []
+    assert refused(page)
+    assert "certificate not trusted: " in text
+
+
+async def test_the_systems_authorities_are_trusted(
+    authority: trustme.CA, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With verification on, a certificate is taken that an authority of the system has signed."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+    async with running(issued(authority, "127.0.0.1")) as pbs:
+        page, _ = await scrape(pbs, verify_tls=True)
+    assert page.value("pbs_up") == 1
+
+
+async def test_a_ca_file_is_trusted(authority: trustme.CA, ca_file: Path) -> None:
+    """A certificate that the authority of `ca_file` has signed is taken."""
+    async with running(issued(authority, "127.0.0.1", "pbs.example")) as pbs:
+        page, _ = await scrape(pbs, verify_tls=True, ca_file=ca_file)
+    assert page.value("pbs_up") == 1
+
+
+async def test_a_self_signed_certificate_can_be_its_own_ca_file() -> None:
+    """PBS's own certificate, copied from it, is a `ca_file` for itself."""
+    async with running() as pbs:
+        page, _ = await scrape(pbs, verify_tls=True, ca_file=pbs.certificate_file)
+    assert page.value("pbs_up") == 1
+
+
+async def test_another_authority_is_refused(ca_file: Path) -> None:
+    """A certificate of any other authority is refused, before the token is sent."""
+    async with running(issued(trustme.CA(), "127.0.0.1")) as pbs:
+        page, text = await scrape(pbs, verify_tls=True, ca_file=ca_file)
+        assert pbs.requests == []
+    assert refused(page)
+    assert "certificate not trusted: " in text
+
+
+async def test_another_hosts_certificate_is_refused(authority: trustme.CA, ca_file: Path) -> None:
+    """A certificate of the right authority for another name is refused, before the token is sent."""
+    async with running(issued(authority, "pbs.example")) as pbs:
+        page, text = await scrape(pbs, verify_tls=True, ca_file=ca_file)
+        assert pbs.requests == []
+    assert refused(page)
+    assert "IP address mismatch" in text
+
+
+async def test_an_expired_certificate_is_refused(tmp_path: Path) -> None:
+    """With verification on, a certificate that has run out is refused, before the token is sent."""
+    now = dt.datetime.now(dt.UTC)
+    old = Certificate.make(not_before=now - dt.timedelta(days=20), not_after=now - dt.timedelta(days=10))
+    async with running(old) as pbs:
+        page, text = await scrape(pbs, verify_tls=True, ca_file=old.write(tmp_path))
+        assert pbs.requests == []
+    assert refused(page)
+    assert "expired" in text
+
+
+@pytest.mark.parametrize("form", ["colons", "COLONS", "plain", "PLAIN"])
+async def test_a_fingerprint_is_taken_as_pbs_shows_it(form: str) -> None:
+    """The fingerprint can be pasted with or without colons, in either case."""
+    async with running() as pbs:
+        text = pbs.fingerprint if form.lower() == "colons" else pbs.fingerprint.replace(":", "")
+        environment = {
+            "PBS_EXPORTER__PBS__ENDPOINT": pbs.endpoint,
+            "PBS_EXPORTER__PBS__TOKEN_ID": pbs.token_id,
+            "PBS_EXPORTER__PBS__TOKEN_SECRET": pbs.secret,
+            "PBS_EXPORTER__PBS__FINGERPRINT": text.upper() if form.isupper() else text,
+        }
+        settings, _ = load(None, environment, DEFAULTS)
+        async with exporting(settings) as exporter:
+            page = await exporter.scrape()
+    assert page.value("pbs_up") == 1
+
+
+async def test_a_fingerprint_beats_name_and_chain(authority: trustme.CA) -> None:
+    """With a fingerprint, neither the name in the certificate matters nor who has signed it."""
+    async with running(issued(authority, "pbs.example")) as pbs:
+        page, _ = await scrape(pbs, verify_tls=True, fingerprint=fingerprint(pbs))
+    assert page.value("pbs_up") == 1
+
+
+async def test_a_fingerprint_beats_the_date() -> None:
+    """With a fingerprint, a certificate that has run out is taken still."""
+    now = dt.datetime.now(dt.UTC)
+    old = Certificate.make(not_before=now - dt.timedelta(days=20), not_after=now - dt.timedelta(days=10))
+    async with running(old) as pbs:
+        page, _ = await scrape(pbs, verify_tls=True, fingerprint=fingerprint(pbs))
+    assert page.value("pbs_up") == 1
+
+
+async def test_a_trusted_certificate_with_another_fingerprint_is_refused(
+    authority: trustme.CA, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fingerprint isn't beaten by a good chain, and the error says which fingerprint was seen."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+    async with running(issued(authority, "127.0.0.1")) as pbs:
+        page, text = await scrape(pbs, verify_tls=True, fingerprint=bytes(32))
+        seen = ":".join(f"{byte:02x}" for byte in fingerprint(pbs))
+        assert pbs.requests == []
+    assert refused(page)
+    assert f"the certificate's fingerprint is {seen}, not the configured one" in text
+
+
+async def test_a_wrong_certificate_never_sees_the_token(tmp_path: Path) -> None:
+    """Whoever shows another certificate than the pinned one gets not a single byte after the handshake."""
+    received: list[bytes] = []
+    done = asyncio.Event()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            received.append(await reader.read(1000))
+        except OSError:
+            received.append(b"")
+        finally:
+            writer.close()
+            done.set()
+
+    context = server_context(SELF_SIGNED.write(tmp_path))
+    server = await asyncio.start_server(listen, "127.0.0.1", 0, ssl=context)
+    async with server, running() as pbs:
+        port = server.sockets[0].getsockname()[1]
+        page, _ = await scrape(pbs, endpoint=f"https://127.0.0.1:{port}", verify_tls=True, fingerprint=bytes(32))
+        async with asyncio.timeout(10):
+            await done.wait()
+    assert refused(page)
+    assert set(received) == {b""}
+
+
+async def test_https_to_a_port_that_speaks_http_is_one_clean_error() -> None:
+    """An endpoint with https in front of a plain port says that the handshake failed, and sends nothing."""
+    async with running(tls=False) as pbs:
+        page, text = await scrape(pbs, endpoint=pbs.endpoint.replace("http:", "https:"))
+        assert pbs.requests == []
+    assert refused(page)
+    assert "TLS handshake failed: " in text
+
+
+async def test_http_to_a_port_that_speaks_tls_is_one_clean_error() -> None:
+    """An endpoint with http in front of PBS's port says that it broke, as a protocol error."""
+    async with running() as pbs:
+        page, text = await scrape(pbs, endpoint=pbs.endpoint.replace("https:", "http:"))
+        assert pbs.requests == []
+    assert refused(page, "protocol")
+    assert "PBS is down for this token:" in text
+
+
+async def test_the_peers_certificate_can_be_read_untrusted() -> None:
+    """Whatever certificate is shown can be fetched without a request, so that its fingerprint can be told."""
+    async with running() as pbs:
+        der = await peer_certificate(pbs.endpoint, 10)
+        assert pbs.requests == []
+    assert hashlib.sha256(der).digest() == fingerprint(pbs)
+    assert x509.load_der_x509_certificate(der) == x509.load_pem_x509_certificate(SELF_SIGNED.pem)
+
+
+async def test_no_certificate_can_be_read_where_there_is_no_tls() -> None:
+    """A port without TLS gives an error of the system or of TLS, and no certificate."""
+    async with running(tls=False) as pbs:
+        with pytest.raises(OSError, match=r".+"):
+            await peer_certificate(pbs.endpoint.replace("http:", "https:"), 10)

@@ -1,0 +1,210 @@
+"""A token that PBS refuses: few refusals, said once, and over as soon as the token is right."""
+
+import asyncio
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from pbs_exporter.collectors import COLLECTORS
+from pbs_exporter.config import Secret
+from pbs_exporter.simulator import Fault
+from tests.support.page_facts import facts, failed, listed_at
+from tests.support.running import Setup, running
+from tests.support.small_pbs import NOW, small_world
+
+ALL = {collector.name for collector in COLLECTORS if collector.default and collector.name != "certificate"}
+"""All that ask, over plain http."""
+SLOW = {collector.name for collector in COLLECTORS if collector.intervals}
+"""Those that had asked before the token was refused."""
+WRONG = Secret("11111111-2222-3333-4444-555555555555")
+REFUSED_UNTIL_4_1_1 = "authentication failed - invalid credentials"
+
+Lines = list[MutableMapping[str, Any]]
+
+
+def events(logs: Lines) -> list[tuple[str, str]]:
+    return [(line["event"], line.get("collector", "")) for line in logs]
+
+
+async def test_a_wrong_token_costs_one_refused_login_a_scrape() -> None:
+    """A wrong token is one request to /version a scrape, a 200 with pbs_up 0, and one line in the log."""
+    async with running(token_secret=WRONG) as setup:
+        with capture_logs() as logs:
+            for scrapes in (1, 2):
+                page = await setup.scrape()
+                assert page.value("pbs_up") == 0
+                assert failed(page) == ALL
+                assert [request.template for request in setup.pbs.requests] == ["/version"] * scrapes
+        assert events(logs) == [("failing", "version")]
+        assert logs[0]["log_level"] == "warning"
+        assert "401" in logs[0]["reason"]
+
+
+async def test_two_scrapes_with_a_wrong_token_cost_one_refused_login_each() -> None:
+    """Scrapes that overlap cost no more than one refused request each."""
+    async with running(token_secret=WRONG) as setup:
+        await asyncio.gather(setup.scrape(), setup.scrape())
+        assert {request.template for request in setup.pbs.requests} == {"/version"}
+        assert setup.asked("*") <= 2
+
+
+async def test_after_three_refusals_pbs_is_asked_once_a_minute() -> None:
+    """After three refusals in a row PBS is asked every 60 s only, and the log says so once."""
+    async with running(token_secret=WRONG) as setup:
+        asked = []
+        with capture_logs() as logs:
+            for _ in range(16):
+                page = await setup.scrape()
+                assert page.value("pbs_up") == 0
+                asked.append(setup.asked("*"))
+                setup.clock.advance(15)
+        # The third is refused at 30 s: the next are due at 90, 150 and 210 s.
+        assert asked == [1, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 6, 6]
+        assert events(logs) == [("failing", "version"), ("login refused", "")]
+        assert logs[1]["log_level"] == "warning"
+        assert logs[1]["asked_again_after_seconds"] == 60
+
+
+async def test_a_token_that_becomes_right_recovers() -> None:
+    """When PBS takes the token again, all is whole at the next try, and the log has the outage's duration."""
+    async with running() as well:
+        whole = await well.scrape()
+    async with running(token_secret=WRONG, listing_mode="full") as setup:
+        for _ in range(3):
+            await setup.scrape()
+        setup.pbs.secret = WRONG.reveal()
+        setup.clock.advance(59)
+        assert failed(await setup.scrape()) == ALL
+        assert setup.asked("*") == 3
+        setup.clock.advance(1)
+        with capture_logs() as logs:
+            page = await setup.scrape()
+        assert failed(page) == set()
+        assert facts(page).keys() == facts(whole).keys()
+        assert events(logs) == [("recovered", "version")]
+        assert logs[0]["failed_for_seconds"] == 60
+        # And the count of refusals begins anew.
+        setup.pbs.secret = "another"
+        setup.pbs.requests.clear()
+        for _ in range(4):
+            await setup.scrape()
+        assert setup.asked("/version") == 3
+
+
+@pytest.mark.parametrize("refusals", [1, 3, 5])
+async def test_a_new_secret_in_the_file_is_tried_at_once(tmp_path: Path, refusals: int) -> None:
+    """Once token_secret_file holds another secret the next scrape tries it, whatever has been refused before."""
+    file = tmp_path / "secret"
+    file.write_text(WRONG.reveal())
+    async with running(token_secret=WRONG, token_secret_file=file) as setup:
+        for _ in range(refusals):
+            await setup.scrape()
+        assert setup.asked("*") == min(refusals, 3)
+        file.write_text(setup.pbs.secret + "\n")
+        page = await setup.scrape()
+        assert page.value("pbs_up") == 1
+        assert failed(page) == set()
+
+
+@pytest.mark.parametrize("content", ["", "two words", None, WRONG.reveal() + "\n"])
+async def test_a_file_without_a_new_secret_changes_nothing(tmp_path: Path, content: str | None) -> None:
+    """A file that is empty, gone, unusable or the same is no reason to ask PBS before the time."""
+    file = tmp_path / "secret"
+    file.write_text(WRONG.reveal())
+    async with running(token_secret=WRONG, token_secret_file=file) as setup:
+        for _ in range(3):
+            await setup.scrape()
+        if content is None:
+            file.unlink()
+        else:
+            file.write_text(content)
+        for _ in range(3):
+            assert (await setup.scrape()).value("pbs_up") == 0
+        assert setup.asked("*") == 3
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Fault.status(401, "authentication failed"),
+        Fault.status(401, "permission check failed"),
+        Fault.status(401, "", content_type=None),
+        Fault.status(400, REFUSED_UNTIL_4_1_1),
+    ],
+    ids=["401", "401 with another text", "401 without a text", "400"],
+)
+async def test_what_counts_as_a_refused_login(refusal: Fault) -> None:
+    """401, and the 400 with PBS's login text, which some versions say instead, are refusals."""
+    async with running() as setup:
+        setup.pbs.faults.add("*", refusal)
+        for scrapes in (1, 2, 3, 3, 3):
+            page = await setup.scrape()
+            assert failed(page) == ALL
+            assert setup.asked("*") == scrapes
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [Fault.status(400, "parameter verification failed"), Fault.status(403, "no"), Fault.status(500, "no")],
+    ids=["400", "403", "500"],
+)
+async def test_what_is_no_refused_login(failure: Fault) -> None:
+    """Another failure of /version says nothing about the token: the others are asked, at every scrape."""
+    async with running() as setup:
+        setup.pbs.faults.add("/version", failure)
+        for scrapes in range(1, 6):
+            page = await setup.scrape()
+            assert page.value("pbs_up") == 0
+            assert failed(page) == set()
+            assert setup.asked("/version") == scrapes
+
+
+async def test_a_token_that_is_revoked_in_mid_life() -> None:
+    """A token revoked between scrapes costs what was under way, then one request a scrape; old listings stay."""
+    async with running(small_world(6, 1)) as setup:
+        whole = await setup.scrape()
+        setup.pbs.secret, right = "another", setup.pbs.secret
+        setup.pbs.requests.clear()
+        with capture_logs() as logs:
+            page = await setup.scrape()
+            assert page.value("pbs_up") == 0
+            assert failed(page) == ALL - SLOW
+            assert listed_at(page) == listed_at(whole)
+            # What was asked at once, and nothing that waited behind it.
+            assert setup.asked("*") <= 8
+            assert setup.asked("/admin/datastore/*") == 0
+            await refused_once_a_scrape(setup, 2)
+            before = setup.asked("*")
+            setup.clock.advance(30)
+            await setup.scrape()
+            assert setup.asked("*") == before
+        said = events(logs)
+        assert said.count(("failing", "version")) == 1
+        assert said.count(("login refused", "")) == 1
+        setup.pbs.secret = right
+        setup.clock.advance(30)
+        page = await setup.scrape()
+        assert failed(page) == set()
+        assert facts(page).keys() == facts(whole).keys()
+        assert set(listed_at(page).values()) == {NOW + 60}
+
+
+async def refused_once_a_scrape(setup: Setup, scrapes: int) -> None:
+    for _ in range(scrapes):
+        before = setup.asked("*")
+        page = await setup.scrape()
+        assert page.value("pbs_up") == 0
+        assert page.series("pbs_snapshot_count")
+        assert [request.template for request in setup.pbs.requests[before:]] == ["/version"]
+
+
+async def test_a_refusal_that_is_held_back_is_no_timeout() -> None:
+    """PBS holds a refused login for seconds: /version may take four, even where timeout_seconds is less."""
+    async with running(token_secret=WRONG, timeout_seconds=0.2) as setup:
+        setup.pbs.login_delay = 0.8
+        page = await setup.scrape()
+        codes = {labels["code"] for labels, _ in page.series("pbs_exporter_api_requests_total")}
+        assert codes == {"401"}

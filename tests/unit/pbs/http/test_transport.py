@@ -1,0 +1,413 @@
+"""What goes over the wire to PBS, what is read of what comes back, and when a request is sent twice."""
+
+import asyncio
+import gzip
+import json
+import zlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import pytest
+from aiohttp import ClientResponse, web
+
+from pbs_exporter import __version__, errors, plain_text
+from pbs_exporter.clock import Clock
+from pbs_exporter.pbs.client import PbsClient
+from pbs_exporter.pbs.http import transport
+from pbs_exporter.pbs.http.connector import make_session
+from pbs_exporter.pbs.http.decoding import many
+from pbs_exporter.pbs.http.token_auth import TokenAuth
+from pbs_exporter.pbs.http.transport import Transport
+from pbs_exporter.pbs.models import Snapshot
+from pbs_exporter.pbs.snapshots.group_summary import grouped
+from pbs_exporter.simulator import Answer, Call, Certificate, Fault, SimulatedPbs
+from pbs_exporter.simulator.exchange import Exchange
+from tests.support.canned_pbs import HandMade, snapshot
+from tests.support.exporter import exporting, make_settings
+
+CERTIFICATE = Certificate.make()
+SECONDS = 20.0
+"""What a request may take here: none comes near it."""
+
+
+@dataclass
+class Asked:
+    """A simulated PBS, a client of it, and what the client counted."""
+
+    pbs: SimulatedPbs
+    client: PbsClient
+    counted: list[tuple[str, str]]
+
+
+@asynccontextmanager
+async def asking(answers: dict[str, Any] | None = None, *, tls: bool = False) -> AsyncIterator[Asked]:
+    """Run a PBS that gives these answers, and a client of it."""
+    counted: list[tuple[str, str]] = []
+    source = HandMade(answers or {})
+    async with (
+        SimulatedPbs(source, tls=tls, certificate=CERTIFICATE, login_delay=0.0) as pbs,
+        make_session() as session,
+    ):
+        settings = make_settings(pbs, timeout_seconds=SECONDS, listing_timeout_seconds=SECONDS).pbs
+        login = TokenAuth(settings, Clock(), lambda: None)
+        made = Transport(session, settings, login, lambda endpoint, code, _: counted.append((endpoint, code)))
+        yield Asked(pbs, PbsClient(made, settings, login), counted)
+
+
+@pytest.fixture
+async def asked() -> AsyncIterator[Asked]:
+    """Give a client of a PBS without TLS."""
+    async with asking() as asked:
+        yield asked
+
+
+def acts(act: Callable[[Exchange], Any]) -> Fault:
+    """Make a fault of what is done with one exchange."""
+
+    async def doing(exchange: Exchange) -> web.StreamResponse:
+        done = act(exchange)
+        result: web.StreamResponse = await done if asyncio.iscoroutine(done) else done
+        return result
+
+    return Fault(doing)
+
+
+def answers(body: bytes, status: int = 200, **headers: str) -> Fault:
+    """Make a fault that answers these bytes, under these headers."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return acts(lambda exchange: exchange.send(Answer(status, body, headers=named)))
+
+
+# --- what is sent
+
+
+async def test_a_request_says_no_more_than_it_must(asked: Asked) -> None:
+    """A request has the token, who asks, and what is taken; no cookie, no content type and no body."""
+    await asked.client.version()
+    (request,) = asked.pbs.requests
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    assert headers.pop("host") == asked.pbs.endpoint.removeprefix("http://")
+    assert headers == {
+        "authorization": f"PBSAPIToken={asked.pbs.token_id}:{asked.pbs.secret}",
+        "user-agent": f"pbs-exporter/{__version__}",
+        "accept-encoding": "identity",
+        "accept": "*/*",
+    }
+    assert (request.method, request.path, request.query) == ("GET", "/version", "")
+
+
+async def test_deflate_is_taken_over_tls() -> None:
+    """Over TLS the answer may be deflated, which is the one encoding that PBS has."""
+    async with asking(tls=True) as asked:
+        await asked.client.version()
+        (request,) = asked.pbs.requests
+        assert request.headers["Accept-Encoding"] == "deflate"
+
+
+async def test_a_cookie_is_never_sent_back(asked: Asked) -> None:
+    """PBS's 401 sets a cookie that would beat the token: the next request doesn't carry it."""
+    cookie = "__Host-PBSAuthCookie=gone; Path=/; HttpOnly"
+    asked.pbs.faults.add("/version", answers(b"authentication failed", 401, Set_Cookie=cookie), times=1)
+    with pytest.raises(errors.LoginRefused):
+        await asked.client.version()
+    asked.client.auth.reopen()
+    await asked.client.version()
+    assert len(asked.pbs.requests) == 2
+    assert all("Cookie" not in request.headers for request in asked.pbs.requests)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_no_redirect_is_followed(asked: Asked, status: int) -> None:
+    """A redirect is an error; where it points to, also on the same host, isn't asked and doesn't see the token."""
+    asked.pbs.faults.add("/version", Fault.redirect(f"{asked.pbs.endpoint}/api2/json/admin/gc", status))
+    with pytest.raises(errors.StatusError, match=f"^{status} a redirect to {asked.pbs.endpoint}"):
+        await asked.client.version()
+    assert [request.path for request in asked.pbs.requests] == ["/version"]
+
+
+ODD = ("a b/ü&?#%", "..", "100%25", "a+b", "{store}", "ns=x&limit=1", "\N{CJK UNIFIED IDEOGRAPH-4E2D}", "a;b:c@d")
+
+
+@pytest.mark.parametrize("name", ODD)
+async def test_names_are_percent_encoded(asked: Asked, name: str) -> None:
+    """Whatever a datastore or namespace is called, it arrives as one segment of the path, or one value of the query."""
+    asked.pbs.faults.add("*", Fault.json([]))
+    await asked.client.snapshots(name, name, grouped(0))
+    (request,) = asked.pbs.requests
+    segments = request.path.split("/")
+    assert [unquote(segment) for segment in segments] == ["", "admin", "datastore", name, "snapshots"]
+    assert parse_qsl(request.query, keep_blank_values=True) == [("ns", name)]
+    assert not set(request.path + request.query) & set(" +#?{};\x7f")
+    assert asked.counted == [("/admin/datastore/{store}/snapshots", "200")]
+
+
+async def test_odd_names_come_through_to_the_page() -> None:
+    """A datastore and a namespace with any characters in their names have their series under these very names."""
+    store, namespace = "st ore/ü&?#%", 'a b/ü&?#%"\\'
+
+    class Odd(HandMade):
+        def answer(self, call: Call) -> Answer:
+            return super().answer(Call(unquote(call.path), call.query, call.fingerprint))
+
+    rows = {"/admin/datastore": [{"store": store}]}
+    listing = {f"/admin/datastore/{store}/snapshots": {namespace: [snapshot(1_700_000_000)]}}
+    async with (
+        SimulatedPbs(Odd(rows | listing), tls=False, certificate=CERTIFICATE) as pbs,
+        exporting(make_settings(pbs)) as exporter,
+    ):
+        page = await exporter.scrape()
+    labels = {"datastore": store, "namespace": namespace, "backup_type": "vm", "backup_id": "100"}
+    assert page.value("pbs_snapshot_count", **labels) == 1
+    endpoints = {labels["endpoint"] for labels, _ in page.series("pbs_exporter_api_requests_total")}
+    assert "/admin/datastore/{store}/snapshots" in endpoints
+    assert not any(store in endpoint or "%" in endpoint for endpoint in endpoints)
+
+
+# --- what is read
+
+
+READ = [
+    (b'{"data":{"cpu":0.5}}', 0.5),
+    (b'\xef\xbb\xbf{"data":{"cpu":0.5}}', 0.5),
+    (b'{"data":{"cpu":NaN}}', None),
+    (b'{"data":{"cpu":-Infinity}}', None),
+    (b'{"data":{"cpu":null}}', None),
+    (b'{"data":{}}', None),
+    (b'{"data":{"cpu":0.5,"new":[{"deep":"\\ud800"}]}}', 0.5),
+    (b'{"data":{"cpu":0.5,"cpuinfo":{"model":"\\ud800"}}}', 0.5),
+    (b'{"cpu":7,"data":{"cpu":0.5},"total":1}', 0.5),
+    (b' \r\n{"data":{"cpu":0.5}}\n', 0.5),
+]
+
+
+@pytest.mark.parametrize(("body", "cpu"), READ)
+async def test_odd_json_is_read(asked: Asked, body: bytes, cpu: float | None) -> None:
+    """A byte order mark, NaN, a lone surrogate or a new field costs nothing but the value that isn't known."""
+    asked.pbs.faults.add("*", answers(body))
+    assert (await asked.client.node_status()).cpu == cpu
+
+
+NOT_JSON = [
+    b"",
+    b"<!DOCTYPE html><html><title>Login</title></html>",
+    b'{"data":[{"store":"a"},{"sto',
+    b"\xff\xfe\x00",
+    b'{"data":"\xff"}',
+    b'{"data":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    b'{"data":[]} trailing',
+    b'{"data":[],}',
+]
+
+
+@pytest.mark.parametrize("body", NOT_JSON, ids=range(len(NOT_JSON)))
+async def test_what_is_no_json_is_one_clean_error(asked: Asked, body: bytes) -> None:
+    """A proxy's page, half an answer, or JSON nested to death under status 200 is one line that shows its start."""
+    asked.pbs.faults.add("*", Fault.body(body))
+    with pytest.raises(errors.NotJson) as caught:
+        await asked.client.gc()
+    text = str(caught.value)
+    assert text.startswith("no JSON, or cut off: ")
+    assert text.isprintable()
+    assert len(text) < 300
+    assert asked.counted == [("/admin/gc", "decode")]
+
+
+async def test_truncated_json_is_one_clean_error() -> None:
+    """PBS that fails while it streams cuts its JSON off under status 200: that isn't taken for a short list."""
+    listing = {"/admin/datastore/a/snapshots": {"": [snapshot(time) for time in range(1, 50)]}}
+    async with asking(listing) as asked:
+        asked.pbs.faults.add("*/snapshots", Fault.truncated())
+        with pytest.raises(errors.NotJson):
+            await asked.client.snapshots("a", "", grouped(0))
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_compressed_answers_are_read(asked: Asked, encoding: str) -> None:
+    """PBS's deflate is inflated, and so is the gzip of a proxy that didn't look at what was accepted."""
+    body = json.dumps({"data": {"version": "4.2"}}).encode()
+    packed = gzip.compress(body) if encoding == "gzip" else zlib.compress(body)
+    asked.pbs.faults.add("/version", answers(packed, Content_Encoding=encoding))
+    assert (await asked.client.version()).version == "4.2"
+
+
+async def test_a_broken_compression_is_a_broken_answer(asked: Asked) -> None:
+    """A body that says gzip and isn't is an error of the protocol, sent once."""
+    asked.pbs.faults.add("/version", answers(b"this is no gzip", Content_Encoding="gzip"))
+    with pytest.raises(errors.ProtocolFailed):
+        await asked.client.version()
+    assert asked.counted == [("/version", "protocol")]
+    assert len(asked.pbs.requests) == 1
+
+
+MIB = 1024**2
+
+
+async def endless(exchange: Exchange, status: int) -> web.StreamResponse:
+    """Stream until the client leaves."""
+    response, _ = await exchange.begin(Answer(status, b"", streamed=True))
+    while True:
+        await response.write(b'{"data":[' + b"0," * 30_000)
+        await asyncio.sleep(0)
+
+
+TOO_LARGE = {
+    "whole": Fault.huge(MIB + 1),
+    "endless": acts(lambda exchange: endless(exchange, 200)),
+    "inflated": answers(zlib.compress(b" " * (8 * MIB)), Content_Encoding="deflate"),
+}
+
+
+@pytest.mark.parametrize("name", TOO_LARGE)
+async def test_only_so_much_of_an_answer_is_read(asked: Asked, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """An answer over the limit, or without an end, is given up: the limit is of what has been inflated."""
+    monkeypatch.setattr(transport, "BODY_LIMIT", MIB)
+    asked.pbs.faults.add("*", TOO_LARGE[name])
+    with pytest.raises(errors.TooLarge, match=r"^the answer has more than 1 MiB$"):
+        await asked.client.gc()
+    assert asked.counted == [("/admin/gc", "decode")]
+
+
+async def test_an_answer_of_just_the_limit_is_read(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit itself is no error."""
+    monkeypatch.setattr(transport, "BODY_LIMIT", MIB)
+    body = b'{"data":[]}'
+    asked.pbs.faults.add("*", answers(body + b" " * (MIB - len(body))))
+    assert (await asked.client.gc()).rows == []
+
+
+def test_the_limit_is_half_a_gibibyte() -> None:
+    """At most 512 MiB are read of one answer."""
+    assert transport.BODY_LIMIT == 512 * MIB
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+async def test_the_body_of_an_error_is_read_only_at_its_start(asked: Asked, status: int) -> None:
+    """An error whose text has no end is that error still, at once and with a short text."""
+    asked.pbs.faults.add("*", acts(lambda exchange: endless(exchange, status)))
+    with pytest.raises(errors.StatusError) as caught:
+        await asked.client.gc()
+    assert caught.value.status == status
+    assert str(caught.value).startswith(f'{status} {{"data":[0,0,')
+    assert len(str(caught.value)) == len("500 ") + plain_text.ERROR_LIMIT
+
+
+# --- what is sent again
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_kept_connection_that_pbs_has_closed_is_asked_again(*, tls: bool) -> None:
+    """Where PBS closes a kept connection instead of answering, exactly one more request goes over a new one."""
+    async with asking(tls=tls) as asked:
+        await asked.client.version()
+        asked.pbs.faults.add("*", Fault.drop_kept())
+        await asked.client.version()
+        assert [(request.connection, request.nth) for request in asked.pbs.requests] == [(1, 1), (1, 2), (2, 1)]
+        assert asked.counted == [("/version", "200")] * 2
+
+
+async def test_it_is_asked_again_only_once(asked: Asked) -> None:
+    """If the new connection is closed too, that is the error: aiohttp's own retries add none."""
+    await asked.client.version()
+    asked.pbs.faults.add("*", acts(lambda exchange: exchange.close()))
+    with pytest.raises(errors.ProtocolFailed, match="closed without an answer"):
+        await asked.client.version()
+    assert [(request.connection, request.nth) for request in asked.pbs.requests] == [(1, 1), (1, 2), (2, 1)]
+    assert asked.counted == [("/version", "200"), ("/version", "protocol")]
+
+
+async def test_a_reset_of_a_kept_connection_is_asked_again(asked: Asked) -> None:
+    """A kept connection that is reset before any byte of an answer counts as closed."""
+    await asked.client.version()
+    asked.pbs.faults.add("*", Fault.reset(), times=1)
+    await asked.client.version()
+    assert len(asked.pbs.requests) == 3
+
+
+async def no_http(exchange: Exchange) -> web.StreamResponse:
+    """Greet as another service does."""
+    exchange.write_raw(b"SSH-2.0-OpenSSH\r\n")
+    return exchange.close()
+
+
+FINAL = {
+    "partial head": Fault.partial_head(),
+    "cut body": Fault.cut(),
+    "no HTTP": acts(no_http),
+    "an error": Fault.status(503),
+    "no JSON": Fault.body(b"<html>"),
+}
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("name", FINAL)
+async def test_nothing_else_is_asked_again(asked: Asked, name: str, *, kept: bool) -> None:
+    """Once a byte of an answer has come, the request isn't repeated, on a kept connection or a new one."""
+    if kept:
+        await asked.client.version()
+    asked.pbs.faults.add("*", FINAL[name])
+    with pytest.raises(errors.PbsError):
+        await asked.client.version()
+    assert [(request.connection, request.nth) for request in asked.pbs.requests][kept:] == [(1, 1 + kept)]
+
+
+async def test_a_reset_in_the_body_is_not_asked_again(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kept connection that is reset after the head of an answer has come is an error, and not asked again."""
+    await asked.client.version()
+    head_came = asyncio.Event()
+    chunks = transport._chunks
+
+    def noting(response: ClientResponse, limit: int) -> AsyncIterator[bytes]:
+        head_came.set()
+        return chunks(response, limit)
+
+    async def act(exchange: Exchange) -> web.StreamResponse:
+        await exchange.begin(await exchange.answer())
+        await head_came.wait()
+        return exchange.reset()
+
+    monkeypatch.setattr(transport, "_chunks", noting)
+    asked.pbs.faults.add("*", acts(act))
+    with pytest.raises(errors.ProtocolFailed, match=r"^the connection broke"):
+        await asked.client.version()
+    assert len(asked.pbs.requests) == 2
+
+
+@pytest.mark.parametrize("fault", [Fault.reset(), acts(lambda exchange: exchange.close())], ids=["reset", "close"])
+async def test_a_new_connection_that_breaks_is_not_asked_again(asked: Asked, fault: Fault) -> None:
+    """A connection that was never good has no second try."""
+    asked.pbs.faults.add("*", fault)
+    with pytest.raises(errors.ProtocolFailed):
+        await asked.client.version()
+    assert len(asked.pbs.requests) == 1
+    assert asked.counted == [("/version", "protocol")]
+
+
+async def test_a_time_out_covers_the_body(asked: Asked) -> None:
+    """The time is up as well where the headers came in time and the body didn't, and isn't asked for again."""
+    asked.client._settings = make_settings(asked.pbs, timeout_seconds=0.2).pbs
+    asked.pbs.faults.add("*", Fault.stall_body())
+    with pytest.raises(errors.PbsTimeout, match=r"^no answer within 0\.2 s$"):
+        await asked.client.gc()
+    assert asked.counted == [("/admin/gc", "timeout")]
+    assert len(asked.pbs.requests) == 1
+
+
+async def test_an_error_holds_no_answer(asked: Asked) -> None:
+    """Errors are kept until the next scrape: nothing that read the answer is in their tracebacks or causes."""
+    asked.pbs.faults.add("/admin/datastore/main/snapshots", Fault.body(b"<html>"))
+    with pytest.raises(errors.NotJson) as caught:
+        await asked.client.snapshots("main", "", grouped(0))
+    files = {entry.path.name for entry in caught.traceback if hasattr(entry.path, "name")}
+    assert "transport.py" in files
+    assert not files & {"decoding.py", "group_summary.py", "row_stream.py"}
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+def test_a_row_that_is_left_out_holds_no_answer() -> None:
+    """The error of a row of the wrong shape has no traceback: it would hold all rows that came with it."""
+    rows = [snapshot(1_795_000_000, size="big"), snapshot(1_795_000_001)]
+    wrong = many(Snapshot)(json.dumps({"data": rows}).encode()).wrong
+    assert [error.__traceback__ for error in wrong] == [None]

@@ -1,0 +1,304 @@
+"""Listings of snapshots belong to the target: one at a time, past a scrape's deadline, and kept for a while."""
+
+import asyncio
+import gc
+import logging
+import time
+from collections import Counter
+
+import pytest
+
+from pbs_exporter.pbs.http.transport import Transport
+from pbs_exporter.simulator import Answer, Call, Fault, Replay
+from tests.support.clock import FakeClock
+from tests.support.exporter import exporting, make_settings
+from tests.support.page_facts import facts, failed, failed_datastores, listed_at
+from tests.support.recordings import recorded_time, recording_file
+from tests.support.running import Setup, running
+from tests.support.small_pbs import NAMESPACES, NOW, SNAPSHOTS, simulated, small_world
+from tests.support.waiting import Gate, eventually
+
+MAIN = "/admin/datastore/main/snapshots"
+
+
+async def landed(setup: Setup) -> None:
+    """Wait until PBS has answered all, and what it said has been taken in."""
+    await Gate().settled(setup.pbs)
+
+
+async def test_many_scrapes_wait_for_one_listing() -> None:
+    """However many scrapes wait, each datastore is listed once, and all of them show it."""
+    gate = Gate()
+    async with running() as setup:
+        setup.pbs.faults.add(SNAPSHOTS, gate.fault)
+        scrapes = [asyncio.create_task(setup.scrape()) for _ in range(5)]
+        await eventually(lambda: setup.asked("/tape/drive") == 5 and len(gate.waiting) == 4)
+        await gate.settled(setup.pbs)
+        gate.open()
+        pages = await asyncio.gather(*scrapes)
+        assert [failed(page) for page in pages] == [set()] * 5
+        assert len({frozenset(facts(page).items()) for page in pages}) == 1
+        assert setup.asked(NAMESPACES) == 2
+        assert setup.asked(SNAPSHOTS) == 4
+
+
+async def test_a_listing_goes_on_past_the_deadline() -> None:
+    """A listing that isn't through by the deadline goes on, isn't started again, and a later scrape shows it."""
+    gate = Gate()
+    async with running() as setup:
+        armed = setup.pbs.faults.add(MAIN, gate.fault)
+        for _ in range(2):
+            page = await setup.scrape(1.5)
+            assert listed_at(page) == {"archive": NOW}
+            assert failed(page) == {"snapshots"}
+            # There has been no listing of it, so there is no good one.
+            assert failed_datastores(page) == {("snapshots", "main")}
+        assert setup.asked(MAIN) == 2
+        assert setup.asked("/admin/datastore/archive/snapshots") == 4
+        setup.clock.advance(100)
+        gate.open()
+        await landed(setup)
+        armed.remove()
+        setup.pbs.faults.add(SNAPSHOTS, Gate().fault)
+        page = await setup.scrape(1.5)
+        assert listed_at(page) == {"main": NOW + 100, "archive": NOW}
+        assert failed(page) == set()
+
+
+async def test_a_slow_listing_leaves_the_one_before_it() -> None:
+    """While a listing is under way a page shows the one before, and its success, with its time."""
+    gate = Gate()
+    async with running() as setup:
+        whole = await setup.scrape()
+        setup.pbs.faults.add(SNAPSHOTS, gate.fault)
+        setup.clock.advance(60)
+        page = await setup.scrape(1.5)
+        assert facts(page) == facts(whole)
+        assert failed(page) == set()
+        gate.open()
+        page = await setup.scrape()
+        assert set(listed_at(page).values()) == {NOW + 60}
+
+
+async def test_a_busy_exporter_still_shows_the_last_good_listing() -> None:
+    """Where the event loop is held up over the deadline, what was listed before is shown all the same."""
+    async with running() as setup:
+        whole = await setup.scrape()
+        setup.pbs.faults.add(SNAPSHOTS, Fault.stall())
+        asyncio.get_running_loop().call_later(0.35, time.sleep, 0.4)
+        page = await setup.scrape(1)
+        assert listed_at(page) == listed_at(whole)
+        assert page.series("pbs_snapshot_count") == whole.series("pbs_snapshot_count")
+
+
+async def test_the_last_good_listing_has_an_age_limit() -> None:
+    """A listing is shown up to listing_max_age_seconds, and all of its series are gone after that."""
+    async with running(listing_max_age_seconds=1000.0) as setup:
+        whole = await setup.scrape()
+        setup.pbs.faults.add(MAIN, Fault.status(400, "no such snapshot"))
+        counts = [labels for labels, _ in whole.series("pbs_snapshot_count")]
+        for passed, shown in ((999, True), (1, True), (1, False), (5000, False)):
+            setup.clock.advance(passed)
+            page = await setup.scrape()
+            assert failed_datastores(page) == {("snapshots", "main")}
+            assert listed_at(page)["archive"] == setup.clock.time
+            assert listed_at(page).get("main") == (NOW if shown else None)
+            expected = [labels for labels in counts if shown or labels["datastore"] != "main"]
+            assert [labels for labels, _ in page.series("pbs_snapshot_count")] == expected
+        setup.pbs.faults.clear()
+        page = await setup.scrape()
+        assert listed_at(page) == dict.fromkeys(("main", "archive"), setup.clock.time)
+
+
+async def test_a_younger_listing_spares_pbs() -> None:
+    """With listing_interval_seconds a listing that is younger is used as it is."""
+    async with running(listing_interval_seconds=300.0) as setup:
+        asked, times = [], []
+        for _ in range(5):
+            page = await setup.scrape()
+            assert failed(page) == set()
+            asked.append(setup.asked(SNAPSHOTS))
+            times.append(listed_at(page)["main"] - NOW)
+            setup.clock.advance(150)
+        assert asked == [4, 4, 8, 8, 12]
+        assert times == [0, 0, 300, 300, 600]
+
+
+async def test_an_interval_does_not_delay_the_next_try_after_a_failure() -> None:
+    """A failed listing is tried again at the next scrape: the interval is for good ones."""
+    async with running(listing_interval_seconds=300.0) as setup:
+        setup.pbs.faults.add(MAIN, Fault.status(500, "no"), times=2)
+        assert failed(await setup.scrape()) == {"snapshots"}
+        assert failed(await setup.scrape()) == set()
+        assert setup.asked("/admin/datastore/archive/snapshots") == 2
+
+
+async def test_a_listing_that_hit_its_limit_is_not_started_again_at_once() -> None:
+    """After listing_timeout_seconds PBS is still walking: the same time passes before the next listing."""
+    async with running(listing_timeout_seconds=0.3) as setup:
+        setup.pbs.faults.add(MAIN, Fault.stall())
+        page = await setup.scrape()
+        assert failed_datastores(page) == {("snapshots", "main")}
+        asked = setup.asked(MAIN)
+        assert asked > 0
+        setup.pbs.faults.clear()
+        setup.clock.advance(0.2)
+        page = await setup.scrape()
+        assert failed_datastores(page) == {("snapshots", "main")}
+        assert setup.asked(MAIN) == asked
+        assert setup.asked("/admin/datastore/main/namespace") == 1
+        setup.clock.advance(0.2)
+        page = await setup.scrape()
+        assert "main" in listed_at(page)
+        assert setup.asked("/admin/datastore/main/namespace") == 2
+
+
+async def test_a_namespace_that_fails_fails_its_datastore() -> None:
+    """A listing is all namespaces: where one fails the whole listing before it stays, with its time."""
+    async with running() as setup:
+        whole = await setup.scrape()
+        (namespace,) = {labels["namespace"] for labels, _ in whole.series("pbs_snapshot_count")} - {""}
+        _fail_namespace(setup, namespace)
+        setup.clock.advance(60)
+        page = await setup.scrape()
+        assert failed_datastores(page) == {("snapshots", "main")}
+        assert listed_at(page) == {"main": NOW, "archive": NOW + 60}
+        assert page.series("pbs_snapshot_count") == whole.series("pbs_snapshot_count")
+
+
+def _fail_namespace(setup: Setup, namespace: str) -> None:
+    source = setup.pbs.source
+    answer = source.answer
+
+    def failing(call: Call) -> Answer:
+        if call.path == MAIN and ("ns", namespace) in call.query:
+            return Answer(400, b"unable to open namespace")
+        return answer(call)
+
+    source.answer = failing  # type: ignore[method-assign]
+
+
+async def test_an_old_listing_that_failed_and_a_good_one_after_it() -> None:
+    """A snapshot that vanishes while PBS walks fails one listing: its series stay, and the next is whole again."""
+    async with running() as setup:
+        whole = await setup.scrape()
+        setup.pbs.faults.add(MAIN, Fault.status(400, "unable to read manifest: No such file"), times=2)
+        page = await setup.scrape()
+        assert facts(page) == facts(whole)
+        assert failed(page) == {"snapshots"}
+        page = await setup.scrape()
+        assert facts(page) == facts(whole)
+        assert failed(page) == set()
+
+
+async def test_a_partial_token_counts_what_its_list_names() -> None:
+    """A token that sees a namespace and not the root above it has a whole listing of what it sees."""
+    recording = "pbs-4.2.3-partial"
+    clock = FakeClock(recorded_time(recording))
+    async with (
+        simulated(Replay(recording_file(recording))) as pbs,
+        exporting(make_settings(pbs), clock.clock) as exporter,
+    ):
+        page = await exporter.scrape()
+        named = {labels["namespace"] for labels, _ in page.series("pbs_snapshot_count")}
+        assert named
+        assert "" not in named
+        success = page.value("pbs_scrape_datastore_success", collector="snapshots", datastore="main")
+        assert success == 1
+        assert page.value("pbs_datastore_namespaces", datastore="main") == len(
+            {request.query for request in pbs.requests_to(MAIN)}
+        )
+        assert "ns=" not in {request.query for request in pbs.requests_to(MAIN)}
+
+
+async def test_a_root_that_the_list_leaves_out_is_not_asked() -> None:
+    """Where the namespace list doesn't name the root, the root's refusal can't fail the listing."""
+    async with running() as setup:
+        setup.pbs.faults.add(
+            "/admin/datastore/main/namespace", Fault.rows(lambda rows: [row for row in rows if row["ns"]])
+        )
+        page = await setup.scrape()
+        assert failed(page) == set()
+        assert {row["namespace"] for row, _ in page.series("pbs_snapshot_count") if row["datastore"] == "main"} != {""}
+        assert page.value("pbs_datastore_namespaces", datastore="main") == 1
+
+
+async def test_a_datastore_that_goes_while_it_is_listed() -> None:
+    """The flight of a datastore that is gone ends with it; when it comes back it is listed anew."""
+    world, gate = small_world(), Gate()
+    async with running(world) as setup:
+        await setup.scrape()
+        armed = setup.pbs.faults.add(MAIN, gate.fault)
+        await setup.scrape(1.5)
+        assert len(gate.waiting) == 2
+        store = world.stores.pop(0)
+        page = await setup.scrape()
+        assert listed_at(page).keys() == {"archive"}
+        await eventually(lambda: not gate.waiting)
+        armed.remove()
+        world.stores.insert(0, store)
+        setup.clock.advance(60)
+        page = await setup.scrape()
+        assert listed_at(page) == dict.fromkeys(("main", "archive"), NOW + 60)
+
+
+@pytest.mark.parametrize("fault", ["stall", "stall_body", "reset", "status"])
+async def test_no_listing_outlives_the_app(fault: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Flights end with the app: no task is left, and none complains of being destroyed or never retrieved."""
+    faults = {
+        "stall": Fault.stall(),
+        "stall_body": Fault.stall_body(),
+        "reset": Fault.reset(),
+        "status": Fault.status(500, "no"),
+    }
+    caplog.set_level(logging.DEBUG)
+    async with simulated(small_world(6, 2)) as pbs:
+        before = asyncio.all_tasks()
+        async with exporting(make_settings(pbs), FakeClock(NOW).clock) as exporter:
+            pbs.faults.add(SNAPSHOTS, faults[fault])
+            page = await exporter.scrape(1)
+            assert page.value("pbs_up") == 1
+            flights = [task for task in asyncio.all_tasks() if task.get_name().startswith("listing of ")]
+            assert bool(flights) == fault.startswith("stall")
+        gc.collect()
+        await asyncio.sleep(0)
+        left = {task for task in asyncio.all_tasks() - before if not _of_the_server(task)}
+        assert left == set()
+    gc.collect()
+    texts = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert texts == []
+
+
+def _of_the_server(task: "asyncio.Task[object]") -> bool:
+    """Tell whether it is the simulated PBS's own: it may still be closing the exporter's connections."""
+    return "RequestHandler" in repr(task.get_coro())
+
+
+async def test_the_app_may_end_right_after_a_datastore_has_gone() -> None:
+    """A flight that was given up and the end of the app at the same moment leave nothing behind either."""
+    world = small_world()
+    async with simulated(world) as pbs:
+        before = asyncio.all_tasks()
+        async with exporting(make_settings(pbs), FakeClock(NOW).clock) as exporter:
+            pbs.faults.add(MAIN, Fault.stall())
+            await exporter.scrape(1)
+            world.stores.pop(0)
+            await exporter.scrape()
+        assert {task for task in asyncio.all_tasks() - before if not _of_the_server(task)} == set()
+
+
+async def test_listings_have_their_own_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listing may take listing_timeout_seconds, everything else timeout_seconds, and /version four at least."""
+    allowed: dict[str, float] = {}
+    get = Transport.get
+
+    async def noting(transport: Transport, template: str, decode: object, **options: object) -> object:
+        allowed[template] = float(str(options["timeout_seconds"]))
+        return await get(transport, template, decode, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Transport, "get", noting)
+    async with running(timeout_seconds=2.5, listing_timeout_seconds=77.0) as setup:
+        await setup.scrape()
+    assert Counter(allowed.values()) == {2.5: len(allowed) - 2, 77.0: 1, 4.0: 1}
+    assert allowed[SNAPSHOTS] == 77
+    assert allowed["/version"] == 4

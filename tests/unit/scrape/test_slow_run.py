@@ -1,0 +1,163 @@
+"""Slow collectors: asked now and then, by one ask at a time, and shown in between."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from pbs_exporter.collectors.base import Ask, Collector, Context, Need
+from pbs_exporter.config import Secret
+from pbs_exporter.exposition.metric import Metric, Sample
+from pbs_exporter.pbs.models import TapeDrive
+from pbs_exporter.simulator import Fault
+from pbs_exporter.web.app import create_app
+from tests.support.clock import FakeClock
+from tests.support.exporter import Exporter, make_settings
+from tests.support.metrics_page import Scraped
+from tests.support.page_facts import failed
+from tests.support.running import Setup
+from tests.support.small_pbs import NOW, simulated
+from tests.support.waiting import Gate, eventually
+
+DRIVE = "/tape/drive"
+DRIVES = Metric("pbs_slow_drives", "Drives (/tape/drive).")
+
+
+async def fetch(ask: Ask) -> list[TapeDrive]:
+    """Ask for the drives."""
+    return ask.rows(await ask.pbs.tape_drives())
+
+
+def samples(drives: list[TapeDrive], _context: Context) -> Iterator[Sample]:
+    """Count them."""
+    yield from DRIVES(len(drives))
+
+
+SLOW = Collector("slow", "Asks seldom.", (DRIVES,), (Need("Tape.Audit", "/tape", "TapeAudit"),), fetch, samples)
+
+
+@asynccontextmanager
+async def slowly(intervals: int = 1, **settings: Any) -> AsyncIterator[Setup]:
+    """Run an exporter whose one collector is slow."""
+    clock = FakeClock(NOW)
+    collector = msgspec.structs.replace(SLOW, intervals=intervals)
+    async with simulated() as pbs:
+        made = make_settings(pbs, collectors={"slow": True}, **settings)
+        async with TestClient(TestServer(create_app(made, [collector], clock.clock))) as client:
+            yield Setup(pbs, Exporter(client), clock)
+
+
+def said(page: Scraped) -> tuple[float | None, float | None, float | None]:
+    """Give success, samples, and the time that they are from."""
+    success = page.value("pbs_scrape_collector_success", collector="slow")
+    since = page.value("pbs_collector_data_timestamp_seconds", collector="slow")
+    return success, page.value("pbs_slow_drives"), since
+
+
+@pytest.mark.parametrize(
+    ("intervals", "settings", "seconds"),
+    [(1, {}, 300), (12, {}, 3600), (1, {"slow_interval_seconds": 40.0}, 40)],
+    ids=["default", "twelve times", "set"],
+)
+async def test_pbs_is_asked_once_an_interval(intervals: int, settings: dict[str, Any], seconds: int) -> None:
+    """Within an interval PBS is asked once, however many scrapes there are, and each shows the same samples."""
+    async with slowly(intervals, **settings) as setup:
+        for number in (1, 2, 3):
+            for _ in range(4):
+                assert said(await setup.scrape()) == (1, 2, NOW + (number - 1) * seconds)
+                assert setup.asked(DRIVE) == number
+                setup.clock.advance(seconds / 4)
+
+
+async def test_an_interval_of_nothing_asks_at_every_scrape() -> None:
+    """With slow_interval_seconds = 0 each scrape asks."""
+    async with slowly(slow_interval_seconds=0.0) as setup:
+        for number in (1, 2, 3):
+            assert said(await setup.scrape())[:2] == (1, 2)
+            assert setup.asked(DRIVE) == number
+
+
+async def test_a_failure_lasts_until_an_ask_succeeds() -> None:
+    """A failed ask is success 0 on every scrape until the next is good; the last good samples stay, with their time."""
+    async with slowly() as setup:
+        await setup.scrape()
+        setup.clock.advance(300)
+        armed = setup.pbs.faults.add(DRIVE, Fault.status(500, "no"))
+        for _ in range(3):
+            assert said(await setup.scrape()) == (0, 2, NOW)
+            setup.clock.advance(90)
+        armed.remove()
+        assert said(await setup.scrape()) == (0, 2, NOW)
+        setup.clock.advance(30)
+        assert said(await setup.scrape()) == (1, 2, NOW + 600)
+        assert setup.asked(DRIVE) == 3
+
+
+@pytest.mark.parametrize(("interval", "shown"), [(300.0, 3600), (2000.0, 6000)])
+async def test_old_samples_vanish(interval: float, shown: int) -> None:
+    """Samples without a good ask since are shown for three intervals, and at least an hour."""
+    async with slowly(slow_interval_seconds=interval) as setup:
+        await setup.scrape()
+        setup.pbs.faults.add(DRIVE, Fault.status(500, "no"))
+        setup.clock.advance(shown)
+        assert said(await setup.scrape()) == (0, 2, NOW)
+        setup.clock.advance(1)
+        assert said(await setup.scrape()) == (0, None, None)
+
+
+async def test_an_ask_that_never_was_good_shows_nothing() -> None:
+    """Where the first ask fails there are no samples and no time of any, and the next is an interval later."""
+    async with slowly() as setup:
+        setup.pbs.faults.add(DRIVE, Fault.status(500, "no"), times=1)
+        assert said(await setup.scrape()) == (0, None, None)
+        setup.clock.advance(299)
+        assert said(await setup.scrape()) == (0, None, None)
+        setup.clock.advance(1)
+        assert said(await setup.scrape()) == (1, 2, NOW + 300)
+
+
+async def test_an_ask_goes_on_after_the_scrape() -> None:
+    """An ask that isn't through by the deadline goes on, alone, and a later scrape shows what it brought."""
+    gate = Gate()
+    async with slowly(slow_interval_seconds=0.0) as setup:
+        setup.pbs.faults.add(DRIVE, gate.fault)
+        for _ in range(2):
+            assert said(await setup.scrape(0.3)) == (0, None, None)
+            assert setup.asked(DRIVE) == 1
+        gate.open()
+        await eventually(lambda: not any(task.get_name() == "slow collector slow" for task in asyncio.all_tasks()))
+        setup.pbs.faults.clear()
+        setup.pbs.faults.add(DRIVE, Fault.stall())
+        assert said(await setup.scrape(0.3)) == (1, 2, NOW)
+        assert setup.asked(DRIVE) == 2
+
+
+async def test_scrapes_at_once_share_an_ask() -> None:
+    """Several scrapes at the same time wait for one ask."""
+    async with slowly(slow_interval_seconds=0.0) as setup:
+        setup.pbs.faults.add(DRIVE, Fault.slow(0.05))
+        pages = await asyncio.gather(*(setup.scrape() for _ in range(5)))
+        assert [said(page)[:2] for page in pages] == [(1, 2)] * 5
+        assert setup.asked(DRIVE) == 1
+
+
+async def test_a_refused_login_is_no_ask() -> None:
+    """While PBS refuses the token nothing is asked, and as soon as it takes it, slow collectors ask."""
+    wrong = Secret("11111111-2222-3333-4444-555555555555")
+    async with slowly(token_secret=wrong) as setup:
+        assert said(await setup.scrape()) == (0, None, None)
+        assert setup.asked(DRIVE) == 0
+        setup.pbs.secret = wrong.reveal()
+        assert said(await setup.scrape()) == (1, 2, NOW)
+
+
+async def test_a_path_that_is_not_there_is_no_failure() -> None:
+    """A slow collector whose path this version doesn't have is well, and shows no samples."""
+    async with slowly() as setup:
+        setup.pbs.faults.add(DRIVE, Fault.status(404, f"Path '/api2/json{DRIVE}' not found."))
+        assert said(await setup.scrape())[:2] == (1, None)
+        assert failed(await setup.scrape()) == set()
