@@ -6,8 +6,8 @@ from functools import cache
 
 import yaml
 
-from tests.deploy.machine import ROOT
-from tests.monitoring.shipped import ALERTS_FILE, Rule, rules_of
+from tests.monitoring.rule_files import ALERTS_FILE, Rule, rules_of
+from tests.support.paths import ROOT
 
 PAGE = ROOT / "docs" / "alerts.md"
 PARTS = ("Meaning", "Check", "Threshold", "Silence", "Resolves")

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.machine import Namespace, eventually, process, run
-from tests.deploy.prometheus_programs import newest, oldest
 from tests.monitoring import runbook
-from tests.monitoring.shipped import ALERTMANAGER_FILE, RECORDING_FILE
+from tests.monitoring.rule_files import ALERTMANAGER_FILE, RECORDING_FILE
+from tests.support.commands import process, run
+from tests.support.network_namespace import Namespace
+from tests.support.polling import poll
+from tests.support.prometheus_programs import newest, oldest
 
 VERSIONS = [newest, oldest]
 SECTIONS = runbook.sections()
@@ -143,9 +145,7 @@ def _alertmanager(version: Any, folder: Path) -> Iterator[Namespace]:
             "--cluster.listen-address=",
         )
         with process(*network.inside(*command), log=folder / "log"):
-            eventually(
-                lambda: "OK" in (network.try_get("http://127.0.0.1:9093/-/ready") or ""), "Alertmanager is ready"
-            )
+            poll(lambda: "OK" in (network.try_get("http://127.0.0.1:9093/-/ready") or ""), "Alertmanager is ready")
             yield network
 
 
