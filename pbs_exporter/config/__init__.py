@@ -1,7 +1,7 @@
 """The settings: from the environment and a TOML file to one frozen Struct.
 
-The environment wins over the file, the file over the defaults. Each wrong setting is one line of a
-`ConfigError`: the variable or the key, what is wrong, what would be right, and never a secret.
+The environment has precedence over the file, and the file over the defaults. Each invalid setting is one line of a
+`ConfigError`: the variable or key, what is wrong, and what to write instead. Secrets are never shown.
 """
 
 from pbs_exporter.config.credentials import reread_secret

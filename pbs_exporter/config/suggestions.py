@@ -1,4 +1,4 @@
-"""Names that no setting has, and the right name that is nearest."""
+"""Suggestions for misspelled names of settings."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -7,11 +7,11 @@ from pbs_exporter.config.table import FILE_VARIABLE, PREFIX, SHORT_PREFIX, Setti
 
 _CLOSE = 0.6
 _VERY_CLOSE = 0.8
-"""For names that may well be somebody else's."""
+"""For names that may belong to another program."""
 
 
 def unknown_key(section: str, key: str, table: Iterable[Setting]) -> str:
-    """Say of a key in a file that it doesn't exist, and what was probably meant."""
+    """Return the problem with an unknown key in a file, with a suggestion."""
     rows = list(table)
     own = {row.key: str(row) for row in rows if row.section == section}
     others = {row.key: str(row) for row in rows if row.section != section}
@@ -22,7 +22,7 @@ def unknown_key(section: str, key: str, table: Iterable[Setting]) -> str:
 
 
 def unknown_section(name: str, table: Iterable[Setting]) -> str:
-    """Say of a name at the top of a file that it is no section, and what was probably meant."""
+    """Return the problem with an unknown section in a file, with a suggestion."""
     rows = list(table)
     sections = {row.section: f"[{row.section}]" for row in rows}
     keys = {row.key: str(row) for row in rows}
@@ -32,16 +32,16 @@ def unknown_section(name: str, table: Iterable[Setting]) -> str:
 
 
 def unknown_variable(name: str, table: Iterable[Setting]) -> str:
-    """Say of a variable under `PBS_EXPORTER__` that it doesn't exist, and what was probably meant."""
+    """Return the problem with an unknown variable with the prefix `PBS_EXPORTER__`, with a suggestion."""
     meant = _nearest(_bare(name), {**_variables(table), "CONFIG": FILE_VARIABLE})
     right = f"did you mean {meant}?" if meant else f"the form is {PREFIX}SECTION__KEY, as in {PREFIX}PBS__ENDPOINT"
     return f"there is no such setting; {right}"
 
 
-def meant_by(name: str, table: Iterable[Setting]) -> str | None:
-    """Give the right variable that a stray one is very close to, if there is one."""
+def similar_variable(name: str, table: Iterable[Setting]) -> str | None:
+    """Return the variable that a similar name stands for; `None` if no name is close enough."""
     rows = list(table)
-    # A collector's name alone (PBS_EXPORTER_VERSION) is too likely to be somebody else's.
+    # The name of a collector alone (PBS_EXPORTER_VERSION) may belong to another program.
     without_section = {row.key.upper(): row.variables[0] for row in rows if row.section != "collectors"}
     known = {**without_section, **_variables(rows), "CONFIG": FILE_VARIABLE, "CONFIG_FILE": FILE_VARIABLE}
     return _nearest(_bare(name), known, _VERY_CLOSE)
@@ -52,12 +52,12 @@ def _variables(table: Iterable[Setting]) -> dict[str, str]:
 
 
 def _bare(variable: str) -> str:
-    """Leave away what all names begin with, which would make all of them alike, and how often `_` was hit."""
+    """Return the name without the common prefix, which would make all names similar, and with single underscores."""
     return variable.upper().removeprefix(SHORT_PREFIX).lstrip("_").replace("__", "_")
 
 
 def _nearest(name: str, known: Mapping[str, str], closeness: float = _CLOSE) -> str | None:
-    # Case is a mistake of its own: keys of a file are small.
+    # Differences in case are ignored, though keys in a file are case-sensitive.
     folded = {key.casefold(): shown for key, shown in known.items()}
     found = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=closeness)
     return folded[found[0]] if found else None
