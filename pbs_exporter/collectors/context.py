@@ -6,7 +6,7 @@ import msgspec
 
 from pbs_exporter.collectors.privileges import Enabled
 from pbs_exporter.config import TargetSettings
-from pbs_exporter.pbs.snapshots.runner import Listing
+from pbs_exporter.pbs.snapshots.listing import Listing
 
 
 class Context(msgspec.Struct, frozen=True):

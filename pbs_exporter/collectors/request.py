@@ -9,7 +9,7 @@ from pbs_exporter.config import Filters, TargetSettings, keeps
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http.decoding import Rows
 from pbs_exporter.pbs.models import Datastore, Task
-from pbs_exporter.pbs.snapshots.cache import Listings
+from pbs_exporter.pbs.snapshots.cache import SnapshotCache
 
 
 class CollectorRequest(msgspec.Struct, frozen=True):
@@ -20,7 +20,7 @@ class CollectorRequest(msgspec.Struct, frozen=True):
     """
 
     pbs: PbsClient
-    snapshots: Listings
+    snapshots: SnapshotCache
     settings: TargetSettings
     enabled: Enabled
     filters: Filters

@@ -7,7 +7,7 @@ import msgspec
 
 from pbs_exporter.collectors.privileges import Permissions
 from pbs_exporter.pbs.http.decoding import Rows
-from pbs_exporter.pbs.snapshots.runner import Listing
+from pbs_exporter.pbs.snapshots.listing import Listing
 
 T = TypeVar("T")
 Row = TypeVar("Row")

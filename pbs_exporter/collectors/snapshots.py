@@ -8,8 +8,8 @@ from pbs_exporter.collectors.result import Shared
 from pbs_exporter.errors import PbsError, PbsTimeout
 from pbs_exporter.exposition.metric import Metric, Sample, Series
 from pbs_exporter.pbs.models import Datastore
-from pbs_exporter.pbs.snapshots.group_summary import VERIFICATIONS, Group, GroupId
-from pbs_exporter.pbs.snapshots.runner import Listing
+from pbs_exporter.pbs.snapshots.group_summary import VERIFICATIONS, GroupId, GroupSummary
+from pbs_exporter.pbs.snapshots.listing import Listing
 from pbs_exporter.plain_text import printable
 
 _GROUP = ("datastore", "namespace", "backup_type", "backup_id")
@@ -21,7 +21,7 @@ def _metric(name: str, what: str, field: str, *labels: str) -> Metric:
     return Metric(f"pbs_snapshot_{name}", f"{what} {_API.format(field)}", (*_GROUP, *labels))
 
 
-_Labelled = tuple[tuple[str, ...], Group]
+_Labelled = tuple[tuple[str, ...], GroupSummary]
 
 
 class SnapshotsCollector(Collector[Mapping[str, Listing]]):
@@ -137,7 +137,7 @@ class SnapshotsCollector(Collector[Mapping[str, Listing]]):
         for store, listing in listings.items():
             yield from self.LISTED(listing.timestamp, store)
             yield from self.FULLY_LISTED(listing.full_timestamp, store)
-            yield from self.NAMESPACES(listing.named, store)
+            yield from self.NAMESPACES(listing.namespace_count, store)
             groups = list(_groups(store, listing))
             yield self.INFO.series(_snapshots(groups))
             yield from self._numbers(groups)
@@ -180,7 +180,7 @@ def _groups(store: str, listing: Listing) -> Iterator[_Labelled]:
             yield (printable(store), printable(namespace), printable(backup_type), printable(backup_id)), group
 
 
-def _last(item: tuple[GroupId, Group]) -> int:
+def _last(item: tuple[GroupId, GroupSummary]) -> int:
     return item[1].last
 
 

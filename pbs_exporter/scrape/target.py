@@ -23,8 +23,8 @@ from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http.token_auth import PATIENCE, PAUSE_SECONDS, TokenAuth
 from pbs_exporter.pbs.http.transport import Observer, Transport
 from pbs_exporter.pbs.models import Version
-from pbs_exporter.pbs.snapshots.cache import Listings
-from pbs_exporter.pbs.snapshots.listing_state import ListingState
+from pbs_exporter.pbs.snapshots.cache import SnapshotCache
+from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.pbs.task_window import tasks_since
 from pbs_exporter.scrape.collector_run import GRACE_SECONDS, CollectorRun, Outcome, PromptRun
 from pbs_exporter.scrape.failure_log import FailureLog
@@ -98,7 +98,7 @@ class Target:
         self._compute = compute
         self._auth = TokenAuth(settings, clock, lambda: reread_secret(settings))
         self._client = PbsClient(Transport(session, settings, self._auth, observe), settings, self._auth)
-        self._snapshots = Listings(self._client, settings, filters, clock)
+        self._snapshots = SnapshotCache(self._client, settings, filters, clock)
         self._slow = {
             collector.name: SlowRun(collector, settings.slow_interval_seconds, self._run_alone, clock)
             for collector in collectors
@@ -110,9 +110,9 @@ class Target:
         """End what is under way in the background."""
         await asyncio.gather(self._snapshots.close(), *(slow.close() for slow in self._slow.values()))
 
-    def listings(self) -> dict[str, ListingState]:
+    def listings(self) -> dict[str, ListingStatus]:
         """Return the state of the snapshot listing of each known datastore."""
-        return self._snapshots.states()
+        return self._snapshots.statuses()
 
     async def scrape(self, seconds: float) -> Page:
         """Ask PBS for at most that time, and return what is known then. Failures are on the page."""

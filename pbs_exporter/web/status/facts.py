@@ -10,7 +10,7 @@ from pbs_exporter.collectors.privileges import grants, missing
 from pbs_exporter.collectors.snapshots import SnapshotsCollector
 from pbs_exporter.errors import PbsExporterError
 from pbs_exporter.pbs.models import Version
-from pbs_exporter.pbs.snapshots.listing_state import ListingState
+from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.scrape.collector_run import Outcome
 from pbs_exporter.scrape.target import LastScrape, Target
 
@@ -57,7 +57,7 @@ class Datastore(msgspec.Struct, frozen=True):
     state: State
     reasons: tuple[str, ...]
     at: float | None
-    listing: ListingState | None
+    listing: ListingStatus | None
 
 
 class Missing(msgspec.Struct, frozen=True):
@@ -148,7 +148,7 @@ def _reason(error: BaseException | None) -> str | None:
     return str(error) if isinstance(error, PbsExporterError) else "an error of the exporter, see its log"
 
 
-def _newest(outcome: Outcome, listings: dict[str, ListingState]) -> Outcome:
+def _newest(outcome: Outcome, listings: dict[str, ListingStatus]) -> Outcome:
     """Give an outcome as it stands now: a listing may have ended since the scrape."""
     if outcome.name != SnapshotsCollector.name:
         return outcome
@@ -177,7 +177,9 @@ def _collector(outcome: Outcome, waiting: set[str], every_seconds: float | None)
     )
 
 
-def _datastores(last: LastScrape | None, outcomes: list[Outcome], listings: dict[str, ListingState]) -> list[Datastore]:
+def _datastores(
+    last: LastScrape | None, outcomes: list[Outcome], listings: dict[str, ListingStatus]
+) -> list[Datastore]:
     reasons: dict[str, list[str]] = {store: [] for store in listings}
     at: dict[str, float | None] = {store: listing.tried_at for store, listing in listings.items()}
     for outcome in outcomes:

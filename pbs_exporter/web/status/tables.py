@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from pbs_exporter.pbs.snapshots.listing_state import ListingState
+from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.web.status.facts import Collector, Datastore, Facts, Rights, State
 from pbs_exporter.web.status.summary import names
 from pbs_exporter.web.status.words import NOTHING, age, count, moment, span, text
@@ -76,7 +76,7 @@ def _listing(row: Datastore, now: float) -> Iterator[str]:
     yield _next(listing)
 
 
-def _next(listing: ListingState) -> str:
+def _next(listing: ListingStatus) -> str:
     if listing.under_way_seconds is not None:
         return f"under way for {span(listing.under_way_seconds)}"
     return f"in {span(listing.due_in_seconds)}" if listing.due_in_seconds else "with the next scrape"
