@@ -9,7 +9,7 @@ from pbs_exporter.collectors import access, snapshots
 from pbs_exporter.collectors.privileges import grants, missing
 from pbs_exporter.errors import PbsExporterError
 from pbs_exporter.pbs.models import Version
-from pbs_exporter.pbs.snapshots.listing_state import ListingState
+from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.scrape.collector_run import Outcome
 from pbs_exporter.scrape.target import Last, Target
 
@@ -56,7 +56,7 @@ class DatastoreRow(msgspec.Struct, frozen=True):
     state: State
     reasons: tuple[str, ...]
     at: float | None
-    listing: ListingState | None
+    listing: ListingStatus | None
 
 
 class MissingPrivilege(msgspec.Struct, frozen=True):
@@ -147,7 +147,7 @@ def _reason(error: BaseException | None) -> str | None:
     return str(error) if isinstance(error, PbsExporterError) else "an error of the exporter, see its log"
 
 
-def _newest(outcome: Outcome, listings: dict[str, ListingState]) -> Outcome:
+def _newest(outcome: Outcome, listings: dict[str, ListingStatus]) -> Outcome:
     """Return an outcome with the current state of listings, which may have ended since the scrape."""
     if outcome.name != snapshots.COLLECTOR.name:
         return outcome
@@ -176,7 +176,7 @@ def _collector(outcome: Outcome, waiting: set[str], every_seconds: float | None)
     )
 
 
-def _datastores(last: Last | None, outcomes: list[Outcome], listings: dict[str, ListingState]) -> list[DatastoreRow]:
+def _datastores(last: Last | None, outcomes: list[Outcome], listings: dict[str, ListingStatus]) -> list[DatastoreRow]:
     reasons: dict[str, list[str]] = {store: [] for store in listings}
     at: dict[str, float | None] = {store: listing.tried_at for store, listing in listings.items()}
     for outcome in outcomes:

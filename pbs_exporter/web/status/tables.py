@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from pbs_exporter.pbs.snapshots.listing_state import ListingState
+from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.web.status.facts import CollectorRow, DatastoreRow, Facts, State, TokenPrivileges
 from pbs_exporter.web.status.formatting import NOTHING, age, count, escaped, moment, span
 from pbs_exporter.web.status.summary import names
@@ -75,7 +75,7 @@ def _listing(row: DatastoreRow, now: float) -> Iterator[str]:
     yield _next(listing)
 
 
-def _next(listing: ListingState) -> str:
+def _next(listing: ListingStatus) -> str:
     if listing.under_way_seconds is not None:
         return f"under way for {span(listing.under_way_seconds)}"
     return f"in {span(listing.due_in_seconds)}" if listing.due_in_seconds else "with the next scrape"

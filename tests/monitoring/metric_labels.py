@@ -9,7 +9,7 @@ from pbs_exporter.exposition.metric import Metric
 from pbs_exporter.exposition.self_metrics import SelfMetrics
 from pbs_exporter.scrape import scrape_metrics
 from tests.monitoring.expressions import Declared, result_labels
-from tests.monitoring.shipped import Rule, rules_of
+from tests.monitoring.rule_files import Rule, rules_of
 
 TARGET = frozenset({"job", "instance"})
 """What Prometheus adds to each series of a target."""

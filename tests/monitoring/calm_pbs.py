@@ -11,7 +11,7 @@ from pbs_exporter.simulator import World
 from pbs_exporter.simulator.world.layout import DAY, HOUR, SimulatedDatastore, SimulatedGroup, add_group, datastore
 from pbs_exporter.simulator.world.plan import Plan
 from pbs_exporter.simulator.world.rhythm import Rhythm
-from tests.monitoring.stage import Change, ChangingWorld
+from tests.monitoring.monitored_pbs import Change, EditableWorld
 
 Rows = list[dict[str, Any]]
 
@@ -58,9 +58,9 @@ def sure(plan: Plan) -> Plan:
     return msgspec.structs.replace(plan, fails=0.0, warns=0.0)
 
 
-def calmed(world: World) -> ChangingWorld:
+def calmed(world: World) -> EditableWorld:
     """Take away what the generated world does wrong now and then, and what depends on the day of the year."""
-    source = ChangingWorld(world)
+    source = EditableWorld(world)
     now = world.now
     due = dt.datetime.fromtimestamp(now + 200 * DAY, tz=dt.UTC)
     good: dict[str, Change] = {
@@ -153,7 +153,7 @@ DRIVE = {
 """A row of the list of tape drives."""
 
 
-def healthy() -> ChangingWorld:
+def healthy() -> EditableWorld:
     """Give a PBS without a fault, and with all that looks like one.
 
     It has no subscription; `usb`, a rotated disk that isn't mounted; a sync job without a schedule that never ran, and
@@ -196,7 +196,7 @@ def healthy() -> ChangingWorld:
     return source
 
 
-def fresh() -> ChangingWorld:
+def fresh() -> EditableWorld:
     """Give a PBS that has just been installed: no datastore, no job, no subscription."""
     source = calmed(calm())
     source.change(

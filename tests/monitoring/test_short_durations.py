@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.monitoring.shipped import RULE_FILES, rules_of
-from tests.monitoring.shortened import FOR, SHORTER, shortened, without_intervals
+from tests.monitoring.rule_files import RULE_FILES, rules_of
+from tests.monitoring.short_durations import FOR, SHORTER, shortened, without_intervals
 
 
 def test_alert_keeps_all_but_its_times() -> None:

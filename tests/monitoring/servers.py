@@ -11,9 +11,10 @@ from urllib.parse import urlencode
 
 import yaml
 
-from tests.deploy.machine import eventually, process, run
-from tests.deploy.prometheus_programs import newest
-from tests.monitoring.shipped import ALERTMANAGER_FILE
+from tests.monitoring.rule_files import ALERTMANAGER_FILE
+from tests.support.commands import process, run
+from tests.support.polling import poll
+from tests.support.prometheus_programs import newest
 
 HOST = "127.0.0.1"
 _KEPT, _DATA = "60d", "data"
@@ -135,7 +136,7 @@ def alertmanager(folder: Path) -> Iterator[Alertmanager]:
         "--cluster.listen-address=",
     )
     with process(*command, log=folder / "alertmanager.log"):
-        eventually(running.ready, f"Alertmanager: {folder / 'alertmanager.log'}")
+        poll(running.ready, f"Alertmanager: {folder / 'alertmanager.log'}")
         yield running
 
 
@@ -166,5 +167,5 @@ def prometheus(
         *options,
     )
     with process(*command, log=folder / "prometheus.log"):
-        eventually(running.ready, f"Prometheus: {folder / 'prometheus.log'}")
+        poll(running.ready, f"Prometheus: {folder / 'prometheus.log'}")
         yield running

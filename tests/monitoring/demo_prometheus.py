@@ -6,14 +6,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
-from tests.deploy.machine import ROOT, environment, process, run
-from tests.monitoring import stack
-from tests.monitoring.demo_worlds import BARE, DEMO, JOB, SECOND
-from tests.monitoring.shipped import Rules, rewritten
-from tests.monitoring.shortened import without_intervals
-from tests.monitoring.stack import HOST, Prometheus, add_samples, free_port
+from tests.monitoring import servers
+from tests.monitoring.demo_pbs import BARE, DEMO, JOB, SECOND
+from tests.monitoring.rule_files import Rules, rewritten
+from tests.monitoring.servers import HOST, Prometheus, add_samples, free_port
+from tests.monitoring.short_durations import without_intervals
+from tests.support.commands import environment, process, run
+from tests.support.paths import ROOT
 
-WORLDS = ("-m", "tests.monitoring.demo_worlds")
+WORLDS = ("-m", "tests.monitoring.demo_pbs")
 
 _BIN = Path(sys.executable).parent
 
@@ -52,7 +53,7 @@ def prometheus(
         "rule_files": list(rules),
         "scrape_configs": [{"job_name": JOB, "static_configs": static}],
     }
-    return stack.prometheus(folder, configuration, options=(f"--query.lookback-delta={lookback}",))
+    return servers.prometheus(folder, configuration, options=(f"--query.lookback-delta={lookback}",))
 
 
 @contextmanager

@@ -16,8 +16,9 @@ import msgspec
 
 from pbs_exporter.simulator import Answer, Call, Certificate, SimulatedPbs, World, api
 from pbs_exporter.simulator.answer import LoginFailure
-from tests.deploy.machine import eventually, process
-from tests.monitoring.stack import HOST, Server, free_port
+from tests.monitoring.servers import HOST, Server, free_port
+from tests.support.commands import process
+from tests.support.polling import poll
 
 Change = Callable[[Any], object]
 """Makes an answer's `data` of what it would be."""
@@ -26,7 +27,7 @@ Given = TypeVar("Given")
 _SECONDS = 30.0
 
 
-class Background:
+class BackgroundLoop:
     """An event loop in a thread of its own, for the simulated PBS; a context manager."""
 
     def __init__(self) -> None:
@@ -48,7 +49,7 @@ class Background:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_SECONDS)
 
 
-class ChangingWorld:
+class EditableWorld:
     """A generated world, and what a test makes of its answers. A source of a simulated PBS.
 
     Changes of one answer follow upon each other, in the order in which they were made.
@@ -92,14 +93,14 @@ class ChangingWorld:
         return end
 
 
-class Stage:
+class MonitoredPbs:
     """A simulated PBS and its exporter, which Prometheus knows as the instance `name`."""
 
     def __init__(
         self,
         name: str,
-        source: ChangingWorld,
-        loop: Background,
+        source: EditableWorld,
+        loop: BackgroundLoop,
         folder: Path,
         *,
         settings: Mapping[str, Any],
@@ -159,7 +160,7 @@ class Stage:
 
     def wait(self) -> None:
         """Wait until the exporter answers."""
-        eventually(lambda: self.exporter.ready("/health"), f"exporter: {self._folder / self.name}.log")
+        poll(lambda: self.exporter.ready("/health"), f"exporter: {self._folder / self.name}.log")
 
     def stop_exporter(self) -> None:
         self._running.close()

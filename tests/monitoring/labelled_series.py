@@ -1,21 +1,21 @@
-"""The exporter's page, as a test looks at it."""
+"""The series of a metrics page, by some of their labels."""
 
 import time
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.monitoring.stack import Labels
+from tests.monitoring.servers import Labels
 
 
-class Page:
-    """A parsed page."""
+class LabelledSeries:
+    """The series of a metrics page."""
 
     def __init__(self, text: str) -> None:
         self._at = time.time()
         self._samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
     def rows(self, name: str, **labels: str) -> list[tuple[Labels, float]]:
-        """Give the series of a metric that have these labels among others."""
+        """Return the series of a metric that have these labels, and perhaps more."""
         return [
             (sample.labels, sample.value)
             for sample in self._samples
@@ -23,13 +23,13 @@ class Page:
         ]
 
     def value(self, name: str, **labels: str) -> float | None:
-        """Give the value of the one series that has these labels, or `None` if there is none."""
+        """Return the value of the only series with these labels, or `None` if there is none."""
         rows = self.rows(name, **labels)
         assert len(rows) <= 1, f"{name}{labels}: {rows}"
         return rows[0][1] if rows else None
 
     def age(self, name: str, **labels: str) -> float:
-        """Give how many seconds ago a point in time was, when the page was read."""
+        """Return the seconds from a time in the metrics to the reading of the page."""
         value = self.value(name, **labels)
         assert value is not None, f"no {name}{labels}"
         return self._at - value

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from promql_parser import parse_duration
 
-from tests.monitoring.demo_stack import prometheus
+from tests.monitoring.demo_prometheus import prometheus
 from tests.monitoring.expressions import selectors
 from tests.monitoring.openmetrics import END, sample
-from tests.monitoring.shipped import RULE_FILES, Rule, rules_of
-from tests.monitoring.stack import Prometheus, add_samples
+from tests.monitoring.rule_files import RULE_FILES, Rule, rules_of
+from tests.monitoring.servers import Prometheus, add_samples
 
 
 class Times(NamedTuple):

@@ -1,7 +1,7 @@
-"""Simulated PBS with their exporters, live and in the past: a generated world is a function of the time.
+"""Simulated PBS with their exporters, live and in the past. A generated world is a function of the time.
 
-`python demo_worlds.py live INSTANCE` serves that one's metrics, on a port that it prints.
-`python demo_worlds.py past START END STEP INSTANCE...` writes what they would have said at these times, as OpenMetrics.
+`python -m tests.monitoring.demo_pbs live INSTANCE` serves the metrics of one, and prints the port.
+`python -m tests.monitoring.demo_pbs past START END STEP INSTANCE...` writes their past metrics, as OpenMetrics.
 """
 
 import asyncio

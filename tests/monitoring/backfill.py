@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.monitoring.openmetrics import END, sample
-from tests.monitoring.stack import Labels
+from tests.monitoring.servers import Labels
 
 DAY, MINUTE = 86400, 60
 

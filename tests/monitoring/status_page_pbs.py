@@ -1,6 +1,6 @@
-"""What the status page is looked at with: PBSs where all is well, where something fails, and with 200 datastores.
+"""PBS for the status page: one that is well, one in trouble, and one with 200 datastores.
 
-`python -m tests.monitoring.status_scenes SCENE` serves one, as `tests.deploy.simulated_pbs` does.
+`python -m tests.monitoring.status_page_pbs STATE` serves one, as `tests.support.simulated_pbs` does.
 """
 
 import asyncio
@@ -9,20 +9,20 @@ import time
 from collections.abc import Callable
 
 from pbs_exporter.simulator import Fault, SimulatedPbs, World
-from tests.deploy.simulated_pbs import serve
+from tests.support.simulated_pbs import serve
 
 DATASTORES = {"well": 12, "trouble": 20, "many": 200}
-"""The scenes, and how many datastores each has."""
+"""The states, each with its number of datastores."""
 
 _LACKING = frozenset({"Remote.Audit", "Tape.Audit"})
 _PERMISSIONS = ("/", "/access", "/datastore", "/remote", "/system")
 
 
-def make(scene: str, now: Callable[[], float] = time.time, *, tls: bool = True) -> SimulatedPbs:
-    """Make the PBS of a scene; whoever starts it stops it."""
-    world = World(DATASTORES[scene], 2, 2, 3, now=now, task_history_seconds=86_400)
+def make(state: str, now: Callable[[], float] = time.time, *, tls: bool = True) -> SimulatedPbs:
+    """Return a PBS in this state. The caller starts and stops it."""
+    world = World(DATASTORES[state], 2, 2, 3, now=now, task_history_seconds=86_400)
     pbs = SimulatedPbs(world, tls=tls)
-    if scene != "well":
+    if state != "well":
         _break(world, pbs)
     return pbs
 

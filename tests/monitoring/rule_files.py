@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from tests.deploy.machine import ROOT
+from tests.support.paths import ROOT
 
 RULES = ROOT / "monitoring" / "rules"
 """The folder of the rules."""

@@ -14,7 +14,7 @@ What is and what isn't the shipped rule:
 
 from collections.abc import Mapping
 
-from tests.monitoring.shipped import Rules
+from tests.monitoring.rule_files import Rules
 
 FOR = "16s"
 
