@@ -1,4 +1,4 @@
-"""The program's one source of time."""
+"""The program's only source of time."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ class Instant(msgspec.Struct, frozen=True):
 
 
 class Clock(msgspec.Struct, frozen=True):
-    """`now` gives Unix seconds, `monotonic` seconds that never go back. Tests put in their own."""
+    """`now` returns Unix seconds, `monotonic` seconds that never decrease. Tests replace both."""
 
     now: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic

@@ -49,8 +49,8 @@ async def at_once(work: Callable[[], T], _size: int, /) -> T:
     return work()
 
 
-class LastScrape(msgspec.Struct, frozen=True):
-    """How the last scrape went: when it began (Unix time), how long it took, and the outcomes without their samples.
+class ScrapeReport(msgspec.Struct, frozen=True):
+    """How a scrape went: when it began (Unix time), how long it took, and the outcomes without their samples.
 
     `error` is the reason why PBS is down, if it is. `unlisted` are the datastores that PBS can't read, with the reason.
     """
@@ -62,10 +62,10 @@ class LastScrape(msgspec.Struct, frozen=True):
     unlisted: Mapping[str, str]
 
 
-class TokenPrivileges(msgspec.Struct, frozen=True):
+class TokenPermissions(msgspec.Struct, frozen=True):
     """What the token may do, as PBS said at that time (Unix time)."""
 
-    permissions: Permissions
+    by_path: Permissions
     at: float
 
 
@@ -89,10 +89,10 @@ class Target:
         self.settings = settings
         self.collectors = collectors
         self.enabled = enabled(collectors)
-        self.last: LastScrape | None = None
+        self.last_scrape: ScrapeReport | None = None
         self.version: Version | None = None
         """The last answer to `/version`, which stays while PBS is down."""
-        self.privileges: TokenPrivileges | None = None
+        self.permissions: TokenPermissions | None = None
         self._filters = filters
         self._clock = clock
         self._compute = compute
@@ -138,9 +138,9 @@ class Target:
         outcomes, page = await self._compute(make, groups)
         error = answer if isinstance(answer, PbsError) else None
         kept = [msgspec.structs.replace(outcome, page=Page()) for outcome in outcomes]
-        self.last = LastScrape(began, time.perf_counter() - started, error, kept, unlisted)
+        self.last_scrape = ScrapeReport(began, time.perf_counter() - started, error, kept, unlisted)
         self.version = answer if isinstance(answer, Version) else self.version
-        self._log_failures(self.last)
+        self._log_failures(self.last_scrape)
         return page
 
     async def _version(self, deadline: float) -> Version | PbsError:
@@ -176,7 +176,7 @@ class Target:
         async with self._request(now, math.inf) as request:
             shared = await run.fetch(request)
         if shared.permissions is not None:
-            self.privileges = TokenPrivileges(shared.permissions, now)
+            self.permissions = TokenPermissions(shared.permissions, now)
         return run.outcome(Context(now, self.settings, self.enabled))
 
     @asynccontextmanager
@@ -199,11 +199,11 @@ class Target:
                 task_list=tasks,
             )
 
-    def _log_failures(self, last: LastScrape) -> None:
-        self._failures.judge(last.error, "version")
-        if isinstance(last.error, LoginRefused) and self._auth.refusals == PATIENCE:
+    def _log_failures(self, report: ScrapeReport) -> None:
+        self._failures.judge(report.error, "version")
+        if isinstance(report.error, LoginRefused) and self._auth.refusals == PATIENCE:
             _log.warning("login refused", times=PATIENCE, asked_again_after_seconds=PAUSE_SECONDS)
-        for outcome in last.outcomes:
+        for outcome in report.outcomes:
             self._failures.judge(outcome.error, outcome.name)
             for store, error in outcome.datastores.items():
                 self._failures.judge(error, outcome.name, store)
