@@ -71,7 +71,7 @@ def _write(path: Path, page: bytes) -> None:
     """Write a temporary file in the same directory and rename it: readers never see a partial file."""
     path = path.resolve()
     if path.exists() and not (path.is_file() or path.is_dir()):
-        raise OutputError(f"can't write {path}: it is no regular file")
+        raise OutputError(f"can't write {path}: it is not a regular file")
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         temporary = Path(name)
