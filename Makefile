@@ -35,7 +35,7 @@ test-long: $(READY) ## run only the property tests, with ten times the examples
 
 test-deploy: $(DEPLOY)/ready ## test image, Compose, Kubernetes, Helm, systemd and release (Debian, root)
 	@tools/apt_install $(DEPLOY_PACKAGES)
-	@$(DEPLOY)/bin/python -m pytest tests/deploy -n 4 --dist loadfile --no-loadscope-reorder --timeout=900 --durations=10 $(ARGS)
+	@$(DEPLOY)/bin/python -m pytest tests/deploy -n 3 --dist loadfile --no-loadscope-reorder --timeout=900 --durations=10 $(ARGS)
 
 test-monitoring: $(MONITORING)/ready ## test rules, dashboards and pages in Prometheus, Alertmanager and Chromium (Debian, root)
 	@tools/apt_install $(MONITORING_PACKAGES)

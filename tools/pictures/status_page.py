@@ -16,7 +16,7 @@ from playwright.sync_api import Browser
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetSettings
-from pbs_exporter.pbs.snapshots.listing_state import ListingState
+from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.web import status
 from pbs_exporter.web.app import SERVICE, create_app
 from pbs_exporter.web.status.facts import Facts
@@ -79,7 +79,7 @@ def _steady(facts: Facts) -> Facts:
     )
 
 
-def _steady_listing(listing: ListingState, number: int) -> ListingState:
+def _steady_listing(listing: ListingStatus, number: int) -> ListingStatus:
     if listing.took_seconds is None:
         return listing
     return msgspec.structs.replace(listing, took_seconds=(700 + 530 * number % 1900) / 1000)

@@ -1,4 +1,4 @@
-"""Times, durations and numbers in the words of the page."""
+"""Text, times, durations and counts as HTML."""
 
 from datetime import UTC, datetime
 from html import escape
@@ -9,21 +9,21 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _SHORT_SECONDS = 10
 
 NOTHING = "\N{EN DASH}"
-"""What stands in a cell where nothing is known."""
+"""The content of a cell without a value."""
 
 
-def text(foreign: str) -> str:
-    """Give any text as it may stand in the page."""
+def escaped(foreign: str) -> str:
+    """Return any text in printable form, escaped for HTML."""
     return escape(printable(foreign))
 
 
 def name(foreign: str) -> str:
-    """Give a name within a sentence, which its letters can't turn around."""
-    return f"<bdi>{text(foreign)}</bdi>"
+    """Return a name for use in a sentence. Right-to-left letters in it don't affect the sentence."""
+    return f"<bdi>{escaped(foreign)}</bdi>"
 
 
 def span(seconds: float) -> str:
-    """Give a duration with the two units that matter. What is negative, after a clock was set, is none."""
+    """Return a duration in at most two units. A negative one (the clock was set back) is 0."""
     seconds = max(0.0, seconds)
     if seconds < 1:
         return f"{1000 * seconds:.0f} ms" if seconds else "0 s"
@@ -41,14 +41,14 @@ def span(seconds: float) -> str:
 
 
 def age(at: float | None, now: float) -> str:
-    """Give how long ago a time (Unix seconds) is, as an element that has the time."""
+    """Return the age of a time (Unix seconds), as a `<time>` element."""
     if at is None:
         return NOTHING
     return f'<time datetime="{_utc(at):%Y-%m-%dT%H:%M:%SZ}">{span(int(now) - int(at))} ago</time>'
 
 
 def moment(at: float | None, now: float) -> str:
-    """Give a time (Unix seconds, UTC) and how long ago that is. Today has no date."""
+    """Return a time (Unix seconds) in UTC and its age. The date is omitted if it is today."""
     if at is None:
         return NOTHING
     when, today = _utc(at), _utc(now)
@@ -57,13 +57,13 @@ def moment(at: float | None, now: float) -> str:
 
 
 def date(at: float) -> str:
-    """Give a time (Unix seconds) with its date, to the second."""
+    """Return the date and time of a Unix time, in UTC."""
     when = _utc(at)
     return f'<time datetime="{when:%Y-%m-%dT%H:%M:%SZ}">{when:%Y-%m-%d %H:%M:%S} UTC</time>'
 
 
 def count(number: int, noun: str) -> str:
-    """Give a number and what it counts."""
+    """Return a number and its noun, in the plural unless the number is 1."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
