@@ -30,6 +30,11 @@ class Page:
         return doubles
 
     @property
+    def size(self) -> int:
+        """The number of samples."""
+        return sum(map(len, self._families.values()))
+
+    @property
     def empty(self) -> bool:
         """Whether it has no samples."""
         return not any(self._families.values())

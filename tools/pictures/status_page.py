@@ -18,7 +18,7 @@ from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetSettings
 from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.web import status
-from pbs_exporter.web.app import SERVICE, create_app
+from pbs_exporter.web.app import TARGET, create_app
 from pbs_exporter.web.status.facts import Facts
 from tests.monitoring import status_page_pbs
 from tests.monitoring.browser import chromium
@@ -56,7 +56,7 @@ async def _scraped(state: str) -> str:
                     hands.time = _NOON + seconds
                     async with client.get("/metrics") as response:
                         await response.read()
-                facts = status.read(app[SERVICE].target, ("disks",))
+                facts = status.read(app[TARGET], ("disks",))
     return status.write(_steady(facts), now=_NOON, up_seconds=_UP_SECONDS)
 
 

@@ -31,7 +31,7 @@ class Rows(msgspec.Struct, Generic[T], frozen=True):
 
 def left_out(wrong: Sequence[WrongShape], rows: int) -> WrongShape | None:
     """Return one error for all errors of a list with this number of rows; `None` if there are none."""
-    return WrongShape(f"{len(wrong)} of {rows} rows left out: {wrong[0]}") if wrong else None
+    return WrongShape(f"{len(wrong)} of {rows} rows omitted: {wrong[0]}") if wrong else None
 
 
 class _Envelope(msgspec.Struct, Generic[T]):
@@ -122,7 +122,7 @@ def _data(body: Body) -> object:
     try:
         answer = json.loads(body, parse_constant=lambda _: None)
     except (ValueError, RecursionError) as error:
-        raise NotJson(f"no JSON, or cut off: {_shown(body)}") from error
+        raise NotJson(f"not JSON, or truncated: {_shown(body)}") from error
     if not isinstance(answer, dict) or "data" not in answer:
         raise WrongShape('expected an object with the key "data"')
     return answer["data"]
@@ -134,5 +134,5 @@ def _shown(body: Body) -> str:
 
 
 def _json_type(value: object) -> str:
-    names = {dict: "an object", str: "a text", bool: "a boolean", type(None): "null"}
+    names = {dict: "an object", str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")

@@ -209,7 +209,7 @@ async def test_what_is_no_json_is_one_clean_error(asked: Asked, body: bytes) -> 
     with pytest.raises(errors.NotJson) as caught:
         await asked.client.gc()
     text = str(caught.value)
-    assert text.startswith("no JSON, or cut off: ")
+    assert text.startswith("not JSON, or truncated: ")
     assert text.isprintable()
     assert len(text) < 300
     assert asked.counted == [("/admin/gc", "decode")]
@@ -265,7 +265,7 @@ async def test_only_so_much_of_an_answer_is_read(asked: Asked, monkeypatch: pyte
     """An answer over the limit, or without an end, is given up: the limit is of what has been inflated."""
     monkeypatch.setattr(transport, "BODY_LIMIT", MIB)
     asked.pbs.faults.add("*", TOO_LARGE[name])
-    with pytest.raises(errors.TooLarge, match=r"^the answer has more than 1 MiB$"):
+    with pytest.raises(errors.TooLarge, match=r"^the answer is larger than 1 MiB$"):
         await asked.client.gc()
     assert asked.counted == [("/admin/gc", "decode")]
 
