@@ -1,7 +1,7 @@
-"""`python -m tools.pictures.status_page FOLDER`: takes the pictures of the status page that docs/ has.
+"""Take the pictures of the status page for docs/: `python -m tools.pictures.status_page FOLDER`.
 
-They are of a real exporter and a simulated PBS. What differs from run to run, the port and how long things took,
-is made the same, so that a picture changes only with the page.
+They show a real exporter and a simulated PBS. Ports and durations are replaced by fixed values, so that a picture
+changes only with the page.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class _Hands:
 async def _scraped(state: str) -> str:
     """Return the page of an exporter that has scraped a PBS in this state."""
     hands = _Hands()
-    # Full listings are spread by chance.
+    # Full listings start at random times.
     with patch("random.uniform", lambda _low, high: high):
         async with status_page_pbs.make(state, now=lambda: _NOON, tls=False) as pbs:
             target = TargetSettings(
@@ -61,7 +61,7 @@ async def _scraped(state: str) -> str:
 
 
 def _steady(facts: Facts) -> Facts:
-    """Make what differs from run to run the same."""
+    """Replace the values that differ from run to run."""
     replace = msgspec.structs.replace
     collectors = [
         replace(row, took_seconds=(40 + 37 * number % 90) / 1000) for number, row in enumerate(facts.collectors)
