@@ -71,7 +71,7 @@ class SlowRun:
         shown = [kept for kept in (self._partial, self._good) if kept is not None and now <= kept.until]
         page = Page()
         for kept in shown:
-            page.fill(kept.page)
+            page.add_missing(kept.page)
         return msgspec.structs.replace(
             self._newest, page=page, data_from=min((kept.at for kept in shown), default=None)
         )

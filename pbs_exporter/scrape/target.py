@@ -130,7 +130,7 @@ class Target:
             page = Page()
             page.add(about(answer, outcomes))
             for outcome in outcomes:
-                page.take(outcome.page)
+                page.add_page(outcome.page)
             page.add(SCRAPE_DURATION(time.perf_counter() - started))
             return outcomes, page
 

@@ -49,7 +49,7 @@ class MetricsHandler:
         # In one piece it would be copied twice, which would hold up the event loop.
         return web.Response(body=io.BytesIO(body) if len(body) > LARGE_BYTES else body, headers=headers)
 
-    def _body(self, page: Page, chosen: formats.Chosen, *, gzip: bool) -> bytes:
+    def _body(self, page: Page, chosen: formats.NegotiatedFormat, *, gzip: bool) -> bytes:
         registry = page.registry()
         registry.register(self._self_metrics)
         body = formats.render(registry, chosen)
