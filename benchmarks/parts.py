@@ -12,7 +12,7 @@ from benchmarks.results import Result
 from benchmarks.row import Row
 from benchmarks.scrapes import loading
 from benchmarks.source import Still
-from pbs_exporter.collectors import snapshots
+from pbs_exporter.collectors.snapshots import SnapshotsCollector
 from pbs_exporter.exposition import formats
 from pbs_exporter.exposition.page import Page
 from pbs_exporter.pbs.http.decoding import many
@@ -32,7 +32,9 @@ def encoder(row: Row, _: Program) -> Result:
     for group in range(row.input.groups):
         labels = ("main", "prod", "vm", str(100 + group))
         for number in range(row.input.snapshots):
-            page.add(snapshots.INFO(1, *labels, str(_SECOND + number), f"guest-{group}", "backup@pbs!pve", "ok"))
+            page.add(
+                SnapshotsCollector.INFO(1, *labels, str(_SECOND + number), f"guest-{group}", "backup@pbs!pve", "ok")
+            )
     registry, chosen = page.registry(), formats.choose("")
     if formats.render(registry, chosen) != generate_latest(registry):
         raise ValueError("the encoder's page isn't generate_latest's")

@@ -9,8 +9,8 @@ from cryptography import x509
 
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS
-from pbs_exporter.collectors.base import AnyCollector, Permissions, enabled
-from pbs_exporter.collectors.privileges import grants, missing
+from pbs_exporter.collectors.base import AnyCollector, enabled
+from pbs_exporter.collectors.privileges import Permissions, grants, missing
 from pbs_exporter.config import Settings, TargetSettings
 from pbs_exporter.errors import LoginRefused, PbsError
 from pbs_exporter.pbs.client import PbsClient

@@ -5,7 +5,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import structlog
@@ -57,7 +56,7 @@ async def _page(settings: Settings) -> bytes:
             filters=settings.filters,
         )
         try:
-            return await target.scrape(settings.pbs.scrape_timeout_seconds, partial(_text, own))
+            return _text(own, await target.scrape(settings.pbs.scrape_timeout_seconds))
         finally:
             await target.close()
 

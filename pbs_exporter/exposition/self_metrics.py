@@ -29,11 +29,11 @@ API_DURATION = Metric(
 METRICS = (API_REQUESTS, API_DURATION)
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600)
-"""Seconds. From a PBS next door to one that reads manifests off hard disks for minutes."""
+"""In seconds: from a PBS next door to one that reads manifests from hard disks for minutes."""
 
 
 class SelfMetrics:
-    """Counts for as long as the program runs. A collector of prometheus_client."""
+    """Counts while the program runs. It can be registered in a registry of prometheus_client."""
 
     def __init__(self, *, process: bool) -> None:
         self._registry = CollectorRegistry()
@@ -57,5 +57,5 @@ class SelfMetrics:
         self._durations.labels(endpoint).observe(seconds)
 
     def collect(self) -> Iterable[Family]:
-        """Give the families."""
+        """Return the families."""
         return self._registry.collect()

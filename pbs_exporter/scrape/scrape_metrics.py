@@ -1,4 +1,4 @@
-"""What the response says of the scrape itself: whether PBS is up, and how each collector went."""
+"""Metrics about the scrape itself: whether PBS is up, and how each collector went."""
 
 import platform
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ METRICS = (UP, VERSION, SUCCESS, DURATION, DATASTORE_SUCCESS, DATA_TIMESTAMP, SC
 
 
 def about(version: Version | PbsError, outcomes: list[Outcome]) -> Iterator[Sample]:
-    """Make the samples of everything but the duration of the whole scrape. `version` is what `/version` answered."""
+    """Make all samples but the duration of the scrape. `version` is the answer to `/version`, or its failure."""
     yield from UP(float(isinstance(version, Version)))
     if isinstance(version, Version):
         yield from VERSION(1, version.version, version.release, version.repoid)

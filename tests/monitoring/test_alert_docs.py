@@ -83,7 +83,7 @@ def _matches(matcher: str, labels: dict[str, str]) -> bool:
 
 
 def _inhibited() -> Iterator[tuple[str, str]]:
-    """Give source and target of each inhibition that is between certain alerts, not by or of all of an instance."""
+    """Yield source and target of each inhibition, except those that concern all alerts of an instance."""
     for rule in yaml.safe_load(ALERTMANAGER_FILE.read_text(encoding="utf-8"))["inhibit_rules"]:
         if 'alertname=~"Pbs.*"' in (*rule["source_matchers"], *rule["target_matchers"]):
             continue
@@ -111,13 +111,13 @@ def test_inhibition_is_told_on_both_sides() -> None:
 
 
 def _labels(name: str) -> set[str]:
-    """Give the labels that the alert's own annotations name, which are those of its series."""
+    """Return the labels that the alert's annotations name."""
     shown = " ".join(str(rule["annotations"]) for rule in runbook.alerts() if rule["alert"] == name)
     return {"alertname", "severity", "job", "instance", *re.findall(r"\$labels\.(\w+)", shown)}
 
 
 def _silences() -> Iterator[tuple[str, str]]:
-    """Give each alert with the matchers of its section."""
+    """Yield each alert with the matchers of its section."""
     for name, section in SECTIONS.items():
         (matchers, *_) = re.findall(r"`(alertname=[^`]+)`", runbook.parts(section)["Silence"])
         yield name, matchers

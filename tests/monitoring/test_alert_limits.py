@@ -15,7 +15,7 @@ VERSIONS = [newest, oldest]
 MINUTE = 60
 HOUR = 3600
 DAY = 24 * HOUR
-# An hour is the longest that an alert below waits. promtool's time begins at 0, and what is older is from before that.
+# No alert below waits longer than an hour. promtool's time begins at 0, so older timestamps are negative.
 AT = HOUR + 5 * MINUTE
 TARGET = {"job": "pbs", "instance": "pbs1:9101"}
 
@@ -56,7 +56,7 @@ def _try(
     examples: Sequence[str] = (),
     at: int = AT,
 ) -> None:
-    """Have promtool evaluate the project's rules and the examples: exactly these of that alert fire at that time."""
+    """Evaluate the project's rules and the examples with promtool. Exactly these alerts must fire at that time."""
     for number, example in enumerate(examples):
         (folder / f"{number}.yml").write_text(example, encoding="utf-8")
     by = "datastore, namespace, backup_type, backup_id, severity"

@@ -43,7 +43,7 @@ Chosen = Mapping[str, tuple[Variable, Sequence[str], Sequence[str]]]
 
 
 class Query(NamedTuple):
-    """A panel's query, as Grafana would send it."""
+    """A panel's query, as Grafana sends it."""
 
     panel: Panel
     expr: str
@@ -51,13 +51,13 @@ class Query(NamedTuple):
 
 
 def says_why_empty(panel: Panel) -> bool:
-    """Tell whether a sentence of the panel's description begins with "Empty"."""
+    """Whether a sentence of the panel's description begins with "Empty"."""
     sentences = panel["description"].split(". ")
     return any(sentence.startswith("Empty ") for sentence in sentences)
 
 
 def queries(uid: str, chosen: Chosen) -> Iterator[Query]:
-    """Give the queries of a dashboard's panels, with these choices put in."""
+    """Yield the queries of a dashboard's panels, with the chosen values of its variables."""
     span = seconds(BOARDS[uid]["time"]["from"])
     for panel in panels(BOARDS[uid]):
         for target in panel["targets"]:
@@ -66,12 +66,12 @@ def queries(uid: str, chosen: Chosen) -> Iterator[Query]:
 
 
 def blindly(uid: str) -> Chosen:
-    """Choose something without asking anybody."""
+    """Choose values without asking Prometheus."""
     return {variable.name: (variable, ["a.b", "c"][: 1 + variable.multi], []) for variable in variables(BOARDS[uid])}
 
 
 def every_expression() -> dict[str, str]:
-    """Give all expressions of panels and variables, by a name for each."""
+    """Return all expressions of panels and variables, each by a name."""
     found = {}
     for uid in BOARDS:
         for number, query in enumerate(queries(uid, blindly(uid))):
@@ -89,7 +89,7 @@ class Demo:
         self.prometheus = prometheus
 
     def options(self, uid: str, **values: Sequence[str]) -> Chosen:
-        """Ask for each variable's options as Grafana does, one after the other, and choose these values, or all."""
+        """Query each variable's options in order, as Grafana does, and choose these values, or all."""
         chosen: dict[str, tuple[Variable, Sequence[str], Sequence[str]]] = {}
         for variable in variables(BOARDS[uid]):
             query = put_in(variable.query, chosen, span=60, step=1, scrape_interval=3)
@@ -100,7 +100,7 @@ class Demo:
         return chosen
 
     def answer(self, uid: str, query: Query) -> Series:
-        """Ask a query as its panel does."""
+        """Send a query as its panel does."""
         now = time.time()
         if query.instant:
             return self.prometheus.instant(query.expr, now)
@@ -110,17 +110,17 @@ class Demo:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """Run Prometheus with the rules and a week's past, in front of the demo and two more simulated PBS."""
+    """Run Prometheus with the rules and a past, in front of the demo and two more simulated PBS."""
     folder = tmp_path_factory.mktemp("demo")
     now = time.time()
-    # A week that is shown, and before it one for the forecasts.
+    # A week to show, and the week before it, for the forecasts.
     week = now - 7.2 * 86400
     write_past(folder, (DEMO, SECOND), start=now - 14.5 * 86400, end=week - 1, step=21600)
     write_past(folder, (DEMO, SECOND), start=week, end=now, step=3000)
     rules = hurried_rules(folder)
     with exporters(folder) as ports, prometheus(folder, rules=rules, targets=ports) as running:
         poll(lambda: len(running.instant("pbs_up == 1")) == len(ports), "all PBS are up", seconds=60)
-        # What is rated needs two samples, and what is recorded of what is recorded a few rounds.
+        # A rate needs two samples, and a rule that reads recorded series needs a few evaluations.
         enough = "min(count_over_time(pbs_up[1m])) > 4 and min(count_over_time(pbs_gc_status[1m])) > 4"
         poll(lambda: running.instant(enough), "some scrapes", seconds=90)
         yield Demo(running)
@@ -269,7 +269,7 @@ def test_rows_of_tables_are_told_apart(uid: str, demo: Demo) -> None:
 
 
 def names(series: Series) -> set[str]:
-    """Give the names of the labels that each of these has: without one, a row couldn't be found."""
+    """Return the labels that every series has: Grafana joins rows by them."""
     return set.intersection(*(set(result["metric"]) for result in series))
 
 

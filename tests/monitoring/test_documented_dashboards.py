@@ -24,7 +24,7 @@ def test_dashboards_are_made_as_the_page_says(tmp_path: Path) -> None:
     assert len(files) > 3
     for name in files:
         (made / name).unlink()
-    # With this environment instead of one that would be made.
+    # Use this environment, instead of making one.
     ready = f"make MONITORING={sys.prefix} --old-file={sys.prefix}/ready"
     run("bash", "-euo", "pipefail", "-c", make.replace("make", ready, 1), cwd=tmp_path)
     assert {file.name: file.read_bytes() for file in made.glob("*.json")} == files

@@ -1,7 +1,7 @@
-"""Each alert on a real Prometheus and Alertmanager, which scrape real exporters of simulated PBS that have a fault.
+"""Each alert on a real Prometheus and Alertmanager, with real exporters in front of simulated PBS with faults.
 
-All faults are made at once, each on a PBS of its group; then all of them end. The rules are the shipped ones in a
-hurry: `short_durations.py` says how.
+All faults last at the same time, each on a PBS of its group, and end together. The rules are the shipped ones with
+short durations: see `short_durations.py`.
 """
 
 import re

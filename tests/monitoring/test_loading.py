@@ -1,4 +1,4 @@
-"""The shipped files in the oldest and the newest Prometheus and Alertmanager that they are for."""
+"""The shipped files in the oldest and the newest supported Prometheus and Alertmanager."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,7 +48,7 @@ def _configuration(exporter: MonitoredPbs, rules: list[str], **job: Any) -> dict
 
 @pytest.fixture(params=VERSIONS)
 def program(request: pytest.FixtureRequest) -> Program:
-    """Give what finds the programs of each version."""
+    """Return the function that finds the programs of a version."""
     return VERSIONS[request.param]
 
 
@@ -76,7 +76,7 @@ def test_shipped_files_load(program: Program, exporter: MonitoredPbs, tmp_path: 
 
 def test_rules_evaluate(program: Program, exporter: MonitoredPbs, tmp_path: Path) -> None:
     """Both versions evaluate all rules on a real page without an error."""
-    # Their intervals would take minutes.
+    # With their own intervals this would take minutes.
     configuration = _configuration(exporter, rewritten(tmp_path, without_intervals))
     with prometheus(tmp_path, configuration, program=program("prometheus")) as running:
         poll(lambda: running.query("datastore:pbs_datastore_used:ratio"), "a recorded series")

@@ -13,7 +13,7 @@ DECLARED = with_rules(RULE_FILES)
 
 
 def title(rule: Mapping[str, Any]) -> str:
-    """Give a rule's name, and an alert's severity."""
+    """Return a rule's name, with an alert's severity."""
     return str(rule.get("record") or f"{rule['alert']}-{rule['labels']['severity']}")
 
 

@@ -14,7 +14,7 @@ SOURCE = Path(__file__).with_name("schema")
 
 
 def compiler() -> Path:
-    """Give the folder with TypeScript and Grafana's types, at the versions of the lock file."""
+    """Return the folder with TypeScript and Grafana's types, at the versions of the lock file."""
 
     def install(folder: Path) -> None:
         for name in ("package.json", "package-lock.json"):
@@ -25,7 +25,7 @@ def compiler() -> Path:
 
 
 def complaints(boards: Mapping[str, Any], folder: Path) -> str:
-    """Give what TypeScript has to say of dashboards, taken as values of Grafana's types."""
+    """Return TypeScript's errors for dashboards as values of Grafana's types."""
     installed = compiler()
     (folder / "node_modules").symlink_to(installed / "node_modules")
     for name in ("shapes.ts", "tsconfig.json"):
@@ -43,7 +43,7 @@ def test_dashboards_fit_grafanas_types(tmp_path: Path) -> None:
 
 
 def panel(board: dict[str, Any], kind: str) -> dict[str, Any]:
-    """Give the first panel of that kind."""
+    """Return the first panel of that kind."""
     found: dict[str, Any] = next(panel for panel in board["panels"] if panel["type"] == kind)
     return found
 

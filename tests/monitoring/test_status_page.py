@@ -1,4 +1,4 @@
-"""The status page in a real browser: on a laptop and a phone, by day and by night, by keyboard, and without scripts."""
+"""The status page in a real browser: laptop and phone, light and dark theme, keyboard, and without scripts."""
 
 import re
 import sys
@@ -165,7 +165,7 @@ def test_the_keyboard_reaches_every_link(trouble: Exporter, see: Any, theme: str
 
 
 def contrast(one: str, other: str) -> float:
-    """Give the contrast of two colors, as WCAG reckons it."""
+    """Return the contrast of two colors, as WCAG defines it."""
     bright, dark = sorted((luminance(one), luminance(other)), reverse=True)
     return (bright + 0.05) / (dark + 0.05)
 
@@ -196,7 +196,7 @@ def test_without_scripts_it_is_the_same(trouble: Exporter, see: Any) -> None:
 
 
 def spoken(page: Page) -> Iterator[tuple[str, str]]:
-    """Give what the browser tells a screen reader, in its order: roles and names."""
+    """Yield the roles and names that the browser gives to a screen reader, in their order."""
     nodes = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
     by_id = {node["nodeId"]: node for node in nodes}
     left = [nodes[0]]
@@ -272,7 +272,7 @@ def test_it_holds_no_secret_and_asks_nothing(trouble: Exporter) -> None:
 
     before = count()
     pages = [trouble.get("/") for _ in range(20)]
-    # The one of the scrape that tells.
+    # One for the scrape of the counter itself.
     assert count() == before + 1
     assert trouble.secret is not None
     assert len(trouble.secret) == SECRET_LENGTH
