@@ -34,9 +34,6 @@ from tests.support.prometheus_programs import newest, oldest
 
 BOARDS = dashboards()
 DECLARED = with_rules(RULE_FILES)
-# One worker runs the demo.
-ON_DEMO = pytest.mark.xdist_group("demo")
-
 UIDS = {"pbs-overview", "pbs-datastore", "pbs-backups", "pbs-jobs-tasks", "pbs-host-exporter"}
 
 Chosen = Mapping[str, tuple[Variable, Sequence[str], Sequence[str]]]
@@ -182,7 +179,6 @@ def test_exporters_that_are_down_are_counted(tmp_path: Path) -> None:
         run(promtool, "test", "rules", file)
 
 
-@ON_DEMO
 @pytest.mark.parametrize("uid", sorted(UIDS))
 def test_each_query_has_data(uid: str, demo: Demo) -> None:
     """Every query of every panel has data for all that can be chosen, or its panel says why it may be empty."""
@@ -195,7 +191,6 @@ def test_each_query_has_data(uid: str, demo: Demo) -> None:
     assert wrong == []
 
 
-@ON_DEMO
 @pytest.mark.parametrize("uid", sorted(UIDS))
 def test_empty_panels_are_empty(uid: str, demo: Demo) -> None:
     """A panel that says when it is empty is so for a PBS where nothing goes wrong, and that has none of it."""
@@ -208,7 +203,6 @@ def test_empty_panels_are_empty(uid: str, demo: Demo) -> None:
     assert wrong == []
 
 
-@ON_DEMO
 @pytest.mark.parametrize("uid", sorted(UIDS))
 def test_choices_narrow(uid: str, demo: Demo) -> None:
     """With one PBS chosen, nothing of another is shown; several values of each variable can be chosen."""
@@ -221,7 +215,6 @@ def test_choices_narrow(uid: str, demo: Demo) -> None:
         assert demo.answer(uid, query) is not None
 
 
-@ON_DEMO
 @pytest.mark.parametrize("uid", sorted(UIDS))
 def test_variables_have_options(uid: str, demo: Demo) -> None:
     """Every variable's query gives options."""
@@ -230,7 +223,6 @@ def test_variables_have_options(uid: str, demo: Demo) -> None:
     }
 
 
-@ON_DEMO
 def test_the_root_namespace_can_be_chosen(demo: Demo) -> None:
     """The option for the root namespace chooses the groups without a namespace's label, alone and with others."""
     chosen = demo.options("pbs-backups", instance=[DEMO])
@@ -250,7 +242,6 @@ def test_the_root_namespace_can_be_chosen(demo: Demo) -> None:
     assert counts["/?", "prod"] == counts["/?",] + counts["prod",]
 
 
-@ON_DEMO
 @pytest.mark.parametrize("uid", sorted(UIDS))
 def test_rows_of_tables_are_told_apart(uid: str, demo: Demo) -> None:
     """In a table of several queries, the labels that they share say which row a value belongs to: none has two."""

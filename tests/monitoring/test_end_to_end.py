@@ -18,9 +18,6 @@ from tests.monitoring.scenario_run import ScenarioRun, differences, expected, of
 from tests.monitoring.scenarios import NOT_TESTED, SCENARIOS, Scenario
 from tests.monitoring.servers import Labels
 
-# One worker runs the scenarios once.
-pytestmark = pytest.mark.xdist_group("scenarios")
-
 BROKEN = re.compile(r"<no value>|<error|%!|NaN|\+Inf|  | \.|\b(?:of|on|at) [.,:]")
 """What a template leaves of a missing value."""
 

@@ -16,9 +16,6 @@ from tests.support.commands import run
 from tests.support.polling import poll
 from tests.support.prometheus_programs import newest, oldest
 
-# One worker runs the exporter.
-pytestmark = pytest.mark.xdist_group("loading")
-
 VERSIONS = {"2.42": oldest, "3.5": newest}
 
 Program = Callable[[str], Path]

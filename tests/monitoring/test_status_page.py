@@ -16,9 +16,6 @@ from tests.monitoring.status_page_pbs import DATASTORES
 from tests.support.commands import run
 from tests.support.paths import ROOT
 
-# One worker has the browser and the exporters.
-pytestmark = pytest.mark.xdist_group("status page")
-
 LAPTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 400, "height": 800}
 SIZES = {"laptop": LAPTOP, "phone": PHONE}
