@@ -216,13 +216,13 @@ def test_what_a_screen_reader_gets(trouble: Exporter, see: Any, size: str) -> No
     assert [name for role, name in told if role == "heading"] == [
         "pbs-exporter",
         "3 problems",
-        "Rights of the token",
+        "Privileges of the token",
         "Collectors",
         "Datastores",
     ]
     assert [name for role, name in told if role == "table"] == [
         "Privileges that collectors need and the token lacks",
-        "The last result of each collector that is switched on, failures first",
+        "The last result of each enabled collector, failures first",
         "The last result of each datastore and of the listing of its snapshots, failures first",
     ]
     assert roles.count("columnheader") == 3 + 4 + 7
