@@ -20,11 +20,11 @@ _SOME_SCRAPES = 12
 """Seconds."""
 
 Row = dict[str, Any]
-Told = Callable[[Any, int], object]
+AnswerChange = Callable[[Any, int], object]
 """Returns the changed `data` of an answer. Its arguments are the unchanged data and the time (Unix seconds)."""
 
 
-def says(pattern: str, change: Told, *, after: Told | None = None) -> Make:
+def changed_answer(pattern: str, change: AnswerChange, *, after: AnswerChange | None = None) -> Make:
     """Change an answer of PBS; with `after`, change it again when the fault ends."""
 
     @contextmanager
@@ -54,7 +54,7 @@ def both(*faults: Make) -> Make:
     return make
 
 
-def answers(pattern: str, status: int, text: str) -> Make:
+def failed_answer(pattern: str, status: int, text: str) -> Make:
     """Make PBS answer with an error."""
 
     @contextmanager
@@ -68,7 +68,7 @@ def answers(pattern: str, status: int, text: str) -> Make:
     return make
 
 
-def row(key: str, value: str, **changes: Any) -> Told:
+def row(key: str, value: str, **changes: Any) -> AnswerChange:
     """Change the rows of a list with this value of `key`. `None` removes a key, and `_` stands for `-` in its name."""
     changed = {name.replace("_", "-"): new for name, new in changes.items()}
 
@@ -82,26 +82,26 @@ def _merged(row: Row, changes: Mapping[str, Any]) -> Row:
     return {name: value for name, value in {**row, **changes}.items() if value is not None}
 
 
-def more(*rows: Callable[[int], Row]) -> Told:
+def added(*rows: Callable[[int], Row]) -> AnswerChange:
     """Add rows to a list. Each is a function of the time."""
     return lambda data, now: [*data, *(row(now) for row in rows)]
 
 
 def failed_task(worker_type: str, worker_id: str, status: str) -> Make:
     """Add a task that failed half an hour ago."""
-    return says(TASKS, more(lambda now: task(worker_type, worker_id, now - 1800, 60, status)))
+    return changed_answer(TASKS, added(lambda now: task(worker_type, worker_id, now - 1800, 60, status)))
 
 
-def group(backup_id: str, change: Callable[[Rows, int], Rows]) -> Told:
+def group(backup_id: str, change: Callable[[Rows, int], Rows]) -> AnswerChange:
     """Change the snapshots of a group, newest first, and leave all others."""
 
-    def told(rows: Rows, now: int) -> Rows:
+    def change_group(rows: Rows, now: int) -> Rows:
         chosen = sorted((row for row in rows if row["backup-id"] == backup_id), key=lambda row: -row["backup-time"])
         if not chosen:  # It is in another namespace.
             return rows
         return [*(row for row in rows if row["backup-id"] != backup_id), *change(chosen, now)]
 
-    return told
+    return change_group
 
 
 def not_since(seconds: int) -> Callable[[Rows, int], Rows]:
@@ -153,12 +153,12 @@ def shrinking(usage: Row, _: int) -> Row:
     return usage | {"avail": less, "used": usage["used"] + usage["avail"] - less}
 
 
-def at(name: str, change: Told) -> Told:
+def in_row(name: str, change: AnswerChange) -> AnswerChange:
     """Change one datastore's row in a list."""
     return lambda rows, now: [change(row, now) if row["store"] == name else row for row in rows]
 
 
-def full(share: float, days: int) -> Told:
+def full(share: float, days: int) -> AnswerChange:
     """Fill a datastore to this share, with PBS's estimate that it is full in `days`.
 
     The free bytes stay the same, so the trend never reaches zero.
@@ -218,7 +218,7 @@ def certificate_ends(days: int) -> Make:
     return make
 
 
-def right_lost(privilege: str) -> Make:
+def privilege_lost(privilege: str) -> Make:
     """Remove a privilege of the token."""
 
     @contextmanager
@@ -249,7 +249,7 @@ def full_listings_wait(monitored: MonitoredPbs) -> Iterator[None]:
         over.set()
 
 
-def on(name: str, **changes: Any) -> Make:
+def datastore_with(name: str, **changes: Any) -> Make:
     """Change attributes of a datastore."""
 
     @contextmanager
@@ -268,7 +268,7 @@ def on(name: str, **changes: Any) -> Make:
 
 
 @contextmanager
-def removed(monitored: MonitoredPbs) -> Iterator[None]:
+def datastore_removed(monitored: MonitoredPbs) -> Iterator[None]:
     """Remove the datastore `gone`."""
     before = list(monitored.world.stores)
     monitored.world.stores[:] = [store for store in before if store.name != "gone"]
@@ -278,7 +278,7 @@ def removed(monitored: MonitoredPbs) -> Iterator[None]:
         monitored.world.stores[:] = before
 
 
-def new(name: str, after: Mapping[str, Any], **changes: Any) -> Make:
+def new_datastore(name: str, after: Mapping[str, Any], **changes: Any) -> Make:
     """Add a datastore without groups. It stays after the fault, with the attributes in `after`."""
 
     @contextmanager
@@ -296,7 +296,9 @@ def new(name: str, after: Mapping[str, Any], **changes: Any) -> Make:
 
 def gc_never_ran(name: str) -> Make:
     """Report a datastore's garbage collection as planned, without a run."""
-    return says("/admin/gc", at(name, lambda row, _: {key: row[key] for key in ("next-run", "schedule", "store")}))
+    return changed_answer(
+        "/admin/gc", in_row(name, lambda row, _: {key: row[key] for key in ("next-run", "schedule", "store")})
+    )
 
 
 def first_gc_failed(name: str) -> Make:
@@ -304,7 +306,9 @@ def first_gc_failed(name: str) -> Make:
     keys = ("last-run-endtime", "next-run", "schedule", "store")
     error = "marking used chunks failed: can't open index: index too small (7)"
     return both(
-        says("/admin/gc", at(name, lambda row, _: {key: row[key] for key in keys} | {"last-run-state": error})),
+        changed_answer(
+            "/admin/gc", in_row(name, lambda row, _: {key: row[key] for key in keys} | {"last-run-state": error})
+        ),
         failed_task("garbage_collection", name, error),
     )
 
@@ -322,7 +326,7 @@ def backup_encrypted(groups: list[Any]) -> None:
     groups[:] = [msgspec.structs.replace(group, encrypted=True) for group in groups]
 
 
-def tokens_end(days: int) -> Told:
+def tokens_end(days: int) -> AnswerChange:
     """Make all tokens with an expiry expire in `days`."""
 
     def change(users: Rows, now: int) -> Rows:
@@ -355,7 +359,7 @@ def never_verified(days: int) -> Callable[[Rows, int], Rows]:
     return change
 
 
-def failed_then_running(name: str) -> Told:
+def failed_then_running(name: str) -> AnswerChange:
     """Make a job fail, and start it again some seconds later."""
     began: list[float] = []
 
@@ -370,7 +374,7 @@ def failed_then_running(name: str) -> Told:
     return change
 
 
-def deduplicated(factor: float) -> Told:
+def deduplicated(factor: float) -> AnswerChange:
     """Multiply the deduplication factor."""
 
     def change(usage: Row, _: int) -> Row:

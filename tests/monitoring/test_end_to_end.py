@@ -18,9 +18,6 @@ from tests.monitoring.scenario_run import ScenarioRun, differences, expected, of
 from tests.monitoring.scenarios import NOT_TESTED, SCENARIOS, Scenario
 from tests.monitoring.servers import Labels
 
-# One worker runs the scenarios once.
-pytestmark = pytest.mark.xdist_group("scenarios")
-
 BROKEN = re.compile(r"<no value>|<error|%!|NaN|\+Inf|  | \.|\b(?:of|on|at) [.,:]")
 """What a template leaves of a missing value."""
 
@@ -35,7 +32,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> ScenarioRun:
 
 
 def test_each_alert_has_a_scenario() -> None:
-    """Each alert of the shipped rules fires in a scenario with each severity, or has a reason why it can't."""
+    """Each alert of the shipped rules fires in a scenario with each severity, or has a reason why not."""
     active = {(one.name, one.labels["severity"]) for scenario in SCENARIOS for one in scenario.active}
     assert active | set(NOT_TESTED) == ALERTS
     assert not active & set(NOT_TESTED)

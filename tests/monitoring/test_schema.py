@@ -63,7 +63,7 @@ MISTAKES: dict[str, Callable[[dict[str, Any]], object]] = {
 
 
 def test_mistakes_are_found(tmp_path: Path) -> None:
-    """A dashboard with one mistake doesn't fit Grafana's types, whichever it is of these."""
+    """A dashboard with any one of these mistakes doesn't fit Grafana's types."""
     boards = {}
     for number, mistake in enumerate(MISTAKES.values()):
         boards[f"mistake{number}"] = json.loads(json.dumps(dashboards()["pbs-overview"]))
@@ -76,6 +76,6 @@ def test_mistakes_are_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["package.json", "package-lock.json"])
 def test_no_registry_is_named(name: str) -> None:
-    """The lock file pins what is installed, and leaves open where it comes from."""
+    """The lock file pins the packages, and names no registry."""
     text = (SOURCE / name).read_text(encoding="utf-8")
     assert "://" not in text

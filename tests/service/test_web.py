@@ -236,7 +236,7 @@ async def test_a_bug_costs_its_collector_alone(bug: AnyCollector) -> None:
     success = scraped.by("pbs_scrape_collector_success", "collector")
     assert success.pop("bug") == 0
     assert set(success.values()) == {1}
-    assert "failed: an error of the exporter, see its log" in page.cells
+    assert "failed: an internal error of the exporter; see its log" in page.cells
     for hidden in ("hidden text", "Traceback", "ZeroDivisionError", "KeyError"):
         assert hidden not in page.text + scraped.text
 

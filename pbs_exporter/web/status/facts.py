@@ -14,7 +14,7 @@ from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.scrape.collector_run import Outcome
 from pbs_exporter.scrape.target import ScrapeReport, Target
 
-NOT_ASKED = "not asked in the last scrape"
+NOT_ASKED = "not queried in the last scrape"
 """Why the state of a datastore is unknown: PBS is down, or its list of datastores failed."""
 
 
@@ -145,7 +145,7 @@ def _reason(error: BaseException | None) -> str | None:
     """Return the text for the page. Only our own errors have text that is safe to show; others are in the log."""
     if error is None:
         return None
-    return str(error) if isinstance(error, PbsExporterError) else "an error of the exporter, see its log"
+    return str(error) if isinstance(error, PbsExporterError) else "an internal error of the exporter; see its log"
 
 
 def _newest(outcome: Outcome, listings: dict[str, ListingStatus]) -> Outcome:
@@ -237,6 +237,6 @@ def _privileges(target: Target, outcomes: list[Outcome]) -> TokenPrivileges:
 
 def _why_unknown(target: Target, outcomes: list[Outcome]) -> str:
     if AccessCollector.name not in target.enabled:
-        return f"the collector {AccessCollector.name} is switched off"
+        return f"the collector {AccessCollector.name} is disabled"
     error = next((outcome.error for outcome in outcomes if outcome.name == AccessCollector.name), None)
-    return _reason(error) or "PBS hasn't been asked yet"
+    return _reason(error) or "PBS hasn't been queried yet"
