@@ -12,6 +12,7 @@ PbsExporterError
     │   └── FingerprintMismatch
     ├── PbsTimeout         no answer in time
     ├── ProtocolFailed     the connection broke, or the answer isn't HTTP
+    ├── ListingUnfinished  more groups have changed than one listing lists
     ├── LoginPaused        not sent, because PBS has refused the token
     ├── StatusError        an answer with a status other than 200
     │   ├── LoginRefused   401, or 400 with PBS's text of a failed login
@@ -92,6 +93,10 @@ class ProtocolFailed(PbsError):
     """The connection broke, or the answer isn't HTTP."""
 
     code = "protocol"
+
+
+class ListingUnfinished(PbsError):
+    """A listing has more to do than it does at once. The next one goes on."""
 
 
 class LoginPaused(PbsError):

@@ -12,6 +12,8 @@ from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.simulator import Answer, Call, Fault, Replay
 from tests.support.clock import FakeClock
 from tests.support.exporter import exporting, make_settings
+from tests.support.html_page import information
+from tests.support.metrics_page import Scraped
 from tests.support.page_facts import facts, failed, failed_datastores, listed_at
 from tests.support.recordings import recorded_time, recording_file
 from tests.support.running import Setup, running
@@ -153,9 +155,9 @@ async def test_a_listing_that_hit_its_limit_is_not_started_again_at_once() -> No
         assert setup.asked("/admin/datastore/main/namespace") == 2
 
 
-async def test_a_namespace_that_fails_fails_its_datastore() -> None:
-    """A listing is all namespaces: where one fails the whole listing before it stays, with its time."""
-    async with running() as setup:
+async def test_a_namespace_that_fails_costs_itself_alone() -> None:
+    """A namespace that fails keeps its groups with their time until they are too old; the others stay."""
+    async with running(listing_max_age_seconds=100.0) as setup:
         whole = await setup.scrape()
         (namespace,) = {labels["namespace"] for labels, _ in whole.series("pbs_snapshot_count")} - {""}
         _fail_namespace(setup, namespace)
@@ -164,6 +166,34 @@ async def test_a_namespace_that_fails_fails_its_datastore() -> None:
         assert failed_datastores(page) == {("snapshots", "main")}
         assert listed_at(page) == {"main": NOW, "archive": NOW + 60}
         assert page.series("pbs_snapshot_count") == whole.series("pbs_snapshot_count")
+        setup.clock.advance(60)
+        page = await setup.scrape()
+        assert failed_datastores(page) == {("snapshots", "main")}
+        assert listed_at(page) == {"main": NOW + 120, "archive": NOW + 120}
+        others = _without(whole, namespace)
+        assert page.series("pbs_snapshot_count") == others
+
+
+async def test_a_namespace_that_fails_from_the_start() -> None:
+    """After a start the other namespaces are shown, and the status page names the one that fails."""
+    async with running() as setup:
+        whole = await setup.scrape()
+    (namespace,) = {labels["namespace"] for labels, _ in whole.series("pbs_snapshot_count")} - {""}
+    async with running() as setup:
+        _fail_namespace(setup, namespace)
+        page = await setup.scrape()
+        status = (await information(setup.exporter.client)).text
+    others = _without(whole, namespace)
+    assert page.series("pbs_snapshot_count") == others
+    assert failed_datastores(page) == {("snapshots", "main")}
+    assert f"namespace {namespace}: 400 unable to open namespace" in status
+
+
+def _without(page: Scraped, namespace: str) -> list[tuple[dict[str, str], float]]:
+    """Return the counts of a page without those of a namespace of `main`."""
+    gone = ("main", namespace)
+    counts = page.series("pbs_snapshot_count")
+    return [(labels, count) for labels, count in counts if (labels["datastore"], labels["namespace"]) != gone]
 
 
 def _fail_namespace(setup: Setup, namespace: str) -> None:

@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from pbs_exporter.pbs.http.request_limiter import Lane
+from pbs_exporter.pbs.http.transport import Timed
+from pbs_exporter.pbs.snapshots.datastore_client import DatastoreClient
+from pbs_exporter.pbs.snapshots.group_summary import GroupedSnapshots, GroupId
 from pbs_exporter.simulator import Fault
 from tests.support.backup_history import Group, History, Place, Snapshot
 from tests.support.clock import FakeClock
@@ -696,12 +700,20 @@ async def test_full_never_asks_for_groups() -> None:
             assert (seen.groups, seen.listed, seen.listed_in_full) == ([], set(), ALL_NAMESPACES)
 
 
-async def test_auto_lists_changes_where_pbs_is_slow() -> None:
-    """A slow datastore is asked for changes and a quick one is listed in full; each choice is one line of the log."""
-    history = small_history()
+async def test_auto_lists_changes_where_pbs_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A datastore whose answers are slow together is asked for changes; each choice is one line of the log."""
+    history, seconds = small_history(), {"main": 0.2, "mirror": 0.4}
+    ask = DatastoreClient.snapshots
+
+    async def timed(
+        self: DatastoreClient, namespace: str, group: GroupId | None = None, lane: Lane = Lane.LISTING
+    ) -> Timed[GroupedSnapshots]:
+        return Timed((await ask(self, namespace, group, lane)).value, seconds[self.store])
+
+    monkeypatch.setattr(DatastoreClient, "snapshots", timed)
     with capture_logs() as logs:
         async with changing(history, "auto") as setup:
-            slow = setup.pbs.faults.add("/admin/datastore/main/snapshots", Fault.slow(0.55))
+            # The first datastore has three namespaces, the other one.
             assert (await look(setup)).listed_in_full == ALL_NAMESPACES
             for _ in range(3):
                 seen = await look(setup)
@@ -709,12 +721,11 @@ async def test_auto_lists_changes_where_pbs_is_slow() -> None:
                 assert (seen.listed, seen.listed_in_full) == (set(), [("mirror", "")])
             assert chosen(logs) == [("main", "changes"), ("mirror", "full")]
             # Between the two limits what was chosen stays.
-            slow.remove()
-            slow = setup.pbs.faults.add("/admin/datastore/main/snapshots", Fault.slow(0.3))
+            seconds["main"] = 0.1
             setup.clock.advance(900)
             assert (await look(setup)).listed_in_full == ALL_NAMESPACES
             assert {place.store for place in (await look(setup)).groups} == {"main"}
-            slow.remove()
+            seconds["main"] = 0.08
             setup.clock.advance(900)
             assert (await look(setup)).listed_in_full == ALL_NAMESPACES
             for _ in range(2):
