@@ -35,11 +35,11 @@ test-long: $(READY) ## run only the property tests, with ten times the examples
 
 test-deploy: $(DEPLOY)/ready ## test image, Compose, Kubernetes, Helm, systemd and release (Debian, root)
 	@tools/apt_install $(DEPLOY_PACKAGES)
-	@$(DEPLOY)/bin/python -m pytest tests/deploy -n 4 --dist loadfile --no-loadscope-reorder --timeout=900 --durations=10 $(ARGS)
+	@$(DEPLOY)/bin/python -m pytest tests/deploy -n 3 --dist loadfile --no-loadscope-reorder --timeout=900 --durations=10 $(ARGS)
 
 test-monitoring: $(MONITORING)/ready ## test rules, dashboards and pages in Prometheus, Alertmanager and Chromium (Debian, root)
 	@tools/apt_install $(MONITORING_PACKAGES)
-	@$(MONITORING)/bin/python -m pytest tests/monitoring --timeout=900 --durations=5 $(ARGS)
+	@$(MONITORING)/bin/python -m pytest tests/monitoring -n 3 --dist loadgroup --timeout=900 --durations=10 $(ARGS)
 
 lint: $(READY) ## check format, style, types and layers
 	@$(BIN)/ruff format --check .

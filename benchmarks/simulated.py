@@ -12,7 +12,7 @@ import msgspec
 
 from benchmarks.inputs import Input
 from benchmarks.source import Still
-from pbs_exporter.simulator import Request, SimulatedPbs
+from pbs_exporter.simulator import LoggedRequest, SimulatedPbs
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -41,7 +41,7 @@ def rounds(requests: Iterable[tuple[float, float]]) -> int:
     return count
 
 
-def _seen(requests: Iterable[Request]) -> Seen:
+def _seen(requests: Iterable[LoggedRequest]) -> Seen:
     times = [(request.started, request.ended) for request in requests if request.ended is not None]
     return Seen(
         requests=len(times),

@@ -9,7 +9,7 @@ from pbs_exporter import __revision__, __version__
 from pbs_exporter.errors import ConfigError, PbsExporterError
 
 INTERRUPTED = 130
-"""The exit code of a command that Ctrl-C ended, as shells have it."""
+"""The exit code of a command that was ended by Ctrl-C, as in shells."""
 
 _EXAMPLES = """\
 examples:
@@ -24,7 +24,7 @@ the file is the one that PBS_EXPORTER_CONFIG names, if any.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; gives the exit code. A user's mistake is a line on stderr, and code 1."""
+    """Run a command line, and return its exit code. A user's mistake is a line on stderr and exit code 1."""
     parsed = parsers()[0].parse_args(arguments)
     try:
         code: int = parsed.run(parsed)
@@ -37,14 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"pbs-exporter: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        # Who reads has seen enough (`| head`), or the disk is full.
+        # The reader closed the pipe (`| head`), or the disk is full.
         if not isinstance(error, BrokenPipeError):
             print(f"pbs-exporter: can't go on: {(error.strerror or str(error)).lower()}", file=sys.stderr)
-        # Python would try once more when it flushes at its end.
+        # Otherwise Python's flush at exit would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        # Ctrl-C is how a service ends, and how another command is given up.
+        # Ctrl-C is the regular end of a service, but aborts any other command.
         return 0 if parsed.run in (_serve, _demo) else INTERRUPTED
     return code
 
@@ -80,13 +80,13 @@ def _command(
     text: str,
 ) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False)
-    # --config is also understood behind the command.
+    # --config is also valid after the command.
     command.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="settings file (TOML)")
     command.set_defaults(run=run)
     return command
 
 
-# Each command imports what it needs, so that a health check, which runs every few seconds, stays cheap.
+# Each command has its own imports, so that the health check, which runs every few seconds, starts fast.
 
 
 def _serve(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The program's one source of time."""
+"""The program's only source of time."""
 
 import time
 from collections.abc import Callable
@@ -6,8 +6,19 @@ from collections.abc import Callable
 import msgspec
 
 
+class Instant(msgspec.Struct, frozen=True):
+    """One moment by both clocks: Unix seconds, and seconds that never go back."""
+
+    unix: float
+    monotonic: float
+
+
 class Clock(msgspec.Struct, frozen=True):
-    """`now` gives Unix seconds, `monotonic` seconds that never go back. Tests put in their own."""
+    """`now` returns Unix seconds, `monotonic` seconds that never decrease. Tests replace both."""
 
     now: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
+
+    def instant(self) -> Instant:
+        """Return the current time by both."""
+        return Instant(self.now(), self.monotonic())

@@ -1,26 +1,26 @@
-"""Everything that the program raises on purpose.
+"""All exceptions that the program defines for its callers.
 
 PbsExporterError
-├── ConfigError            settings that the program can't start with; one line a problem
-├── ListenError            the listen address is taken or can't be bound
-├── OutputError            the file for a page can't be written
-└── PbsError               a request to PBS that gave no answer that could be used
+├── ConfigError            invalid settings; one line per problem
+├── ListenError            the listen address is in use or can't be bound
+├── OutputError            the output file can't be written
+└── PbsError               a request to PBS without a usable answer
     ├── Unreachable        no connection
     │   ├── ConnectionRefused
     │   └── HostNotFound
-    ├── TlsFailed          no trust
+    ├── TlsFailed          the handshake failed, or the certificate isn't trusted
     │   └── FingerprintMismatch
     ├── PbsTimeout         no answer in time
-    ├── ProtocolFailed     a connection that broke, or speaks no proper HTTP
-    ├── LoginPaused        PBS wasn't asked: it has refused the token
-    ├── StatusError        an answer with another status than 200
-    │   ├── LoginRefused   401, or 400 with PBS's login text
+    ├── ProtocolFailed     the connection broke, or the answer isn't HTTP
+    ├── LoginPaused        not sent, because PBS has refused the token
+    ├── StatusError        an answer with a status other than 200
+    │   ├── LoginRefused   401, or 400 with PBS's text of a failed login
     │   ├── Forbidden      403
     │   ├── NotFound       404
-    │   │   └── NotOffered 404 in PBS's own words: this version doesn't have that path
-    │   ├── NoSuchParameter 400: this version doesn't know a parameter
+    │   │   └── NotOffered 404 with PBS's text: its version doesn't have this path
+    │   ├── NoSuchParameter 400: PBS's version doesn't have this parameter
     │   └── Unavailable    400: the datastore is in maintenance or not mounted
-    └── DecodeFailed       status 200 with a body that isn't PBS's
+    └── DecodeFailed       status 200 with an unexpected body
         ├── NotJson
         ├── WrongShape
         └── TooLarge
@@ -34,7 +34,7 @@ class PbsExporterError(Exception):
 
 
 class ConfigError(PbsExporterError):
-    """The settings can't be used. `problems` has one line for each that is wrong, never a secret's value."""
+    """The settings are invalid. `problems` has one line per problem, never with a secret."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -46,11 +46,11 @@ class ListenError(PbsExporterError):
 
 
 class OutputError(PbsExporterError):
-    """The file for a page can't be written."""
+    """The output file can't be written."""
 
 
 class PbsError(PbsExporterError):
-    """A request to PBS failed. Its text is one clean line, fit for a log and a page.
+    """A request to PBS failed. The message is one printable line, safe for logs and the status page.
 
     `code` is the value of the label `code` in `pbs_exporter_api_requests_total`.
     """
@@ -65,7 +65,7 @@ class Unreachable(PbsError):
 
 
 class ConnectionRefused(Unreachable):
-    """Nothing listens there."""
+    """Nothing listens on the endpoint."""
 
 
 class HostNotFound(Unreachable):
@@ -73,33 +73,33 @@ class HostNotFound(Unreachable):
 
 
 class TlsFailed(PbsError):
-    """The TLS handshake failed: no TLS there, or a certificate that isn't trusted."""
+    """The TLS handshake failed: the server doesn't speak TLS, or its certificate isn't trusted."""
 
     code = "tls"
 
 
 class FingerprintMismatch(TlsFailed):
-    """The certificate isn't the one whose fingerprint is configured. The token was not sent."""
+    """The certificate doesn't have the configured fingerprint. The token was not sent."""
 
 
 class PbsTimeout(PbsError):
-    """PBS gave no whole answer in time."""
+    """There was no complete answer in time."""
 
     code = "timeout"
 
 
 class ProtocolFailed(PbsError):
-    """The connection broke, or what came over it was no HTTP."""
+    """The connection broke, or the answer isn't HTTP."""
 
     code = "protocol"
 
 
 class LoginPaused(PbsError):
-    """PBS wasn't asked: it has refused the token, and each further refusal is a line in its log."""
+    """The request wasn't sent: PBS has refused the token, and logs each further refusal."""
 
 
 class StatusError(PbsError):
-    """PBS, or a proxy in front of it, answered with another status than 200."""
+    """PBS, or a proxy in front of it, answered with a status other than 200."""
 
     def __init__(self, status: int, body: str) -> None:
         text = first_line(body)
@@ -109,7 +109,7 @@ class StatusError(PbsError):
 
 
 class LoginRefused(StatusError):
-    """PBS didn't take the token."""
+    """PBS refused the token."""
 
 
 class Forbidden(StatusError):
@@ -117,34 +117,34 @@ class Forbidden(StatusError):
 
 
 class NotFound(StatusError):
-    """PBS, or what is in front of it, doesn't have that path."""
+    """PBS, or a proxy in front of it, doesn't have this path."""
 
 
 class NotOffered(NotFound):
-    """This PBS's version doesn't have that path, which is no failure."""
+    """This version of PBS doesn't have this path, which isn't a failure."""
 
 
 class NoSuchParameter(StatusError):
-    """This PBS's version doesn't know one of the parameters."""
+    """This version of PBS doesn't have one of the parameters."""
 
 
 class Unavailable(StatusError):
-    """The datastore is in maintenance, or isn't mounted."""
+    """The datastore is in maintenance or not mounted."""
 
 
 class DecodeFailed(PbsError):
-    """The body of a 200 isn't what PBS sends."""
+    """The body of a 200 isn't as expected from PBS."""
 
     code = "decode"
 
 
 class NotJson(DecodeFailed):
-    """The body is no JSON: a proxy's page, or cut off."""
+    """The body isn't JSON: it is truncated, or a proxy's page."""
 
 
 class WrongShape(DecodeFailed):
-    """The body is JSON, but not of the endpoint's shape."""
+    """The body is JSON, but doesn't have the endpoint's shape."""
 
 
 class TooLarge(DecodeFailed):
-    """The body is larger than the program reads."""
+    """The body exceeds the size limit."""

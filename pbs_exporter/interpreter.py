@@ -1,34 +1,34 @@
-"""The interpreter and its C library, set for a service that runs for long and must answer while it works."""
+"""Settings of the Python interpreter and the C library for a long-running, responsive service."""
 
 import ctypes
 import gc
 import sys
 
 SWITCH_SECONDS = 0.0005
-"""How long a large page may keep the event loop waiting, each time that the loop wants to run."""
+"""The longest time for which a thread that renders a large page delays the event loop at once."""
 
-# Of <malloc.h>.
+# From <malloc.h>.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
-_KEPT_BYTES = 1 << 20
+_TRIM_BYTES = 1 << 20
 _LARGE_BYTES = 8 << 20
 
 
 def tune() -> None:
-    """Set it, once, when all is imported."""
+    """Apply the settings. Call it once, after all imports."""
     sys.setswitchinterval(SWITCH_SECONDS)
-    # What has been imported stays: it needn't be looked through again and again.
+    # Imported modules live as long as the process: exclude them from garbage collection.
     gc.collect()
     gc.freeze()
     _return_memory()
 
 
 def _return_memory() -> None:
-    """Have glibc return large blocks to the system as soon as they are free. Other libraries do, or can't be asked.
+    """Make glibc return large blocks to the system as soon as they are free. Other C libraries are left as they are.
 
-    By itself it learns from each large block to keep more of them: after a page of 20 MB several times that.
+    glibc's dynamic threshold would keep several times the size of the largest page.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
-        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _TRIM_BYTES)

@@ -1,4 +1,4 @@
-"""Logging: structlog's lines and those of the standard library, one a line, on stderr."""
+"""Logging on stderr, for structlog and the standard library alike: one line per event."""
 
 import logging
 import re
@@ -14,9 +14,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def configure(log_level: str, log_format: str, secrets: Sequence[str] = ()) -> None:
-    """Send all logging to stderr: from `debug`, `info`, `warn` or `error` on, as `logfmt`, `json` or `console`.
+    """Configure all logging of the process.
 
-    Every one of `secrets` is replaced with `***`, in the lines of other libraries too.
+    `log_level` is `debug`, `info`, `warn` or `error`, `log_format` is `logfmt`, `json` or `console`. Each of `secrets`
+    is replaced with `***`, also in the lines of libraries.
     """
     shared: list[Processor] = [
         structlog.stdlib.add_logger_name,
@@ -33,7 +34,7 @@ def configure(log_level: str, log_format: str, secrets: Sequence[str] = ()) -> N
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
-        # Tests configure more than once.
+        # Tests call this function repeatedly.
         cache_logger_on_first_use=False,
     )
     formatter = structlog.stdlib.ProcessorFormatter(
@@ -51,7 +52,7 @@ def configure(log_level: str, log_format: str, secrets: Sequence[str] = ()) -> N
 
 
 class _Redacting(logging.Formatter):
-    """Takes secrets out of the finished line, wherever in it they come from: a message, a field, a traceback."""
+    """Masks secrets in the finished line, whether they are in the message, a field or a traceback."""
 
     def __init__(self, formatter: logging.Formatter, secrets: Sequence[str]) -> None:
         super().__init__()
@@ -83,6 +84,6 @@ _render_logfmt = structlog.processors.LogfmtRenderer(key_order=_FIRST_KEYS, drop
 
 
 def _logfmt(logger: WrappedLogger, name: str, event: EventDict) -> str:
-    """Render one line. structlog escapes line feeds alone, and other characters break or repaint lines too."""
+    """Return the line. structlog escapes only line feeds, but other control characters also break lines."""
     line = _render_logfmt(logger, name, event)
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), line)

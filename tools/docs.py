@@ -28,6 +28,7 @@ def parts() -> dict[str, str]:
     sections = dict.fromkeys(setting.section for setting in settings)
     short = ", ".join(f"`{setting.key}`" for setting in settings if len(setting.variables) > 1)
     return {
+        "list of collectors": "".join(f"- [{row.name}](#{row.name}): {_text(row.help)}\n" for row in COLLECTORS),
         "metrics of PBS": "\n".join(_collector(collector) for collector in COLLECTORS),
         "metrics of the exporter": _metrics((*scrape_metrics.METRICS, *self_metrics.METRICS)),
         "settings with single underscores": f"{short}\n",

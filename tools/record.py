@@ -33,9 +33,10 @@ from pbs_exporter.errors import (
 )
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http.connector import make_session
-from pbs_exporter.pbs.http.decoding import Rows
+from pbs_exporter.pbs.http.decoding import Rows, buffered, many
 from pbs_exporter.pbs.http.token_auth import TokenAuth
 from pbs_exporter.pbs.http.transport import Transport
+from pbs_exporter.pbs.models import Snapshot
 from pbs_exporter.pbs.task_window import LONGEST_SECONDS
 from pbs_exporter.simulator.recording import OF_A_HANDLER, RecordedAnswer, Recording
 from tools.scrubbing import Scrubber
@@ -126,11 +127,12 @@ class Survey:
         stores = [row.store for row in await self._rows(client.datastores)]
         # The exporter asks no further either if PBS doesn't list the namespaces.
         namespaces = [(store, row.ns) for store in stores for row in await self._rows(client.namespaces, store)]
-        arguments: dict[tuple[str, ...], Sequence[tuple[str | int, ...]]] = {
+        arguments: dict[tuple[str, ...], Sequence[tuple[object, ...]]] = {
             (): [()],
             ("start",): [(self._since,)],
             ("store",): [(store,) for store in stores],
             ("store", "namespace"): namespaces,
+            ("store", "namespace", "decode"): [(*names, buffered(many(Snapshot))) for names in namespaces],
         }
         for name, method in inspect.getmembers(client, inspect.iscoroutinefunction):
             if not name.startswith("_") and name not in {"version", "datastores", "namespaces"}:
@@ -141,7 +143,7 @@ class Survey:
         answer = await self._call(method, *arguments)
         return [] if answer is None else answer.rows
 
-    async def _call(self, method: Callable[..., Awaitable[R]], *arguments: str | int) -> R | None:
+    async def _call(self, method: Callable[..., Awaitable[R]], *arguments: object) -> R | None:
         try:
             return await method(*arguments)
         except LoginRefused:
@@ -150,7 +152,8 @@ class Survey:
             # Recorded like any other answer.
             return None
         except PbsError as error:
-            self.unanswered.append(f"{method.__name__}({', '.join(map(str, arguments))}): {error}")
+            names = [argument for argument in arguments if isinstance(argument, str | int)]
+            self.unanswered.append(f"{method.__name__}({', '.join(map(str, names))}): {error}")
             return None
 
 

@@ -16,8 +16,8 @@ from pbs_exporter.exposition.metric import Metric, Sample, Series
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http.decoding import Rows
 from pbs_exporter.pbs.models import Datastore, Task
-from pbs_exporter.pbs.snapshots.cache import Listings
-from pbs_exporter.pbs.snapshots.runner import Listing
+from pbs_exporter.pbs.snapshots.cache import SnapshotCache
+from pbs_exporter.pbs.snapshots.listing import Listing
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ class Ask:
     def __init__(
         self,
         pbs: PbsClient,
-        listings: Listings,
+        listings: SnapshotCache,
         datastores: SharedCall[Rows[Datastore]],
         tasks: SharedCall[Rows[Task]],
         *,

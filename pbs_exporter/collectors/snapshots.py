@@ -7,8 +7,8 @@ from pbs_exporter.collectors.base import Ask, Collector, Context, Need
 from pbs_exporter.errors import PbsError, PbsTimeout
 from pbs_exporter.exposition.metric import Metric, Sample, Series
 from pbs_exporter.pbs.models import Datastore
-from pbs_exporter.pbs.snapshots.group_summary import VERIFICATIONS, Group, GroupId
-from pbs_exporter.pbs.snapshots.runner import Listing
+from pbs_exporter.pbs.snapshots.group_summary import VERIFICATIONS, GroupId, GroupSummary
+from pbs_exporter.pbs.snapshots.listing import Listing
 from pbs_exporter.plain_text import printable
 
 _GROUP = ("datastore", "namespace", "backup_type", "backup_id")
@@ -112,13 +112,13 @@ def samples(listings: Mapping[str, Listing], _context: Context) -> Iterator[Samp
     for store, listing in listings.items():
         yield from LISTED(listing.timestamp, store)
         yield from FULLY_LISTED(listing.full_timestamp, store)
-        yield from NAMESPACES(listing.named, store)
+        yield from NAMESPACES(listing.namespace_count, store)
         groups = list(_groups(store, listing))
         yield INFO.series(_snapshots(groups))
         yield from _numbers(groups)
 
 
-_Labelled = tuple[tuple[str, ...], Group]
+_Labelled = tuple[tuple[str, ...], GroupSummary]
 
 
 def _groups(store: str, listing: Listing) -> Iterator[_Labelled]:
@@ -128,7 +128,7 @@ def _groups(store: str, listing: Listing) -> Iterator[_Labelled]:
             yield (printable(store), printable(namespace), printable(backup_type), printable(backup_id)), group
 
 
-def _last(item: tuple[GroupId, Group]) -> int:
+def _last(item: tuple[GroupId, GroupSummary]) -> int:
     return item[1].last
 
 

@@ -8,7 +8,7 @@ from pbs_exporter.collectors.base import Ask, Collector, Context, Need
 from pbs_exporter.collectors.states import result
 from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.pbs.models import Task
-from pbs_exporter.pbs.snapshots.runner import Listing
+from pbs_exporter.pbs.snapshots.listing import Listing
 from pbs_exporter.pbs.snapshots.task_hints import Guest, guest
 
 _API = "(/nodes/localhost/tasks, {})."
@@ -100,7 +100,7 @@ def _notes(guests: Collection[Guest], listings: Mapping[str, Listing]) -> dict[G
     notes: dict[Guest | None, str] = {}
     for store, backup_type, backup_id in guests:
         listing = listings.get(store)
-        if listing is None or listing.named != len(listing.namespaces):
+        if listing is None or listing.namespace_count != len(listing.namespaces):
             # One that isn't listed may have the guest too.
             continue
         found = [

@@ -1,4 +1,4 @@
-"""`pbs-exporter check`: connects to PBS and tells what works, what doesn't, and what would help."""
+"""`pbs-exporter check`: tests the connection, the token and its privileges, and prints how to fix problems."""
 
 import asyncio
 import hashlib
@@ -22,7 +22,7 @@ from pbs_exporter.plain_text import first_line
 
 
 def run(settings: Settings, warnings: Sequence[str]) -> int:
-    """Print the table; gives 0 only if all is well."""
+    """Print the results. Return 0 if everything works, otherwise 1."""
     for warning in warnings:
         print(f"warning: {warning}")
     collectors = [collector for collector in COLLECTORS if settings.collectors[collector.name]]
@@ -33,9 +33,9 @@ async def _check(settings: TargetSettings, collectors: Sequence[AnyCollector]) -
     _row("endpoint", settings.endpoint)
     _row("tls", await _tls(settings))
     async with make_session() as session:
-        login = TokenAuth(settings, Clock(), lambda: None)
-        transport = Transport(session, settings, login, lambda _endpoint, _code, _seconds: None)
-        client = PbsClient(transport, settings, login)
+        auth = TokenAuth(settings, Clock(), lambda: None)
+        transport = Transport(session, settings, auth, lambda _endpoint, _code, _seconds: None)
+        client = PbsClient(transport, settings, auth)
         try:
             version = await client.version()
             _row("version", f"PBS {version.version}.{version.release}")
@@ -60,7 +60,7 @@ async def _tls(settings: TargetSettings) -> str:
         return f"no certificate: {first_line(str(error)) or 'no answer in time'}"
     fingerprint = hashlib.sha256(der).hexdigest()
     pairs = ":".join(fingerprint[at : at + 2] for at in range(0, len(fingerprint), 2))
-    # Whether it stands the verification, the connection shows.
+    # The certificate is verified by the API requests, not here.
     verified = "verification on" if settings.verify_tls else "NOT verified"
     return f"{verified}; certificate expires {expires:%Y-%m-%d}, fingerprint\n{'':12}{pairs}"
 
@@ -79,5 +79,5 @@ def _privileges(collectors: Sequence[AnyCollector], permissions: Permissions, to
     return 1 if lacking else 0
 
 
-def _row(what: str, found: str) -> None:
-    print(f"{what:12}{found}")
+def _row(subject: str, result: str) -> None:
+    print(f"{subject:12}{result}")

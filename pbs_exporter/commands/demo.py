@@ -1,4 +1,4 @@
-"""`pbs-exporter demo`: a simulated PBS and the exporter in one process."""
+"""`pbs-exporter demo`: a simulated PBS and the exporter, in one process."""
 
 import asyncio
 import socket
@@ -13,14 +13,14 @@ from pbs_exporter.simulator import EVERYWHERE, SimulatedPbs, demo_world
 from pbs_exporter.web.sockets import open_sockets
 
 DEFAULTS = ExporterSettings(listen_address=ListenAddress("127.0.0.1", 9101))
-"""A demo isn't for the network unless somebody says so."""
+"""By default the demo listens only on the loopback address."""
 
 
 def run(exporter: ExporterSettings, pbs_port: int | None = None) -> int:
-    """Serve metrics of a PBS that lives in this process, until a signal; gives 0.
+    """Serve metrics of a simulated PBS until SIGTERM or SIGINT, and return 0.
 
-    With `pbs_port` others can ask that PBS too, on this port of all addresses.
-    Raises `ListenError` where the listen address can't be had.
+    With `pbs_port`, the simulated PBS listens on that port of all addresses. Raises `ListenError` if the listen
+    address can't be bound.
     """
     sockets = open_sockets(exporter.listen_address)
     log.configure(exporter.log_level, exporter.log_format)

@@ -1,4 +1,4 @@
-"""`pbs-exporter healthcheck`: asks the local `/health`, for containers. Needs no settings of PBS."""
+"""`pbs-exporter healthcheck`: requests the local `/health`, for containers. It needs no settings of PBS."""
 
 import asyncio
 import sys
@@ -7,13 +7,13 @@ from http import HTTPStatus
 from pbs_exporter.config import ListenAddress
 
 SECONDS = 2.0
-"""The whole run, with Python's start, must end within 3 s."""
+"""Timeout of the request. The whole run, including Python's start, must end within 3 s."""
 
 _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound here
 
 
 def run(address: ListenAddress) -> int:
-    """Give 0 if the exporter on this address says that it is well, else 1 with a line on stderr."""
+    """Return 0 if the exporter on this address is healthy, otherwise 1 with a line on stderr."""
     try:
         status = asyncio.run(_status(address))
     except (OSError, ValueError) as error:

@@ -25,10 +25,10 @@ _log = structlog.get_logger(__name__)
 
 
 def run(settings: Settings, warnings: Sequence[str], output: str | None) -> int:
-    """Write one page, in text format 0.0.4, whether PBS is up or not; gives 0.
+    """Write the metrics of one scrape in the text format 0.0.4, even if PBS is down, and return 0.
 
-    With `output` the file is there whole or not at all, as node_exporter's textfile collector needs it.
-    Raises `OutputError` where it can't be written.
+    `output` is replaced atomically, as node_exporter's textfile collector requires. Raises `OutputError` if it can't
+    be written.
     """
     exporter = settings.exporter
     log.configure(exporter.log_level, exporter.log_format, [settings.pbs.token_secret.reveal()])
@@ -44,7 +44,7 @@ def run(settings: Settings, warnings: Sequence[str], output: str | None) -> int:
 
 
 async def _page(settings: Settings) -> bytes:
-    # The process is gone when the page is read; and node_exporter has `process_*` of its own.
+    # The process has ended when the metrics are read, and node_exporter has its own `process_*`.
     own = SelfMetrics(process=False)
     enabled = [collector for collector in COLLECTORS if settings.collectors[collector.name]]
     async with make_session() as session:
@@ -69,7 +69,7 @@ def _text(own: SelfMetrics, page: Page) -> bytes:
 
 
 def _write(path: Path, page: bytes) -> None:
-    """Write beside the file and rename: a reader never sees half of it."""
+    """Write a temporary file in the same directory and rename it: readers never see a partial file."""
     path = path.resolve()
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise OutputError(f"can't write {path}: it is no regular file")
@@ -79,7 +79,7 @@ def _write(path: Path, page: bytes) -> None:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(page)
-            # mkstemp's files are for their owner alone, and node_exporter is another user.
+            # mkstemp's files are private, and node_exporter runs as another user.
             temporary.chmod(0o644)
             temporary.replace(path)
         finally:

@@ -1,4 +1,4 @@
-"""`pbs-exporter serve`: the web service, until a signal ends it."""
+"""`pbs-exporter serve`: the web service."""
 
 import asyncio
 import signal
@@ -18,13 +18,13 @@ from pbs_exporter.web.server import Runner
 from pbs_exporter.web.sockets import open_sockets
 
 SHUTDOWN_SECONDS = 1.5
-"""What a scrape that is under way gets to finish. aiohttp may wait for it twice."""
+"""Time for running scrapes to finish at shutdown. aiohttp may wait for it twice."""
 
 _log = structlog.get_logger(__name__)
 
 
 def run(settings: Settings, warnings: Sequence[str]) -> int:
-    """Serve until SIGTERM or SIGINT; gives 0. Raises `ListenError` where the address can't be had."""
+    """Serve until SIGTERM or SIGINT, and return 0. Raises `ListenError` if the listen address can't be bound."""
     sockets = open_sockets(settings.exporter.listen_address)
     exporter = settings.exporter
     log.configure(exporter.log_level, exporter.log_format, [settings.pbs.token_secret.reveal()])
@@ -41,7 +41,7 @@ async def serve_until_stopped(settings: Settings, sockets: Sequence[socket.socke
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    # Where the setting says port 0, the system has chosen one.
+    # With port 0 in the settings, the system has chosen the port.
     address = ListenAddress(settings.exporter.listen_address.host, sockets[0].getsockname()[1])
     async with _serving(settings, sockets):
         _log.info(
@@ -59,7 +59,7 @@ async def _serving(settings: Settings, sockets: Sequence[socket.socket]) -> Asyn
     runner = Runner(
         create_app(settings, COLLECTORS),
         access_log_class=AccessLogger,
-        # Who has left needs no answer; what it asked of PBS for all goes on.
+        # A client that disconnects needs no answer; work shared with other scrapes continues.
         handler_cancellation=True,
         shutdown_timeout=SHUTDOWN_SECONDS,
     )

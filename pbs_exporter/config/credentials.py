@@ -1,6 +1,6 @@
-"""The token: its ID, its secret, and the file that may hold the secret.
+"""The API token: its ID, its secret, and the file that may contain the secret.
 
-No line of this module shows a value. People paste the secret into the wrong one of these settings.
+No error here shows a value: users paste the secret into the wrong one of these settings.
 """
 
 import re
@@ -10,77 +10,76 @@ import msgspec
 
 from pbs_exporter.config import files
 from pbs_exporter.config.model import Secret, TargetSettings
-from pbs_exporter.config.values import Given, Wrong, text
+from pbs_exporter.config.values import InvalidValue, RawValue, string
 
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 _TOKEN_ID = re.compile(r"[^/]+@[A-Za-z0-9_][A-Za-z0-9._-]*![A-Za-z0-9_][A-Za-z0-9._-]*")
-_TOKEN_ID_RIGHT = "write USER@REALM!NAME, as in exporter@pbs!prometheus"  # noqa: S105 (a form, no token)
+_TOKEN_ID_RIGHT = "write USER@REALM!NAME, as in exporter@pbs!prometheus"  # noqa: S105 (a form, not a token)
 
 
 class SecretFile(msgspec.Struct, frozen=True):
-    """A file that was named for the secret, and what it held."""
+    """The file in `token_secret_file`, and the secret in it."""
 
     path: Path
     secret: Secret
 
 
-def token_id(given: Given) -> str:
-    """Take `USER@REALM!NAME`."""
-    value = text(given)
+def token_id(raw: RawValue) -> str:
+    """Parse `USER@REALM!NAME`."""
+    value = string(raw)
     if ":" in value:
-        raise Wrong(f"holds a colon; {_TOKEN_ID_RIGHT}, and what follows the colon into token_secret")
+        raise InvalidValue(f"holds a colon; {_TOKEN_ID_RIGHT}, and what follows the colon into token_secret")
     if not _PRINTABLE.fullmatch(value):
-        raise Wrong(f"holds a space or another character that no token ID has; {_TOKEN_ID_RIGHT}")
+        raise InvalidValue(f"holds a space or another character that no token ID has; {_TOKEN_ID_RIGHT}")
     if "@" not in value:
-        raise Wrong(f"has no @ before a realm; {_TOKEN_ID_RIGHT}")
+        raise InvalidValue(f"has no @ before a realm; {_TOKEN_ID_RIGHT}")
     if "!" not in value:
-        raise Wrong(f"has no ! before the token's name; {_TOKEN_ID_RIGHT}")
+        raise InvalidValue(f"has no ! before the token's name; {_TOKEN_ID_RIGHT}")
     if not _TOKEN_ID.fullmatch(value):
-        raise Wrong(f"is not the form of a token ID; {_TOKEN_ID_RIGHT}")
+        raise InvalidValue(f"is not the form of a token ID; {_TOKEN_ID_RIGHT}")
     return value
 
 
-def token_secret(given: Given) -> Secret:
-    """Take the secret that PBS showed once, when the token was created."""
-    return _secret(text(given))
+def token_secret(raw: RawValue) -> Secret:
+    """Parse the secret that PBS showed when the token was created."""
+    return _secret(string(raw))
 
 
-def token_secret_file(given: Given) -> SecretFile:
-    """Take the path of a file that holds the secret alone, and read it."""
-    path = Path(text(given))
+def token_secret_file(raw: RawValue) -> SecretFile:
+    """Parse the path of a file that contains only the secret, and read the file."""
+    path = Path(string(raw))
     return SecretFile(path, _read(path))
 
 
 def reread_secret(settings: TargetSettings) -> Secret | None:
-    """Read `token_secret_file` again, after a refused login.
+    """Return the secret in `token_secret_file`, read again after a refused login.
 
-    None where no file is configured, or where it holds no usable secret at the moment: it may be just being
-    replaced.
+    `None` if no file is configured, or if it has no usable secret, perhaps because it is being replaced.
     """
     if settings.token_secret_file is None:
         return None
     try:
         return _read(settings.token_secret_file)
-    except Wrong:
+    except InvalidValue:
         return None
 
 
 def _read(path: Path) -> Secret:
-    # latin-1 takes every byte: what isn't printable ASCII is refused below, with one text for all of it.
+    # latin-1 decodes every byte. Anything but printable ASCII is refused below, with the same message.
     content = files.read(path).decode("latin-1")
     secret = content.removesuffix("\n").removesuffix("\r")
     if not secret:
-        raise Wrong("the file is empty; it must hold the token's secret and nothing else")
+        raise InvalidValue("the file is empty; it must hold the token's secret and nothing else")
     try:
         return _secret(secret)
-    except Wrong as wrong:
-        raise Wrong(f"the file's content {wrong}") from None
+    except InvalidValue as error:
+        raise InvalidValue(f"the file's content {error}") from None
 
 
 def _secret(value: str) -> Secret:
-    # It becomes a part of an HTTP header.
+    # The secret becomes part of an HTTP header.
     if not _PRINTABLE.fullmatch(value):
-        raise Wrong(
+        raise InvalidValue(
             "holds a space, a line break or another character that no secret has; "
             "write the secret alone, as PBS showed it when the token was created"
         )

@@ -1,32 +1,32 @@
-"""Which datastores, namespaces and groups are of interest: the section `[filters]`."""
+"""Filters for datastores, namespaces and groups: the section `[filters]`."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 import msgspec
 
-from pbs_exporter.config.values import Given, Parser, Wrong, quote
+from pbs_exporter.config.values import InvalidValue, Parser, RawValue, quote
 
 Patterns = tuple[str, ...]
-"""Shell patterns, of which those with `!` in front exclude."""
+"""Shell patterns. Those with a leading `!` exclude."""
 
 _WILD = "*?["
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
-    """The patterns. None of a kind keep all."""
+    """The patterns of each kind. An empty tuple keeps everything."""
 
     datastores: Patterns = ()
     namespaces: Patterns = ()
-    """By path; the root is `""`."""
+    """Paths; the root is `""`."""
     groups: Patterns = ()
     """`TYPE/ID`."""
 
 
 def keeps(patterns: Patterns, name: str) -> bool:
-    """Tell whether a plain pattern matches the whole name, or there is none, and no `!` pattern does.
+    """Whether the name matches a plain pattern (or there is none) and no `!` pattern.
 
-    `*` also matches `/`.
+    A pattern must match the whole name. `*` also matches `/`.
     """
     plain = [pattern for pattern in patterns if not pattern.startswith("!")]
     if any(fnmatchcase(name, pattern[1:]) for pattern in patterns if pattern.startswith("!")):
@@ -35,34 +35,34 @@ def keeps(patterns: Patterns, name: str) -> bool:
 
 
 def patterns(example: str, *, empty: bool = False, needs: str = "") -> Parser:
-    """Make a parser of a list of patterns; of the environment's text, separated by commas.
+    """Return a parser of a list of patterns. In the environment they are separated by commas.
 
-    `empty` allows the pattern that matches the empty name. A pattern that neither has `needs` nor a wildcard
-    matches nothing.
+    `empty` permits the empty pattern, which matches the empty name. A pattern with neither `needs` nor a wildcard is
+    invalid, because it can't match.
     """
     right = f'write a list of patterns, such as ["{example}", "!{example}"]'
 
-    def parse(given: Given) -> Patterns:
-        for pattern in (found := _items(given, right)):
+    def parse(raw: RawValue) -> Patterns:
+        for pattern in (found := _items(raw, right)):
             plain = pattern.removeprefix("!")
             if not plain and not empty:
-                raise Wrong(f"{quote(pattern)} is an empty pattern, which matches nothing; {right}")
+                raise InvalidValue(f"{quote(pattern)} is an empty pattern, which matches nothing; {right}")
             if "]" not in plain[plain.find("[") + 2 :] and "[" in plain:
-                raise Wrong(f"{quote(pattern)} has a [ without its ]; {right}")
+                raise InvalidValue(f"{quote(pattern)} has a [ without its ]; {right}")
             if needs not in plain and not any(wild in plain for wild in _WILD):
-                raise Wrong(f"{quote(pattern)} has no {needs}, so it matches nothing; {right}")
+                raise InvalidValue(f"{quote(pattern)} has no {needs}, so it matches nothing; {right}")
         return tuple(found)
 
     return parse
 
 
-def _items(given: Given, right: str) -> Sequence[str]:
-    value = given.value
-    if isinstance(value, str) and not given.typed:
+def _items(raw: RawValue, right: str) -> Sequence[str]:
+    value = raw.value
+    if isinstance(value, str) and not raw.typed:
         return [part.strip() for part in value.split(",")]
     if not isinstance(value, list):
-        raise Wrong(f"{quote(value)} is no list; {right}")
+        raise InvalidValue(f"{quote(value)} is no list; {right}")
     for item in value:
         if not isinstance(item, str):
-            raise Wrong(f"{quote(item)} is no text; {right}")
+            raise InvalidValue(f"{quote(item)} is no text; {right}")
     return value

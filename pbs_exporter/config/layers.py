@@ -1,8 +1,8 @@
-"""Where settings come from: the file and the environment, each as a tree of `Given`, and their merge.
+"""The layers of settings (file and environment), each a tree of `RawValue`, and their merge.
 
-Only this module knows dynaconf, and only its merging. Its loaders would guess types (a secret `0x1F` becomes
-31), run `@tokens`, obey `*_FOR_DYNACONF` variables and import a `dynaconf_hooks.py` that lies beside the
-file. So the layers are read here, strictly, and dynaconf puts them together key by key.
+Only this module imports dynaconf, and it uses only the merge. dynaconf's loaders would guess types (a secret `0x1F`
+becomes 31), run `@tokens`, obey `*_FOR_DYNACONF` variables and import a `dynaconf_hooks.py` in the file's directory.
+So the layers are read here, strictly, and dynaconf merges them key by key.
 """
 
 import re
@@ -15,84 +15,86 @@ import msgspec
 from dynaconf import Dynaconf
 
 from pbs_exporter.config import files
-from pbs_exporter.config.names import unknown_key, unknown_section, unknown_variable
+from pbs_exporter.config.suggestions import unknown_key, unknown_section, unknown_variable
 from pbs_exporter.config.table import FILE_VARIABLE, PREFIX, Setting
-from pbs_exporter.config.values import Given, Wrong, clean
+from pbs_exporter.config.values import InvalidValue, RawValue, visible
 
-Layer = dict[str, dict[str, Given]]
-"""Section → key → what was found there. Only known names, and nothing that is empty."""
+Layer = dict[str, dict[str, RawValue]]
+"""Section → key → value. It has only known names, and no empty values."""
 
 
 class Sources(msgspec.Struct, frozen=True):
-    """All that was found, before any value is looked at."""
+    """All settings found, with values not parsed yet."""
 
     layer: Layer
     problems: list[str]
-    """Names that no setting has, and the like: one line each."""
+    """Unknown names and similar problems, one line each."""
     file_problem: str | None
-    """Why the file can't be used at all. What is missing in `layer` may well be in it."""
+    """Why the file can't be read, if so. Settings missing in `layer` may be in that file."""
 
 
 def gather(file: str | None, environ: Mapping[str, str], table: Sequence[Setting]) -> Sources:
-    """Read the file, the short variables and the long ones; of these three, the later wins."""
+    """Return the settings of the file, the short variables and the long variables, in ascending precedence."""
     try:
         from_file, file_problems = _file_layer(file, environ, table)
         file_problem = None
-    except Wrong as wrong:
-        from_file, file_problems, file_problem = {}, [], str(wrong)
+    except InvalidValue as error:
+        from_file, file_problems, file_problem = {}, [], str(error)
     long, long_problems = _long_layer(environ, table)
     merged = merge(from_file, _short_layer(environ, table), long)
     return Sources(merged, [*file_problems, *long_problems], file_problem)
 
 
 def merge(*layers: Layer) -> Layer:
-    """Put layers together, each winning over those before it."""
+    """Return the merged layers. Later ones have precedence."""
     merged = Dynaconf(
-        # Without its loaders, dynaconf takes nothing from files, hooks or the process's environment. `envvar`
-        # is the variable that would name a settings file: none can be called so.
+        # Without its loaders, dynaconf reads no files, hooks or environment variables. `envvar` names the variable
+        # with the path of a settings file; no variable can have this name.
         dynaconf_skip_loaders=True,
         envvar="=",
         load_dotenv=False,
     )
     for layer in layers:
         merged.update({section: dict(keys) for section, keys in layer.items()}, merge=True)
-    # dynaconf writes the first level in capitals.
+    # dynaconf converts the first level to upper case.
     tree: dict[str, Any] = merged.as_dict()
     return {section: dict(tree.get(section.upper(), {})) for layer in layers for section in layer}
 
 
 def _file_layer(file: str | None, environ: Mapping[str, str], table: Sequence[Setting]) -> tuple[Layer, list[str]]:
-    """Read the settings file, if one is named. Raises `Wrong` with the whole line if it can't be used."""
+    """Return the settings file's layer and problems. Raises `InvalidValue` with the whole line if it can't be read."""
     path, named_by = (file, "--config") if file else (environ.get(FILE_VARIABLE, "").strip(), FILE_VARIABLE)
     if not path:
         return {}, []
-    shown = clean(path)
+    shown = visible(path)
     try:
         tree = _parse(files.read(Path(path)))
-    except Wrong as wrong:
-        raise Wrong(f"{named_by} {shown}: {wrong}") from None
+    except InvalidValue as error:
+        raise InvalidValue(f"{named_by} {shown}: {error}") from None
     return _known(tree, shown, table)
 
 
 def _parse(data: bytes) -> dict[str, Any]:
     try:
-        # Editors on Windows put a byte order mark before the first line.
+        # Editors on Windows add a byte order mark.
         return tomllib.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise Wrong(f"the file is not UTF-8 in line {line}; save it as UTF-8") from None
+        raise InvalidValue(f"the file is not UTF-8 in line {line}; save it as UTF-8") from None
     except (ValueError, RecursionError) as error:
-        # Of the parser's text only the place is kept: the rest may quote a line that holds a secret.
+        # Only the position is taken from the parser's message: the rest may quote a line with a secret.
         place = re.search(r"\(at ((?:line \d+, column \d+)|end of document)\)", str(error))
         where = f" at {place[1]}" if place else ""
-        raise Wrong(f'the file is not TOML{where}; write KEY = VALUE under a [SECTION], text in "quotes"') from None
+        raise InvalidValue(
+            f'the file is not TOML{where}; write KEY = VALUE under a [SECTION], text in "quotes"'
+        ) from None
 
 
 def _known(tree: dict[str, Any], file: str, table: Sequence[Setting]) -> tuple[Layer, list[str]]:
     layer: Layer = {}
     problems: list[str] = []
     for section, content in tree.items():
-        name = clean(section)
+        name = visible(section)
         rows = {row.key: row for row in table if row.section == section}
         if not rows:
             shown = f"[{name}]" if isinstance(content, dict) else name
@@ -107,17 +109,17 @@ def _known(tree: dict[str, Any], file: str, table: Sequence[Setting]) -> tuple[L
 
 def _known_keys(
     section: str, content: dict[str, Any], file: str, rows: Mapping[str, Setting], table: Sequence[Setting]
-) -> tuple[dict[str, Given], list[str]]:
-    keys: dict[str, Given] = {}
+) -> tuple[dict[str, RawValue], list[str]]:
+    keys: dict[str, RawValue] = {}
     problems: list[str] = []
     for key, value in content.items():
-        name = f"[{section}] {clean(key)} in {file}"
+        name = f"[{section}] {visible(key)} in {file}"
         if key not in rows:
             problems.append(f"{name}: {unknown_key(section, key, table)}")
         elif isinstance(value, dict):
             problems.append(f"{name}: a table where a value belongs; write {key} = VALUE under [{section}]")
         elif value != "":
-            keys[key] = Given(name, value, typed=True)
+            keys[key] = RawValue(name, value, typed=True)
     return keys, problems
 
 
@@ -126,12 +128,12 @@ def _short_layer(environ: Mapping[str, str], table: Sequence[Setting]) -> Layer:
     for row in table:
         for name in row.variables[1:]:
             if value := environ.get(name, "").strip():
-                layer.setdefault(row.section, {})[row.key] = Given(name, value, typed=False)
+                layer.setdefault(row.section, {})[row.key] = RawValue(name, value, typed=False)
     return layer
 
 
 def _long_layer(environ: Mapping[str, str], table: Sequence[Setting]) -> tuple[Layer, list[str]]:
-    """Read `PBS_EXPORTER__SECTION__KEY`. The prefix is in capitals, the rest in any case."""
+    """Return the layer and problems of `PBS_EXPORTER__SECTION__KEY`. Only the prefix is case-sensitive."""
     rows = {row.variables[0]: row for row in table}
     layer: Layer = {}
     problems: list[str] = []
@@ -139,10 +141,10 @@ def _long_layer(environ: Mapping[str, str], table: Sequence[Setting]) -> tuple[L
         row = rows.get(name.upper())
         value = environ[name].strip()
         if row is None:
-            problems.append(f"{clean(name)}: {unknown_variable(name, table)}")
+            problems.append(f"{visible(name)}: {unknown_variable(name, table)}")
         elif value:
             section = layer.setdefault(row.section, {})
             if row.key in section:
                 problems.append(f"{section[row.key].name} and {name}: both are the same setting; keep one of them")
-            section[row.key] = Given(name, value, typed=False)
+            section[row.key] = RawValue(name, value, typed=False)
     return layer, problems

@@ -1,4 +1,4 @@
-"""From file and environment to `Settings`, or to all lines about what is wrong with them."""
+"""From the file and the environment to `Settings`, or to a list of all problems."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,27 +9,26 @@ from pbs_exporter.config.credentials import SecretFile
 from pbs_exporter.config.filters import Filters
 from pbs_exporter.config.layers import Layer, Sources, gather
 from pbs_exporter.config.model import ExporterSettings, ListenAddress, Settings, TargetSettings
-from pbs_exporter.config.notices import about_environment, about_target
 from pbs_exporter.config.table import SETTINGS, Setting, settings_table
-from pbs_exporter.config.values import Wrong
+from pbs_exporter.config.values import InvalidValue
+from pbs_exporter.config.warnings import about_environment, about_target
 from pbs_exporter.errors import ConfigError
 
 _EXCLUSIVE = (("token_secret", "token_secret_file"), ("ca_file", "fingerprint"))
-"""Keys of [pbs] of which one at most may be set, whichever layers they come from."""
+"""Pairs of keys in [pbs] that exclude each other, across all layers."""
 
 
 def load(file: str | None, environ: Mapping[str, str], collectors: Mapping[str, bool]) -> tuple[Settings, list[str]]:
-    """Load all settings, and the warnings to log at start.
+    """Return all settings, and the warnings to log at start.
 
-    `file` is what `--config` says; without it the variable `PBS_EXPORTER_CONFIG` names the file, and
-    without that there is none. `collectors` maps every known collector's name to its default. Raises
-    `ConfigError` with a line for each problem.
+    `file` is the argument of `--config`. Without it, the variable `PBS_EXPORTER_CONFIG` may name a file. `collectors`
+    maps the name of each collector to its default. Raises `ConfigError` with a line for each problem.
     """
     table = settings_table(collectors)
     sources = gather(file, environ, table)
     values, problems = _parse(table, sources.layer)
     missing = [] if sources.file_problem else _missing(table, sources.layer)
-    _refuse([*_found(sources), *missing, *_conflicts(sources.layer), *problems])
+    _refuse([*_source_problems(sources), *missing, *_conflicts(sources.layer), *problems])
     settings = Settings(
         pbs=_target(values["pbs"]),
         exporter=ExporterSettings(**values["exporter"]),
@@ -45,23 +44,22 @@ def load_exporter(
     collectors: Mapping[str, bool],
     defaults: ExporterSettings = ExporterSettings(),  # noqa: B008 - frozen
 ) -> ExporterSettings:
-    """Load the section `[exporter]` for a run that has a PBS of its own.
+    """Return the section `[exporter]`, for a run with a simulated PBS.
 
-    The values of `[pbs]` may be missing or wrong; names that no setting has are refused as ever. Arguments
-    and `ConfigError` as in `load`; what isn't set is as in `defaults`.
+    The values in `[pbs]` may be missing or invalid; unknown names are still an error. `defaults` are the values of
+    keys that aren't set. Other arguments and `ConfigError` as in `load`.
     """
     table = settings_table(collectors)
     sources = gather(file, environ, table)
     values, problems = _parse((row for row in table if row.section == "exporter"), sources.layer)
-    _refuse([*_found(sources), *problems])
+    _refuse([*_source_problems(sources), *problems])
     return msgspec.structs.replace(defaults, **values["exporter"])
 
 
 def load_listen_address(file: str | None, environ: Mapping[str, str]) -> ListenAddress:
-    """Load `[exporter] listen_address` alone, to find the exporter that runs beside this process.
+    """Return `[exporter] listen_address`, to find the exporter that runs beside this process.
 
-    Nothing else is looked at, neither values nor names. Raises `ConfigError` if the address is wrong, or if
-    the file that may set it can't be read.
+    No other setting is checked. Raises `ConfigError` if the address is invalid or the file can't be read.
     """
     sources = gather(file, environ, SETTINGS)
     values, problems = _parse((row for row in SETTINGS if row.key == "listen_address"), sources.layer)
@@ -69,7 +67,7 @@ def load_listen_address(file: str | None, environ: Mapping[str, str]) -> ListenA
     return ExporterSettings(**values["exporter"]).listen_address
 
 
-def _found(sources: Sources) -> list[str]:
+def _source_problems(sources: Sources) -> list[str]:
     return [sources.file_problem, *sources.problems] if sources.file_problem else sources.problems
 
 
@@ -79,17 +77,17 @@ def _refuse(problems: list[str]) -> None:
 
 
 def _parse(rows: Iterable[Setting], layer: Layer) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Parse what is there. Gives the values by section and key, and a line for each that is wrong."""
+    """Return the parsed values by section and key, and a line for each invalid value."""
     values: dict[str, dict[str, Any]] = {"pbs": {}, "exporter": {}, "collectors": {}, "filters": {}}
     problems = []
     for row in rows:
-        given = layer.get(row.section, {}).get(row.key)
-        if given is None:
+        raw = layer.get(row.section, {}).get(row.key)
+        if raw is None:
             continue
         try:
-            values[row.section][row.key] = row.parse(given)
-        except Wrong as wrong:
-            problems.append(f"{given.name}: {wrong}")
+            values[row.section][row.key] = row.parse(raw)
+        except InvalidValue as error:
+            problems.append(f"{raw.name}: {error}")
     return values, problems
 
 

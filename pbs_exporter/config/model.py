@@ -1,4 +1,4 @@
-"""The settings as the rest of the program sees them: frozen, typed, checked."""
+"""The settings as used by the program: frozen, typed and valid."""
 
 from pathlib import Path
 from typing import NoReturn, Self
@@ -9,9 +9,9 @@ from pbs_exporter.config.filters import Filters
 
 
 class Secret:
-    """A text that shows itself to nobody: `repr`, `str` and formatting give `***`.
+    """A string that is shown as `***` by `repr`, `str` and formatting.
 
-    Only `reveal` gives it. It can't be pickled, and `msgspec.json` refuses it.
+    Only `reveal` returns it. It can't be pickled or encoded by `msgspec.json`.
     """
 
     __slots__ = ("_value",)
@@ -20,7 +20,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Give the text itself, for the header that carries it and nothing else."""
+        """Return the string. Use it only for the header that contains it, and to mask it."""
         return self._value
 
     def __repr__(self) -> str:
@@ -46,12 +46,12 @@ class Secret:
 
 
 class ListenAddress(msgspec.Struct, frozen=True):
-    """Where the web server listens. `str` gives the form that the setting has."""
+    """The address of the web server. `str` returns the form of the setting."""
 
     host: str
-    """A name or an address, IPv6 without brackets; empty means all addresses, IPv4 and IPv6."""
+    """A host name or an IP address, IPv6 without brackets; empty for all addresses, IPv4 and IPv6."""
     port: int
-    """0 lets the system choose."""
+    """0 for any free port."""
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -59,16 +59,16 @@ class ListenAddress(msgspec.Struct, frozen=True):
 
 
 class TargetSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """One PBS and how to ask it: the section `[pbs]`."""
+    """One PBS and how to query it: the section `[pbs]`."""
 
     endpoint: str
-    """`https://HOST:PORT` without a slash at the end."""
+    """`https://HOST:PORT` without a trailing slash."""
     token_id: str
     token_secret: Secret
-    """Already read from `token_secret_file` where that is set."""
+    """Read from `token_secret_file` if that is set."""
     token_secret_file: Path | None = None
     verify_tls: bool = False
-    """True also where `ca_file` or `fingerprint` is set."""
+    """Always true if `ca_file` or `fingerprint` is set."""
     ca_file: Path | None = None
     fingerprint: bytes | None = None
     """The certificate's SHA-256, 32 bytes. Never set together with `ca_file`."""
@@ -88,7 +88,7 @@ class TargetSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExporterSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The program itself: the section `[exporter]`."""
+    """The exporter: the section `[exporter]`."""
 
     listen_address: ListenAddress = ListenAddress("0.0.0.0", 9101)  # noqa: S104 (the documented default)
     log_level: str = "info"
@@ -100,10 +100,10 @@ class ExporterSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All that can be set, every default filled in."""
+    """All settings, including defaults."""
 
     pbs: TargetSettings
     exporter: ExporterSettings
     collectors: dict[str, bool]
-    """Every known collector's name, and whether it is on."""
+    """The name of each collector, and whether it is enabled."""
     filters: Filters = Filters()

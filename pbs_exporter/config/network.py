@@ -1,4 +1,4 @@
-"""Where PBS is, how its certificate is known, and where the exporter listens."""
+"""The address and the certificate of PBS, and the listen address of the exporter."""
 
 import ipaddress
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pbs_exporter.config import files
 from pbs_exporter.config.model import ListenAddress
-from pbs_exporter.config.values import Given, Wrong, quote, text
+from pbs_exporter.config.values import InvalidValue, RawValue, quote, string
 
 PORT_LIMIT = 65535
 
@@ -19,23 +19,25 @@ _ENDPOINT_RIGHT = "write https://HOST:8007"
 _LISTEN_RIGHT = "write HOST:PORT, :PORT for all addresses, or [IPV6]:PORT, as in 127.0.0.1:9101"
 
 
-def endpoint(given: Given) -> str:
-    """Take `https://HOST[:PORT]` or `http://HOST[:PORT]`. Never shown: it may hold a password."""
-    value = text(given)
+def endpoint(raw: RawValue) -> str:
+    """Parse `https://HOST[:PORT]` or `http://HOST[:PORT]`. Errors never show it: it may contain a password."""
+    value = string(raw)
     if not re.fullmatch(r"[\x21-\x7e]+", value):
-        raise Wrong(f"holds a space or another character that no address has; {_ENDPOINT_RIGHT}")
+        raise InvalidValue(f"holds a space or another character that no address has; {_ENDPOINT_RIGHT}")
     scheme, separator, rest = value.partition("://")
     if not separator:
-        raise Wrong(f"has no scheme; {_ENDPOINT_RIGHT}")
+        raise InvalidValue(f"has no scheme; {_ENDPOINT_RIGHT}")
     if scheme.lower() not in ("https", "http"):
-        raise Wrong(f"has a scheme that is neither https nor http; {_ENDPOINT_RIGHT}")
+        raise InvalidValue(f"has a scheme that is neither https nor http; {_ENDPOINT_RIGHT}")
     address = re.split(r"[/?#]", rest, maxsplit=1)[0]
     if "@" in address:
-        raise Wrong(f"holds user info before an @; {_ENDPOINT_RIGHT}, and the token into token_id and token_secret")
+        raise InvalidValue(
+            f"holds user info before an @; {_ENDPOINT_RIGHT}, and the token into token_id and token_secret"
+        )
     behind = rest.removeprefix(address)
     if behind not in ("", "/"):
         what = "path" if behind.startswith("/") else "query or fragment"
-        raise Wrong(f"has a {what} behind the address; {_ENDPOINT_RIGHT} and nothing behind it")
+        raise InvalidValue(f"has a {what} behind the address; {_ENDPOINT_RIGHT} and nothing behind it")
     _check_address(address)
     return f"{scheme.lower()}://{address}"
 
@@ -43,9 +45,9 @@ def endpoint(given: Given) -> str:
 def _check_address(address: str) -> None:
     match = _ADDRESS.fullmatch(address)
     if match is None or not (_is_ipv6(match["ipv6"]) if match["ipv6"] else _HOST_NAME.fullmatch(match["host"] or "")):
-        raise Wrong(f"has no valid host; {_ENDPOINT_RIGHT}")
-    if match["port"] is not None and not _is_port(match["port"], least=1):
-        raise Wrong(f"has no valid port, which is a number from 1 to {PORT_LIMIT}; {_ENDPOINT_RIGHT}")
+        raise InvalidValue(f"has no valid host; {_ENDPOINT_RIGHT}")
+    if match["port"] is not None and not _is_port(match["port"], minimum=1):
+        raise InvalidValue(f"has no valid port, which is a number from 1 to {PORT_LIMIT}; {_ENDPOINT_RIGHT}")
 
 
 def _is_ipv6(host: str) -> bool:
@@ -56,31 +58,33 @@ def _is_ipv6(host: str) -> bool:
     return True
 
 
-def _is_port(port: str, *, least: int) -> bool:
-    return re.fullmatch(r"[0-9]{1,5}", port) is not None and least <= int(port) <= PORT_LIMIT
+def _is_port(port: str, *, minimum: int) -> bool:
+    return re.fullmatch(r"[0-9]{1,5}", port) is not None and minimum <= int(port) <= PORT_LIMIT
 
 
-def fingerprint(given: Given) -> bytes:
-    """Take a certificate's SHA-256 as PBS's dashboard shows it: 64 hex digits, with or without colons."""
-    value = text(given)
+def fingerprint(raw: RawValue) -> bytes:
+    """Parse a certificate's SHA-256 as shown by PBS's dashboard: 64 hex digits, with or without colons."""
+    value = string(raw)
     if not _FINGERPRINT.fullmatch(value):
-        raise Wrong(
+        raise InvalidValue(
             f"{quote(value)} is not a SHA-256 fingerprint; "
             "write its 64 hex digits, with or without colons, as PBS's dashboard shows them"
         )
     return bytes.fromhex(value.replace(":", ""))
 
 
-def ca_file(given: Given) -> Path:
-    """Take the path of a PEM file that holds at least one certificate."""
-    value = text(given)
+def ca_file(raw: RawValue) -> Path:
+    """Parse the path of a PEM file with at least one certificate."""
+    value = string(raw)
     path = Path(value)
     try:
         files.read(path)
-    except Wrong as wrong:
-        raise Wrong(f"{quote(value)}: {wrong}; write the path of a PEM file") from None
+    except InvalidValue as error:
+        raise InvalidValue(f"{quote(value)}: {error}; write the path of a PEM file") from None
     if not _holds_certificate(path):
-        raise Wrong(f"{quote(value)}: the file holds no valid certificate in PEM form; write the path of a PEM file")
+        raise InvalidValue(
+            f"{quote(value)}: the file holds no valid certificate in PEM form; write the path of a PEM file"
+        )
     return path
 
 
@@ -90,24 +94,24 @@ def _holds_certificate(path: Path) -> bool:
         context.load_verify_locations(path)
     except OSError:
         return False
-    # A list of revoked certificates is PEM too, and would trust nobody.
+    # A revocation list is also PEM, but has no certificates to trust.
     return context.cert_store_stats()["x509"] > 0
 
 
-def listen_address(given: Given) -> ListenAddress:
-    """Take `HOST:PORT`, `:PORT` or `[IPV6]:PORT`. The host must resolve; port 0 lets the system choose."""
-    value = text(given)
+def listen_address(raw: RawValue) -> ListenAddress:
+    """Parse `HOST:PORT`, `:PORT` or `[IPV6]:PORT`. The host must resolve. Port 0 is any free port."""
+    value = string(raw)
     match = _ADDRESS.fullmatch(value)
     if match is None or match["port"] is None:
         what = "has an IPv6 address without brackets" if _is_ipv6(value.rpartition(":")[0]) else "has no port"
-        raise Wrong(f"{quote(value)} {what}; {_LISTEN_RIGHT}")
-    if not _is_port(match["port"], least=0):
-        raise Wrong(f"{quote(value)} has no port from 0 to {PORT_LIMIT}; {_LISTEN_RIGHT}")
+        raise InvalidValue(f"{quote(value)} {what}; {_LISTEN_RIGHT}")
+    if not _is_port(match["port"], minimum=0):
+        raise InvalidValue(f"{quote(value)} has no port from 0 to {PORT_LIMIT}; {_LISTEN_RIGHT}")
     if match["ipv6"] is not None and not _is_ipv6(match["ipv6"]):
-        raise Wrong(f"{quote(value)} has no IPv6 address in its brackets; {_LISTEN_RIGHT}")
+        raise InvalidValue(f"{quote(value)} has no IPv6 address in its brackets; {_LISTEN_RIGHT}")
     host = match["ipv6"] or match["host"] or ""
     if host and not _resolves(host):
-        raise Wrong(f"{quote(value)} has a host that doesn't resolve; {_LISTEN_RIGHT}")
+        raise InvalidValue(f"{quote(value)} has a host that doesn't resolve; {_LISTEN_RIGHT}")
     return ListenAddress(host, int(match["port"]))
 
 
@@ -115,5 +119,5 @@ def _resolves(host: str) -> bool:
     try:
         return bool(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
     except (OSError, ValueError):
-        # ValueError is a name that IDNA can't encode.
+        # ValueError: IDNA can't encode the name.
         return False

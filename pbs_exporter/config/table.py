@@ -1,4 +1,4 @@
-"""All settings: section, key, parser, help. Names, documents and tests derive from this table."""
+"""The table of all settings: section, key, parser and help. Variables, documentation and tests derive from it."""
 
 from collections.abc import Iterable, Mapping
 
@@ -24,24 +24,24 @@ _SHORT = frozenset(
         ("exporter", "log_level"),
     }
 )
-"""Settings that may also be written with single underscores. No others: Kubernetes makes such names too."""
+"""Settings with a second variable, with single underscores. No others: Kubernetes sets variables of that form."""
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the table."""
+    """A row of the table."""
 
     section: str
     key: str
     help: str
     """One line, without the default."""
     default: str
-    """As a settings file says it: `5`, `"info"`, `true`; `""` where there is none."""
+    """As in a settings file: `5`, `"info"`, `true`; `""` if there is none."""
     required: bool = False
     parse: values.Parser
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """Names of the environment variables, the one that wins first."""
+        """The names of the environment variables, the one with precedence first."""
         name = f"{self.section}__{self.key}".upper()
         short = (self.section, self.key) in _SHORT
         return (PREFIX + name, SHORT_PREFIX + name.replace("__", "_")) if short else (PREFIX + name,)
@@ -98,7 +98,7 @@ SETTINGS: tuple[Setting, ...] = (
             ),
             (
                 "verify_tls",
-                values.switch,
+                values.boolean,
                 "Verify PBS's certificate against the system's CAs; always on if `ca_file` or `fingerprint` is set",
             ),
             (
@@ -118,12 +118,12 @@ SETTINGS: tuple[Setting, ...] = (
             ),
             (
                 "snapshot_history_limit",
-                values.whole(least=0),
+                values.integer(minimum=0),
                 "Newest snapshots per group to export as `pbs_snapshot_info`; 0 exports all",
             ),
             (
                 "max_concurrent_requests",
-                values.whole(least=1),
+                values.integer(minimum=1),
                 "Requests to PBS at the same time; listings use at most all but two of them, and at least one",
             ),
             (
@@ -138,7 +138,7 @@ SETTINGS: tuple[Setting, ...] = (
             ),
             (
                 "listing_interval_seconds",
-                values.seconds(least=0),
+                values.seconds(minimum=0),
                 "Age up to which a snapshot listing is reused; 0 lists at every scrape",
             ),
             (
@@ -153,12 +153,12 @@ SETTINGS: tuple[Setting, ...] = (
             ),
             (
                 "listing_refresh_seconds",
-                values.seconds(least=1),
+                values.seconds(minimum=1),
                 "Interval of full listings in the background, if scrapes list only changes",
             ),
             (
                 "slow_interval_seconds",
-                values.seconds(least=0),
+                values.seconds(minimum=0),
                 "Interval of slow collectors (12 times that for `updates`); 0 runs them at every scrape",
             ),
             ("task_window_seconds", values.seconds(), "Window for finished tasks, in seconds"),
@@ -183,10 +183,10 @@ SETTINGS: tuple[Setting, ...] = (
                 values.choice("logfmt", "json", "console"),
                 "`logfmt`, `json`, or `console` for interactive use",
             ),
-            ("max_requests", values.whole(least=1), "Scrapes at the same time; further ones get status 503"),
+            ("max_requests", values.integer(minimum=1), "Scrapes at the same time; further ones get status 503"),
             (
                 "process_metrics",
-                values.switch,
+                values.boolean,
                 "Export metrics of the exporter's own process: memory, CPU time, open files",
             ),
         ),
@@ -205,18 +205,18 @@ SETTINGS: tuple[Setting, ...] = (
         ),
     ),
 )
-"""All settings but the collectors' switches."""
+"""All settings except the section `[collectors]`."""
 
 
 def settings_table(collectors: Mapping[str, bool]) -> tuple[Setting, ...]:
-    """Give every setting, with one switch for each of `collectors` (name → default) at the end."""
+    """Return all settings, including one for each of `collectors` (name → default)."""
     switches = (
         Setting(
             section="collectors",
             key=name,
             help=f"The collector `{name}`",
             default=_shown(on),
-            parse=values.switch,
+            parse=values.boolean,
         )
         for name, on in collectors.items()
     )

@@ -9,7 +9,6 @@ from pbs_exporter.pbs.http.decoding import Decoder, Rows, buffered, many, nested
 from pbs_exporter.pbs.http.request_limiter import Lane
 from pbs_exporter.pbs.http.token_auth import TokenAuth
 from pbs_exporter.pbs.http.transport import Timed, Transport
-from pbs_exporter.pbs.snapshots.group_summary import GroupId, Listed, grouped
 
 VERSION_SECONDS = 4.0
 """Minimum timeout of `/version`: PBS delays a failed login by 3 s, which must not look like a timeout."""
@@ -46,7 +45,6 @@ class PbsClient:
         self._settings = settings
         self.auth = auth
         self._capabilities = Capabilities()
-        self._snapshots = grouped(settings.snapshot_history_limit)
 
     @property
     def certificate(self) -> bytes | None:
@@ -98,19 +96,24 @@ class PbsClient:
         return answer.value
 
     async def snapshots(
-        self, store: str, namespace: str, group: GroupId | None = None, lane: Lane = Lane.LISTING
-    ) -> Timed[Listed]:
+        self,
+        store: str,
+        namespace: str,
+        decode: Decoder[T],
+        group: tuple[str, str] | None = None,
+        lane: Lane = Lane.LISTING,
+    ) -> Timed[T]:
         """`GET /admin/datastore/{store}/snapshots?ns=`: one namespace, without its child namespaces, or one group.
 
-        PBS reads every manifest for it, and continues after the client has disconnected. The result has the summary
-        of each group and its newest snapshots (`snapshot_history_limit`).
+        PBS reads every manifest for it, and continues after the client has disconnected. `decode` makes a value of the
+        rows as they arrive. `group` is a backup type and a backup ID.
         """
         query = {"ns": namespace}
         if group is not None:
             query["backup-type"], query["backup-id"] = group
         return await self._transport.get(
             "/admin/datastore/{store}/snapshots",
-            self._snapshots,
+            decode,
             path={"store": store},
             query=query,
             timeout_seconds=self._settings.listing_timeout_seconds,

@@ -22,8 +22,8 @@ from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http.token_auth import PATIENCE, PAUSE_SECONDS, TokenAuth
 from pbs_exporter.pbs.http.transport import Observer, Transport
 from pbs_exporter.pbs.models import Version
-from pbs_exporter.pbs.snapshots.cache import Listings
-from pbs_exporter.pbs.snapshots.listing_state import ListingState
+from pbs_exporter.pbs.snapshots.cache import SnapshotCache
+from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.pbs.task_window import tasks_since
 from pbs_exporter.scrape.collector_run import Outcome, Run
 from pbs_exporter.scrape.failure_log import FailureLog
@@ -85,7 +85,7 @@ class Target:
         self._clock = clock
         self._login = TokenAuth(settings, clock, lambda: reread_secret(settings))
         self._client = PbsClient(Transport(session, settings, self._login, observe), settings, self._login)
-        self._listings = Listings(self._client, settings, filters, clock)
+        self._listings = SnapshotCache(self._client, settings, filters, clock)
         self._slow = {
             collector.name: SlowRun(collector, settings.slow_interval_seconds, self._ask_alone, clock)
             for collector in collectors
@@ -98,9 +98,9 @@ class Target:
         """End what is under way in the background."""
         await asyncio.gather(self._listings.close(), *(slow.close() for slow in self._slow.values()))
 
-    def listings(self) -> dict[str, ListingState]:
+    def listings(self) -> dict[str, ListingStatus]:
         """Give how the listing of each known datastore goes."""
-        return self._listings.states()
+        return self._listings.statuses()
 
     async def scrape(self, seconds: float, write: Callable[[Page], T]) -> T:
         """Ask PBS for at most so many seconds, and write what is known then. Failures are in the page.

@@ -1,13 +1,12 @@
-"""A PBS to run against: for the demo, for development, for tests and benchmarks."""
+"""A simulated PBS for the demo, development, tests and benchmarks."""
 
 from pbs_exporter.simulator.answer import Answer, Call, RefusedError, Source
 from pbs_exporter.simulator.certificate import Certificate
-from pbs_exporter.simulator.demo import demo_world
-from pbs_exporter.simulator.exchange import Request
+from pbs_exporter.simulator.exchange import LoggedRequest
 from pbs_exporter.simulator.faults import Armed, Fault, Faults
 from pbs_exporter.simulator.replay import Replay
 from pbs_exporter.simulator.server import EVERYWHERE, SimulatedPbs
-from pbs_exporter.simulator.world import World
+from pbs_exporter.simulator.world import World, demo_world
 
 __all__ = [
     "EVERYWHERE",
@@ -17,9 +16,9 @@ __all__ = [
     "Certificate",
     "Fault",
     "Faults",
+    "LoggedRequest",
     "RefusedError",
     "Replay",
-    "Request",
     "SimulatedPbs",
     "Source",
     "World",

@@ -1,4 +1,4 @@
-"""What a source of answers is asked, and what it says: the types between the server and its sources."""
+"""The types between the server and its sources of answers."""
 
 import zlib
 from collections.abc import Mapping, Sequence
@@ -8,63 +8,66 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+Row = dict[str, object]
+"""A row of an answer's `data`."""
+
 JSON = "application/json;charset=UTF-8"
-"""The content type of PBS's answers, and of most of its errors, although these are plain text."""
+"""The content type of PBS's answers, and of most of its errors, although those are plain text."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request that has got past the login."""
+    """An authenticated request."""
 
     path: str
     """Decoded, without `/api2/json`."""
     query: Sequence[tuple[str, str]] = ()
-    """Names and values, decoded, in the order in which they were sent."""
+    """Names and values, decoded, in the order of the request."""
     fingerprint: str = ""
-    """Of the certificate that the server shows."""
+    """The fingerprint of the server's certificate."""
 
 
 @dataclass
 class Answer:
-    """One answer, ready to be sent."""
+    """A complete answer."""
 
     status: int
     body: bytes
     content_type: str | None = JSON
     headers: Mapping[str, str] = field(default_factory=dict)
     compressible: bool = False
-    """Whether it is deflated where the client takes that: PBS does so for all that a handler says."""
+    """Whether it is compressed if the client accepts deflate: PBS does so for all answers of handlers."""
     streamed: bool = False
-    """Whether it goes out in chunks even if it isn't deflated."""
+    """Whether it is sent in chunks even if it isn't compressed."""
 
     @cached_property
     def deflated(self) -> bytes:
-        """The body as PBS's `Content-Encoding: deflate` has it: in a zlib wrapper."""
+        """The body in PBS's `Content-Encoding: deflate`, which is the zlib format."""
         return zlib.compress(self.body, level=3)
 
     @classmethod
     def data(cls, data: object, **attributes: object) -> "Answer":
-        """Return what most endpoints say: `{"data": …}`, and all keys sorted."""
+        """Return the answer of most endpoints: `{"data": …}` with sorted keys."""
         return cls(200, msgspec.json.encode({"data": data, **attributes}, order="sorted"), compressible=True)
 
     @classmethod
     def stream(cls, data: bytes, **attributes: object) -> "Answer":
-        """Return what a streaming endpoint says of the encoded `data`: it is the last key."""
+        """Return the answer of a streaming endpoint with the encoded `data` as its last key."""
         before = b"".join(b'"%s":%s,' % (k.encode(), msgspec.json.encode(v)) for k, v in attributes.items())
         return cls(200, b'{%s"data":%s}' % (before, data), compressible=True, streamed=True)
 
     @classmethod
     def text(cls, status: int, text: str, *, compressible: bool = False) -> "Answer":
-        """Return an error as PBS words it: plain text under the content type of JSON."""
+        """Return an error of PBS: plain text with the content type of JSON."""
         return cls(status, text.encode(), compressible=compressible)
 
     def decoded(self) -> dict[str, Any]:
-        """Return the envelope of a good answer."""
+        """Return the decoded JSON object, including `data`."""
         return msgspec.json.decode(self.body, type=dict[str, Any])
 
 
 class RefusedError(Exception):
-    """What PBS doesn't answer with 200: raised by a handler, or before one is reached."""
+    """An answer other than 200, from a handler or (`by_handler=False`) from PBS's router."""
 
     def __init__(self, status: int, text: str, *, by_handler: bool = True) -> None:
         super().__init__(text)
@@ -77,7 +80,7 @@ def no_such_datastore(name: str) -> RefusedError:
 
 
 def no_such_namespace() -> RefusedError:
-    """Return the error for a namespace that isn't there."""
+    """Return the error for a namespace that doesn't exist."""
     return RefusedError(400, "ENOENT: No such file or directory")
 
 
@@ -92,14 +95,14 @@ UNAUTHORIZED = Answer(
         "Secure; SameSite=Lax; HttpOnly; Path=/;",
     },
 )
-"""What PBS 4.1.2 and later say to each failed login."""
+"""The answer of PBS 4.1.2 and later to every failed login."""
 
 
 class Source(Protocol):
-    """Where the answers of a simulated PBS come from."""
+    """The source of a simulated PBS's answers."""
 
     def answer(self, call: Call) -> Answer:
-        """Return the answer to `call`; may block for long where `api.blocks` says so."""
+        """Return the answer to `call`. It may block if the endpoint is `blocking`. Raises `RefusedError`."""
 
     def unauthorized(self, failure: LoginFailure) -> Answer:
         """Return the answer to a failed login."""

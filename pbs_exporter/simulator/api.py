@@ -1,4 +1,4 @@
-"""PBS's API tree: which paths there are, and which query parameters each takes."""
+"""PBS's API tree: its paths and their query parameters."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -9,19 +9,19 @@ import msgspec
 from pbs_exporter.simulator.answer import RefusedError
 
 Params = dict[str, int | bool | str | list[str]]
-"""The parameters of a call, each in the type that the tree gives it."""
+"""The parameters of a call, each in its declared type."""
 
 PERMISSION_CHECK_FAILED: Final = "permission check failed"
-"""The whole text of a 403 that PBS's router gives; those of a handler say more."""
+"""The text of a 403 by PBS's router; those of handlers have details."""
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """One path of the tree."""
+    """A path of the tree, and the types of its query parameters."""
 
     template: str
     params: Mapping[str, type[int] | type[bool] | type[str] | type[list[str]]] = {}
     blocking: bool = False
-    """Whether it can take so long that it must not hold up the other requests."""
+    """Whether it can take long and runs in a thread, so that it doesn't delay other requests."""
 
 
 _TASK_PARAMS = {
@@ -80,7 +80,7 @@ _BY_SEGMENTS: Final = [(endpoint.template.split("/"), endpoint) for endpoint in 
 
 
 def find(path: str) -> tuple[Endpoint, dict[str, str]] | None:
-    """Return the endpoint of a (still percent-encoded) path and the path's variables, decoded."""
+    """Return the endpoint of a percent-encoded path, and the variables in the path, decoded."""
     given = path.split("/")
     for segments, endpoint in _BY_SEGMENTS:
         if len(segments) == len(given) and all(
@@ -95,17 +95,17 @@ def find(path: str) -> tuple[Endpoint, dict[str, str]] | None:
 
 
 def not_found(path: str) -> RefusedError:
-    """Return the error for a path (or a method of it) that this PBS doesn't have."""
+    """Return the error for a path or method that this PBS doesn't have."""
     return RefusedError(404, f"Path '/api2/json{path}' not found.", by_handler=False)
 
 
 def read_params(endpoint: Endpoint, query: Sequence[tuple[str, str]]) -> Params:
-    """Return the query's parameters in their types; what doesn't fit is refused as PBS does it."""
+    """Return the query's parameters in their types. Raises `RefusedError` with PBS's text if they are invalid."""
     params: Params = {}
     problems: list[tuple[str, str]] = []
     for name, value in query:
         kind = endpoint.params.get(name)
-        if name == "_dc":  # The web UI's way around caches: PBS ignores it everywhere.
+        if name == "_dc":  # The web UI's cache buster, which PBS ignores.
             continue
         if kind is None:
             problems.append((name, "schema does not allow additional properties."))

@@ -18,7 +18,7 @@ NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 class Certificate(msgspec.Struct, frozen=True):
-    """A key and its certificate, in memory."""
+    """A private key and its certificate, in memory."""
 
     key_pem: bytes
     pem: bytes
@@ -33,7 +33,7 @@ class Certificate(msgspec.Struct, frozen=True):
         not_before: dt.datetime | None = None,
         not_after: dt.datetime | None = None,
     ) -> Self:
-        """Make one for `names` (host names and addresses), valid from yesterday on for ten years."""
+        """Return a new one for `names` (host names and addresses), by default valid from yesterday for ten years."""
         now = dt.datetime.now(dt.UTC)
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name(
@@ -61,7 +61,7 @@ class Certificate(msgspec.Struct, frozen=True):
         )
 
     def write(self, folder: Path) -> Path:
-        """Write `certificate.pem` and `key.pem` into `folder`, and return the path of the first."""
+        """Write `certificate.pem` and `key.pem` into `folder`. Return the path of `certificate.pem`."""
         path = folder / "certificate.pem"
         path.write_bytes(self.pem)
         key = folder / "key.pem"
@@ -71,7 +71,7 @@ class Certificate(msgspec.Struct, frozen=True):
 
 
 def server_context(certificate_file: Path) -> ssl.SSLContext:
-    """Return the TLS settings of a server with the certificate and the key beside it."""
+    """Return the TLS context of a server with this certificate and the `key.pem` in the same directory."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(certificate_file, certificate_file.with_name("key.pem"))
@@ -82,7 +82,7 @@ def _extensions(
     names: Sequence[str],
     key: ec.EllipticCurvePublicKey,
 ) -> list[tuple[x509.ExtensionType, bool]]:
-    # All that Python 3.13's stricter check wants of a certificate that is its own authority.
+    # Python 3.13's strict verification requires all of these of a self-signed certificate.
     key_usage = x509.KeyUsage(
         digital_signature=True,
         key_cert_sign=True,

@@ -1,4 +1,4 @@
-"""One request and its answer on the wire: sending, and the ways of not quite doing so."""
+"""One request and its answer on the wire, including incomplete ones."""
 
 import asyncio
 import socket
@@ -14,53 +14,53 @@ _PIECE = 64 * 1024
 
 
 @dataclass(eq=False)
-class Request:
-    """A line of the log."""
+class LoggedRequest:
+    """A request in the log of the simulated PBS."""
 
     method: str
     path: str
-    """As it was sent (percent-encoded), without `/api2/json`."""
+    """Percent-encoded as in the request, without `/api2/json`."""
     template: str
-    """The path's template, as `/admin/datastore/{store}/snapshots`; the path if PBS has no such endpoint."""
+    """The path's template, such as `/admin/datastore/{store}/snapshots`; `path` if there is no such endpoint."""
     query: str
-    """As it was sent."""
+    """As in the request."""
     headers: Mapping[str, str]
     connection: int
-    """The number of the TCP connection."""
+    """The number of the TCP connection, from 1."""
     nth: int
-    """Which request of its connection this is, from 1."""
+    """The number of the request on its connection, from 1."""
     started: float
     """`time.monotonic()`."""
     ended: float | None = None
-    """When the answer was sent, or the client or the server gave up; `None` while it goes on."""
+    """`time.monotonic()` when the answer was complete or either side gave up; `None` before that."""
     status: int | None = None
-    """`None` as long as no status line was sent."""
+    """`None` until the status line is sent."""
 
 
 @dataclass(eq=False)
 class Exchange:
-    """What a fault can do with one request."""
+    """One request, and what a server can do with it."""
 
     request: web.Request
-    log: Request
+    log: LoggedRequest
     answer: Callable[[], Awaitable[Answer]]
-    """PBS's own answer, after its own delays."""
+    """Returns PBS's regular answer, after its regular delays."""
 
     async def send(self, answer: Answer) -> web.StreamResponse:
-        """Send `answer` as PBS does."""
+        """Send `answer` completely."""
         response, body = await self.begin(answer)
         for piece in pieces(body):
             await response.write(piece)
         return response
 
     async def begin(self, answer: Answer) -> tuple[web.StreamResponse, bytes]:
-        """Send the status and the headers, and return the body as it has to be written."""
+        """Send the status and the headers. Return the response and the encoded body, which is not sent yet."""
         response = web.StreamResponse(status=answer.status, headers=answer.headers)
         if answer.content_type is not None:
             response.headers[hdrs.CONTENT_TYPE] = answer.content_type
         deflate = answer.compressible and self._takes_deflate()
         if deflate:
-            # In a thread, because it takes a second where a listing has a hundred megabytes.
+            # In a thread: compressing a hundred megabytes takes a second.
             body = answer.deflated if len(answer.body) < _PIECE else await asyncio.to_thread(_deflate, answer)
             response.headers[hdrs.CONTENT_ENCODING] = "deflate"
         else:
@@ -74,12 +74,12 @@ class Exchange:
         return response, b"" if self.request.method == hdrs.METH_HEAD else body
 
     def write_raw(self, data: bytes) -> None:
-        """Send bytes that are no whole answer."""
+        """Send raw bytes, without an HTTP head."""
         if (transport := self.request.transport) is not None:
             transport.write(data)
 
     def close(self) -> web.StreamResponse:
-        """Close the connection as a server does that ends."""
+        """Close the connection."""
         if (transport := self.request.transport) is not None:
             transport.close()
         return web.StreamResponse()
@@ -98,7 +98,7 @@ class Exchange:
 
 
 def pieces(body: bytes) -> Iterator[memoryview]:
-    """Yield `body` in the portions in which it is written."""
+    """Yield `body` in pieces of 64 KiB."""
     view = memoryview(body)
     for begin in range(0, len(view), _PIECE):
         yield view[begin : begin + _PIECE]

@@ -1,4 +1,4 @@
-"""Faults on demand: what a PBS, its host or a proxy in front of it can do wrong."""
+"""Faults on demand, of a PBS, its host or a proxy in front of it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,12 +18,12 @@ Act = Callable[[Exchange], Awaitable[web.StreamResponse]]
 
 
 class Fault:
-    """One way of answering badly; made by the constructors below."""
+    """A faulty way to answer. Use the class methods to create one."""
 
-    def __init__(self, act: Act, *, kept_only: bool = False) -> None:
-        """Take what is done instead of answering; `kept_only` spares a connection's first request."""
+    def __init__(self, act: Act, *, reused_only: bool = False) -> None:
+        """Take the function that handles the request. `reused_only` exempts the first request of a connection."""
         self.act = act
-        self.kept_only = kept_only
+        self.reused_only = reused_only
 
     @classmethod
     def status(cls, status: int, body: str = "", content_type: str | None = JSON) -> "Fault":
@@ -42,12 +42,12 @@ class Fault:
 
     @classmethod
     def redirect(cls, url: str, status: int = 301) -> "Fault":
-        """Send the client elsewhere."""
+        """Redirect the client to `url`."""
         return cls._sends(Answer(status, b"", content_type=None, headers={hdrs.LOCATION: url}))
 
     @classmethod
     def slow(cls, seconds: float) -> "Fault":
-        """Take this much longer, and then answer as usual."""
+        """Answer as usual after a delay in seconds."""
 
         async def act(exchange: Exchange) -> web.StreamResponse:
             await asyncio.sleep(seconds)
@@ -57,17 +57,17 @@ class Fault:
 
     @classmethod
     def rows(cls, change: Callable[[Any], object]) -> "Fault":
-        """Answer as usual, but with what `change` makes of the decoded `data`."""
+        """Answer as usual, but replace the decoded `data` with the result of `change`."""
         return cls._changes(lambda answer: _with_data(answer, change))
 
     @classmethod
     def truncated(cls) -> "Fault":
-        """Send half of the JSON as if it were all: what PBS does if it fails while it streams."""
+        """Send half of the JSON as a complete answer, as PBS does if it fails while streaming."""
         return cls._changes(lambda answer: _with_body(answer, answer.body[: len(answer.body) // 2]))
 
     @classmethod
     def reset(cls) -> "Fault":
-        """Reset the connection before any byte of an answer."""
+        """Reset the connection before the first byte of the answer."""
 
         async def act(exchange: Exchange) -> web.StreamResponse:
             return exchange.reset()
@@ -76,7 +76,7 @@ class Fault:
 
     @classmethod
     def stall(cls) -> "Fault":
-        """Take the request and never answer."""
+        """Accept the request and never answer."""
 
         async def act(_: Exchange) -> web.StreamResponse:
             return await _silence()
@@ -85,7 +85,7 @@ class Fault:
 
     @classmethod
     def stall_body(cls) -> "Fault":
-        """Send the headers and half of the body, and then nothing more."""
+        """Send the headers and half of the body, and keep the connection open."""
 
         async def act(exchange: Exchange) -> web.StreamResponse:
             await _send_half(exchange)
@@ -106,7 +106,7 @@ class Fault:
 
     @classmethod
     def partial_head(cls) -> "Fault":
-        """Close the connection within the status line."""
+        """Close the connection in the middle of the status line."""
 
         async def act(exchange: Exchange) -> web.StreamResponse:
             exchange.write_raw(b"HTTP/1.1 2")
@@ -116,16 +116,16 @@ class Fault:
 
     @classmethod
     def drop_kept(cls) -> "Fault":
-        """Close a kept connection on its second (or a later) request, before any byte of an answer."""
+        """Close a connection at its second or a later request, before the first byte of the answer."""
 
         async def act(exchange: Exchange) -> web.StreamResponse:
             return exchange.close()
 
-        return cls(act, kept_only=True)
+        return cls(act, reused_only=True)
 
     @classmethod
     def huge(cls, size: int) -> "Fault":
-        """Stream `size` bytes of a list that doesn't end."""
+        """Stream `size` bytes of an endless list."""
 
         async def act(exchange: Exchange) -> web.StreamResponse:
             response, _ = await exchange.begin(Answer(_OK, b"", streamed=True))
@@ -156,30 +156,30 @@ class Fault:
 
 
 class Armed:
-    """A fault in force: what `Faults.add` returns."""
+    """An active fault, returned by `Faults.add`."""
 
     def __init__(self, pattern: str, fault: Fault, times: int | None) -> None:
-        """Take what `Faults.add` was given."""
+        """Take the arguments of `Faults.add`."""
         self.pattern = pattern
         self.fault = fault
         self.left = times
         self.hits = 0
 
     def remove(self) -> None:
-        """End it."""
+        """Deactivate the fault."""
         self.left = 0
 
     def matches(self, exchange: Exchange) -> bool:
-        """Whether the fault is for this request."""
+        """Whether the fault applies to this request."""
         names = (exchange.log.template, exchange.log.path)
         return (
             self.left != 0
             and any(fnmatchcase(name, self.pattern) for name in names)
-            and not (self.fault.kept_only and exchange.log.nth == 1)
+            and not (self.fault.reused_only and exchange.log.nth == 1)
         )
 
     def take(self) -> Fault:
-        """Count one use."""
+        """Count a hit, and return the fault."""
         self.hits += 1
         if self.left is not None:
             self.left -= 1
@@ -193,22 +193,22 @@ class Faults:
         self._armed: list[Armed] = []
 
     def add(self, pattern: str, fault: Fault, times: int | None = None) -> Armed:
-        """Put `fault` in force, for `times` requests or until it is removed.
+        """Activate `fault` for `times` requests, or until it is removed.
 
         `pattern` is a shell pattern for a path template (`/admin/datastore/{store}/snapshots`) or a path
-        (`/admin/datastore/main/snapshots`), without `/api2/json`; `*` also matches slashes. Where several
-        match, the newest acts.
+        (`/admin/datastore/main/snapshots`), without `/api2/json`; `*` also matches slashes. If several
+        faults match, the newest applies.
         """
         armed = Armed(pattern, fault, times)
         self._armed.append(armed)
         return armed
 
     def clear(self) -> None:
-        """End all faults."""
+        """Deactivate all faults."""
         self._armed.clear()
 
     def pick(self, exchange: Exchange) -> Fault | None:
-        """Return the fault for this request, and count it."""
+        """Return the fault that applies to this request, and count the hit; `None` if there is none."""
         for armed in reversed(self._armed):
             if armed.matches(exchange):
                 return armed.take()
@@ -233,6 +233,6 @@ async def _send_half(exchange: Exchange) -> web.StreamResponse:
 
 
 async def _silence() -> web.StreamResponse:
-    # Ends by cancellation, when the client leaves or the server stops.
+    # Cancelled when the client disconnects or the server stops.
     never: asyncio.Future[web.StreamResponse] = asyncio.get_running_loop().create_future()
     return await never

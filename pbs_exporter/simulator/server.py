@@ -1,4 +1,4 @@
-"""The simulated PBS: a web server with the manners that real ones showed."""
+"""The simulated PBS: a web server that behaves like real ones."""
 
 import asyncio
 import tempfile
@@ -15,7 +15,7 @@ from aiohttp import hdrs, web
 from pbs_exporter.simulator import api
 from pbs_exporter.simulator.answer import Answer, Call, LoginFailure, RefusedError, Source
 from pbs_exporter.simulator.certificate import Certificate, server_context
-from pbs_exporter.simulator.exchange import Exchange, Request
+from pbs_exporter.simulator.exchange import Exchange, LoggedRequest
 from pbs_exporter.simulator.faults import Faults
 
 _ROOT = "/api2/json"
@@ -23,16 +23,16 @@ _LONGEST_URL = 3072
 _COOKIES = ("PBSAuthCookie", "__Host-PBSAuthCookie")
 _LOG_LINES = 10_000
 _HOST = "127.0.0.1"
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - for who asks for it
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - only on request
 _LOGIN = "exporter@pbs!metrics"
-_SECRET = "5f2e1c7a-93b8-4d06-a1e4-7c9b20d83f65"  # noqa: S105 - opens nothing but a simulation
+_SECRET = "5f2e1c7a-93b8-4d06-a1e4-7c9b20d83f65"  # noqa: S105 - only valid for a simulation
 
 
 class SimulatedPbs:
-    """A PBS on a port, of the loopback address if no other is said; an async context manager, or `start` and `stop`.
+    """A PBS that listens on a port. Use it as an async context manager, or call `start` and `stop`.
 
-    `login_delay` and `forbidden_delay` are the seconds for which PBS holds back a 401 and a 403,
-    `latency` those that come before each answer.
+    `login_delay` and `forbidden_delay` are PBS's delays of a 401 and a 403, `latency` the delay of each answer, all
+    in seconds.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class SimulatedPbs:
         self.forbidden_delay = forbidden_delay
         self.latency = latency
         self.faults = Faults()
-        self.requests: list[Request] = []
+        self.requests: list[LoggedRequest] = []
         self.certificate = certificate or Certificate.make()
         self.endpoint = ""
         self._tls = tls
@@ -65,28 +65,28 @@ class SimulatedPbs:
 
     @property
     def fingerprint(self) -> str:
-        """The certificate's SHA-256, as PBS shows it."""
+        """The SHA-256 of the certificate, as PBS shows it."""
         return self.certificate.fingerprint
 
     @property
     def certificate_file(self) -> Path:
-        """The certificate in PEM; there while the server runs."""
+        """The path of the certificate in PEM, which exists while the server runs."""
         if self._folder is None:
-            raise RuntimeError("the simulated PBS does not run")
+            raise RuntimeError("the simulated PBS is not running")
         return Path(self._folder.name, "certificate.pem")
 
     @property
     def in_flight(self) -> int:
-        """How many requests are being answered."""
+        """The number of unanswered requests."""
         return sum(request.ended is None for request in self.requests)
 
     @property
     def most_in_flight(self) -> int:
-        """How many requests were being answered at once, at most."""
+        """The highest number of concurrent requests."""
         return self.most_at_once()
 
     def most_at_once(self, pattern: str = "*") -> int:
-        """Return how many requests with a path or template like `pattern` overlapped, at most."""
+        """Return the highest number of concurrent requests whose path or template matches `pattern`."""
         edges: list[tuple[float, int]] = []
         for request in self.requests_to(pattern):
             edges.append((request.started, 1))
@@ -98,8 +98,8 @@ class SimulatedPbs:
             most = max(most, now)
         return most
 
-    def requests_to(self, pattern: str) -> list[Request]:
-        """Return the log's requests with a path or template like `pattern`."""
+    def requests_to(self, pattern: str) -> list[LoggedRequest]:
+        """Return the logged requests whose path or template matches the shell pattern."""
         return [
             request
             for request in self.requests
@@ -119,11 +119,11 @@ class SimulatedPbs:
         await self.stop()
 
     async def start(self, port: int = 0, host: str = _HOST) -> None:
-        """Listen on `port` (0: any free one) of `host`, an IPv4 address or `EVERYWHERE`, until `stop`."""
+        """Listen on `port` (0: any free one) of `host` (an IPv4 address or `EVERYWHERE`) until `stop`."""
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._handle)
         app.on_response_prepare.append(_tidy_headers)
-        # A handler ends with its client: otherwise each fault that stalls would leave one behind.
+        # Cancel handlers of disconnected clients: otherwise each stalled answer would leave one behind.
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.05)
         self._folder = tempfile.TemporaryDirectory(prefix="simulated-pbs-")
         certificate_file = self.certificate.write(Path(self._folder.name))
@@ -156,17 +156,17 @@ class SimulatedPbs:
                 return await fault.act(exchange)
             return await exchange.send(await self._answer(request, log))
         except ConnectionError:
-            # The client has left; aiohttp would log that as an error of this server.
+            # The client has disconnected, which aiohttp would log as an error of the server.
             return exchange.close()
         finally:
             log.ended = time.monotonic()
 
-    def _log(self, request: web.Request) -> Request:
+    def _log(self, request: web.Request) -> LoggedRequest:
         path, _, query = request.raw_path.partition("?")
         path = path.removeprefix(_ROOT)
         found = api.find(path)
         connection, nth = self._count(request)
-        log = Request(
+        log = LoggedRequest(
             method=request.method,
             path=path,
             template=found[0].template if found else path,
@@ -177,14 +177,14 @@ class SimulatedPbs:
             started=time.monotonic(),
         )
         if len(self.requests) >= _LOG_LINES:
-            # A demo can run for weeks.
+            # A demo may run for weeks.
             del self.requests[: _LOG_LINES // 2]
         self.requests.append(log)
         return log
 
     def _count(self, request: web.Request) -> tuple[int, int]:
         transport = request.transport
-        if transport is None:  # The client has left already.
+        if transport is None:  # The client has disconnected.
             return 0, 1
         known = self._connections.get(transport)
         if known is None:
@@ -194,7 +194,7 @@ class SimulatedPbs:
         self._connections[transport] = (number, requests + 1)
         return number, requests + 1
 
-    async def _answer(self, request: web.Request, log: Request) -> Answer:
+    async def _answer(self, request: web.Request, log: LoggedRequest) -> Answer:
         if len(request.raw_path) > _LONGEST_URL:
             return Answer(414, b"", content_type=None)
         failure = self._login_failure(request)
@@ -202,7 +202,7 @@ class SimulatedPbs:
             await asyncio.sleep(self.login_delay)
             return self.source.unauthorized(failure)
         try:
-            answer = await self._ask(request, log)
+            answer = await self._dispatch(request, log)
         except RefusedError as refused:
             answer = refused.answer
         if answer.status == web.HTTPForbidden.status_code and answer.body == _FORBIDDEN:
@@ -211,7 +211,7 @@ class SimulatedPbs:
 
     def _login_failure(self, request: web.Request) -> LoginFailure | None:
         if any(name in request.cookies for name in _COOKIES):
-            # PBS doesn't look at the token then, and these cookies hold no ticket of its making.
+            # PBS prefers a cookie to the token, and the cookie has no valid ticket.
             return "wrong-secret"
         header = request.headers.get(hdrs.AUTHORIZATION, "")
         for start in ("PBSAPIToken=", "PBSAPIToken "):
@@ -221,7 +221,7 @@ class SimulatedPbs:
                 return None if right else "wrong-secret"
         return "no-token"
 
-    async def _ask(self, request: web.Request, log: Request) -> Answer:
+    async def _dispatch(self, request: web.Request, log: LoggedRequest) -> Answer:
         found = api.find(log.path)
         if request.method != hdrs.METH_GET or not request.raw_path.startswith(_ROOT):
             raise api.not_found(log.path)
@@ -230,13 +230,13 @@ class SimulatedPbs:
         if content_type is not None:
             kind = content_type.partition(";")[0]
             if kind == "application/json":
-                # PBS then takes the parameters from the body alone.
+                # PBS reads the parameters only from the body in this case.
                 query = []
             elif kind != "application/x-www-form-urlencoded":
                 raise RefusedError(400, f'unsupported content type Ok("{content_type}")', by_handler=False)
         call = Call(log.path, query, self.fingerprint)
         if found and found[0].blocking:
-            # As in PBS, such work goes on after its client has left.
+            # As in PBS, the work continues after the client has disconnected.
             return await asyncio.to_thread(self.source.answer, call)
         return self.source.answer(call)
 
@@ -245,7 +245,7 @@ _FORBIDDEN = api.PERMISSION_CHECK_FAILED.encode()
 
 
 async def _tidy_headers(_: web.Request, response: web.StreamResponse) -> None:
-    """Take away what aiohttp adds and PBS doesn't send."""
+    """Remove the headers that aiohttp adds and PBS doesn't send."""
     response.headers.pop(hdrs.SERVER, None)
     if response.headers.get(hdrs.CONTENT_TYPE) == "application/octet-stream":
         del response.headers[hdrs.CONTENT_TYPE]

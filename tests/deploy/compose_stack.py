@@ -10,8 +10,10 @@ from typing import Any
 import yaml
 
 from tests.deploy.docker_engine import Docker
-from tests.deploy.machine import ROOT, environment, eventually, run
-from tests.deploy.prometheus_programs import newest
+from tests.support.commands import environment, run
+from tests.support.paths import ROOT
+from tests.support.polling import poll
+from tests.support.prometheus_programs import newest
 
 STACK = Path("deploy", "compose")
 """The folder of the stack in a checkout."""
@@ -71,7 +73,7 @@ class Checkout:
     def wait(self) -> None:
         """Wait until Prometheus and Alertmanager answer."""
         for server in (PROMETHEUS, ALERTMANAGER):
-            eventually(partial(self._ready, server), server)
+            poll(partial(self._ready, server), server)
 
     def ask(self, url: str) -> Any:
         """Return the decoded JSON response of a server on the engine's machine."""

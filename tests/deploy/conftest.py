@@ -16,14 +16,16 @@ import pytest
 
 from tests.deploy.compose_stack import STACK, Checkout, build_stand_ins
 from tests.deploy.docker_engine import HOST, Docker, engine
-from tests.deploy.machine import Namespace, once, process
 from tests.deploy.podman import BUILD_ARGUMENTS, IMAGE, Podman, import_base_image
-from tests.deploy.simulated_pbs import Address, Simulate
+from tests.support.cache import once
+from tests.support.commands import process
+from tests.support.network_namespace import Namespace
+from tests.support.simulated_pbs import Address, Simulate
 
 _SHARED = "PBS_EXPORTER_TESTS_SHARED"
 """Environment variable with the folder that the workers of a test run share."""
 
-_LONGEST = ("test_getting_started", "test_own_pbs", "test_compose", "test_systemd", "test_image", "test_container")
+_LONGEST = ("test_getting_started", "test_compose", "test_systemd", "test_image", "test_own_pbs", "test_container")
 """Files that begin first, because the others are done while these wait."""
 
 
@@ -127,7 +129,7 @@ def simulated_pbs(tmp_path_factory: pytest.TempPathFactory) -> Simulate:
 
     @contextmanager
     def simulate(namespace: Namespace, host: str = "127.0.0.1", port: int = 0, latency: float = 0) -> Iterator[Address]:
-        command = namespace.inside(sys.executable, "-m", "tests.deploy.simulated_pbs", host, str(port), str(latency))
+        command = namespace.inside(sys.executable, "-m", "tests.support.simulated_pbs", host, str(port), str(latency))
         with process(*command, log=log) as running:
             assert running.stdout is not None
             line = running.stdout.readline()

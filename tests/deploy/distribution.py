@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.deploy.machine import ROOT, cached, environment, run
+from tests.support.cache import cached
+from tests.support.commands import environment, run
+from tests.support.paths import ROOT
 
 _REQUIREMENTS = ROOT / "requirements.txt"
 

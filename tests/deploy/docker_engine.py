@@ -8,7 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.deploy.machine import Namespace, attempt, cached, environment, eventually, process, run
+from tests.support.cache import cached
+from tests.support.commands import attempt, environment, process, run
+from tests.support.network_namespace import Namespace
+from tests.support.polling import poll
 
 HOST = "10.91.0.1"
 """The address of the engine's machine, for its containers and for other machines."""
@@ -145,7 +148,7 @@ def _daemon(docker: Cli, folder: Path, *options: str, within: tuple[str | Path, 
             assert daemon.poll() is None, log.read_text()
             return docker.attempt("version").returncode == 0
 
-        eventually(ready, "an engine that answers")
+        poll(ready, "an engine that answers")
         yield
         containers = docker("ps", "--all", "--quiet").split()
         if containers:

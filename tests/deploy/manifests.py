@@ -10,7 +10,9 @@ import kubernetes_validate
 import yaml
 from kubernetes_validate.utils import all_versions, major_minor
 
-from tests.deploy.machine import ROOT, cached, run
+from tests.support.cache import cached
+from tests.support.commands import run
+from tests.support.paths import ROOT
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 CHART = ROOT / "deploy" / "helm" / "pbs-exporter"

@@ -6,7 +6,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.deploy.machine import CA_FILE, ROOT, attempt, cached, environment, run
+from tests.support.cache import cached
+from tests.support.commands import attempt, environment, run
+from tests.support.paths import ROOT
+
+CA_FILE = Path("/etc/ssl/certs/ca-certificates.crt")
+"""The machine's certificate authorities. Builds behind a proxy that opens TLS need them; no image keeps them."""
 
 BASE = "python:3.13-slim"
 """The Dockerfile's base image. The tests make a stand-in from Debian packages, with the same release and Python."""

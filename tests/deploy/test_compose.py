@@ -11,9 +11,11 @@ import yaml
 from tests.deploy.compose_stack import PROMETHEUS as SERVER
 from tests.deploy.compose_stack import Checkout, filled_in
 from tests.deploy.docker_engine import HOST, Docker
-from tests.deploy.machine import ROOT, attempt, eventually, run, tool
-from tests.deploy.simulated_pbs import Address
+from tests.support.commands import attempt, run, tool
 from tests.support.documented import block
+from tests.support.paths import ROOT
+from tests.support.polling import poll
+from tests.support.simulated_pbs import Address
 
 ALONE = ROOT / "compose.yaml"
 STACK = ROOT / "deploy" / "compose"
@@ -130,7 +132,7 @@ def test_alone_with_the_secret_in_a_file(compose: Compose, pbs: Address, tmp_pat
     (tmp_path / ".env").write_text(filled_in(settings))
     (tmp_path / "pbs_token").write_text(pbs.secret)
     compose.up(tmp_path)
-    page = eventually(lambda: compose.docker.clients.try_get(PAGE), "a page")
+    page = poll(lambda: compose.docker.clients.try_get(PAGE), "a page")
     assert "\npbs_up 1.0\n" in page
     assert pbs.secret not in json.dumps(compose.docker.inspect("pbs-exporter"))
 
@@ -209,7 +211,7 @@ def test_demo(compose: Compose, checkout: Checkout) -> None:
     checkout(block("README.md: Try it 1"))
 
     checkout.wait()
-    eventually(lambda: checkout.value("up") == 1, "a scrape that works", seconds=60, pause=1)
+    poll(lambda: checkout.value("up") == 1, "a scrape that works", seconds=60, pause=1)
     assert checkout.value('up{job="pbs",instance="exporter:9101"}') == 1
     assert checkout.value("pbs_up") == 1
     assert (checkout.value("count(pbs_snapshot_count)") or 0) > 5

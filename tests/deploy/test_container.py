@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 
 from tests.deploy.docker_engine import HOST, Docker
-from tests.deploy.machine import eventually, process
-from tests.deploy.simulated_pbs import Address, Simulate
+from tests.support.commands import process
 from tests.support.documented import block
+from tests.support.polling import poll
+from tests.support.simulated_pbs import Address, Simulate
 
 HARDENED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--pids-limit=64", "--memory=64m")
 IN_A_HURRY = ("--health-interval=500ms", "--health-start-period=0s")
@@ -36,7 +37,7 @@ def documented(name: str) -> list[str]:
 
 def scrape(docker: Docker) -> str:
     """Wait until another machine can scrape the exporter, and return the metrics."""
-    return eventually(lambda: docker.clients.try_get(PAGE), "a page")
+    return poll(lambda: docker.clients.try_get(PAGE), "a page")
 
 
 def process_status(docker: Docker, container: str) -> dict[str, str]:
@@ -53,7 +54,7 @@ def test_hardened(docker: Docker, pbs: Address, image: str) -> None:
             page = scrape(docker)
         assert "\npbs_up 1.0\n" in page
         assert "\npbs_snapshot_count{" in page
-        eventually(lambda: docker.health(container) == "healthy", "a healthy container")
+        poll(lambda: docker.health(container) == "healthy", "a healthy container")
         status = process_status(docker, container)
         assert status["Uid"].split() == ["65532"] * 4
         assert status["Gid"].split() == ["65532"] * 4
@@ -76,7 +77,7 @@ def test_writes_nothing(docker: Docker, pbs: Address, image: str) -> None:
     """It writes no file, not even as root: scrapes and health checks leave the file system unchanged."""
     with docker.running("--user=0:0", *IN_A_HURRY, *PUBLISHED, *variables(pbs.variables), image) as container:
         assert "\npbs_up 1.0\n" in scrape(docker)
-        eventually(lambda: docker.health(container) == "healthy", "a healthy container")
+        poll(lambda: docker.health(container) == "healthy", "a healthy container")
         assert docker("diff", container) == ""
         # A change would be seen.
         docker("exec", container, "touch", "/tmp/seen")  # noqa: S108 - in the container
@@ -114,26 +115,26 @@ listen_address = "127.0.0.1:9200"
         "--env=PBS_EXPORTER_CONFIG=/etc/pbs-exporter/settings.toml",
     )
     with docker.running(*HARDENED, *IN_A_HURRY, *mounted, image) as container:
-        eventually(lambda: docker.health(container) == "healthy", "a healthy container")
+        poll(lambda: docker.health(container) == "healthy", "a healthy container")
         assert "127.0.0.1:9200" in "".join(docker.logs(container))
 
 
 def test_unhealthy(docker: Docker, pbs: Address, image: str) -> None:
     """An exporter that hangs becomes unhealthy, and healthy again afterwards. No health check leaves a process."""
     with docker.running(*HARDENED, *IN_A_HURRY, *variables(pbs.variables), image) as container:
-        eventually(lambda: docker.health(container) == "healthy", "a healthy container")
+        poll(lambda: docker.health(container) == "healthy", "a healthy container")
         docker("kill", "--signal=STOP", container)
-        eventually(lambda: docker.health(container) == "unhealthy", "an unhealthy container")
+        poll(lambda: docker.health(container) == "unhealthy", "an unhealthy container")
         (last, *_) = reversed(docker.inspect(container)["State"]["Health"]["Log"])
         assert last["ExitCode"] == 1
         assert last["Output"] == "pbs-exporter: no answer on 0.0.0.0:9101: timeout\n"
         docker("kill", "--signal=CONT", container)
-        eventually(lambda: docker.health(container) == "healthy", "a healthy container")
+        poll(lambda: docker.health(container) == "healthy", "a healthy container")
 
         def alone() -> bool:
             return len(docker("top", container, "-o", "pid,stat").splitlines()) == 2
 
-        eventually(alone, "no process but the exporter", pause=0.02)
+        poll(alone, "no process but the exporter", pause=0.02)
 
 
 def test_ends_in_the_middle_of_a_scrape(docker: Docker, simulated_pbs: Simulate, image: str, tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_ends_in_the_middle_of_a_scrape(docker: Docker, simulated_pbs: Simulate,
         simulated_pbs(docker.machine, HOST, latency=60) as slow,
         docker.running(*HARDENED, *PUBLISHED, *variables(slow.variables), image) as container,
     ):
-        eventually(lambda: docker.clients.try_get(f"http://{HOST}:9101/health"), "an exporter")
+        poll(lambda: docker.clients.try_get(f"http://{HOST}:9101/health"), "an exporter")
         scraping = docker.clients.inside(sys.executable, "-c", f"import urllib.request as r; r.urlopen('{PAGE}')")
         with process(*scraping, log=tmp_path / "log") as client:
             time.sleep(1)

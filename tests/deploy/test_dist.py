@@ -16,8 +16,11 @@ import pytest
 
 from pbs_exporter import __version__
 from tests.deploy.distribution import Built, download, make_dist
-from tests.deploy.machine import ROOT, Namespace, environment, eventually, process, run
+from tests.support.commands import environment, process, run
 from tests.support.documented import block
+from tests.support.network_namespace import Namespace
+from tests.support.paths import ROOT
+from tests.support.polling import poll
 
 NAME = f"pbs_exporter-{__version__}"
 
@@ -176,7 +179,7 @@ def demo(installed: Path, namespace: Namespace, tmp_path: Path) -> Iterator[Name
 
 def test_installed_demo_serves_a_page(demo: Namespace) -> None:
     """`pbs-exporter demo` of the wheel serves metrics of its simulated PBS."""
-    page = eventually(lambda: demo.try_get("http://127.0.0.1:9101/metrics"), "the demo's page")
+    page = poll(lambda: demo.try_get("http://127.0.0.1:9101/metrics"), "the demo's page")
     assert "\npbs_up 1" in page
     assert "\npbs_snapshot_count{" in page
 

@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.deploy.machine import ROOT, Namespace, attempt, environment, eventually, process, run
 from tests.deploy.manifests import CHART, kubectl, own, render
-from tests.deploy.simulated_pbs import Address, Simulate
+from tests.support.commands import attempt, environment, process, run
 from tests.support.documented import Block, block, commands
+from tests.support.network_namespace import Namespace
+from tests.support.paths import ROOT
+from tests.support.polling import poll
+from tests.support.simulated_pbs import Address, Simulate
 
 PAGE = "http://127.0.0.1:9101/metrics"
 BIN = Path(sys.executable).parent
@@ -44,7 +47,7 @@ def served(namespace: Namespace, text: str, folder: Path, log: Path) -> Iterator
     env["PATH"] = f"{BIN}:{env['PATH']}"
     shell = namespace.inside("setsid", "bash", "-euo", "pipefail", "-c", text)
     with process(*shell, cwd=folder, env=env, log=log) as running:
-        yield eventually(lambda: namespace.try_get(PAGE), "a page", seconds=60)
+        yield poll(lambda: namespace.try_get(PAGE), "a page", seconds=60)
         os.killpg(running.pid, signal.SIGINT)
         running.wait(20)
         assert namespace.try_get(PAGE) is None

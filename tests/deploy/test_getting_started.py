@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.compose_stack import ALERTMANAGER, PROMETHEUS, Checkout
-from tests.deploy.machine import ROOT, eventually, run
-from tests.deploy.prometheus_programs import newest, oldest
+from tests.support.commands import run
 from tests.support.documented import section
+from tests.support.paths import ROOT
+from tests.support.polling import poll
+from tests.support.prometheus_programs import newest, oldest
 
 PAGE = "docs/getting-started.md"
 MINUTE = 60
@@ -35,7 +37,7 @@ def prints(checkout: Checkout, commands: str, expected: str, seconds: float) -> 
         return all(any(line.fullmatch(printed) for printed in last.splitlines()) for line in lines)
 
     try:
-        eventually(look, commands, seconds=seconds, pause=2)
+        poll(look, commands, seconds=seconds, pause=2)
     except AssertionError as error:
         raise AssertionError(f"{error}\nexpected:\n{expected}\nprinted:\n{last}") from None
 
@@ -61,12 +63,12 @@ def test_demo(stack: Checkout, record_property: Callable[[str, object], None]) -
     (listed,) = [line for line in stack(silence.text).splitlines() if line.startswith("LabFilling ")]
     assert listed.split()[-1] == "suppressed"
     stack(remove.text)
-    eventually(lambda: "LabFilling" not in json.dumps(stack.ask(f"{PROMETHEUS}/api/v1/alerts")), "its end", pause=2)
+    poll(lambda: "LabFilling" not in json.dumps(stack.ask(f"{PROMETHEUS}/api/v1/alerts")), "its end", pause=2)
 
     stopped = time.monotonic()
     stack(stop.text)
     pending = 'ALERTS{alertname="PbsDown",alertstate="pending"}'
-    eventually(lambda: stack.value(pending), "a pending alert", seconds=MINUTE + 15, pause=2)
+    poll(lambda: stack.value(pending), "a pending alert", seconds=MINUTE + 15, pause=2)
     record_property("seconds_to_pending", round(time.monotonic() - stopped))
     prints(stack, down_query.text, down.text, 6 * MINUTE)
     record_property("seconds_to_firing", round(time.monotonic() - stopped))
@@ -77,7 +79,7 @@ def test_demo(stack: Checkout, record_property: Callable[[str, object], None]) -
 
     repaired = time.monotonic()
     stack(start.text)
-    eventually(lambda: "PbsDown" not in stack(down_query.text), "its end", seconds=2 * MINUTE + 15, pause=2)
+    poll(lambda: "PbsDown" not in stack(down_query.text), "its end", seconds=2 * MINUTE + 15, pause=2)
     record_property("seconds_to_cleared", round(time.monotonic() - repaired))
 
     assert [(rule["name"], rule["lastError"]) for rule in stack.rules() if rule["health"] != "ok"] == []

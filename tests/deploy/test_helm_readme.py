@@ -9,9 +9,9 @@ import yaml
 
 from pbs_exporter import __version__
 from tests.deploy.chart_values import VALUES, default_values
-from tests.deploy.machine import ROOT
 from tests.deploy.manifests import CHART, differences, render
 from tests.support.documented import block
+from tests.support.paths import ROOT
 from tools import helm_values
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from pbs_exporter import __version__
 from tests.deploy.docker_engine import builder
-from tests.deploy.machine import CA_FILE, ROOT, run, tool
-from tests.deploy.podman import BASE, BASE_PATH, BUILD_ARGUMENTS, Podman, base_tar
+from tests.deploy.podman import BASE, BASE_PATH, BUILD_ARGUMENTS, CA_FILE, Podman, base_tar
+from tests.support.commands import run, tool
 from tests.support.documented import block
+from tests.support.paths import ROOT
 
 HOME = Path("opt/pbs-exporter")
 SIZE_LIMIT = 40_000_000

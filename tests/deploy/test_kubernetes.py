@@ -13,7 +13,6 @@ from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.config import load
 from pbs_exporter.exposition import self_metrics
 from pbs_exporter.scrape import scrape_metrics
-from tests.deploy.machine import ROOT, run
 from tests.deploy.manifests import (
     KUBERNETES,
     Object,
@@ -27,7 +26,9 @@ from tests.deploy.manifests import (
     rules,
     versions,
 )
+from tests.support.commands import run
 from tests.support.documented import block
+from tests.support.paths import ROOT
 
 FOLDERS = ("base", "overlays/annotations", "overlays/prometheus-operator")
 BASE_KINDS = {"ConfigMap", "Deployment", "NetworkPolicy", "Service", "ServiceAccount"}

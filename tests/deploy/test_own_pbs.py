@@ -7,9 +7,9 @@ import re
 
 from tests.deploy.compose_stack import ALERTMANAGER, STACK, Checkout, filled_in
 from tests.deploy.docker_engine import HOST, Docker
-from tests.deploy.machine import eventually
-from tests.deploy.simulated_pbs import Simulate
 from tests.support.documented import section
+from tests.support.polling import poll
+from tests.support.simulated_pbs import Simulate
 
 PAGE = "docs/getting-started.md"
 MINUTE = 60
@@ -27,11 +27,11 @@ def test_own_pbs(stack: Checkout, docker: Docker, simulated_pbs: Simulate) -> No
         (stack.folder / STACK / ".env").write_text(filled_in(pbs.variables))
         assert "\nlogin       ok, as " in stack(up.text)
         stack.wait()
-        eventually(lambda: stack.value("pbs_up") == 1, "a scrape", seconds=MINUTE + 15, pause=2)
+        poll(lambda: stack.value("pbs_up") == 1, "a scrape", seconds=MINUTE + 15, pause=2)
 
         assert "SUCCESS: 1 rules found" in stack(age.text)
         limit = 'group:pbs_snapshot_age:limit_seconds{namespace="prod",backup_id="100"}'
-        eventually(lambda: stack.value(limit) == 8 * 86400, "another limit", seconds=MINUTE + 15, pause=2)
+        poll(lambda: stack.value(limit) == 8 * 86400, "another limit", seconds=MINUTE + 15, pause=2)
 
         assert "moves to the new host" in stack(silence.text)
 

@@ -16,10 +16,12 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.deploy.machine import Namespace, eventually, run
 from tests.deploy.manifests import KUBERNETES, Object, Objects, kustomize, own, render
 from tests.deploy.podman import Podman
-from tests.deploy.simulated_pbs import Address, Simulate
+from tests.support.commands import run
+from tests.support.network_namespace import Namespace
+from tests.support.polling import poll
+from tests.support.simulated_pbs import Address, Simulate
 
 GATEWAY = "10.89.0.1"
 """The bridge of podman's first network. Inside the pod, it is the address of the outside."""
@@ -152,7 +154,7 @@ def running(objects: str, podman: Podman, namespace: Namespace) -> Iterator[Pod]
     container = run(*namespace.inside("podman", "kube", "play", "-"), env=podman.env, stdin=objects).split()[-1]
     try:
         pod = Pod(podman, namespace, container)
-        eventually(lambda: pod.ready, "/health of the pod")
+        poll(lambda: pod.ready, "/health of the pod")
         yield pod
     finally:
         # podman removes the network, which exists only in the namespace.

@@ -9,10 +9,14 @@ from typing import NamedTuple
 import pytest
 
 from tests.deploy.distribution import make_dist
-from tests.deploy.machine import CA_FILE, ROOT, Namespace, cached, eventually, run
-from tests.deploy.podman import Podman
-from tests.deploy.simulated_pbs import Address, Simulate
+from tests.deploy.podman import CA_FILE, Podman
+from tests.support.cache import cached
+from tests.support.commands import run
 from tests.support.documented import block
+from tests.support.network_namespace import Namespace
+from tests.support.paths import ROOT
+from tests.support.polling import poll
+from tests.support.simulated_pbs import Address, Simulate
 
 UNIT = "pbs-exporter.service"
 INSTALLED = f"/etc/systemd/system/{UNIT}"
@@ -112,7 +116,7 @@ def booted(podman: Podman, network: Namespace, tmp_path_factory: pytest.TempPath
     ).strip()
     try:
         made = Booted(podman, container)
-        eventually(made.is_up, "Debian has booted", seconds=120)
+        poll(made.is_up, "Debian has booted", seconds=120)
         yield made
     finally:
         podman("rm", "--force", "--time=0", container)
@@ -164,7 +168,7 @@ def service(installed: Service) -> Service:
     """Return the unit, running."""
     installed.booted("systemctl", "start", UNIT)
     try:
-        eventually(installed.is_well, "the page of the simulated PBS", seconds=60)
+        poll(installed.is_well, "the page of the simulated PBS", seconds=60)
     except AssertionError as error:
         journal = installed.booted("journalctl", "--unit", UNIT, "--no-pager", "--lines=20")
         raise AssertionError(f"{installed.page()}\n{journal}") from error
@@ -242,8 +246,8 @@ def test_comes_back_after_a_kill(service: Service) -> None:
     """After `kill -9` a new process serves."""
     pid = service.booted.main_pid()
     service.booted("kill", "-9", str(pid))
-    eventually(lambda: service.booted.main_pid() not in {0, pid}, "another process", seconds=60)
-    eventually(service.is_well, "the page again", seconds=60)
+    poll(lambda: service.booted.main_pid() not in {0, pid}, "another process", seconds=60)
+    poll(service.is_well, "the page again", seconds=60)
     assert service.booted.properties("NRestarts")["NRestarts"] != "0"
 
 
@@ -265,7 +269,7 @@ def test_new_secret_is_taken_at_a_restart(service: Service) -> None:
     token = "/etc/pbs-exporter/token"
     try:
         service.booted.script(f"echo 00000000-0000-0000-0000-000000000000 >{token}\nsystemctl restart {UNIT}")
-        eventually(lambda: "\npbs_up 0" in (service.page() or ""), "a refused login", seconds=60)
+        poll(lambda: "\npbs_up 0" in (service.page() or ""), "a refused login", seconds=60)
     finally:
         service.booted.script(f"cat >{token}\nsystemctl restart {UNIT}", stdin=f"{service.pbs.secret}\n")
-    eventually(service.is_well, "the page again", seconds=60)
+    poll(service.is_well, "the page again", seconds=60)

@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 from pbs_exporter import __version__
-from tests.deploy.machine import ROOT, attempt, cached, run, tool
+from tests.support.cache import cached
+from tests.support.commands import attempt, run, tool
+from tests.support.paths import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from pbs_exporter.__main__ import parsers
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.collectors.base import AnyCollector
 from pbs_exporter.config import Setting, settings_table
-from tests.support.documented import MARKDOWN
+from tests.support.documented import MARKDOWN, PAGES
 from tests.support.paths import ROOT
 from tools import docs
 
@@ -21,7 +21,10 @@ ENVIRONMENT_FILE = ROOT / ".env.example"
 TABLE = settings_table(DEFAULTS)
 
 _CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
-_LINK = re.compile(r"\[[^\]]*\]\(<?([^)>\s]+)[^)]*\)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)
+_LINK = re.compile(
+    r"\[[^\]]*\]\(<?(?P<inline>[^)>\s]+)[^)]*\)|^\[[^\]]+\]:\s*(?P<reference>\S+)|<img src=\"(?P<image>[^\"]+)\"",
+    re.MULTILINE,
+)
 _HEADING = re.compile(r"^#{1,6} +(.+?) *#*$", re.MULTILINE)
 _ENTRY = re.compile(r"^#? ?([a-z_0-9]+) = (.+)$")
 
@@ -175,7 +178,7 @@ def test_relative_links_resolve(page: Path) -> None:
     """Every relative link in a Markdown file leads to an existing file, and to an existing heading in it."""
     text = _CODE.sub("", page.read_text(encoding="utf-8"))
     dead = []
-    for link in (inline or reference for inline, reference in _LINK.findall(text)):
+    for link in (found[found.lastgroup or 0] for found in _LINK.finditer(text)):
         if re.match(r"[a-z]+:", link):
             continue
         path, _, fragment = link.partition("#")
@@ -183,3 +186,20 @@ def test_relative_links_resolve(page: Path) -> None:
         if not target.exists() or (fragment and target.suffix == ".md" and fragment not in anchors(target)):
             dead.append(link)
     assert dead == []
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_named_files_exist(page: Path) -> None:
+    """Every path with a file extension that a Markdown file names, from the top of the checkout, exists."""
+    folders = "|".join(folder.name for folder in ROOT.iterdir() if folder.is_dir() and folder.name[0] != ".")
+    named = re.findall(rf"`((?:{folders})/[\w./*-]+\.[a-z]+)`", page.read_text(encoding="utf-8"))
+    assert [path for path in named if not list(ROOT.glob(path))] == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if not page.startswith("tests/")])
+def test_each_sentence_has_its_own_line(page: str) -> None:
+    """No line of hand-written prose continues after the end of a sentence, except for a bold sentence at its start."""
+    text = re.sub(r"<!-- make docs: .*?<!-- end -->", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+    prose = re.sub(r"^(?: *```.*?^ *```|\|[^\n]*)$", "", text, flags=re.MULTILINE | re.DOTALL)
+    lines = re.sub(r"^- \*\*[^*]+\*\*", "", prose, flags=re.MULTILINE).splitlines()
+    assert [line for line in lines if re.search(r"[a-z`)*][.?] [A-Z]", line)] == []

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 from playwright.sync_api import Page
 
-from tests.deploy.machine import cached, run
+from tests.support.cache import cached
+from tests.support.commands import run
 
 _SOURCE = Path(__file__).with_name("axe")
 

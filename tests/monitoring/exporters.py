@@ -1,4 +1,4 @@
-"""The exporter as a process, in front of a scene of its own or of the demo's PBS."""
+"""The exporter as a process, in front of a PBS for the status page or of the demo's PBS."""
 
 import re
 import sys
@@ -9,8 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from tests.deploy.machine import environment, eventually, process
-from tests.deploy.simulated_pbs import Address
+from tests.support.commands import environment, process
+from tests.support.polling import poll
+from tests.support.simulated_pbs import Address
 
 _STARTED = re.compile(r"msg=started .*listen_address=(127\.0\.0\.1:[1-9]\d*) ")
 _LOCAL = {"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": "127.0.0.1:0"}
@@ -33,9 +34,9 @@ class Exporter(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def in_front_of(scene: str, folder: Path) -> Iterator[Exporter]:
-    """Run an exporter that asks the PBS of a scene. It hasn't been scraped yet."""
-    simulated = (sys.executable, "-m", "tests.monitoring.status_scenes", scene)
+def in_front_of(state: str, folder: Path) -> Iterator[Exporter]:
+    """Run an exporter in front of a PBS in this state. It hasn't been scraped yet."""
+    simulated = (sys.executable, "-m", "tests.monitoring.status_page_pbs", state)
     with process(*simulated, log=folder / "pbs.log") as pbs:
         assert pbs.stdout is not None
         line = pbs.stdout.readline()
@@ -57,5 +58,5 @@ def _running(folder: Path, command: str, variables: dict[str, str], secret: str 
     log = folder / f"{command}.log"
     env = environment(**_LOCAL, **variables, PBS_EXPORTER__EXPORTER__LOG_LEVEL="debug")
     with process(sys.executable, "-m", "pbs_exporter", command, log=log, env=env):
-        found = eventually(lambda: _STARTED.search(log.read_text()), "the exporter serves")
+        found = poll(lambda: _STARTED.search(log.read_text()), "the exporter serves")
         yield Exporter(f"http://{found[1]}", log, secret)

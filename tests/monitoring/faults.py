@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 
 from pbs_exporter.simulator import Certificate, Fault
-from pbs_exporter.simulator.layout import DAY
-from tests.monitoring.stage import Stage
-from tests.monitoring.worlds import TASKS, Rows, store, task, upid
+from pbs_exporter.simulator.world.layout import DAY
+from tests.monitoring.calm_pbs import TASKS, Rows, store, task, upid
+from tests.monitoring.monitored_pbs import MonitoredPbs
 
-Make = Callable[[Stage], AbstractContextManager[None]]
+Make = Callable[[MonitoredPbs], AbstractContextManager[None]]
 """Makes a fault as long as a block lasts."""
 _SOME_SCRAPES = 12
 """Seconds."""
@@ -28,15 +28,15 @@ def says(pattern: str, change: Told, *, after: Told | None = None) -> Make:
     """Have PBS say something else there, and `after` that again something else, if it is given."""
 
     @contextmanager
-    def make(stage: Stage) -> Iterator[None]:
-        now = stage.world.now
-        end = stage.source.change(pattern, lambda data: change(data, now))
+    def make(monitored: MonitoredPbs) -> Iterator[None]:
+        now = monitored.world.now
+        end = monitored.source.change(pattern, lambda data: change(data, now))
         try:
             yield
         finally:
             end()
             if after is not None:
-                stage.source.change(pattern, lambda data: after(data, now))
+                monitored.source.change(pattern, lambda data: after(data, now))
 
     return make
 
@@ -45,10 +45,10 @@ def both(*faults: Make) -> Make:
     """Make several faults that have one cause."""
 
     @contextmanager
-    def make(stage: Stage) -> Iterator[None]:
-        with ExitStack() as stack:
+    def make(monitored: MonitoredPbs) -> Iterator[None]:
+        with ExitStack() as entered:
             for fault in faults:
-                stack.enter_context(fault(stage))
+                entered.enter_context(fault(monitored))
             yield
 
     return make
@@ -58,8 +58,8 @@ def answers(pattern: str, status: int, text: str) -> Make:
     """Have PBS answer with an error there."""
 
     @contextmanager
-    def make(stage: Stage) -> Iterator[None]:
-        armed = stage.pbs.faults.add(pattern, Fault.status(status, text))
+    def make(monitored: MonitoredPbs) -> Iterator[None]:
+        armed = monitored.pbs.faults.add(pattern, Fault.status(status, text))
         try:
             yield
         finally:
@@ -172,48 +172,48 @@ def full(share: float, days: int) -> Told:
 
 
 @contextmanager
-def pbs_stopped(stage: Stage) -> Iterator[None]:
+def pbs_stopped(monitored: MonitoredPbs) -> Iterator[None]:
     """Stop PBS."""
-    stage.stop_pbs()
+    monitored.stop_pbs()
     try:
         yield
     finally:
-        stage.start_pbs()
+        monitored.start_pbs()
 
 
 @contextmanager
-def exporter_stopped(stage: Stage) -> Iterator[None]:
+def exporter_stopped(monitored: MonitoredPbs) -> Iterator[None]:
     """Stop the exporter."""
-    stage.stop_exporter()
+    monitored.stop_exporter()
     try:
         yield
     finally:
-        stage.start_exporter()
+        monitored.start_exporter()
 
 
 @contextmanager
-def token_revoked(stage: Stage) -> Iterator[None]:
+def token_revoked(monitored: MonitoredPbs) -> Iterator[None]:
     """Have PBS know no token with this secret."""
-    known, stage.pbs.secret = stage.pbs.secret, "00000000-0000-0000-0000-000000000000"
+    known, monitored.pbs.secret = monitored.pbs.secret, "00000000-0000-0000-0000-000000000000"
     try:
         yield
     finally:
-        stage.pbs.secret = known
+        monitored.pbs.secret = known
 
 
 def certificate_ends(days: int) -> Make:
     """Have PBS show a certificate that expires in so many days."""
 
     @contextmanager
-    def make(stage: Stage) -> Iterator[None]:
-        lasting = stage.pbs.certificate
-        stage.stop_pbs()
-        stage.start_pbs(Certificate.make(not_after=dt.datetime.now(dt.UTC) + dt.timedelta(days=days)))
+    def make(monitored: MonitoredPbs) -> Iterator[None]:
+        lasting = monitored.pbs.certificate
+        monitored.stop_pbs()
+        monitored.start_pbs(Certificate.make(not_after=dt.datetime.now(dt.UTC) + dt.timedelta(days=days)))
         try:
             yield
         finally:
-            stage.stop_pbs()
-            stage.start_pbs(lasting)
+            monitored.stop_pbs()
+            monitored.start_pbs(lasting)
 
     return make
 
@@ -222,18 +222,18 @@ def right_lost(privilege: str) -> Make:
     """Take a privilege from the token."""
 
     @contextmanager
-    def make(stage: Stage) -> Iterator[None]:
-        had, stage.world.privileges = stage.world.privileges, stage.world.privileges - {privilege}
+    def make(monitored: MonitoredPbs) -> Iterator[None]:
+        had, monitored.world.privileges = monitored.world.privileges, monitored.world.privileges - {privilege}
         try:
             yield
         finally:
-            stage.world.privileges = had
+            monitored.world.privileges = had
 
     return make
 
 
 @contextmanager
-def full_listings_wait(stage: Stage) -> Iterator[None]:
+def full_listings_wait(monitored: MonitoredPbs) -> Iterator[None]:
     """Let listings of all snapshots wait, as behind a disk that is busy; those of one group don't."""
     over = threading.Event()
 
@@ -241,7 +241,7 @@ def full_listings_wait(stage: Stage) -> Iterator[None]:
         over.wait(300)
         return rows
 
-    end = stage.source.change("/admin/datastore/main/snapshots", wait, whole=True)
+    end = monitored.source.change("/admin/datastore/main/snapshots", wait, whole=True)
     try:
         yield
     finally:
@@ -253,8 +253,8 @@ def on(name: str, **changes: Any) -> Make:
     """Change attributes of a datastore."""
 
     @contextmanager
-    def make(stage: Stage) -> Iterator[None]:
-        changed = next(store for store in stage.world.stores if store.name == name)
+    def make(monitored: MonitoredPbs) -> Iterator[None]:
+        changed = next(store for store in monitored.world.stores if store.name == name)
         before = {key: getattr(changed, key) for key in changes}
         for key, value in changes.items():
             setattr(changed, key, value)
@@ -268,23 +268,23 @@ def on(name: str, **changes: Any) -> Make:
 
 
 @contextmanager
-def removed(stage: Stage) -> Iterator[None]:
+def removed(monitored: MonitoredPbs) -> Iterator[None]:
     """Take the datastore `gone` from PBS."""
-    before = list(stage.world.stores)
-    stage.world.stores[:] = [store for store in before if store.name != "gone"]
+    before = list(monitored.world.stores)
+    monitored.world.stores[:] = [store for store in before if store.name != "gone"]
     try:
         yield
     finally:
-        stage.world.stores[:] = before
+        monitored.world.stores[:] = before
 
 
 def new(name: str, after: Mapping[str, Any], **changes: Any) -> Make:
     """Have a datastore that wasn't there before, without groups; `after` the fault it stays, changed."""
 
     @contextmanager
-    def make(stage: Stage) -> Iterator[None]:
-        made = store(name, stage.world.now, 0, **changes)
-        stage.world.stores.append(made)
+    def make(monitored: MonitoredPbs) -> Iterator[None]:
+        made = store(name, monitored.world.now, 0, **changes)
+        monitored.world.stores.append(made)
         try:
             yield
         finally:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.deploy.machine import ROOT
+from tests.support.paths import ROOT
 
 FOLDER = ROOT / "monitoring" / "dashboards"
 ALL = "$__all"

@@ -6,11 +6,11 @@ from functools import cache
 
 import yaml
 
-from tests.deploy.machine import ROOT
-from tests.monitoring.shipped import ALERTS_FILE, Rule, rules_of
+from tests.monitoring.rule_files import ALERTS_FILE, Rule, rules_of
+from tests.support.paths import ROOT
 
 PAGE = ROOT / "docs" / "alerts.md"
-PARTS = ("Means", "Look at", "Threshold", "Silence", "Ends")
+PARTS = ("Meaning", "Check", "Threshold", "Silence", "Resolves")
 
 _ROW = re.compile(r"\| \[(\w+)\]\(#(\w+)\) \| (\w+) \| ([^|]+) \| ([^|]+) \|")
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

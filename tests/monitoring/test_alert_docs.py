@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.machine import Namespace, eventually, process, run
-from tests.deploy.prometheus_programs import newest, oldest
 from tests.monitoring import runbook
-from tests.monitoring.shipped import ALERTMANAGER_FILE, RECORDING_FILE
+from tests.monitoring.rule_files import ALERTMANAGER_FILE, RECORDING_FILE
+from tests.support.commands import process, run
+from tests.support.network_namespace import Namespace
+from tests.support.polling import poll
+from tests.support.prometheus_programs import newest, oldest
 
 VERSIONS = [newest, oldest]
 SECTIONS = runbook.sections()
@@ -51,7 +53,7 @@ def test_table_agrees_with_the_rules() -> None:
 
 @pytest.mark.parametrize("name", SECTIONS)
 def test_section_has_all_parts(name: str) -> None:
-    """A section says what the alert means, what to look at, why this threshold, how to silence it and when it ends."""
+    """A section has the meaning, what to check, the threshold, a silence and when the alert resolves, in this order."""
     found = runbook.parts(SECTIONS[name])
     assert tuple(found) == runbook.PARTS
     assert all(part.strip().endswith(".") or part.strip().endswith("?") for part in found.values())
@@ -97,14 +99,14 @@ def _inhibited() -> Iterator[tuple[str, str]]:
 
 
 def test_inhibition_is_told_on_both_sides() -> None:
-    """Where one alert inhibits another, each names the other one under *Ends*, and one that has none such says so."""
+    """If one alert inhibits another, each names the other one under *Resolves*; one without inhibitions says so."""
     pairs = list(_inhibited())
     assert pairs
     for name, other in (*pairs, *((target, source) for source, target in pairs)):
-        assert other in runbook.parts(SECTIONS[name])["Ends"], (name, other)
+        assert other in runbook.parts(SECTIONS[name])["Resolves"], (name, other)
     named = {name for pair in pairs for name in pair}
     for name in NAMES:
-        says_none = "Nothing else inhibits it" in runbook.parts(SECTIONS[name])["Ends"]
+        says_none = "No specific inhibition applies" in runbook.parts(SECTIONS[name])["Resolves"]
         assert not (says_none and name in named), name
 
 
@@ -143,9 +145,7 @@ def _alertmanager(version: Any, folder: Path) -> Iterator[Namespace]:
             "--cluster.listen-address=",
         )
         with process(*network.inside(*command), log=folder / "log"):
-            eventually(
-                lambda: "OK" in (network.try_get("http://127.0.0.1:9093/-/ready") or ""), "Alertmanager is ready"
-            )
+            poll(lambda: "OK" in (network.try_get("http://127.0.0.1:9093/-/ready") or ""), "Alertmanager is ready")
             yield network
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.machine import run
-from tests.deploy.prometheus_programs import newest, oldest
 from tests.monitoring import runbook
-from tests.monitoring.shipped import RULE_FILES
+from tests.monitoring.rule_files import RULE_FILES
+from tests.support.commands import run
+from tests.support.prometheus_programs import newest, oldest
 
 VERSIONS = [newest, oldest]
 MINUTE = 60

@@ -8,11 +8,8 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from tests.deploy.machine import eventually, run
-from tests.deploy.prometheus_programs import newest, oldest
-from tests.monitoring.declared import with_rules
-from tests.monitoring.demo_stack import exporters, hurried_rules, prometheus, write_past
-from tests.monitoring.demo_worlds import BARE, DEMO, SECOND
+from tests.monitoring.demo_pbs import BARE, DEMO, SECOND
+from tests.monitoring.demo_prometheus import exporters, hurried_rules, prometheus, write_past
 from tests.monitoring.expressions import faults
 from tests.monitoring.grafana import (
     ALL,
@@ -28,11 +25,18 @@ from tests.monitoring.grafana import (
     values_of,
     variables,
 )
-from tests.monitoring.shipped import RULE_FILES
-from tests.monitoring.stack import Prometheus, Series
+from tests.monitoring.metric_labels import with_rules
+from tests.monitoring.rule_files import RULE_FILES
+from tests.monitoring.servers import Prometheus, Series
+from tests.support.commands import run
+from tests.support.polling import poll
+from tests.support.prometheus_programs import newest, oldest
 
 BOARDS = dashboards()
 DECLARED = with_rules(RULE_FILES)
+# One worker runs the demo.
+ON_DEMO = pytest.mark.xdist_group("demo")
+
 UIDS = {"pbs-overview", "pbs-datastore", "pbs-backups", "pbs-jobs-tasks", "pbs-host-exporter"}
 
 Chosen = Mapping[str, tuple[Variable, Sequence[str], Sequence[str]]]
@@ -78,8 +82,8 @@ def every_expression() -> dict[str, str]:
     return found
 
 
-class Stack:
-    """A Prometheus that knows a demo, and what can be chosen there."""
+class Demo:
+    """A Prometheus in front of the demo, and what can be chosen there."""
 
     def __init__(self, prometheus: Prometheus) -> None:
         self.prometheus = prometheus
@@ -105,7 +109,7 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """Run Prometheus with the rules and a week's past, in front of the demo and two more simulated PBS."""
     folder = tmp_path_factory.mktemp("demo")
     now = time.time()
@@ -115,11 +119,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     write_past(folder, (DEMO, SECOND), start=week, end=now, step=3000)
     rules = hurried_rules(folder)
     with exporters(folder) as ports, prometheus(folder, rules=rules, targets=ports) as running:
-        eventually(lambda: len(running.instant("pbs_up == 1")) == len(ports), "all PBS are up", seconds=60)
+        poll(lambda: len(running.instant("pbs_up == 1")) == len(ports), "all PBS are up", seconds=60)
         # What is rated needs two samples, and what is recorded of what is recorded a few rounds.
         enough = "min(count_over_time(pbs_up[1m])) > 4 and min(count_over_time(pbs_gc_status[1m])) > 4"
-        eventually(lambda: running.instant(enough), "some scrapes", seconds=90)
-        yield Stack(running)
+        poll(lambda: running.instant(enough), "some scrapes", seconds=90)
+        yield Demo(running)
 
 
 def test_all_dashboards_are_there() -> None:
@@ -178,77 +182,83 @@ def test_exporters_that_are_down_are_counted(tmp_path: Path) -> None:
         run(promtool, "test", "rules", file)
 
 
+@ON_DEMO
 @pytest.mark.parametrize("uid", sorted(UIDS))
-def test_each_query_has_data(uid: str, stack: Stack) -> None:
+def test_each_query_has_data(uid: str, demo: Demo) -> None:
     """Every query of every panel has data for all that can be chosen, or its panel says why it may be empty."""
-    chosen = stack.options(uid)
+    chosen = demo.options(uid)
     wrong = [
         f"{query.panel['title']}: {query.expr}"
         for query in queries(uid, chosen)
-        if not stack.answer(uid, query) and not says_why_empty(query.panel)
+        if not demo.answer(uid, query) and not says_why_empty(query.panel)
     ]
     assert wrong == []
 
 
+@ON_DEMO
 @pytest.mark.parametrize("uid", sorted(UIDS))
-def test_empty_panels_are_empty(uid: str, stack: Stack) -> None:
+def test_empty_panels_are_empty(uid: str, demo: Demo) -> None:
     """A panel that says when it is empty is so for a PBS where nothing goes wrong, and that has none of it."""
-    chosen = stack.options(uid, instance=[BARE])
+    chosen = demo.options(uid, instance=[BARE])
     wrong = [
         f"{query.panel['title']}: {query.expr}"
         for query in queries(uid, chosen)
-        if says_why_empty(query.panel) and stack.answer(uid, query)
+        if says_why_empty(query.panel) and demo.answer(uid, query)
     ]
     assert wrong == []
 
 
+@ON_DEMO
 @pytest.mark.parametrize("uid", sorted(UIDS))
-def test_choices_narrow(uid: str, stack: Stack) -> None:
+def test_choices_narrow(uid: str, demo: Demo) -> None:
     """With one PBS chosen, nothing of another is shown; several values of each variable can be chosen."""
-    for query in queries(uid, stack.options(uid, instance=[SECOND])):
-        instances = {result["metric"].get("instance") for result in stack.answer(uid, query)}
+    for query in queries(uid, demo.options(uid, instance=[SECOND])):
+        instances = {result["metric"].get("instance") for result in demo.answer(uid, query)}
         assert instances <= {SECOND, None}, query.expr
-    options = {name: list(found) for name, (_, _, found) in stack.options(uid).items()}
+    options = {name: list(found) for name, (_, _, found) in demo.options(uid).items()}
     several = {name: values[:2] for name, values in options.items() if name != "instance"}
-    for query in queries(uid, stack.options(uid, **several)):
-        assert stack.answer(uid, query) is not None
+    for query in queries(uid, demo.options(uid, **several)):
+        assert demo.answer(uid, query) is not None
 
 
+@ON_DEMO
 @pytest.mark.parametrize("uid", sorted(UIDS))
-def test_variables_have_options(uid: str, stack: Stack) -> None:
+def test_variables_have_options(uid: str, demo: Demo) -> None:
     """Every variable's query gives options."""
-    assert {name: bool(options) for name, (_, _, options) in stack.options(uid).items()} == {
+    assert {name: bool(options) for name, (_, _, options) in demo.options(uid).items()} == {
         variable.name: True for variable in variables(BOARDS[uid])
     }
 
 
-def test_the_root_namespace_can_be_chosen(stack: Stack) -> None:
+@ON_DEMO
+def test_the_root_namespace_can_be_chosen(demo: Demo) -> None:
     """The option for the root namespace chooses the groups without a namespace's label, alone and with others."""
-    chosen = stack.options("pbs-backups", instance=[DEMO])
+    chosen = demo.options("pbs-backups", instance=[DEMO])
     options = chosen["namespace"][2]
     assert "/?" in options
     counts = {}
     for values in (["/?"], ["prod"], ["/?", "prod"]):
-        chosen = stack.options("pbs-backups", instance=[DEMO], namespace=values)
+        chosen = demo.options("pbs-backups", instance=[DEMO], namespace=values)
         (count,) = (
             query
             for query in queries("pbs-backups", chosen)
             if query.panel["title"] == "Groups" and query.instant and query.expr.startswith("count(")
         )
-        ((result),) = stack.answer("pbs-backups", count)
+        ((result),) = demo.answer("pbs-backups", count)
         counts[tuple(values)] = float(result["value"][1])
     assert counts["/?",] > 0
     assert counts["/?", "prod"] == counts["/?",] + counts["prod",]
 
 
+@ON_DEMO
 @pytest.mark.parametrize("uid", sorted(UIDS))
-def test_rows_of_tables_are_told_apart(uid: str, stack: Stack) -> None:
+def test_rows_of_tables_are_told_apart(uid: str, demo: Demo) -> None:
     """In a table of several queries, the labels that they share say which row a value belongs to: none has two."""
-    chosen = stack.options(uid)
+    chosen = demo.options(uid)
     answers: dict[int, list[Series]] = {}
     for query in queries(uid, chosen):
         if query.panel["type"] == "table":
-            answers.setdefault(query.panel["id"], []).append(stack.answer(uid, query))
+            answers.setdefault(query.panel["id"], []).append(demo.answer(uid, query))
     for several in answers.values():
         filled = [series for series in several if series]
         if len(filled) > 1:

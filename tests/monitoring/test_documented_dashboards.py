@@ -4,7 +4,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from tests.deploy.machine import ROOT, run
+from tests.support.commands import run
+from tests.support.paths import ROOT
 
 PAGE = "docs/dashboards.md"
 HEADING = "Change them"

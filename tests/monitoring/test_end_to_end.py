@@ -1,7 +1,7 @@
 """Each alert on a real Prometheus and Alertmanager, which scrape real exporters of simulated PBS that have a fault.
 
 All faults are made at once, each on a PBS of its group; then all of them end. The rules are the shipped ones in a
-hurry: `shortened.py` says how.
+hurry: `short_durations.py` says how.
 """
 
 import re
@@ -9,17 +9,20 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.monitoring.history import DAY
-from tests.monitoring.page import Page
-from tests.monitoring.play import Played, differences, expected, of_scenario, play, shown
-from tests.monitoring.scenarios import NOT_PLAYED, SCENARIOS, Scenario
-from tests.monitoring.shipped import ALERTS_FILE, rules_of
-from tests.monitoring.stack import Labels
-from tests.monitoring.stages import STAGES
-from tests.monitoring.worlds import KEEP
+from tests.monitoring.backfill import DAY
+from tests.monitoring.calm_pbs import KEEP
+from tests.monitoring.labelled_series import LabelledSeries
+from tests.monitoring.pbs_specs import PBS_SPECS
+from tests.monitoring.rule_files import ALERTS_FILE, rules_of
+from tests.monitoring.scenario_run import ScenarioRun, differences, expected, of_scenario, run_scenarios, shown
+from tests.monitoring.scenarios import NOT_TESTED, SCENARIOS, Scenario
+from tests.monitoring.servers import Labels
+
+# One worker runs the scenarios once.
+pytestmark = pytest.mark.xdist_group("scenarios")
 
 BROKEN = re.compile(r"<no value>|<error|%!|NaN|\+Inf|  | \.|\b(?:of|on|at) [.,:]")
-"""What a template leaves of a value that isn't there."""
+"""What a template leaves of a missing value."""
 
 OF_A_SCRAPE = ("PbsCollectorFailing", "PbsDown", "PbsExporterDown", "PbsListingFailing")
 
@@ -27,42 +30,42 @@ ALERTS = {(rule["alert"], rule["labels"]["severity"]) for rule in rules_of(ALERT
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
-    return play(tmp_path_factory.mktemp("play"))
+def run(tmp_path_factory: pytest.TempPathFactory) -> ScenarioRun:
+    return run_scenarios(tmp_path_factory.mktemp("scenarios"))
 
 
-def test_each_alert_is_played() -> None:
+def test_each_alert_has_a_scenario() -> None:
     """Each alert of the shipped rules fires in a scenario with each severity, or has a reason why it can't."""
     active = {(one.name, one.labels["severity"]) for scenario in SCENARIOS for one in scenario.active}
-    assert active | set(NOT_PLAYED) == ALERTS
-    assert not active & set(NOT_PLAYED)
+    assert active | set(NOT_TESTED) == ALERTS
+    assert not active & set(NOT_TESTED)
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_nothing_fires_before(stage: str, played: Played) -> None:
-    """Before there is a fault nothing fires."""
-    assert not played.before[stage], shown(played.before[stage])
+@pytest.mark.parametrize("instance", PBS_SPECS)
+def test_nothing_fires_before(instance: str, run: ScenarioRun) -> None:
+    """No alert fires before the faults."""
+    assert not run.before[instance], shown(run.before[instance])
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name.replace(" ", "-"))
-def test_fault_is_told(scenario: Scenario, played: Played) -> None:
-    """A fault makes its alerts fire, and what follows from it is inhibited."""
-    wrong = of_scenario(scenario, played.during[scenario.stage])
+def test_fault_is_reported(scenario: Scenario, run: ScenarioRun) -> None:
+    """A fault makes its alerts fire, and inhibits the alerts that follow from it."""
+    wrong = of_scenario(scenario, run.during[scenario.instance])
     assert not wrong, wrong
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_nothing_else_fires(stage: str, played: Played) -> None:
-    """While there are faults nothing is told, or inhibited, but what follows from them."""
-    for wanted, suppressed in zip(expected(stage), (False, True), strict=True):
-        there = [alert for alert in played.during[stage] if alert.suppressed == suppressed]
+@pytest.mark.parametrize("instance", PBS_SPECS)
+def test_nothing_else_fires(instance: str, run: ScenarioRun) -> None:
+    """While the faults last, no other alert is sent or inhibited."""
+    for wanted, suppressed in zip(expected(instance), (False, True), strict=True):
+        there = [alert for alert in run.during[instance] if alert.suppressed == suppressed]
         more = differences(there, wanted)[1]
-        assert not more, f"too much:\n{shown(more)}\nall:\n{shown(played.during[stage])}"
+        assert not more, f"too much:\n{shown(more)}\nall:\n{shown(run.during[instance])}"
 
 
-def test_texts_are_whole(played: Played) -> None:
-    """What an alert says of itself has all its values."""
-    fired = [alert for alerts in played.during.values() for alert in alerts]
+def test_texts_are_whole(run: ScenarioRun) -> None:
+    """The text of each alert has all its values."""
+    fired = [alert for alerts in run.during.values() for alert in alerts]
     assert fired
     for alert in fired:
         assert set(alert.annotations) == {"summary", "description", "runbook_url"}, alert
@@ -71,40 +74,40 @@ def test_texts_are_whole(played: Played) -> None:
             assert not BROKEN.search(text), f"{alert}: {text}"
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_all_clears(stage: str, played: Played) -> None:
-    """When the faults are gone no alert is left."""
-    assert not played.after[stage], shown(played.after[stage])
+@pytest.mark.parametrize("instance", PBS_SPECS)
+def test_all_clears(instance: str, run: ScenarioRun) -> None:
+    """No alert is left after the faults."""
+    assert not run.after[instance], shown(run.after[instance])
 
 
-def told(alerts: Sequence[Labels]) -> list[Labels]:
-    """Give alerts without those that one slow scrape makes pending: a busy machine has some."""
+def lasting(alerts: Sequence[Labels]) -> list[Labels]:
+    """Return alerts without those that one slow scrape makes pending: a busy machine has some."""
     return [labels for labels in alerts if labels["alertname"] not in OF_A_SCRAPE]
 
 
-def test_healthy_fires_nothing(played: Played) -> None:
-    """On a healthy PBS nothing fires, and nothing is pending that would fire in the end: durations are shortened."""
-    assert played.fired["healthy"] == []
-    assert told(played.pending["healthy"]) == []
+def test_healthy_fires_nothing(run: ScenarioRun) -> None:
+    """On a healthy PBS no alert fires. None is pending that would fire later: durations are shortened."""
+    assert run.fired["healthy"] == []
+    assert lasting(run.pending["healthy"]) == []
 
 
-def test_fresh_fires_nothing(played: Played) -> None:
-    """On a PBS that has just been installed nothing fires, and nothing is pending."""
-    assert played.fired["fresh"] == []
-    assert told(played.pending["fresh"]) == []
+def test_fresh_fires_nothing(run: ScenarioRun) -> None:
+    """On a PBS that was just installed, no alert fires or is pending."""
+    assert run.fired["fresh"] == []
+    assert lasting(run.pending["fresh"]) == []
 
 
-def test_one_failure_fires_nothing(played: Played) -> None:
-    """One scrape that PBS doesn't answer, and one that the exporter doesn't, make alerts pending and none fire."""
-    assert played.fired["once"] == []
-    assert {"PbsDown", "PbsExporterDown"} <= {labels["alertname"] for labels in played.pending["once"]}
-    assert told(played.pending["once"]) == []
-    assert len(played.missed["pbs_up"]) == len(played.missed["up"]) == 1
+def test_one_failure_fires_nothing(run: ScenarioRun) -> None:
+    """One failed scrape of PBS and one of the exporter make alerts pending, and none fires."""
+    assert run.fired["once"] == []
+    assert {"PbsDown", "PbsExporterDown"} <= {labels["alertname"] for labels in run.pending["once"]}
+    assert lasting(run.pending["once"]) == []
+    assert len(run.missed["pbs_up"]) == len(run.missed["up"]) == 1
 
 
-def test_healthy_has_all_that_is_no_fault(played: Played) -> None:
-    """The healthy PBS has, on the exporter's page, each of the conditions that look like a fault."""
-    page = Page(played.pages["healthy"])
+def test_healthy_has_all_that_is_no_fault(run: ScenarioRun) -> None:
+    """The metrics of the healthy PBS have each condition that looks like a fault and is none."""
+    page = LabelledSeries(run.pages["healthy"])
     assert page.value("pbs_up") == 1
     assert page.value("pbs_subscription_status", status="notfound") == 1
     assert page.value("pbs_datastore_mounted", datastore="usb") == 0
@@ -124,9 +127,9 @@ def test_healthy_has_all_that_is_no_fault(played: Played) -> None:
     assert page.value("pbs_tape_media_expired", pool="weekly") == 1
 
 
-def test_fresh_has_nothing(played: Played) -> None:
+def test_fresh_has_nothing(run: ScenarioRun) -> None:
     """The fresh PBS is up, and has no datastore, job, task or tape."""
-    page = Page(played.pages["fresh"])
+    page = LabelledSeries(run.pages["fresh"])
     assert page.value("pbs_up") == 1
     assert page.value("pbs_subscription_status", status="notfound") == 1
     for family in ("pbs_datastore_info", "pbs_snapshot_count", "pbs_job_info", "pbs_task_total", "pbs_tape_media"):

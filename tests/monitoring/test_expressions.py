@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.monitoring.declared import OVERRIDES, by_the_code, with_rules
 from tests.monitoring.expressions import clause_labels, faults, result_labels, selectors
+from tests.monitoring.metric_labels import OVERRIDES, by_the_code, with_rules
 
 DECLARED = {
     "up": frozenset({"job", "instance"}),

@@ -7,13 +7,17 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.machine import eventually, run
-from tests.deploy.prometheus_programs import newest, oldest
-from tests.monitoring.shipped import ALERTMANAGER_FILE, RULE_FILES, rewritten, rules_of
-from tests.monitoring.shortened import without_intervals
-from tests.monitoring.stack import Prometheus, prometheus
-from tests.monitoring.stage import Background, Stage
-from tests.monitoring.worlds import calm, calmed
+from tests.monitoring.calm_pbs import calm, calmed
+from tests.monitoring.monitored_pbs import BackgroundLoop, MonitoredPbs
+from tests.monitoring.rule_files import ALERTMANAGER_FILE, RULE_FILES, rewritten, rules_of
+from tests.monitoring.servers import Prometheus, prometheus
+from tests.monitoring.short_durations import without_intervals
+from tests.support.commands import run
+from tests.support.polling import poll
+from tests.support.prometheus_programs import newest, oldest
+
+# One worker runs the exporter.
+pytestmark = pytest.mark.xdist_group("loading")
 
 VERSIONS = {"2.42": oldest, "3.5": newest}
 
@@ -21,17 +25,19 @@ Program = Callable[[str], Path]
 
 
 @pytest.fixture(scope="module")
-def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MonitoredPbs]:
     """Run an exporter in front of a PBS with groups in the root namespace and in another one."""
     with (
-        Background() as loop,
-        Stage("one", calmed(calm("main")), loop, tmp_path_factory.mktemp("one"), settings={}, collectors={}) as stage,
+        BackgroundLoop() as loop,
+        MonitoredPbs(
+            "one", calmed(calm("main")), loop, tmp_path_factory.mktemp("one"), settings={}, collectors={}
+        ) as monitored,
     ):
-        stage.wait()
-        yield stage
+        monitored.wait()
+        yield monitored
 
 
-def _configuration(exporter: Stage, rules: list[str], **job: Any) -> dict[str, Any]:
+def _configuration(exporter: MonitoredPbs, rules: list[str], **job: Any) -> dict[str, Any]:
     target = {"targets": [exporter.exporter.address], **job.pop("target", {})}
     return {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
@@ -59,7 +65,7 @@ def test_alertmanager_file_passes_amtool(program: Program) -> None:
     assert f"{len(yaml.safe_load(ALERTMANAGER_FILE.read_text())['inhibit_rules'])} inhibit rules" in said
 
 
-def test_shipped_files_load(program: Program, exporter: Stage, tmp_path: Path) -> None:
+def test_shipped_files_load(program: Program, exporter: MonitoredPbs, tmp_path: Path) -> None:
     """Both versions start with the rule files as they are, and have all rules."""
     configuration = _configuration(exporter, [str(file) for file in RULE_FILES])
     with prometheus(tmp_path, configuration, program=program("prometheus")) as running:
@@ -68,23 +74,23 @@ def test_shipped_files_load(program: Program, exporter: Stage, tmp_path: Path) -
     assert sorted(names) == sorted(shipped)
 
 
-def test_rules_evaluate(program: Program, exporter: Stage, tmp_path: Path) -> None:
+def test_rules_evaluate(program: Program, exporter: MonitoredPbs, tmp_path: Path) -> None:
     """Both versions evaluate all rules on a real page without an error."""
     # Their intervals would take minutes.
     configuration = _configuration(exporter, rewritten(tmp_path, without_intervals))
     with prometheus(tmp_path, configuration, program=program("prometheus")) as running:
-        eventually(lambda: running.query("datastore:pbs_datastore_used:ratio"), "a recorded series")
-        eventually(lambda: all(rule["health"] != "unknown" for rule in running.rules()), "all rules evaluated")
+        poll(lambda: running.query("datastore:pbs_datastore_used:ratio"), "a recorded series")
+        poll(lambda: all(rule["health"] != "unknown" for rule in running.rules()), "all rules evaluated")
         bad = [(rule["name"], rule.get("lastError")) for rule in running.rules() if rule["health"] != "ok"]
     assert not bad
 
 
 def _namespaces(running: Prometheus) -> list[str | None]:
-    rows = eventually(lambda: running.query("pbs_snapshot_count"), "snapshots")
+    rows = poll(lambda: running.query("pbs_snapshot_count"), "snapshots")
     return sorted((labels.get("namespace") for labels, _ in rows), key=str)
 
 
-def test_root_namespace_stays_without_label(program: Program, exporter: Stage, tmp_path: Path) -> None:
+def test_root_namespace_stays_without_label(program: Program, exporter: MonitoredPbs, tmp_path: Path) -> None:
     """Where a target has a label `namespace`, as a ServiceMonitor's has, `honor_labels` keeps it from root groups.
 
     Otherwise they would seem to be in a PBS namespace of the name of the Kubernetes one.

@@ -1,9 +1,9 @@
 import pytest
 
-from tests.deploy.machine import ROOT
 from tests.monitoring.grafana import dashboards
+from tests.support.paths import ROOT
 from tools.pictures.frames import rows_of
-from tools.pictures.past_rules import levels
+from tools.pictures.rule_backfill import levels
 from tools.pictures.units import nice_step, shown
 
 PICTURES = ROOT / "docs" / "pictures"

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.monitoring.declared import with_rules
 from tests.monitoring.expressions import faults, result_labels
-from tests.monitoring.shipped import RULE_FILES, rules_of
+from tests.monitoring.metric_labels import with_rules
+from tests.monitoring.rule_files import RULE_FILES, rules_of
 
 RULES = [rule for file in RULE_FILES for rule in rules_of(file)]
 DECLARED = with_rules(RULE_FILES)

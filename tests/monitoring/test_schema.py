@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.machine import attempt, cached, run
 from tests.monitoring.grafana import dashboards
+from tests.support.cache import cached
+from tests.support.commands import attempt, run
 
 SOURCE = Path(__file__).with_name("schema")
 

@@ -9,11 +9,15 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.deploy.machine import ROOT, run
 from tests.monitoring.axe_core import examine
 from tests.monitoring.browser import chromium
 from tests.monitoring.exporters import Exporter, demo, in_front_of
-from tests.monitoring.status_scenes import DATASTORES
+from tests.monitoring.status_page_pbs import DATASTORES
+from tests.support.commands import run
+from tests.support.paths import ROOT
+
+# One worker has the browser and the exporters.
+pytestmark = pytest.mark.xdist_group("status page")
 
 LAPTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 400, "height": 800}

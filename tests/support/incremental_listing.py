@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
-from pbs_exporter.simulator import Request
+from pbs_exporter.simulator import LoggedRequest
 from pbs_exporter.simulator.exchange import Exchange
 from tests.support.backup_history import History, Place
 from tests.support.backup_history_pbs import HistoricPbs
@@ -58,7 +58,7 @@ async def landed() -> None:
 class Look:
     """A page, and what was asked for until all had landed that the scrape had begun."""
 
-    def __init__(self, page: Scraped, requests: list[Request]) -> None:
+    def __init__(self, page: Scraped, requests: list[LoggedRequest]) -> None:
         self.page = page
         self.groups = [_place(request) for request in requests if request.template == GROUPS]
         listings = [_place(request) for request in requests if request.template == SNAPSHOTS]
@@ -75,7 +75,7 @@ async def look(setup: Setup) -> Look:
     return Look(page, list(setup.pbs.requests))
 
 
-def _place(request: Request) -> Place:
+def _place(request: LoggedRequest) -> Place:
     query = {name: values[0] for name, values in parse_qs(request.query).items()}
     group = query.get("backup-type", ""), query.get("backup-id", "")
     return Place(request.path.split("/")[3], query.get("ns", ""), group)

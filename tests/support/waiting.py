@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from pbs_exporter.simulator import Fault, Request, SimulatedPbs
+from pbs_exporter.simulator import Fault, LoggedRequest, SimulatedPbs
 from pbs_exporter.simulator.exchange import Exchange
 
 
@@ -22,8 +22,8 @@ class Gate:
     """A fault that holds requests, until a test lets them go on to their usual answer."""
 
     def __init__(self) -> None:
-        self.waiting: list[Request] = []
-        self.most_waiting: list[Request] = []
+        self.waiting: list[LoggedRequest] = []
+        self.most_waiting: list[LoggedRequest] = []
         self.fault = Fault(self._hold)
         self._opening = asyncio.Event()
         self._is_open = False

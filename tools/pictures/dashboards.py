@@ -15,13 +15,13 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from PIL import Image  # type: ignore[import-not-found] # comes with matplotlib
 
-from tests.monitoring.demo_stack import prometheus, write_past
-from tests.monitoring.demo_worlds import OFFICE, SECOND
+from tests.monitoring.demo_pbs import OFFICE, SECOND
+from tests.monitoring.demo_prometheus import prometheus, write_past
 from tests.monitoring.grafana import ALL, POINTS, asked, dashboards, put_in, seconds, values_of, variables
-from tests.monitoring.stack import Prometheus, Series
+from tests.monitoring.servers import Prometheus, Series
 from tools.pictures import drawing
 from tools.pictures.drawing import Panel, Place
-from tools.pictures.past_rules import Times, write_past_rules
+from tools.pictures.rule_backfill import Times, write_past_rules
 
 STEP = 900
 """Seconds between the scrapes of the past."""

@@ -11,7 +11,7 @@ from matplotlib.dates import DateFormatter, DayLocator, HourLocator
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from tests.monitoring.stack import Series
+from tests.monitoring.servers import Series
 from tools.pictures.frames import Row, rows_of
 from tools.pictures.units import nice_step, shown
 

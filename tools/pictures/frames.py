@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.monitoring.stack import Series
+from tests.monitoring.servers import Series
 
 Row = dict[str, str | float]
 

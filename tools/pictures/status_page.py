@@ -16,11 +16,11 @@ from playwright.sync_api import Browser
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetSettings
-from pbs_exporter.pbs.snapshots.listing_state import ListingState
+from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.web import status
 from pbs_exporter.web.app import SERVICE, create_app
 from pbs_exporter.web.status.facts import Facts
-from tests.monitoring import status_scenes
+from tests.monitoring import status_page_pbs
 from tests.monitoring.browser import chromium
 
 _NOON = 1_795_003_200.0
@@ -37,12 +37,12 @@ class _Hands:
         self.clock = Clock(now=lambda: self.time, monotonic=lambda: self.time)
 
 
-async def _scraped(scene: str) -> str:
-    """Give the page of an exporter that has scraped this scene."""
+async def _scraped(state: str) -> str:
+    """Return the page of an exporter that has scraped a PBS in this state."""
     hands = _Hands()
     # Full listings are spread by chance.
     with patch("random.uniform", lambda _low, high: high):
-        async with status_scenes.make(scene, now=lambda: _NOON, tls=False) as pbs:
+        async with status_page_pbs.make(state, now=lambda: _NOON, tls=False) as pbs:
             target = TargetSettings(
                 endpoint=pbs.endpoint,
                 token_id=pbs.token_id,
@@ -79,7 +79,7 @@ def _steady(facts: Facts) -> Facts:
     )
 
 
-def _steady_listing(listing: ListingState, number: int) -> ListingState:
+def _steady_listing(listing: ListingStatus, number: int) -> ListingStatus:
     if listing.took_seconds is None:
         return listing
     return msgspec.structs.replace(listing, took_seconds=(700 + 530 * number % 1900) / 1000)

@@ -1,8 +1,8 @@
-"""Snapshot listings, which belong to the target and not to a scrape.
+"""The snapshot listings of one PBS. They belong to the target and not to a scrape.
 
-`/snapshots` makes PBS read every manifest, for minutes where there are many, and PBS goes on with that after
-the client has left. So each datastore is listed by one flight at a time, however many scrapes ask; a flight
-goes on when they have given up waiting, and the last good listing is kept.
+`/snapshots` makes PBS read every manifest, for minutes where there are many, and PBS goes on after the client has
+left. So each datastore has one listing at a time, however many scrapes ask. It goes on when they have stopped waiting,
+and the last good one is kept.
 """
 
 import asyncio
@@ -11,56 +11,59 @@ from collections.abc import Collection, Iterable
 from pbs_exporter.clock import Clock
 from pbs_exporter.config import Filters, TargetSettings
 from pbs_exporter.pbs.client import PbsClient
-from pbs_exporter.pbs.snapshots.listing_state import ListingState
-from pbs_exporter.pbs.snapshots.runner import Listing, StoreListing
-from pbs_exporter.pbs.snapshots.task_hints import Tasks
+from pbs_exporter.pbs.snapshots.datastore_client import DatastoreClient
+from pbs_exporter.pbs.snapshots.group_summary import grouped
+from pbs_exporter.pbs.snapshots.listing import Listing, ListingStatus
+from pbs_exporter.pbs.snapshots.runner import DatastoreRunner, TaskList
 
 
-class Listings:
+class SnapshotCache:
     """The listings of one PBS's datastores."""
 
     def __init__(self, client: PbsClient, settings: TargetSettings, filters: Filters, clock: Clock) -> None:
         self._client = client
         self._settings = settings
-        self._filters = filters
+        self._patterns = filters.namespaces
+        self._decode = grouped(settings.snapshot_history_limit)
         self._clock = clock
-        self._stores: dict[str, StoreListing] = {}
+        self._runners: dict[str, DatastoreRunner] = {}
 
-    async def refresh(self, stores: Iterable[str], until: float, tasks: Tasks | None = None) -> None:
+    async def refresh(self, stores: Iterable[str], until: float, tasks: TaskList | None = None) -> None:
         """List these datastores, and wait for it until `until` (the event loop's time). Forget all others.
 
-        Flights that aren't through by then go on. Raises nothing: see `errors`. `tasks` may be there later, or
-        never; without them what only they tell comes with the next full listing.
+        Listings that take longer go on. Raise nothing: see `errors`. `tasks` may be answered later, or never: what
+        only they tell comes with the next full listing.
         """
         wanted = dict.fromkeys(stores)
-        self._forget_but(wanted)
+        self._forget_all_but(wanted)
         for store in wanted:
-            if store not in self._stores:
-                self._stores[store] = StoreListing(store, self._client, self._settings, self._filters, self._clock)
-        # The slowest first, so that they don't begin when all others are through.
-        slowest_first = sorted((self._stores[store] for store in wanted), key=lambda known: -known.mode.seconds)
-        flights = [flight for known in slowest_first if (flight := known.start(tasks)) is not None]
-        if flights:
-            await asyncio.wait(flights, timeout=max(0.0, until - asyncio.get_running_loop().time()))
+            if store not in self._runners:
+                datastore = DatastoreClient(self._client, store, self._patterns, self._decode)
+                self._runners[store] = DatastoreRunner(datastore, self._settings, self._clock)
+        # The slowest first, or they would begin when all others have ended.
+        slowest_first = sorted((self._runners[store] for store in wanted), key=lambda runner: -runner.longest_seconds)
+        running = [listing for runner in slowest_first if (listing := runner.start(tasks)) is not None]
+        if running:
+            await asyncio.wait(running, timeout=max(0.0, until - asyncio.get_running_loop().time()))
 
     def shown(self) -> dict[str, Listing]:
-        """Give the last good listing of each known datastore, where it isn't too old."""
-        return {store: listing for store, known in self._stores.items() if (listing := known.shown()) is not None}
+        """Return the last good listing of each known datastore, unless it is too old."""
+        return {store: listing for store, runner in self._runners.items() if (listing := runner.shown()) is not None}
 
     def errors(self) -> dict[str, BaseException | None]:
-        """Give what was wrong with each known datastore's newest finished attempt, or `None`."""
-        return {store: known.error for store, known in self._stores.items()}
+        """Return what was wrong with each known datastore's newest finished attempt, or `None`."""
+        return {store: runner.error for store, runner in self._runners.items()}
 
-    def states(self) -> dict[str, ListingState]:
-        """Give how it goes with each known datastore."""
-        return {store: known.state for store, known in self._stores.items()}
+    def statuses(self) -> dict[str, ListingStatus]:
+        """Return how the listing of each known datastore is going."""
+        return {store: runner.status for store, runner in self._runners.items()}
 
     async def close(self) -> None:
-        """End all flights, and wait until they have ended."""
-        flights = [flight for known in self._stores.values() for flight in known.under_way()]
-        self._forget_but(())
-        await asyncio.gather(*flights, return_exceptions=True)
+        """Cancel all listings, and wait until they have ended."""
+        running = [listing for runner in self._runners.values() for listing in runner.under_way()]
+        self._forget_all_but(())
+        await asyncio.gather(*running, return_exceptions=True)
 
-    def _forget_but(self, wanted: Collection[str]) -> None:
-        for store in self._stores.keys() - set(wanted):
-            self._stores.pop(store).stop()
+    def _forget_all_but(self, wanted: Collection[str]) -> None:
+        for store in self._runners.keys() - set(wanted):
+            self._runners.pop(store).stop()

@@ -1,4 +1,4 @@
-"""What the snapshots of each backup group add up to: all that is kept of a listing."""
+"""The summary of a backup group: all that is kept of a listing."""
 
 import math
 from collections.abc import AsyncIterator, Iterable
@@ -17,8 +17,8 @@ GroupId = tuple[str, str]
 """Backup type and backup ID."""
 
 
-class Kept(msgspec.Struct, frozen=True, gc=False):
-    """What is kept of a snapshot, the texts as labels show them. `time` is in Unix seconds."""
+class KeptSnapshot(msgspec.Struct, frozen=True, gc=False):
+    """What is kept of a snapshot, its texts as labels have them. `time` is in Unix seconds."""
 
     time: int
     note: str
@@ -26,7 +26,7 @@ class Kept(msgspec.Struct, frozen=True, gc=False):
     verification: str
 
 
-class Finished(msgspec.Struct, frozen=True, gc=False):
+class FinishedSnapshot(msgspec.Struct, frozen=True, gc=False):
     """A snapshot with a manifest that PBS can read. `size` is logical, in bytes."""
 
     time: int
@@ -35,12 +35,13 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
     encrypted: bool
 
 
-class Group(msgspec.Struct):
-    """A backup group's snapshots, counted and summed up, and the newest of them as they are.
+class GroupSummary(msgspec.Struct):
+    """The counts and sums of a backup group's snapshots, and the newest snapshots themselves.
 
-    `last` is the time of the newest snapshot, `first` of the oldest finished one. `owner` is as PBS says it.
-    `note` is the newest snapshot's that has one, with its time. `verified` is the start of the newest verification.
-    `kept` are the newest snapshots first; while they are added, one that isn't from after `kept_after` is none of them.
+    `last` is the time of the newest snapshot, `first` of the oldest finished one (Unix seconds). `owner` is as PBS
+    answers it. `note` is the newest comment, with its snapshot's time. `verified` is the start of the newest
+    verification. `kept` has the newest snapshot first. While snapshots are added, those no newer than `kept_after` are
+    skipped.
     """
 
     count: int = 0
@@ -54,14 +55,14 @@ class Group(msgspec.Struct):
     logical_size: int = 0
     first: int | None = None
     last: int = 0
-    newest: Finished | None = None
+    newest: FinishedSnapshot | None = None
     note: tuple[int, str] = (0, "")
     owner: str | None = None
-    kept: list[Kept] = []
+    kept: list[KeptSnapshot] = []
     kept_after: float = -math.inf
 
     def verification(self, state: str) -> int:
-        """Count the snapshots in a state of verification."""
+        """Return the number of snapshots in a state of verification."""
         match state:
             case "ok":
                 return self.verified_ok
@@ -71,56 +72,53 @@ class Group(msgspec.Struct):
                 return self.count - self.verified_ok - self.verified_failed
 
 
-Groups = dict[GroupId, Group]
+class GroupedSnapshots(msgspec.Struct, frozen=True):
+    """An answer of `/snapshots`: a summary of each group, and which rows were left out."""
 
-
-class Listed(msgspec.Struct, frozen=True):
-    """An answer of `/snapshots`: its groups, and which rows had to be left out."""
-
-    groups: Groups
+    groups: dict[GroupId, GroupSummary]
     left_out: WrongShape | None
 
 
 VERIFICATIONS: Final = ("ok", "failed", "none")
-"""States of verification; one that PBS invents later is `none`."""
+"""States of verification. A state that PBS adds later counts as `none`."""
 
 _SLACK: Final = 32
-"""So many snapshots more than wanted are kept, before the oldest are sorted out."""
+"""How far `kept` may exceed the limit before it is trimmed."""
 
 _snapshots = many(Snapshot)
 _upid_start = lru_cache(maxsize=4096)(upid_start)
 _owner = lru_cache(maxsize=4096)(printable)
 
 
-def grouped(limit: int) -> Decoder[Listed]:
-    """Make a decoder of `/snapshots` that keeps the newest `limit` snapshots of each group; 0 is all."""
+def grouped(limit: int) -> Decoder[GroupedSnapshots]:
+    """Return a decoder of `/snapshots` that keeps the newest `limit` snapshots of each group; 0 keeps all."""
 
-    async def decode(chunks: AsyncIterator[bytes]) -> Listed:
+    async def decode(chunks: AsyncIterator[bytes]) -> GroupedSnapshots:
         stream = RowStream(_snapshots)
-        groups: Groups = {}
+        groups: dict[GroupId, GroupSummary] = {}
         async for chunk in chunks:
             add(groups, stream.feed(chunk), limit)
         add(groups, stream.finish(), limit)
         for group in groups.values():
-            _cut(group, limit)
-        return Listed(groups, stream.left_out)
+            _trim(group, limit)
+        return GroupedSnapshots(groups, stream.left_out)
 
     return decode
 
 
-def add(groups: Groups, snapshots: Iterable[Snapshot], limit: int) -> None:
+def add(groups: dict[GroupId, GroupSummary], snapshots: Iterable[Snapshot], limit: int) -> None:
     """Add snapshots to their groups."""
-    # 100,000 of them come in one listing, a group's one after the other.
+    # A listing has 100,000 of them, and those of a group follow each other.
     backup_type = backup_id = None
-    group = Group()
+    group = GroupSummary()
     for snapshot in snapshots:
         if snapshot.backup_id != backup_id or snapshot.backup_type != backup_type:
             backup_type, backup_id = snapshot.backup_type, snapshot.backup_id
-            group = groups.setdefault((backup_type, backup_id), Group(owner=snapshot.owner))
+            group = groups.setdefault((backup_type, backup_id), GroupSummary(owner=snapshot.owner))
         _add(group, snapshot, limit)
 
 
-def _add(group: Group, snapshot: Snapshot, limit: int) -> None:
+def _add(group: GroupSummary, snapshot: Snapshot, limit: int) -> None:
     time, size, encrypted = snapshot.backup_time, snapshot.size, snapshot.encrypted
     state = "none" if snapshot.verification is None else _verify(group, snapshot.verification)
     note = comment(snapshot.comment) if snapshot.comment else ""
@@ -135,26 +133,26 @@ def _add(group: Group, snapshot: Snapshot, limit: int) -> None:
     else:
         group.logical_size += size
         if group.newest is None or time > group.newest.time:
-            group.newest = Finished(time, size, state, encrypted)
+            group.newest = FinishedSnapshot(time, size, state, encrypted)
         if group.first is None or time < group.first:
             group.first = time
     if note and (time, note) > group.note:
         group.note = (time, note)
     if time > group.kept_after:
-        group.kept.append(Kept(time, note, _owner(snapshot.owner or ""), state))
+        group.kept.append(KeptSnapshot(time, note, _owner(snapshot.owner or ""), state))
         if len(group.kept) == limit + _SLACK and limit:
-            _cut(group, limit)
+            _trim(group, limit)
 
 
-def _add_unreadable(group: Group, snapshot: Snapshot) -> None:
+def _add_unreadable(group: GroupSummary, snapshot: Snapshot) -> None:
     if snapshot.has_manifest:
         group.damaged += 1
     else:
         group.unfinished += 1
 
 
-def _verify(group: Group, verification: Verification) -> str:
-    """Count a snapshot's verification, and give its state."""
+def _verify(group: GroupSummary, verification: Verification) -> str:
+    """Count a snapshot's verification, and return its state."""
     start = _upid_start(verification.upid)
     if start is not None and (group.verified is None or start > group.verified):
         group.verified = start
@@ -167,13 +165,13 @@ def _verify(group: Group, verification: Verification) -> str:
     return "none"
 
 
-def _cut(group: Group, limit: int) -> None:
-    """Sort the newest snapshots first, and forget those over the limit."""
+def _trim(group: GroupSummary, limit: int) -> None:
+    """Sort the newest snapshots first, and drop those over the limit."""
     group.kept.sort(key=_time, reverse=True)
     if limit and len(group.kept) > limit:
         del group.kept[limit:]
         group.kept_after = group.kept[-1].time
 
 
-def _time(kept: Kept) -> int:
+def _time(kept: KeptSnapshot) -> int:
     return kept.time

@@ -1,298 +1,241 @@
-"""The listing of one datastore: what is known, what is under way, and when the next one is due."""
+"""Runs the listings of one datastore. When they run and what wins is decided in `schedule` and `merge`."""
 
 import asyncio
 import itertools
-import math
 import random
 from functools import partial
 
-import msgspec
+import structlog
+from msgspec.structs import replace
 
 from pbs_exporter.clock import Clock
-from pbs_exporter.config import Filters, TargetSettings, keeps
-from pbs_exporter.errors import PbsTimeout
-from pbs_exporter.pbs.client import PbsClient
+from pbs_exporter.config import TargetSettings
+from pbs_exporter.pbs.http.decoding import Rows
 from pbs_exporter.pbs.http.request_limiter import Lane
-from pbs_exporter.pbs.snapshots import incremental_listing
-from pbs_exporter.pbs.snapshots.group_summary import Groups
-from pbs_exporter.pbs.snapshots.listing_mode import ListingMode
-from pbs_exporter.pbs.snapshots.listing_state import ListingState
-from pbs_exporter.pbs.snapshots.task_hints import Tasks, TaskWatch
+from pbs_exporter.pbs.models import Task
+from pbs_exporter.pbs.snapshots import merge, schedule, task_hints
+from pbs_exporter.pbs.snapshots.attempts import Attempts
+from pbs_exporter.pbs.snapshots.datastore_client import DatastoreClient
+from pbs_exporter.pbs.snapshots.full_listing import FullListing, list_in_full
+from pbs_exporter.pbs.snapshots.incremental_listing import IncrementalListing, list_changes
+from pbs_exporter.pbs.snapshots.known import Known
+from pbs_exporter.pbs.snapshots.listing import Listing, ListingStatus
+from pbs_exporter.pbs.snapshots.schedule import Limits, Schedule
+from pbs_exporter.pbs.snapshots.task_hints import Hints, SeenTasks
 
-RETRY_SECONDS = 60.0
-"""A full listing that failed in the background is tried again so long after."""
+TaskList = asyncio.Future[Rows[Task]]
+"""PBS's tasks, which may still be awaited."""
 
-
-class Listing(msgspec.Struct, frozen=True):
-    """What is known of a datastore's snapshots, and when PBS had answered that (Unix time).
-
-    `timestamp` is of counts and times, `full_timestamp` of what only a full listing shows. `named` is how many
-    namespaces there are, with those that are filtered out.
-    """
-
-    namespaces: incremental_listing.Namespaces
-    timestamp: float
-    full_timestamp: float
-    named: int
+# The logger's name is part of the log's format.
+_log = structlog.get_logger("pbs_exporter.pbs.listing_mode")
 
 
-class StoreListing:
-    """The listing of one datastore. Times are of the monotonic clock.
+class DatastoreRunner:
+    """One datastore's listings: at most one that scrapes wait for, and at most one in the background."""
 
-    A scrape waits for a flight: in the mode `full` that is a full listing, in `changes` a look at what has
-    changed. There the full listings run in the background.
-    """
-
-    def __init__(self, store: str, client: PbsClient, settings: TargetSettings, filters: Filters, clock: Clock) -> None:
-        self.mode = ListingMode(store, settings.listing_mode)
-        self._store = store
-        self._client = client
-        self._settings = settings
-        self._patterns = filters.namespaces
-        self._named = 0
+    def __init__(self, datastore: DatastoreClient, settings: TargetSettings, clock: Clock) -> None:
+        self._datastore = datastore
         self._clock = clock
-
-        self._listing: Listing | None = None
-        self._listed_at = -math.inf
-        self._fingerprints: incremental_listing.Fingerprints = {}
-        self._watch = TaskWatch(store)
-        # Full listings and those of groups are numbered as they begin: of two of a group the later one counts.
+        self._limits = Limits(
+            settings.listing_interval_seconds,
+            settings.listing_timeout_seconds,
+            settings.listing_refresh_seconds,
+            settings.listing_max_age_seconds,
+        )
+        self._chooses_mode = settings.listing_mode == "auto"
+        self._schedule = Schedule("changes" if settings.listing_mode == "changes" else "full")
+        self._known = Known()
+        self._attempts = Attempts()
+        self._seen = SeenTasks()
         self._numbers = itertools.count()
-        self._own_listings: dict[incremental_listing.Key, int] = {}
-        self._again: frozenset[incremental_listing.Key] = frozenset()
-        self._looked = self._landed = -1
-        self._full_error: BaseException | None = PbsTimeout("the first listing isn't through yet")
-        self._changes_error: BaseException | None = None
-        self._tried_at: float | None = None
-        self._took_seconds: float | None = None
-
-        self._flight: asyncio.Task[None] | None = None
+        self._foreground: asyncio.Task[None] | None = None
         self._background: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._scraped_at = -math.inf
-        self._look_not_before = -math.inf
-        self._full_is_under_way = False
-        self._full_began_at = -math.inf
-        self._full_is_wanted = False
-        self._full_is_due_at = -math.inf
-        self._full_not_before = -math.inf
 
     @property
     def error(self) -> BaseException | None:
-        """What was wrong with the newest look for changes, or else with the newest full listing, or `None`."""
-        return self._changes_error or self._full_error
+        """What was wrong with the newest attempt, or `None`."""
+        return self._attempts.error
 
     @property
-    def state(self) -> ListingState:
-        """How it goes. The listing's times are there also where it is too old to be shown."""
+    def longest_seconds(self) -> float:
+        """Duration of the longest answer to the last full listing."""
+        return self._attempts.longest_seconds or 0.0
+
+    @property
+    def status(self) -> ListingStatus:
+        """How it is going. The listing's times are there even if it is too old to be shown."""
         now = self._clock.monotonic()
-        kept = self._listing
-        return ListingState(
+        listing, began_at = self._known.listing, self._schedule.full_began_at
+        next_at = schedule.next_full_at(self._schedule, self._limits, self._known.listed_at)
+        return ListingStatus(
             error=self.error,
-            tried_at=self._tried_at,
-            listed_at=None if kept is None else kept.timestamp,
-            fully_listed_at=None if kept is None else kept.full_timestamp,
-            took_seconds=self._took_seconds,
-            under_way_seconds=now - self._full_began_at if self._full_is_under_way else None,
-            due_in_seconds=max(0.0, self._next_full_at() - now),
+            tried_at=self._attempts.tried_at,
+            listed_at=None if listing is None else listing.timestamp,
+            fully_listed_at=None if listing is None else listing.full_timestamp,
+            took_seconds=self._attempts.took_seconds,
+            under_way_seconds=None if began_at is None else now - began_at,
+            due_in_seconds=max(0.0, next_at - now),
         )
 
     def shown(self) -> Listing | None:
-        """Give the last good listing, where it isn't too old."""
-        age = self._clock.monotonic() - self._listed_at
-        return self._listing if age <= self._settings.listing_max_age_seconds else None
+        """Return the last good listing, unless it is too old."""
+        listed_at = self._known.listed_at
+        is_fresh = listed_at is not None and self._clock.monotonic() - listed_at <= self._limits.max_age
+        return self._known.listing if is_fresh else None
 
-    def start(self, tasks: Tasks | None) -> asyncio.Task[None] | None:
-        """Give the flight to wait for: the one under way, a new one, or none where none is due."""
-        self._scraped_at = self._clock.monotonic()
-        if self._flight is None and self._is_due():
-            self._flight = asyncio.create_task(self._fly(tasks), name=f"listing of {self._store}")
-        self._consider_background()
-        return self._flight
+    def start(self, tasks: TaskList | None) -> asyncio.Task[None] | None:
+        """Return the listing to wait for: the one under way, a new one, or `None` where none is due."""
+        now = self._clock.monotonic()
+        self._schedule = schedule.scraped(self._schedule, now)
+        if self._foreground is None and schedule.is_due(self._schedule, self._limits, self._known.listed_at, now):
+            name = f"listing of {self._datastore.store}"
+            self._foreground = asyncio.create_task(self._run_foreground(tasks), name=name)
+        self._plan_background()
+        return self._foreground
 
     def under_way(self) -> list[asyncio.Task[None]]:
-        """Give the flights that are."""
-        return [flight for flight in (self._flight, self._background) if flight is not None]
+        """Return the listings that are running."""
+        return [task for task in (self._foreground, self._background) if task is not None]
 
     def stop(self) -> None:
-        """End what is under way, and start nothing more."""
+        """Cancel what is running, and start nothing more."""
         for ending in (*self.under_way(), self._timer):
             if ending is not None:
                 ending.cancel()
 
-    def _is_due(self) -> bool:
-        now = self._clock.monotonic()
-        if now - self._listed_at < self._settings.listing_interval_seconds:
-            return False
-        return now >= (self._look_not_before if self._looks_for_changes else self._full_not_before)
-
-    @property
-    def _looks_for_changes(self) -> bool:
-        return self.mode.changes and self._listing is not None
-
-    async def _fly(self, tasks: Tasks | None) -> None:
+    async def _run_foreground(self, tasks: TaskList | None) -> None:
         try:
-            if self._looks_for_changes:
+            if schedule.is_incremental(self._schedule, self._known.listed_at):
                 await self._list_changes(tasks)
             else:
                 await self._list_all()
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs this datastore alone
-            self._changes_error = error
-        self._tried_at = self._clock.now()
-        self._flight = None
-        self._consider_background()
+            self._attempts = replace(self._attempts, incremental_error=error)
+        self._attempts = replace(self._attempts, tried_at=self._clock.now())
+        self._foreground = None
+        self._plan_background()
 
-    async def _fly_in_background(self) -> None:
+    async def _run_background(self) -> None:
         await self._list_in_full(Lane.BACKGROUND)
-        self._tried_at = self._clock.now()
+        self._attempts = replace(self._attempts, tried_at=self._clock.now())
         self._background = None
-        self._consider_background()
+        self._plan_background()
 
-    def _consider_background(self) -> None:
-        """Start a full listing in the background where one is due; where one will be, look again then."""
+    def _plan_background(self) -> None:
+        """Start a full listing in the background where one is due, or set the timer for it."""
         if self._timer is not None:
             self._timer.cancel()
         now = self._clock.monotonic()
-        is_scraped = now - self._scraped_at <= self._settings.listing_max_age_seconds
-        if not (self._looks_for_changes and is_scraped) or self._full_is_under_way:
+        start_at = schedule.background_at(self._schedule, self._limits, self._known.listed_at, now)
+        if start_at is None:
             return
-        due_at = self._next_full_at()
-        if due_at > now:
-            self._timer = asyncio.get_running_loop().call_later(due_at - now, self._consider_background)
+        if start_at > now:
+            self._timer = asyncio.get_running_loop().call_later(start_at - now, self._plan_background)
         else:
-            self._full_is_under_way = True
-            name = f"full listing of {self._store}"
-            self._background = asyncio.create_task(self._fly_in_background(), name=name)
-
-    def _next_full_at(self) -> float:
-        if self._looks_for_changes:
-            return max(-math.inf if self._full_is_wanted else self._full_is_due_at, self._full_not_before)
-        return max(self._listed_at + self._settings.listing_interval_seconds, self._full_not_before)
-
-    async def _list_in_full(self, lane: Lane) -> bool:
-        """List all. Tells whether it landed."""
-        self._full_is_under_way, self._full_is_wanted = True, False
-        self._full_began_at = self._clock.monotonic()
-        number = next(self._numbers)
-        try:
-            found = await self._walk(lane)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it costs this datastore alone
-            self._full_error = error
-            # A snapshot that vanishes while PBS reads fails all of it: the next try is likely good.
-            seconds = min(RETRY_SECONDS, self._settings.listing_refresh_seconds)
-        else:
-            self._full_error = found.left_out
-            self._take_all(found.namespaces, number)
-            self.mode.choose(found.seconds)
-            self._took_seconds = self._clock.monotonic() - self._full_began_at
-            # Spread, or all datastores would be listed at the same time, again and again.
-            seconds = self._settings.listing_refresh_seconds * random.uniform(0.8, 1.0)  # noqa: S311 - no secret
-        self._full_is_under_way = False
-        self._full_is_due_at = self._clock.monotonic() + seconds
-        return self._landed == number
-
-    async def _names(self) -> list[str]:
-        # One that failed may hang, and then be it in the slots that listings have.
-        lane = Lane.NAMESPACES if self.error is None else Lane.LISTING
-        found = await incremental_listing.names(self._client, self._store, lane)
-        self._named = len(found)
-        return [name for name in found if keeps(self._patterns, name)]
-
-    async def _walk(self, lane: Lane) -> incremental_listing.Walk:
-        found = await incremental_listing.full(self._client, self._store, self._names, list(self._namespaces), lane)
-        if found.goes_on:
-            # Another try would add to PBS's work.
-            self._full_not_before = self._clock.monotonic() + self._settings.listing_timeout_seconds
-        if found.error is not None:
-            raise found.error
-        return found
-
-    def _take_all(self, namespaces: incremental_listing.Namespaces, number: int) -> None:
-        """Show a full listing. Which groups there are a look for changes knows better that has begun after it."""
-        now = self._clock.now()
-        self._landed = number
-        self._own_listings = {key: own for key, own in self._own_listings.items() if own > number}
-        if self._listing is None or self._looked < number:
-            for namespace, group_id in self._own_listings:
-                group = self._known(namespace).get(group_id)
-                if group is not None:
-                    namespaces.setdefault(namespace, {})[group_id] = group
-            self._show(Listing(namespaces, now, now, self._named))
-            self._fingerprints = incremental_listing.still_right(self._fingerprints, namespaces)
-            return
-        known = {
-            namespace: {
-                group_id: group
-                if (namespace, group_id) in self._own_listings
-                else namespaces.get(namespace, {}).get(group_id, group)
-                for group_id, group in groups.items()
-            }
-            for namespace, groups in self._listing.namespaces.items()
-        }
-        self._listing = Listing(known, self._listing.timestamp, now, self._named)
-        self._fingerprints = incremental_listing.still_right(self._fingerprints, known)
+            self._schedule = schedule.full_began(self._schedule, now)
+            name = f"full listing of {self._datastore.store}"
+            self._background = asyncio.create_task(self._run_background(), name=name)
 
     async def _list_all(self) -> bool:
-        """List all in the foreground. Tells whether it landed."""
-        self._watch.begin(self._clock.now())
-        landed = await self._list_in_full(Lane.LISTING)
-        self._changes_error = None
-        return landed
+        """List all for the scrapes that wait. Return whether it succeeded."""
+        self._seen = task_hints.all_listed(self._seen, self._clock.now())
+        is_good = await self._list_in_full(Lane.LISTING)
+        self._attempts = replace(self._attempts, incremental_error=None)
+        return is_good
 
-    async def _list_changes(self, tasks: Tasks | None) -> None:
-        names = await self._names()
-        known = incremental_listing.Known(self._namespaces, self._fingerprints, self._again)
-        look = incremental_listing.Look(known, partial(self._watch.hints, tasks), self._numbers)
-        found = await incremental_listing.changes(self._client, self._store, names, look)
-        if isinstance(found, incremental_listing.Changes):
-            self._take_changes(found)
+    async def _list_in_full(self, lane: Lane) -> bool:
+        number, began_at = next(self._numbers), self._clock.monotonic()
+        self._schedule = schedule.full_began(self._schedule, began_at)
+        error: BaseException | None
+        goes_on = False
+        try:
+            expected = list(self._known.namespaces)
+            found = await list_in_full(self._datastore, expected, lane=lane, names_lane=self._names_lane)
+            error, goes_on = found.error, found.goes_on
+            if error is None:
+                self._take_full(found, number, began_at)
+        except Exception as unexpected:  # noqa: BLE001 - whatever it is, it costs this datastore alone
+            error = unexpected
+        if error is not None:
+            self._attempts = replace(self._attempts, full_error=error)
+        self._schedule = schedule.full_ended(
+            self._schedule,
+            self._limits,
+            self._clock.monotonic(),
+            is_good=error is None,
+            goes_on=goes_on,
+            spread=random.uniform(0.8, 1.0),  # noqa: S311 - no secret
+        )
+        return error is None
+
+    def _take_full(self, found: FullListing, number: int, began_at: float) -> None:
+        self._known = merge.with_full(self._known, found, number, self._clock.instant())
+        self._choose_mode(found.seconds)
+        self._attempts = replace(
+            self._attempts,
+            full_error=found.left_out,
+            took_seconds=self._clock.monotonic() - began_at,
+            longest_seconds=found.seconds,
+        )
+
+    async def _list_changes(self, tasks: TaskList | None) -> None:
+        names = await self._datastore.namespaces(self._names_lane)
+        found = await list_changes(
+            self._datastore,
+            names,
+            self._known,
+            hints=partial(self._hints, tasks),
+            next_number=partial(next, self._numbers),
+        )
+        if isinstance(found, IncrementalListing):
+            self._take_incremental(found)
             return
         if self._background is not None:
-            # One at a time. It may have begun before it all changed.
+            # One full listing at a time. This one may have begun before the groups changed.
             await asyncio.wait([self._background])
-        if self._full_is_under_way or self._clock.monotonic() < self._full_not_before:
-            return
-        if await self._list_all():
-            # Of before the listing, so that nothing is missed that changed while PBS read.
-            self._fingerprints = incremental_listing.still_right(found, self._namespaces)
-            self._again = frozenset()
+        if schedule.may_list_in_full(self._schedule, self._clock.monotonic()) and await self._list_all():
+            self._known = merge.with_fingerprints(self._known, found.rows)
 
-    def _take_changes(self, changes: incremental_listing.Changes) -> None:
-        """Show changes. A full listing that has landed meanwhile says more of all groups that it read later."""
-        listed = changes.listed if changes.number > self._landed else frozenset()
-        namespaces = {
-            namespace: {
-                group_id: group if (namespace, group_id) in listed else self._known(namespace).get(group_id, group)
-                for group_id, group in groups.items()
-            }
-            for namespace, groups in changes.namespaces.items()
-        }
-        self._own_listings |= dict.fromkeys(listed, changes.number)
-        self._fingerprints, self._again = changes.fingerprints, changes.again
-        if self._landed > changes.number:
-            self._fingerprints = incremental_listing.still_right(self._fingerprints, namespaces)
-        self._full_is_wanted = self._full_is_wanted or changes.everything
-        self._changes_error = changes.error or changes.left_out
-        if changes.all_seen:
-            self._watch.done()
-        if changes.goes_on:
-            # Another try would add to PBS's work.
-            self._look_not_before = self._clock.monotonic() + self._settings.listing_timeout_seconds
-        if self._listing is None:
-            return
-        if changes.error is None:
-            self._looked = changes.number
-            self._show(Listing(namespaces, self._clock.now(), self._listing.full_timestamp, self._named))
-        else:
-            self._listing = msgspec.structs.replace(self._listing, namespaces=namespaces)
+    def _take_incremental(self, found: IncrementalListing) -> None:
+        at = self._clock.instant()
+        self._known = merge.with_incremental(self._known, found, at)
+        self._schedule = schedule.incremental_ended(
+            self._schedule,
+            self._limits,
+            at.monotonic,
+            goes_on=found.goes_on,
+            full_is_wanted=found.full_is_wanted,
+        )
+        self._attempts = replace(self._attempts, incremental_error=found.error or found.left_out)
+        if found.all_seen:
+            self._seen = task_hints.hinted_listed(self._seen)
+
+    async def _hints(self, tasks: TaskList | None) -> Hints:
+        """Wait for the tasks. Without them there are no hints, and what only they tell comes with a full listing."""
+        if tasks is not None:
+            await asyncio.wait([tasks])
+        is_known = tasks is not None and not tasks.cancelled() and tasks.exception() is None
+        rows = tasks.result().rows if tasks is not None and is_known else None
+        hints, self._seen = task_hints.read_tasks(self._seen, self._datastore.store, rows)
+        return hints
 
     @property
-    def _namespaces(self) -> incremental_listing.Namespaces:
-        return self._listing.namespaces if self._listing else {}
+    def _names_lane(self) -> Lane:
+        # After a failure this request may hang too, so it takes one of the listings' slots.
+        return Lane.NAMESPACES if self.error is None else Lane.LISTING
 
-    def _known(self, namespace: str) -> Groups:
-        return self._namespaces.get(namespace, {})
-
-    def _show(self, listing: Listing) -> None:
-        self._listing = listing
-        self._listed_at = self._clock.monotonic()
+    def _choose_mode(self, seconds: float) -> None:
+        before = self._schedule.mode
+        if not self._chooses_mode:
+            return
+        mode = schedule.choose_mode(before, seconds)
+        if mode != before or self._attempts.longest_seconds is None:
+            limit = schedule.limit_of(before)
+            _log.info(
+                "listing mode chosen",
+                datastore=self._datastore.store,
+                mode=mode,
+                because=f"its longest answer to a full listing took {seconds:.2f} s, the limit is {limit} s",
+            )
+        self._schedule = replace(self._schedule, mode=mode)

@@ -1,20 +1,15 @@
-"""What tasks say of the backup groups of a datastore."""
+"""What tasks say of the backup groups of a datastore. Pure: each function takes values and returns values."""
 
-import asyncio
 import re
 from collections.abc import Iterable
 
 import msgspec
 
-from pbs_exporter.pbs.http.decoding import Rows
 from pbs_exporter.pbs.models import Task
 from pbs_exporter.pbs.snapshots.group_summary import GroupId
 
 Guest = tuple[str, str, str]
 """Datastore, backup type and backup ID."""
-
-Tasks = asyncio.Future[Rows[Task]]
-"""PBS's tasks, perhaps not there yet."""
 
 _GUEST = re.compile(r"([^:]+):([^/]+)/(.+)", re.DOTALL)
 _VERIFIED = re.compile(r"((?:ns/[^/]+/)*ns/[^/]+)?/([^/]+)/([^/]+?)(?:/[0-9A-Fa-f]{8,})?")
@@ -23,16 +18,70 @@ _VERIFIES_ONE = ("verify_group", "verify_snapshot")
 _VERIFIES_MANY = ("verificationjob", "verify")
 
 
+class Hints(msgspec.Struct, frozen=True):
+    """The groups that may have changed although `/groups` doesn't show it.
+
+    A namespace of `None` means the groups of that ID in all namespaces. `everything` says that only a full listing
+    shows what has changed.
+    """
+
+    groups: frozenset[tuple[str | None, GroupId]] = frozenset()
+    everything: bool = False
+
+    def name(self, namespace: str, group: GroupId) -> bool:
+        """Whether the group is among them."""
+        return (namespace, group) in self.groups or (None, group) in self.groups
+
+
+class SeenTasks(msgspec.Struct, frozen=True):
+    """The tasks of one datastore that are no news. Tasks are known by their UPIDs.
+
+    `since` is when the newest full listing of a scrape began (Unix seconds). `ended` are the tasks that had ended when
+    they were last read, `listed` those of a time when all that they name had been listed (`None`: not since `since`).
+    `bulk` are the finished bulk verifications already reported; one full listing covers them.
+    """
+
+    since: float = 0.0
+    ended: frozenset[str] | None = None
+    listed: frozenset[str] | None = None
+    bulk: frozenset[str] = frozenset()
+
+
+def all_listed(seen: SeenTasks, now: float) -> SeenTasks:
+    """Return what is no news once a full listing begins: all that ended before `now` (Unix seconds)."""
+    return SeenTasks(since=now, bulk=seen.bulk)
+
+
+def hinted_listed(seen: SeenTasks) -> SeenTasks:
+    """Return what is no news once all groups that the last hints name have been listed."""
+    return msgspec.structs.replace(seen, listed=seen.ended)
+
+
+def read_tasks(seen: SeenTasks, store: str, tasks: Iterable[Task] | None) -> tuple[Hints, SeenTasks]:
+    """Return what is news of a datastore's tasks that run or have ended, and what is no news any more.
+
+    Without tasks (`None`) there are no hints.
+    """
+    if tasks is None:
+        return Hints(), msgspec.structs.replace(seen, ended=seen.listed)
+    own = [task for task in tasks if _is_of(task, store)]
+    hints = _hints(task for task in own if _is_new(task, seen))
+    ended = frozenset(task.upid for task in own if task.endtime is not None)
+    bulk = frozenset(task.upid for task in own if task.worker_type in _VERIFIES_MANY and task.endtime is not None)
+    return hints, msgspec.structs.replace(seen, ended=ended, bulk=bulk)
+
+
 def guest(task: Task) -> Guest | None:
-    """Give whose backup a task is; its namespace isn't told. `STORE:TYPE/ID`."""
+    """Return the guest that a backup task (`STORE:TYPE/ID`) backs up. The task doesn't name the namespace."""
     match = _GUEST.fullmatch(task.worker_id or "") if task.worker_type == "backup" else None
     return (match[1], match[2], match[3]) if match else None
 
 
 def verified(task: Task) -> tuple[str, GroupId] | None:
-    """Give the namespace and the group that a task verifies one of, or all.
+    """Return the namespace and the group that a task verifies, or verifies a snapshot of.
 
-    `STORE:NSPATH/TYPE/ID`, for a snapshot with `/HEXTIME` at the end; `NSPATH` is `ns/a/ns/b`, empty for the root.
+    The worker ID is `STORE:NSPATH/TYPE/ID`, for a snapshot with `/HEXTIME` at the end. `NSPATH` is `ns/a/ns/b`, and
+    empty for the root namespace.
     """
     match = _VERIFIED.fullmatch((task.worker_id or "").partition(":")[2])
     if match is None:
@@ -41,83 +90,33 @@ def verified(task: Task) -> tuple[str, GroupId] | None:
     return namespace, (match[2], match[3])
 
 
-class Hints(msgspec.Struct, frozen=True):
-    """Which groups may have changed although `/groups` doesn't show it, and whether any may have.
-
-    Of a namespace that isn't known it is the groups of that ID in all namespaces.
-    """
-
-    groups: frozenset[tuple[str | None, GroupId]] = frozenset()
-    everything: bool = False
-
-    def name(self, namespace: str, group: GroupId) -> bool:
-        """Whether the group is one of them."""
-        return (namespace, group) in self.groups or (None, group) in self.groups
+def _is_of(task: Task, store: str) -> bool:
+    named = (task.worker_id or "").partition(":")[0]
+    return named == store and task.worker_type in ("backup", *_VERIFIES_ONE, *_VERIFIES_MANY)
 
 
-class TaskWatch:
-    """Reads the tasks of one datastore again and again, and tells what is new in them."""
-
-    def __init__(self, store: str) -> None:
-        self._store = store
-        self._since = 0.0
-        # UPIDs of tasks that had ended: at the last look, and when all that it named had been listed.
-        self._ended: frozenset[str] | None = None
-        self._done: frozenset[str] | None = None
-        # Those of many that have been named. Once is enough: the full listing that they ask for isn't forgotten.
-        self._named: frozenset[str] = frozenset()
-
-    def begin(self, now: float) -> None:
-        """Say that all is being listed: what ended before `now` (Unix time) isn't new any more."""
-        self._since = now
-        self._ended = self._done = None
-
-    async def hints(self, tasks: Tasks | None) -> Hints:
-        """Wait for the tasks, and give what those say that run, and that have ended since the last `done`.
-
-        Without tasks there are no hints.
-        """
-        if tasks is not None:
-            await asyncio.wait([tasks])
-        if tasks is None or tasks.cancelled() or tasks.exception() is not None:
-            self._ended = self._done
-            return Hints()
-        own = [task for task in tasks.result().rows if self._is_own(task)]
-        self._ended = frozenset(task.upid for task in own if task.endtime is not None)
-        new = [task for task in own if self._is_new(task) and task.upid not in self._named]
-        self._named = frozenset(
-            task.upid for task in own if task.worker_type in _VERIFIES_MANY and task.endtime is not None
-        )
-        return _hints(new)
-
-    def done(self) -> None:
-        """Say that all has been listed that the last hints named."""
-        self._done = self._ended
-
-    def _is_new(self, task: Task) -> bool:
-        if self._done is not None:
-            return task.upid not in self._done
-        return task.endtime is None or task.endtime > self._since
-
-    def _is_own(self, task: Task) -> bool:
-        store = (task.worker_id or "").partition(":")[0]
-        return store == self._store and task.worker_type in ("backup", *_VERIFIES_ONE, *_VERIFIES_MANY)
+def _is_new(task: Task, seen: SeenTasks) -> bool:
+    if task.upid in seen.bulk:
+        return False
+    if seen.listed is not None:
+        return task.upid not in seen.listed
+    return task.endtime is None or task.endtime > seen.since
 
 
 def _hints(tasks: Iterable[Task]) -> Hints:
     groups: set[tuple[str | None, GroupId]] = set()
     everything = False
     for task in tasks:
-        named = _named(task)
-        if named is not None:
-            groups.add(named)
+        group = _group(task)
+        if group is not None:
+            groups.add(group)
         elif task.worker_type != "backup":
-            # A verification of many shows when it is through.
+            # A bulk verification shows when it has ended.
             everything = everything or task.endtime is not None
     return Hints(frozenset(groups), everything)
 
 
-def _named(task: Task) -> tuple[str | None, GroupId] | None:
+def _group(task: Task) -> tuple[str | None, GroupId] | None:
     if task.worker_type in _VERIFIES_ONE:
         return verified(task)
     backup = guest(task)

@@ -1,4 +1,4 @@
-"""The status page: what an operator wants to know when something looks wrong."""
+"""The status page: the state of PBS, collectors and datastores at a glance."""
 
 from pbs_exporter.web.status.facts import read
 from pbs_exporter.web.status.page import write

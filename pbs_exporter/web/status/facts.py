@@ -1,4 +1,4 @@
-"""What the status page says, as plain facts. PBS isn't asked for it."""
+"""The content of the status page, from earlier scrapes. It sends no requests to PBS."""
 
 import re
 from enum import StrEnum
@@ -9,16 +9,16 @@ from pbs_exporter.collectors import access, snapshots
 from pbs_exporter.collectors.privileges import grants, missing
 from pbs_exporter.errors import PbsExporterError
 from pbs_exporter.pbs.models import Version
-from pbs_exporter.pbs.snapshots.listing_state import ListingState
+from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.scrape.collector_run import Outcome
 from pbs_exporter.scrape.target import Last, Target
 
 NOT_ASKED = "not asked in the last scrape"
-"""Why it isn't known how a datastore is now: PBS is down, or its list of datastores failed."""
+"""Why the state of a datastore is unknown: PBS is down, or its list of datastores failed."""
 
 
 class State(StrEnum):
-    """How it stands with a collector or a datastore; the worst comes first."""
+    """The state of a collector or a datastore, from worst to best."""
 
     FAILED = "failed"
     WAITING = "waiting"
@@ -27,16 +27,16 @@ class State(StrEnum):
 
     @property
     def rank(self) -> int:
-        """Where it belongs on the page."""
+        """The sort key: 0 for the worst state."""
         return list(State).index(self)
 
 
-class Collector(msgspec.Struct, frozen=True):
+class CollectorRow(msgspec.Struct, frozen=True):
     """A collector's last result.
 
-    `reasons` say why it failed, or what it waits for; `datastores` are those that it failed for. `at` is when
-    that was asked for, `samples_of` when its samples were, if that may be before (Unix times). A slow one asks
-    every so many seconds.
+    `reasons` are why it failed or what it waits for, `datastores` those for which it failed. `at` is the time of the
+    result, `samples_of` the time of its samples if they may be older (Unix seconds). `every_seconds` is the interval
+    of a slow collector.
     """
 
     name: str
@@ -49,17 +49,17 @@ class Collector(msgspec.Struct, frozen=True):
     every_seconds: float | None
 
 
-class Datastore(msgspec.Struct, frozen=True):
-    """How it stands with a datastore: what any collector says of it, and its listing where it has one."""
+class DatastoreRow(msgspec.Struct, frozen=True):
+    """A datastore's last result, from all collectors, and the state of its snapshot listing if there is one."""
 
     name: str
     state: State
     reasons: tuple[str, ...]
     at: float | None
-    listing: ListingState | None
+    listing: ListingStatus | None
 
 
-class Missing(msgspec.Struct, frozen=True):
+class MissingPrivilege(msgspec.Struct, frozen=True):
     """A privilege that the token lacks, and the collectors that need it."""
 
     privilege: str
@@ -67,46 +67,46 @@ class Missing(msgspec.Struct, frozen=True):
     collectors: tuple[str, ...]
 
 
-class Rights(msgspec.Struct, frozen=True):
-    """What the token lacks, and the commands that grant it.
+class TokenPrivileges(msgspec.Struct, frozen=True):
+    """The privileges that the token lacks, and the commands that grant them.
 
-    `at` is when PBS said so (Unix time). Where it hasn't, `unknown` says why, and nothing is missing.
+    `at` is the time of PBS's answer (Unix seconds). Without one, `unknown` is the reason, and `missing` is empty.
     """
 
-    missing: tuple[Missing, ...]
+    missing: tuple[MissingPrivilege, ...]
     commands: tuple[str, ...]
     at: float | None
     unknown: str | None
 
 
-class Pbs(msgspec.Struct, frozen=True):
-    """The PBS that is asked. `version` is what it said last, `down` why it is down in the last scrape, if it is."""
+class PbsState(msgspec.Struct, frozen=True):
+    """The PBS. `version` is the last one reported, `down` why it was down in the last scrape, if it was."""
 
     endpoint: str
     version: str | None
     down: str | None
 
 
-class Scrape(msgspec.Struct, frozen=True):
-    """The last scrape: when it began (Unix time), and how long it took."""
+class LastScrape(msgspec.Struct, frozen=True):
+    """The last scrape: its start (Unix seconds) and duration."""
 
     at: float
     took_seconds: float
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """All that is on the page. `scrape` is `None` before the first one; `switched_off` are collectors."""
+    """The content of the page. `scrape` is `None` before the first one, `switched_off` are disabled collectors."""
 
-    pbs: Pbs
-    scrape: Scrape | None
-    collectors: tuple[Collector, ...]
+    pbs: PbsState
+    scrape: LastScrape | None
+    collectors: tuple[CollectorRow, ...]
     switched_off: tuple[str, ...]
-    datastores: tuple[Datastore, ...]
-    rights: Rights
+    datastores: tuple[DatastoreRow, ...]
+    privileges: TokenPrivileges
 
 
 def read(target: Target, switched_off: tuple[str, ...]) -> Facts:
-    """Gather what is known of a target: problems first, datastores by name."""
+    """Return the facts about a target, sorted by state; datastores of the same state by name."""
     last, listings = target.last, target.listings()
     outcomes = [] if last is None else [_newest(outcome, listings) for outcome in last.outcomes]
     slow = {
@@ -117,19 +117,19 @@ def read(target: Target, switched_off: tuple[str, ...]) -> Facts:
     waiting = {store for store, listing in listings.items() if listing.tried_at is None}
     collectors = [_collector(outcome, waiting, slow.get(outcome.name)) for outcome in outcomes]
     return Facts(
-        pbs=Pbs(target.settings.endpoint, _version(target.version), _reason(last.error) if last else None),
-        scrape=None if last is None else Scrape(last.at, last.seconds),
+        pbs=PbsState(target.settings.endpoint, _version(target.version), _reason(last.error) if last else None),
+        scrape=None if last is None else LastScrape(last.at, last.seconds),
         collectors=tuple(sorted(collectors, key=lambda collector: collector.state.rank)),
         switched_off=switched_off,
         datastores=tuple(
             sorted(_datastores(last, outcomes, listings), key=lambda row: (row.state.rank, _natural(row.name)))
         ),
-        rights=_rights(target, outcomes),
+        privileges=_privileges(target, outcomes),
     )
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Give a key that sorts `store9` before `store10`."""
+    """Return a sort key that puts `store9` before `store10`."""
     parts = re.split("([0-9]+)", name)
     return [(int(part) if part[:1].isdecimal() and part.isascii() else 0, part) for part in parts]
 
@@ -141,20 +141,20 @@ def _version(version: Version | None) -> str | None:
 
 
 def _reason(error: BaseException | None) -> str | None:
-    """Give what may be shown: the text of our own errors is clean, another one's is for the log."""
+    """Return the text for the page. Only our own errors have text that is safe to show; others are in the log."""
     if error is None:
         return None
     return str(error) if isinstance(error, PbsExporterError) else "an error of the exporter, see its log"
 
 
-def _newest(outcome: Outcome, listings: dict[str, ListingState]) -> Outcome:
-    """Give an outcome as it stands now: a listing may have ended since the scrape."""
+def _newest(outcome: Outcome, listings: dict[str, ListingStatus]) -> Outcome:
+    """Return an outcome with the current state of listings, which may have ended since the scrape."""
     if outcome.name != snapshots.COLLECTOR.name:
         return outcome
     return msgspec.structs.replace(outcome, datastores={store: known.error for store, known in listings.items()})
 
 
-def _collector(outcome: Outcome, waiting: set[str], every_seconds: float | None) -> Collector:
+def _collector(outcome: Outcome, waiting: set[str], every_seconds: float | None) -> CollectorRow:
     bad = tuple(sorted((store for store, error in outcome.datastores.items() if error is not None), key=_natural))
     listed = outcome.name == snapshots.COLLECTOR.name
     reason = _reason(outcome.error)
@@ -164,7 +164,7 @@ def _collector(outcome: Outcome, waiting: set[str], every_seconds: float | None)
         state = State.WAITING
     else:
         state = State.FAILED
-    return Collector(
+    return CollectorRow(
         name=outcome.name,
         state=state,
         reasons=() if reason is None else (reason,),
@@ -176,7 +176,7 @@ def _collector(outcome: Outcome, waiting: set[str], every_seconds: float | None)
     )
 
 
-def _datastores(last: Last | None, outcomes: list[Outcome], listings: dict[str, ListingState]) -> list[Datastore]:
+def _datastores(last: Last | None, outcomes: list[Outcome], listings: dict[str, ListingStatus]) -> list[DatastoreRow]:
     reasons: dict[str, list[str]] = {store: [] for store in listings}
     at: dict[str, float | None] = {store: listing.tried_at for store, listing in listings.items()}
     for outcome in outcomes:
@@ -199,12 +199,12 @@ def _datastores(last: Last | None, outcomes: list[Outcome], listings: dict[str, 
         else:
             state = State.OK
         scraped_at = last.at if last is not None else None
-        rows.append(Datastore(store, state, tuple(texts), at.get(store, scraped_at), listing))
+        rows.append(DatastoreRow(store, state, tuple(texts), at.get(store, scraped_at), listing))
     return rows
 
 
 def _asked(last: Last | None) -> set[str]:
-    """Give the datastores that the last scrape would have listed; none where PBS didn't say which there are."""
+    """Return the datastores of the last scrape's listing; none if PBS didn't list its datastores."""
     outcomes = () if last is None else last.outcomes
     return {
         store
@@ -214,16 +214,18 @@ def _asked(last: Last | None) -> set[str]:
     }
 
 
-def _rights(target: Target, outcomes: list[Outcome]) -> Rights:
+def _privileges(target: Target, outcomes: list[Outcome]) -> TokenPrivileges:
     known = target.rights
     if known is None:
-        return Rights((), (), None, _why_unknown(target, outcomes))
+        return TokenPrivileges((), (), None, _why_unknown(target, outcomes))
     lacking = missing(target.enabled, known.permissions)
     needed_by: dict[tuple[str, str], dict[str, None]] = {}
     for need, names in lacking.items():
         needed_by.setdefault((need.privilege, need.path), {}).update(dict.fromkeys(names))
-    return Rights(
-        missing=tuple(Missing(*right, tuple(names)) for right, names in needed_by.items()),
+    return TokenPrivileges(
+        missing=tuple(
+            MissingPrivilege(privilege, path, tuple(names)) for (privilege, path), names in needed_by.items()
+        ),
         commands=tuple(grants(lacking, known.permissions, target.settings.token_id)),
         at=known.at,
         unknown=None,

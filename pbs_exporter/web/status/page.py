@@ -1,11 +1,11 @@
-"""The status page as HTML, made from facts alone."""
+"""The status page as HTML."""
 
 from pbs_exporter import __revision__, __version__
 from pbs_exporter.web.status import tables
 from pbs_exporter.web.status.facts import Facts, State
+from pbs_exporter.web.status.formatting import date, escaped, span
 from pbs_exporter.web.status.style import STYLE
 from pbs_exporter.web.status.summary import Summary, summarize
-from pbs_exporter.web.status.words import date, span, text
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -42,11 +42,11 @@ Documentation: <code>README.md</code> and <code>docs/</code> in the source of ve
 
 
 def write(facts: Facts, *, now: float, up_seconds: float) -> str:
-    """Write the page as of `now` (Unix seconds), of a program that has been up for so long."""
+    """Return the page as of `now` (Unix seconds). `up_seconds` is the uptime of the exporter."""
     summary = summarize(facts, now)
     return _PAGE.format(
         style=STYLE,
-        headline=text(summary.headline),
+        headline=escaped(summary.headline),
         summary=_summary(summary),
         about="\n".join(f"<dt>{term}</dt><dd>{told}</dd>" for term, told in _about(facts, now, up_seconds).items()),
         parts="" if facts.scrape is None else _parts(facts, now),
@@ -56,7 +56,7 @@ def write(facts: Facts, *, now: float, up_seconds: float) -> str:
 
 
 def _version() -> str:
-    return text(f"{__version__} (revision {__revision__})" if __revision__ else __version__)
+    return escaped(f"{__version__} (revision {__revision__})" if __revision__ else __version__)
 
 
 def _summary(summary: Summary) -> str:
@@ -72,11 +72,11 @@ def _about(facts: Facts, now: float, up_seconds: float) -> dict[str, str]:
     if scrape is None:
         state, last = "not asked yet", "none yet"
     else:
-        down = None if pbs.down is None else f'<b class="{State.FAILED}">down</b>: {text(pbs.down)}'
+        down = None if pbs.down is None else f'<b class="{State.FAILED}">down</b>: {escaped(pbs.down)}'
         state = down or f'<b class="{State.OK}">up</b>'
         last = f"{date(scrape.at)}, {span(int(now) - int(scrape.at))} ago, took {span(scrape.took_seconds)}"
     return {
-        "PBS": text(pbs.endpoint) + ("" if pbs.version is None else f", version {text(pbs.version)}"),
+        "PBS": escaped(pbs.endpoint) + ("" if pbs.version is None else f", version {escaped(pbs.version)}"),
         "State": state,
         "Last scrape": last,
         "Exporter": f"version {_version()}, up for {span(up_seconds)}",
@@ -85,7 +85,7 @@ def _about(facts: Facts, now: float, up_seconds: float) -> dict[str, str]:
 
 def _parts(facts: Facts, now: float) -> str:
     parts = {
-        "rights": ("Rights of the token", tables.rights(facts.rights, now)),
+        "rights": ("Rights of the token", tables.privileges(facts.privileges, now)),
         "collectors": ("Collectors", tables.collectors(facts, now)),
         "datastores": ("Datastores", tables.datastores(facts.datastores, now) if facts.datastores else _NO_DATASTORES),
     }

@@ -1,4 +1,4 @@
-"""The status page's style, and the policy that allows it and nothing else."""
+"""The status page's style, and the content security policy that permits only it."""
 
 import base64
 import hashlib
@@ -90,4 +90,4 @@ td div { margin-top: 0.125rem; }
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 
 POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-"""The page's `Content-Security-Policy`: nothing but its own style."""
+"""The page's `Content-Security-Policy`: only its own style is permitted."""

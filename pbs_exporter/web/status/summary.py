@@ -1,21 +1,21 @@
-"""The top of the status page: what fails, in a few lines."""
+"""The summary at the top of the status page."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from pbs_exporter.web.status.facts import NOT_ASKED, Facts, State
-from pbs_exporter.web.status.words import count, name, span, text
+from pbs_exporter.web.status.formatting import count, escaped, name, span
 
 NAMED = 8
-"""So many names a line has; the tables have all."""
+"""Names per line; the tables have all."""
 
 OLD_SECONDS = 600
-"""A scrape that was longer ago says nothing of now."""
+"""Age above which a scrape no longer shows the current state."""
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """One headline, the state that it tells, and a line (HTML) for each problem and each thing worth knowing."""
+    """The overall state, a headline, and lines (HTML) about problems and other facts."""
 
     state: State
     headline: str
@@ -23,7 +23,7 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 def summarize(facts: Facts, now: float) -> Summary:
-    """Say what fails. All is well only as of the last scrape."""
+    """Return the summary as of `now` (Unix seconds)."""
     if facts.scrape is None:
         line = "What is known of PBS comes with the first scrape: Prometheus asks for <code>metrics</code>."
         return Summary(State.WAITING, "Not scraped yet", (line,))
@@ -46,8 +46,8 @@ def _problems(facts: Facts) -> Iterator[str]:
         failed = [row.name for row in rows if row.state is State.FAILED]
         if failed:
             yield (f'<a href="#{noun}s">{len(failed)} of {count(len(rows), noun)} failed</a>: {names(failed)}')
-    if facts.rights.missing:
-        lacking = [f"{missing.privilege} on {missing.path}" for missing in facts.rights.missing]
+    if facts.privileges.missing:
+        lacking = [f"{missing.privilege} on {missing.path}" for missing in facts.privileges.missing]
         yield f'<a href="#rights">The token lacks {count(len(lacking), "right")}</a>: {names(lacking)}'
 
 
@@ -65,12 +65,12 @@ def _notes(facts: Facts) -> Iterator[str]:
         yield f"Not listed yet: {names(stores)}"
     if unreadable:
         yield f"Can't be read: {names(unreadable)}"
-    if facts.rights.unknown is not None:
-        yield f"The token's rights aren't known: {text(facts.rights.unknown)}"
+    if facts.privileges.unknown is not None:
+        yield f"The token's rights aren't known: {escaped(facts.privileges.unknown)}"
 
 
 def names(all_names: Sequence[str]) -> str:
-    """Give names as a list in a sentence, the first `NAMED` of them."""
+    """Return up to `NAMED` names as a list in a sentence."""
     shown: Iterable[str] = map(name, all_names[:NAMED])
     more = len(all_names) - NAMED
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

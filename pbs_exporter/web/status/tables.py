@@ -1,25 +1,24 @@
-"""The tables of the status page: rights, collectors, datastores."""
+"""The tables of the status page: missing privileges, collectors and datastores."""
 
 from collections.abc import Iterable, Iterator
 
-from pbs_exporter.pbs.snapshots.listing_state import ListingState
-from pbs_exporter.web.status.facts import Collector, Datastore, Facts, Rights, State
+from pbs_exporter.pbs.snapshots.listing import ListingStatus
+from pbs_exporter.web.status.facts import CollectorRow, DatastoreRow, Facts, State, TokenPrivileges
+from pbs_exporter.web.status.formatting import NOTHING, age, count, escaped, moment, span
 from pbs_exporter.web.status.summary import names
-from pbs_exporter.web.status.words import NOTHING, age, count, moment, span, text
 
 
-def rights(known: Rights, now: float) -> str:
-    """Tell what the token lacks, and what grants it."""
+def privileges(known: TokenPrivileges, now: float) -> str:
+    """Return the missing privileges and the commands that grant them, as HTML."""
     if known.unknown is not None:
-        return (
-            f"<p>Not known: {text(known.unknown)}. The command <code>pbs-exporter check</code> asks PBS for them.</p>"
-        )
+        why = escaped(known.unknown)
+        return f"<p>Not known: {why}. The command <code>pbs-exporter check</code> asks PBS for them.</p>"
     if not known.missing:
         return f"<p>The token has all that the collectors need. PBS said so {age(known.at, now)}.</p>"
     rows = (
-        _row("failed", lacking.privilege, text(lacking.path), names(lacking.collectors)) for lacking in known.missing
+        _row("failed", lacking.privilege, escaped(lacking.path), names(lacking.collectors)) for lacking in known.missing
     )
-    commands = "\n".join(map(text, known.commands))
+    commands = "\n".join(map(escaped, known.commands))
     return (
         _table(
             "rights", "Privileges that collectors need and the token lacks", ("Privilege", "Path", "Needed by"), rows
@@ -31,7 +30,7 @@ def rights(known: Rights, now: float) -> str:
 
 
 def collectors(facts: Facts, now: float) -> str:
-    """Give a row for each collector that is on."""
+    """Return the table of the enabled collectors, as HTML."""
     table = _table(
         "collectors",
         "The last result of each collector that is switched on, failures first",
@@ -42,8 +41,8 @@ def collectors(facts: Facts, now: float) -> str:
     return table + off
 
 
-def datastores(rows: Iterable[Datastore], now: float) -> str:
-    """Give a row for each datastore that a collector has to do with."""
+def datastores(rows: Iterable[DatastoreRow], now: float) -> str:
+    """Return the table of the datastores, as HTML."""
     heads = ("Datastore", "Result", "Age", "Last listing", "Last full listing", "Took", "Next full listing")
     return _table(
         "datastores",
@@ -53,8 +52,8 @@ def datastores(rows: Iterable[Datastore], now: float) -> str:
     )
 
 
-def _collector(row: Collector, now: float) -> str:
-    reasons = list(map(text, row.reasons))
+def _collector(row: CollectorRow, now: float) -> str:
+    reasons = list(map(escaped, row.reasons))
     if row.datastores:
         reasons.append(f"{count(len(row.datastores), 'datastore')}: {names(row.datastores)}")
     if row.state is not State.OK and row.samples_of is not None:
@@ -64,7 +63,7 @@ def _collector(row: Collector, now: float) -> str:
     return _row(_class(row.state), row.name, _joined(row.state, reasons), age(row.at, now) + every, took)
 
 
-def _listing(row: Datastore, now: float) -> Iterator[str]:
+def _listing(row: DatastoreRow, now: float) -> Iterator[str]:
     yield age(row.at, now)
     listing = row.listing
     if listing is None:
@@ -76,14 +75,14 @@ def _listing(row: Datastore, now: float) -> Iterator[str]:
     yield _next(listing)
 
 
-def _next(listing: ListingState) -> str:
+def _next(listing: ListingStatus) -> str:
     if listing.under_way_seconds is not None:
         return f"under way for {span(listing.under_way_seconds)}"
     return f"in {span(listing.due_in_seconds)}" if listing.due_in_seconds else "with the next scrape"
 
 
 def _result(state: State, reasons: Iterable[str]) -> str:
-    return _joined(state, list(map(text, reasons)))
+    return _joined(state, list(map(escaped, reasons)))
 
 
 def _joined(state: State, reasons: list[str]) -> str:
@@ -109,4 +108,4 @@ def _table(kind: str, caption: str, heads: Iterable[str], rows: Iterable[str]) -
 def _row(kind: str, head: str, *cells: str) -> str:
     shown = "".join(f'<td class="none">{cell}</td>' if cell == NOTHING else f"<td>{cell}</td>" for cell in cells)
     failed = ' class="failed"' if kind == "failed" else ""
-    return f'<tr{failed}><th scope="row">{text(head)}</th>{shown}</tr>'
+    return f'<tr{failed}><th scope="row">{escaped(head)}</th>{shown}</tr>'

@@ -13,7 +13,7 @@ import trustme
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.config import SETTINGS, ExporterSettings, Filters, Settings, TargetSettings, load, settings_table
 from pbs_exporter.config.layers import merge
-from pbs_exporter.config.values import Given
+from pbs_exporter.config.values import RawValue
 from pbs_exporter.errors import ConfigError
 from tests.support.paths import ROOT
 
@@ -254,14 +254,14 @@ def test_dynaconf_runs_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_merge_keeps_what_it_is_given() -> None:
     """The later layer wins key by key; what a key is called doesn't matter, and the layers stay as they were."""
-    one, two, three = (Given(name, "@del", typed=True) for name in "abc")
+    one, two, three = (RawValue(name, "@del", typed=True) for name in "abc")
     low, high = (
         {"pbs": {"items": one, "copy": one}, "exporter": {}},
         {"pbs": {"items": two}, "collectors": {"get": three}},
     )
     assert merge(low, high) == {"pbs": {"items": two, "copy": one}, "exporter": {}, "collectors": {"get": three}}
     assert low["pbs"] == {"items": one, "copy": one}
-    assert repr(one) == "Given('a')"
+    assert repr(one) == "RawValue('a')"
 
 
 STRAYS = [

@@ -18,6 +18,7 @@ from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http.connector import make_session
 from pbs_exporter.pbs.http.token_auth import TokenAuth
 from pbs_exporter.pbs.http.transport import Transport
+from pbs_exporter.pbs.snapshots.group_summary import grouped
 
 ENDPOINT = "http://pbs.test:8007"
 VERSION_URL = f"{ENDPOINT}/api2/json/version"
@@ -298,7 +299,7 @@ async def test_a_name_that_cant_be_sent_is_asked_for_as_another(asked: Asked, na
     with aioresponses() as http:
         http.get(URL(url, encoded=True), status=400, body="no such datastore")
         with pytest.raises(errors.StatusError, match=r"^400 no such datastore$"):
-            await asked.pbs.snapshots(name, name)
+            await asked.pbs.snapshots(name, name, grouped(0))
     assert asked.counted == [("/admin/datastore/{store}/snapshots", "400")]
 
 

@@ -27,8 +27,8 @@ from pbs_exporter.simulator import (
     demo_world,
 )
 from pbs_exporter.simulator import api as tree
-from pbs_exporter.simulator.endpoints import ENDPOINTS
-from pbs_exporter.simulator.rhythm import Rhythm
+from pbs_exporter.simulator.world.endpoints import ENDPOINTS
+from pbs_exporter.simulator.world.rhythm import Rhythm
 from tests.support.paths import DATA
 
 RECORDED = DATA / "recordings"
@@ -719,7 +719,7 @@ def test_a_world_is_the_same_for_the_same_seed() -> None:
 def test_a_world_stands_still_unless_it_lives() -> None:
     """Time goes by, and only a living world changes."""
     clock = [NOW]
-    still, alive = (World(2, 1, 4, 3, now=lambda: clock[0], lives=lives) for lives in (False, True))
+    still, alive = (World(2, 1, 4, 3, now=lambda: clock[0], live=live) for live in (False, True))
     before = [world.answer(Call("/admin/datastore/main/snapshots")).body for world in (still, alive)]
     clock[0] += 86400
     after = [world.answer(Call("/admin/datastore/main/snapshots")).body for world in (still, alive)]
@@ -863,7 +863,7 @@ def test_the_usage_has_a_month_of_history() -> None:
 def test_a_failed_gc_leaves_the_counters_of_the_last_good_one() -> None:
     """While a GC runs its last run is hidden, and after a failure only the state of the run is new."""
     clock = [NOW]
-    world = World(1, 1, 1, 1, now=lambda: clock[0], lives=True)
+    world = World(1, 1, 1, 1, now=lambda: clock[0], live=True)
     store = world.stores[0]
     store.gc = type(store.gc)("garbage_collection", "main", Rhythm(100, 0, 50), store="main", fails=0.5)
     seen: dict[str, Any] = {}
@@ -900,7 +900,7 @@ def test_a_gc_that_never_ends_well_is_bounded() -> None:
 def test_an_s3_datastore_counts_its_requests() -> None:
     """`status` of an S3 datastore has counters that only grow."""
     clock = [NOW]
-    world = World(1, 1, 1, 1, now=lambda: clock[0], lives=True)
+    world = World(1, 1, 1, 1, now=lambda: clock[0], live=True)
     world.stores[0].backend = "s3"
     before = ask(world, "/admin/datastore/main/status")["s3-statistics"]
     clock[0] += 60

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pbs_exporter.errors import NotJson, WrongShape
 from pbs_exporter.pbs.http.decoding import Rows, many
 from pbs_exporter.pbs.http.row_stream import RowStream
-from pbs_exporter.pbs.snapshots.group_summary import Group, grouped
+from pbs_exporter.pbs.snapshots.group_summary import GroupSummary, grouped
 
 
 class Row(msgspec.Struct, frozen=True, rename="kebab"):
@@ -91,7 +91,7 @@ def test_rows_come_as_they_arrive() -> None:
     assert stream.finish() == [Row("d")]
 
 
-def listed(rows: list[dict[str, Any]], limit: int) -> dict[tuple[str, str], Group]:
+def listed(rows: list[dict[str, Any]], limit: int) -> dict[tuple[str, str], GroupSummary]:
     """Give the groups of a listing with these rows."""
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -99,7 +99,7 @@ def listed(rows: list[dict[str, Any]], limit: int) -> dict[tuple[str, str], Grou
         for begin in range(0, len(body), 100):
             yield body[begin : begin + 100]
 
-    async def groups() -> dict[tuple[str, str], Group]:
+    async def groups() -> dict[tuple[str, str], GroupSummary]:
         return (await grouped(limit)(chunks())).groups
 
     return asyncio.run(groups())

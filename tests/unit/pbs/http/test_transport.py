@@ -22,6 +22,7 @@ from pbs_exporter.pbs.http.decoding import many
 from pbs_exporter.pbs.http.token_auth import TokenAuth
 from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.pbs.models import Snapshot
+from pbs_exporter.pbs.snapshots.group_summary import grouped
 from pbs_exporter.simulator import Answer, Call, Certificate, Fault, SimulatedPbs
 from pbs_exporter.simulator.exchange import Exchange
 from tests.support.canned_pbs import HandMade, snapshot
@@ -134,7 +135,7 @@ ODD = ("a b/ü&?#%", "..", "100%25", "a+b", "{store}", "ns=x&limit=1", "\N{CJK U
 async def test_names_are_percent_encoded(asked: Asked, name: str) -> None:
     """Whatever a datastore or namespace is called, it arrives as one segment of the path, or one value of the query."""
     asked.pbs.faults.add("*", Fault.json([]))
-    await asked.client.snapshots(name, name)
+    await asked.client.snapshots(name, name, grouped(0))
     (request,) = asked.pbs.requests
     segments = request.path.split("/")
     assert [unquote(segment) for segment in segments] == ["", "admin", "datastore", name, "snapshots"]
@@ -220,7 +221,7 @@ async def test_truncated_json_is_one_clean_error() -> None:
     async with asking(listing) as asked:
         asked.pbs.faults.add("*/snapshots", Fault.truncated())
         with pytest.raises(errors.NotJson):
-            await asked.client.snapshots("a", "")
+            await asked.client.snapshots("a", "", grouped(0))
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
@@ -398,10 +399,10 @@ async def test_an_error_holds_no_answer(asked: Asked) -> None:
     """Errors are kept until the next scrape: nothing that read the answer is in their tracebacks or causes."""
     asked.pbs.faults.add("/admin/datastore/main/snapshots", Fault.body(b"<html>"))
     with pytest.raises(errors.NotJson) as caught:
-        await asked.client.snapshots("main", "")
+        await asked.client.snapshots("main", "", grouped(0))
     files = {entry.path.name for entry in caught.traceback if hasattr(entry.path, "name")}
     assert "transport.py" in files
-    assert not files & {"decode.py", "groups.py", "stream.py"}
+    assert not files & {"decoding.py", "group_summary.py", "row_stream.py"}
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 

@@ -12,7 +12,7 @@ import pytest
 from pbs_exporter import __version__
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.simulator import Fault, World
-from pbs_exporter.web.status.words import span
+from pbs_exporter.web.status.formatting import span
 from tests.support.canned_pbs import HandMade
 from tests.support.clock import FakeClock
 from tests.support.exporter import exporting, make_settings

@@ -1,0 +1,63 @@
+"""Suggestions for misspelled names of settings."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+from pbs_exporter.config.table import FILE_VARIABLE, PREFIX, SHORT_PREFIX, Setting
+
+_CLOSE = 0.6
+_VERY_CLOSE = 0.8
+"""For names that may belong to another program."""
+
+
+def unknown_key(section: str, key: str, table: Iterable[Setting]) -> str:
+    """Return the problem with an unknown key in a file, with a suggestion."""
+    rows = list(table)
+    own = {row.key: str(row) for row in rows if row.section == section}
+    others = {row.key: str(row) for row in rows if row.section != section}
+    meant = _nearest(key, own) or _nearest(key, others)
+    if meant is None:
+        return f"there is no such setting; [{section}] has {', '.join(own)}"
+    return f"there is no such setting; did you mean {meant}?"
+
+
+def unknown_section(name: str, table: Iterable[Setting]) -> str:
+    """Return the problem with an unknown section in a file, with a suggestion."""
+    rows = list(table)
+    sections = {row.section: f"[{row.section}]" for row in rows}
+    keys = {row.key: str(row) for row in rows}
+    meant = _nearest(name, sections) or _nearest(name, keys)
+    right = f"did you mean {meant}?" if meant else f"there are {', '.join(sections.values())}"
+    return f"there is no such section; {right}"
+
+
+def unknown_variable(name: str, table: Iterable[Setting]) -> str:
+    """Return the problem with an unknown variable with the prefix `PBS_EXPORTER__`, with a suggestion."""
+    meant = _nearest(_bare(name), {**_variables(table), "CONFIG": FILE_VARIABLE})
+    right = f"did you mean {meant}?" if meant else f"the form is {PREFIX}SECTION__KEY, as in {PREFIX}PBS__ENDPOINT"
+    return f"there is no such setting; {right}"
+
+
+def similar_variable(name: str, table: Iterable[Setting]) -> str | None:
+    """Return the variable that a similar name stands for; `None` if no name is close enough."""
+    rows = list(table)
+    # The name of a collector alone (PBS_EXPORTER_VERSION) may belong to another program.
+    without_section = {row.key.upper(): row.variables[0] for row in rows if row.section != "collectors"}
+    known = {**without_section, **_variables(rows), "CONFIG": FILE_VARIABLE, "CONFIG_FILE": FILE_VARIABLE}
+    return _nearest(_bare(name), known, _VERY_CLOSE)
+
+
+def _variables(table: Iterable[Setting]) -> dict[str, str]:
+    return {_bare(row.variables[0]): row.variables[0] for row in table}
+
+
+def _bare(variable: str) -> str:
+    """Return the name without the common prefix, which would make all names similar, and with single underscores."""
+    return variable.upper().removeprefix(SHORT_PREFIX).lstrip("_").replace("__", "_")
+
+
+def _nearest(name: str, known: Mapping[str, str], closeness: float = _CLOSE) -> str | None:
+    # Differences in case are ignored, though keys in a file are case-sensitive.
+    folded = {key.casefold(): shown for key, shown in known.items()}
+    found = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=closeness)
+    return folded[found[0]] if found else None

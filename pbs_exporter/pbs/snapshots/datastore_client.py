@@ -1,0 +1,51 @@
+"""The requests that list one datastore."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from pbs_exporter.config import Patterns, keeps
+from pbs_exporter.pbs.client import PbsClient
+from pbs_exporter.pbs.http.decoding import Decoder, Rows
+from pbs_exporter.pbs.http.request_limiter import Lane
+from pbs_exporter.pbs.http.transport import Timed
+from pbs_exporter.pbs.models import GroupRow
+from pbs_exporter.pbs.snapshots.group_summary import GroupedSnapshots, GroupId
+
+
+class NamespaceNames(msgspec.Struct, frozen=True):
+    """The namespaces to list. `count` includes those that the filters leave out."""
+
+    wanted: Sequence[str]
+    count: int
+
+
+class DatastoreClient:
+    """Asks PBS about the datastore `store`. Every method raises a `PbsError` where there is no answer to use."""
+
+    def __init__(self, client: PbsClient, store: str, patterns: Patterns, decode: Decoder[GroupedSnapshots]) -> None:
+        self.store = store
+        self._client = client
+        self._patterns = patterns
+        self._decode = decode
+
+    async def namespaces(self, lane: Lane) -> NamespaceNames:
+        """`GET /admin/datastore/{store}/namespace`.
+
+        A row that can't be read fails the answer: without its name there is no way to know what is missing.
+        """
+        answer = await self._client.namespaces(self.store, lane)
+        if answer.left_out is not None:
+            raise answer.left_out
+        names = dict.fromkeys(row.ns for row in answer.rows)
+        return NamespaceNames([name for name in names if keeps(self._patterns, name)], len(names))
+
+    async def groups(self, namespace: str) -> Rows[GroupRow]:
+        """`GET /admin/datastore/{store}/groups?ns=`."""
+        return await self._client.groups(self.store, namespace)
+
+    async def snapshots(
+        self, namespace: str, group: GroupId | None = None, lane: Lane = Lane.LISTING
+    ) -> Timed[GroupedSnapshots]:
+        """`GET /admin/datastore/{store}/snapshots?ns=`: of a namespace without those below it, or of one group."""
+        return await self._client.snapshots(self.store, namespace, self._decode, group, lane)

@@ -1,0 +1,65 @@
+"""A full listing: every snapshot of every namespace. PBS reads each manifest for it."""
+
+import asyncio
+from collections.abc import Collection
+
+import msgspec
+
+from pbs_exporter.errors import PbsError, PbsTimeout
+from pbs_exporter.pbs.http.request_limiter import Lane
+from pbs_exporter.pbs.http.transport import Timed  # noqa: TC001 - one way to import is enough
+from pbs_exporter.pbs.snapshots.datastore_client import DatastoreClient, NamespaceNames
+from pbs_exporter.pbs.snapshots.group_summary import GroupedSnapshots  # noqa: TC001 - one way to import is enough
+from pbs_exporter.pbs.snapshots.listing import Namespaces
+
+
+class FullListing(msgspec.Struct, frozen=True):
+    """What PBS answered.
+
+    `seconds` is the duration of the longest answer, `left_out` what couldn't be read. With an `error` the listing isn't
+    whole. `goes_on` says that a request timed out, and that PBS is still working on it.
+    """
+
+    namespaces: Namespaces
+    namespace_count: int
+    seconds: float
+    left_out: PbsError | None
+    error: BaseException | None
+    goes_on: bool
+
+
+async def list_in_full(
+    datastore: DatastoreClient, expected: Collection[str], *, lane: Lane, names_lane: Lane
+) -> FullListing:
+    """List all namespaces: the expected ones at once, the others when their names are known. Raise nothing.
+
+    A namespace that fails doesn't end the others: PBS would finish their work anyway.
+    """
+    answers: dict[str, Timed[GroupedSnapshots]] = {}
+    errors: dict[str, Exception] = {}
+
+    async def snapshots(namespace: str) -> None:
+        try:
+            answers[namespace] = await datastore.snapshots(namespace, lane=lane)
+        except Exception as error:  # noqa: BLE001 - returned
+            errors[namespace] = error
+
+    async def others() -> NamespaceNames:
+        names = await datastore.namespaces(names_lane)
+        await asyncio.gather(*(snapshots(name) for name in names.wanted if name not in expected))
+        return names
+
+    names, *_ = await asyncio.gather(others(), *map(snapshots, expected), return_exceptions=True)
+    goes_on = any(isinstance(error, PbsTimeout) for error in errors.values())
+    if not isinstance(names, NamespaceNames):
+        return FullListing({}, 0, 0.0, None, names, goes_on)
+    # A namespace that was expected and is gone can't be listed, which is no failure.
+    good = {name: answers[name] for name in names.wanted if name in answers}
+    return FullListing(
+        {name: answer.value.groups for name, answer in good.items()},
+        names.count,
+        max((answer.seconds for answer in good.values()), default=0.0),
+        next((answer.value.left_out for answer in good.values() if answer.value.left_out), None),
+        next((errors[name] for name in names.wanted if name in errors), None),
+        goes_on,
+    )

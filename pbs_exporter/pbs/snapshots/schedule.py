@@ -1,0 +1,130 @@
+"""When a datastore is listed, and how. Pure: each function takes values and returns values.
+
+Times are seconds of the monotonic clock. `listed_at` is when PBS answered what is shown, `None` before that.
+"""
+
+import math
+from typing import Literal
+
+import msgspec
+
+SLOW_SECONDS = 0.5
+"""A datastore with an answer that takes this long is listed incrementally (`listing_mode` = `auto`)."""
+
+QUICK_SECONDS = 0.25
+"""A datastore whose answers all take less is listed in full again."""
+
+RETRY_SECONDS = 60.0
+"""Delay before a full listing in the background is tried again after a failure."""
+
+Mode = Literal["full", "changes"]
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """The settings that decide: `listing_…_seconds`, without that part of their names."""
+
+    interval: float
+    timeout: float
+    refresh: float
+    max_age: float
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """What is due, and what must wait.
+
+    `mode` is what scrapes wait for: `full` is a full listing, `changes` an incremental one, while full ones run in the
+    background. `full_began_at` belongs to a full listing under way, or is `None`. `full_is_wanted` says that only a
+    full one shows what has changed.
+    """
+
+    mode: Mode
+    scraped_at: float = -math.inf
+    incremental_not_before: float = -math.inf
+    full_began_at: float | None = None
+    full_is_wanted: bool = False
+    full_due_at: float = -math.inf
+    full_not_before: float = -math.inf
+
+
+def is_incremental(schedule: Schedule, listed_at: float | None) -> bool:
+    """Whether scrapes wait for an incremental listing. The first one is full in either mode."""
+    return schedule.mode == "changes" and listed_at is not None
+
+
+def is_due(schedule: Schedule, limits: Limits, listed_at: float | None, now: float) -> bool:
+    """Whether a scrape at this time starts a listing."""
+    if listed_at is not None and now - listed_at < limits.interval:
+        return False
+    incremental = is_incremental(schedule, listed_at)
+    return now >= (schedule.incremental_not_before if incremental else schedule.full_not_before)
+
+
+def may_list_in_full(schedule: Schedule, now: float) -> bool:
+    """Whether a full listing may start: none is under way, and PBS isn't still working on one that timed out."""
+    return schedule.full_began_at is None and now >= schedule.full_not_before
+
+
+def next_full_at(schedule: Schedule, limits: Limits, listed_at: float | None) -> float:
+    """Return when the next full listing may start, in the background or with a scrape."""
+    if is_incremental(schedule, listed_at):
+        due_at = -math.inf if schedule.full_is_wanted else schedule.full_due_at
+    else:
+        due_at = -math.inf if listed_at is None else listed_at + limits.interval
+    return max(due_at, schedule.full_not_before)
+
+
+def background_at(schedule: Schedule, limits: Limits, listed_at: float | None, now: float) -> float | None:
+    """Return when a full listing is to start in the background. `None`: a scrape starts it, or nobody scrapes."""
+    is_scraped = now - schedule.scraped_at <= limits.max_age
+    if not is_incremental(schedule, listed_at) or not is_scraped or schedule.full_began_at is not None:
+        return None
+    return next_full_at(schedule, limits, listed_at)
+
+
+def full_began(schedule: Schedule, now: float) -> Schedule:
+    """Return the schedule while a full listing is under way."""
+    return msgspec.structs.replace(schedule, full_began_at=now, full_is_wanted=False)
+
+
+def full_ended(
+    schedule: Schedule, limits: Limits, now: float, *, is_good: bool, goes_on: bool, spread: float
+) -> Schedule:
+    """Return the schedule after a full listing.
+
+    A snapshot that vanishes while PBS reads fails the whole answer, so the next try comes soon. `spread` (0.8 to 1)
+    shortens the interval after a good one, or all datastores would be listed at the same time, again and again. Where a
+    request timed out PBS goes on working on it, and another one would add to its work.
+    """
+    seconds = limits.refresh * spread if is_good else min(RETRY_SECONDS, limits.refresh)
+    return msgspec.structs.replace(
+        schedule,
+        full_began_at=None,
+        full_due_at=now + seconds,
+        full_not_before=now + limits.timeout if goes_on else schedule.full_not_before,
+    )
+
+
+def incremental_ended(
+    schedule: Schedule, limits: Limits, now: float, *, goes_on: bool, full_is_wanted: bool
+) -> Schedule:
+    """Return the schedule after an incremental listing, which may have found that a full one is needed."""
+    return msgspec.structs.replace(
+        schedule,
+        incremental_not_before=now + limits.timeout if goes_on else schedule.incremental_not_before,
+        full_is_wanted=schedule.full_is_wanted or full_is_wanted,
+    )
+
+
+def scraped(schedule: Schedule, now: float) -> Schedule:
+    """Return the schedule after a scrape has asked for the listing."""
+    return msgspec.structs.replace(schedule, scraped_at=now)
+
+
+def choose_mode(mode: Mode, seconds: float) -> Mode:
+    """Return the mode for the next scrapes, by the duration of a full listing's longest answer."""
+    return "changes" if seconds >= limit_of(mode) else "full"
+
+
+def limit_of(mode: Mode) -> float:
+    """Return the duration that parts the modes. A datastore near it doesn't change again and again."""
+    return QUICK_SECONDS if mode == "changes" else SLOW_SECONDS

@@ -1,0 +1,44 @@
+"""A past for Prometheus: what the exporters would have said in the last days, for rules that compare with it."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.monitoring.openmetrics import END, sample
+from tests.monitoring.servers import Labels
+
+DAY, MINUTE = 86400, 60
+
+AGES = tuple(days * DAY + 30 * MINUTE for days in range(14, 0, -1))
+"""Before now, in seconds: what `last_over_time(…[2h] offset 7d)` sees, and what those of a day and of two weeks do."""
+
+COMPARED = (
+    "pbs_datastore_available_bytes",
+    "pbs_datastore_deduplication_factor",
+    "pbs_snapshot_count",
+    "pbs_snapshot_last_encrypted",
+    "pbs_snapshot_size_bytes",
+)
+"""The metrics whose past rules look at that a test can't wait for."""
+
+Point = tuple[str, Labels, float, float]
+"""Name, labels, value, Unix time."""
+
+
+def of_page(page: str, target: Mapping[str, str]) -> Iterator[Point]:
+    """Yield the past of a page: each day of the last two weeks was like now. `target` are Prometheus's own labels."""
+    now = time.time()
+    for family in text_string_to_metric_families(page):
+        for shown in family.samples:
+            if shown.name in COMPARED:
+                for age in AGES:
+                    yield shown.name, {**shown.labels, **target}, shown.value, now - age
+
+
+def written(points: Iterable[Point]) -> str:
+    """Write points as promtool reads them."""
+    families: dict[str, list[str]] = {}
+    for name, labels, value, at in points:
+        families.setdefault(name, []).append(sample(name, labels, value, at))
+    return "".join(line for name, rows in families.items() for line in (f"# TYPE {name} gauge\n", *rows)) + END

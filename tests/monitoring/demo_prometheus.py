@@ -1,0 +1,72 @@
+"""Prometheus with rules and exporters in front of simulated PBS, and with a past that it hasn't lived through."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+
+from tests.monitoring import servers
+from tests.monitoring.demo_pbs import BARE, DEMO, JOB, SECOND
+from tests.monitoring.rule_files import Rules, rewritten
+from tests.monitoring.servers import HOST, Prometheus, add_samples, free_port
+from tests.monitoring.short_durations import without_intervals
+from tests.support.commands import environment, process, run
+from tests.support.paths import ROOT
+
+WORLDS = ("-m", "tests.monitoring.demo_pbs")
+
+_BIN = Path(sys.executable).parent
+
+
+def hurried_rules(folder: Path) -> list[str]:
+    """Write the rules again, evaluated as often as Prometheus does by itself, and so that alerts fire at once."""
+    return rewritten(folder, _at_once)
+
+
+def _at_once(rules: Rules) -> Rules:
+    waits = ("for", "keep_firing_for")
+    return {
+        "groups": [
+            group | {"rules": [{key: rule[key] for key in rule if key not in waits} for rule in group["rules"]]}
+            for group in without_intervals(rules)["groups"]
+        ]
+    }
+
+
+def write_past(folder: Path, instances: Sequence[str], *, start: float, end: float, step: int) -> None:
+    """Fill the data of the Prometheus in a folder with what these exporters would have said at these times."""
+    times = (str(start), str(end), str(step))
+    add_samples(folder, run(sys.executable, *WORLDS, "past", *times, *instances, seconds=900))
+
+
+def prometheus(
+    folder: Path, *, rules: Sequence[str] = (), targets: dict[str, int] | None = None, lookback: str = "5m"
+) -> AbstractContextManager[Prometheus]:
+    """Run Prometheus over the data in a folder, with these rules, scraping these instances' ports."""
+    static = [
+        {"targets": [f"{HOST}:{at}"], "labels": {"instance": instance}} for instance, at in (targets or {}).items()
+    ]
+    configuration = {
+        # Time enough for a page on a machine that is busy.
+        "global": {"scrape_interval": "3s", "scrape_timeout": "3s", "evaluation_interval": "1s"},
+        "rule_files": list(rules),
+        "scrape_configs": [{"job_name": JOB, "static_configs": static}],
+    }
+    return servers.prometheus(folder, configuration, options=(f"--query.lookback-delta={lookback}",))
+
+
+@contextmanager
+def exporters(folder: Path) -> Iterator[dict[str, int]]:
+    """Run `pbs-exporter demo`, and exporters in front of the other simulated PBS; gives their ports by instance."""
+    port = free_port()
+    variables = environment(PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS=f"{HOST}:{port}", PYTHONPATH=os.fspath(ROOT))
+    with ExitStack() as running_all:
+        running_all.enter_context(process(_BIN / "pbs-exporter", "demo", log=folder / "demo.log", env=variables))
+        ports = {DEMO: port}
+        for instance in (SECOND, BARE):
+            command = (sys.executable, *WORLDS, "live", instance)
+            running = running_all.enter_context(process(*command, log=folder / f"{instance}.log"))
+            assert running.stdout is not None
+            ports[instance] = int(running.stdout.readline())
+        yield ports

@@ -1,0 +1,78 @@
+"""Which metrics there are, with which labels: by the code, by Prometheus itself, and by recording rules."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pbs_exporter.collectors import COLLECTORS
+from pbs_exporter.exposition import self_metrics
+from pbs_exporter.exposition.metric import Metric
+from pbs_exporter.exposition.self_metrics import SelfMetrics
+from pbs_exporter.scrape import scrape_metrics
+from tests.monitoring.expressions import Declared, result_labels
+from tests.monitoring.rule_files import Rule, rules_of
+
+TARGET = frozenset({"job", "instance"})
+"""What Prometheus adds to each series of a target."""
+
+_OF_EACH_TARGET = (
+    "up",
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+    "scrape_samples_post_metric_relabeling",
+    "scrape_series_added",
+)
+_GROUP = frozenset({"datastore", "namespace", "backup_type", "backup_id"})
+OVERRIDES: Declared = {
+    "group:pbs_snapshot_age:override_seconds": TARGET | _GROUP,
+    "datastore:pbs_verification_age:override_seconds": TARGET | {"datastore"},
+    "datastore:pbs_datastore_unmounted:override_seconds": TARGET | {"datastore"},
+}
+"""What users may record, and the rules read where they did."""
+
+
+def by_the_code() -> dict[str, frozenset[str]]:
+    """Give each series' name as Prometheus has it, and its labels with those of the target."""
+    declared = [*scrape_metrics.METRICS, *self_metrics.METRICS]
+    declared += [metric for collector in COLLECTORS for metric in collector.metrics]
+    found: dict[str, frozenset[str]] = {}
+    for metric in declared:
+        found |= _series(metric)
+    for family in SelfMetrics(process=True).collect():
+        for sample in family.samples:
+            found.setdefault(sample.name, TARGET | set(sample.labels))
+    return found
+
+
+def by_prometheus() -> dict[str, frozenset[str]]:
+    """Give what Prometheus makes for each target by itself."""
+    return dict.fromkeys(_OF_EACH_TARGET, TARGET)
+
+
+def with_rules(files: Iterable[Path]) -> dict[str, frozenset[str]]:
+    """Give all that a query can name once the rules of these files are loaded, `ALERTS` included.
+
+    A recording rule has the labels of its expression's result and its own.
+    """
+    declared = {**by_the_code(), **by_prometheus(), **OVERRIDES}
+    rules = [rule for file in files for rule in rules_of(file)]
+    alerts = TARGET | {"alertname", "alertstate", "severity"}
+    for rule in rules:
+        if "record" in rule:
+            # One that reads what it recorded before adds nothing to its labels by that.
+            declared.setdefault(rule["record"], frozenset())
+            declared[rule["record"]] = _labels(rule, declared)
+    for rule in rules:
+        if "alert" in rule:
+            alerts |= _labels(rule, declared)
+    return declared | {"ALERTS": alerts, "ALERTS_FOR_STATE": alerts - {"alertstate"}}
+
+
+def _labels(rule: Rule, declared: Declared) -> frozenset[str]:
+    return result_labels(str(rule["expr"]), declared) | set(rule.get("labels", {}))
+
+
+def _series(metric: Metric) -> dict[str, frozenset[str]]:
+    labels = TARGET | set(metric.labels)
+    if metric.type != "histogram":
+        return {metric.name: labels}
+    return {f"{metric.name}_bucket": labels | {"le"}, f"{metric.name}_sum": labels, f"{metric.name}_count": labels}

@@ -1,0 +1,169 @@
+"""Faults of datastores, of S3 buckets and of tapes."""
+
+from tests.monitoring import faults
+from tests.monitoring.backfill import DAY
+from tests.monitoring.calm_pbs import tape
+from tests.monitoring.faults import answers, both, group, row, says
+from tests.monitoring.scenarios.scenario import GC, HOUR, USAGE, VERIFICATION_FAILED, VERIFY, Scenario, alert
+
+_MARK = "marking used chunks failed: can't open index: index too small (7)"
+_OPEN = "unable to open chunk store 'main' at \"/mnt/main/.chunks\" - No such file or directory (os error 2)"
+
+DATASTORES = (
+    Scenario(
+        "garbage collection fails",
+        "gc",
+        both(
+            says(GC, row("store", "failing", last_run_state=_MARK)),
+            faults.failed_task("garbage_collection", "failing", _MARK),
+        ),
+        (alert("PbsGcFailed", "warning", datastore="failing"),),
+    ),
+    Scenario(
+        "garbage collection long ago",
+        "gc",
+        says(GC, lambda rows, now: row("store", "late", last_run_endtime=now - 9 * DAY)(rows, now)),
+        (alert("PbsGcNotRun", "warning", datastore="late"),),
+    ),
+    Scenario(
+        "garbage collection never runs",
+        "gc",
+        both(faults.new("young", {}), faults.gc_never_ran("young")),
+        (alert("PbsGcNeverRun", "warning", datastore="young"),),
+    ),
+    Scenario(
+        "chunks bad",
+        "gc",
+        says(GC, row("store", "broken", still_bad=3)),
+        (alert("PbsChunksBad", "critical", datastore="broken"),),
+    ),
+    Scenario(
+        "deduplication drops",
+        "gc",
+        says(USAGE, faults.at("thin", faults.deduplicated(0.5))),
+        (alert("PbsDeduplicationDropped", "info", datastore="thin"),),
+    ),
+    Scenario(
+        "full soon, PBS estimates",
+        "space",
+        says(USAGE, faults.at("estimate", lambda usage, now: usage | {"estimated-full-date": now + 10 * DAY})),
+        (alert("PbsDatastoreFilling", "warning", datastore="estimate"),),
+    ),
+    Scenario(
+        "full very soon",
+        "gc",
+        says(USAGE, faults.at("late", lambda usage, now: usage | {"estimated-full-date": now + 2 * DAY})),
+        (alert("PbsDatastoreFilling", "critical", datastore="late"),),
+        (alert("PbsDatastoreFilling", "warning", datastore="late"),),
+    ),
+    Scenario(
+        "full soon by its trend",
+        "space",
+        says(USAGE, faults.at("trend", faults.shrinking)),
+        (alert("PbsDatastoreFilling", "warning", datastore="trend"),),
+    ),
+    Scenario(
+        "almost full",
+        "space",
+        says(USAGE, faults.at("full", faults.full(0.95, days=1))),
+        (
+            alert("PbsDatastoreAlmostFull", "warning", datastore="full"),
+            alert("PbsDatastoreFilling", "critical", datastore="full"),
+        ),
+        (alert("PbsDatastoreFilling", "warning", datastore="full"),),
+    ),
+    Scenario(
+        "full",
+        "space",
+        says(USAGE, faults.at("fuller", faults.full(0.98, days=1))),
+        (alert("PbsDatastoreAlmostFull", "critical", datastore="fuller"),),
+        (
+            alert("PbsDatastoreAlmostFull", "warning", datastore="fuller"),
+            alert("PbsDatastoreFilling", "critical", datastore="fuller"),
+            alert("PbsDatastoreFilling", "warning", datastore="fuller"),
+        ),
+    ),
+    Scenario(
+        "unreadable",
+        "datastores",
+        both(
+            says(
+                USAGE,
+                faults.at(
+                    "main", lambda usage, _: {key: usage[key] for key in ("mount-status", "store")} | {"error": _OPEN}
+                ),
+            ),
+            answers("/admin/datastore/main/*", 400, _OPEN),
+            says(GC, lambda rows, _: [row for row in rows if row["store"] != "main"]),
+            says(VERIFY, row("store", "main", last_run_state=_OPEN)),
+            faults.failed_task("prune", "main:vm/100", _OPEN),
+        ),
+        (alert("PbsDatastoreUnreadable", "critical", datastore="main"),),
+        (
+            alert("PbsJobFailed", "warning", job_type="verify", datastore="main"),
+            alert("PbsTaskFailed", "warning", worker_type="prune", datastore="main"),
+            alert("PbsListingFailing", "warning", datastore="main"),
+            alert("PbsListingOld", "warning", datastore="main"),
+        ),
+    ),
+    Scenario(
+        "offline",
+        "datastores",
+        both(
+            faults.on("off", maintenance="offline,message=disk swap"),
+            says(
+                VERIFY,
+                lambda rows, now: row("store", "off", last_run_state=VERIFICATION_FAILED, next_run=now - 2 * HOUR)(
+                    rows, now
+                ),
+            ),
+        ),
+        (alert("PbsDatastoreMaintenance", "warning", datastore="off", mode="offline"),),
+    ),
+    Scenario(
+        "not mounted for long",
+        "datastores",
+        faults.new("usb", {"mounted": True}, removable=True, mounted=False),
+        (alert("PbsDatastoreNotMounted", "warning", datastore="usb"),),
+    ),
+    Scenario("vanished", "datastores", faults.removed, (alert("PbsDatastoreVanished", "warning", datastore="gone"),)),
+    Scenario(
+        "bucket out of reach",
+        "s3",
+        both(
+            says("/admin/datastore/cloud/snapshots", group("100", faults.not_since(2 * DAY))),
+            says(GC, row("store", "cloud", last_run_state="client error (Connect)")),
+            faults.failed_task("garbage_collection", "cloud", "client error (Connect)"),
+            *(faults.failed_task("backup", f"cloud:vm/{name}", "client error (Connect)") for name in (100, 101)),
+        ),
+        (alert("PbsS3DatastoreFailing", "critical", datastore="cloud"),),
+        (
+            alert("PbsBackupTooOld", "warning", datastore="cloud", backup_id="100"),
+            alert("PbsGcFailed", "warning", datastore="cloud"),
+            alert("PbsTaskFailed", "warning", datastore="cloud", worker_type="backup", backup_id="100"),
+            alert("PbsTaskFailed", "warning", datastore="cloud", worker_type="backup", backup_id="101"),
+        ),
+    ),
+    Scenario(
+        "bucket out of reach for days",
+        "s3",
+        says(GC, lambda rows, now: row("store", "deep", last_run_endtime=now - 9 * DAY)(rows, now)),
+        (alert("PbsS3DatastoreFailing", "warning", datastore="deep"),),
+        (alert("PbsGcNotRun", "warning", datastore="deep"),),
+    ),
+    Scenario(
+        "no tape to write to",
+        "tape",
+        says(
+            "/tape/media/list",
+            lambda rows, _: [tape("WEEK01L8", "weekly", "full", "online-sl3"), *rows[1:]],
+        ),
+        (alert("PbsTapeNoMedia", "warning", pool="weekly"),),
+    ),
+    Scenario(
+        "tape drive off",
+        "tape",
+        says("/tape/drive", row("name", "drive0", vendor=None, model=None, serial=None)),
+        (alert("PbsTapeDriveMissing", "warning", name="drive0"),),
+    ),
+)

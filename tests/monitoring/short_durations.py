@@ -1,0 +1,57 @@
+"""The shipped rules in a hurry, for a test that can't wait for a day.
+
+What is and what isn't the shipped rule:
+
+- Names, labels, annotations, order and expressions are the shipped ones, but for the expressions below.
+- `for` and `keep_firing_for` are `FOR`: long enough that one scrape that failed makes no alert fire. None stays none.
+- The `interval` of a group of rules is left out; Prometheus's own, in seconds, holds for all.
+- Ranges (`[7d]`) and offsets are the shipped ones: the past that they look at is in Prometheus from the beginning
+  (`history.py`). The simulated PBS says any time that it likes, so the ages that are compared with numbers of seconds
+  are the shipped ones too.
+- `SHORTER` lists the exceptions: a mean or minimum of a past that the test lives through, and ages that the exporter's
+  own clock makes. A part that is no longer in the shipped rule is an error.
+"""
+
+from collections.abc import Mapping
+
+from tests.monitoring.rule_files import Rules
+
+FOR = "16s"
+
+SHORTER: Mapping[str, Mapping[str, str]] = {
+    # All ages of listings are a 45th, also the exporter's listing_max_age_seconds: 80 for 3600.
+    "PbsListingOld": {"> 1800": "> 40", "> 2700": "> 60"},
+    "PbsCollectorFailing": {"[150m]": "[20s]", "offset 150m": "offset 20s", "offset 75m": "offset 10s"},
+    "PbsJobNeverRun": {
+        'min_over_time(pbs_job_status{status="never"}[1d])': 'min_over_time(pbs_job_status{status="never"}[20s])'
+    },
+    "PbsNoVerifyJob": {"[2h]": "[20s]"},
+    "PbsUpdatesPending": {"[1d]": "[20s]"},
+    "PbsHostCpuBusy": {"[30m]": "[20s]"},
+    "PbsHostIoWait": {"[30m]": "[20s]"},
+}
+"""By alert, what stands in the shipped expression and what the test has in its place."""
+
+
+def shortened(rules: Rules) -> Rules:
+    """Give the same rules in a hurry. Raises `ValueError` where `SHORTER` names what an alert hasn't."""
+    return {"groups": [_group(group) for group in rules["groups"]]}
+
+
+def without_intervals(rules: Rules) -> Rules:
+    """Give the shipped rules, all to be evaluated at Prometheus's own interval."""
+    return {"groups": [{"name": group["name"], "rules": group["rules"]} for group in rules["groups"]]}
+
+
+def _group(group: Rules) -> Rules:
+    return {"name": group["name"], "rules": [_rule(rule) for rule in group["rules"]]}
+
+
+def _rule(rule: Rules) -> Rules:
+    short = {"expr": rule["expr"]}
+    for shipped, other in SHORTER.get(rule.get("alert", ""), {}).items():
+        if shipped not in short["expr"]:
+            raise ValueError(f"{rule['alert']} has no {shipped!r} that could be shortened")
+        short["expr"] = short["expr"].replace(shipped, other)
+    times = {key: FOR for key in ("for", "keep_firing_for") if key in rule}
+    return rule | short | times

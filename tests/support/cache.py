@@ -1,0 +1,51 @@
+"""What test runs and their workers make once: folders in a cache outside the checkout, and results."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pbs-exporter-deploy"
+
+_MAX_AGE_SECONDS = 14 * 86400
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    with file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def once(folder: Path, name: str, make: Callable[[], str]) -> str:
+    """Return what `make` returned in the first of the processes that share `folder`; the others wait for it."""
+    with _locked(folder / f"{name}.lock"):
+        made = folder / f"{name}.made"
+        if not made.exists():
+            made.write_text(make())
+        return made.read_text()
+
+
+def cached(name: str, recipe: Sequence[str], make: Callable[[Path], None]) -> Path:
+    """Return the cached folder of that name. It is made again after two weeks, and when its recipe has changed.
+
+    Concurrent runs make it once.
+    """
+    CACHE.mkdir(parents=True, exist_ok=True)
+    key = hashlib.sha256("\0".join(recipe).encode()).hexdigest()[:12]
+    folder = CACHE / f"{name}-{key}"
+    with _locked(CACHE / f"{name}.lock"):
+        if not folder.is_dir() or time.time() - folder.stat().st_mtime > _MAX_AGE_SECONDS:
+            making = folder.with_suffix(".making")
+            shutil.rmtree(making, ignore_errors=True)
+            making.mkdir()
+            make(making)
+            for old in CACHE.glob(f"{name}-*[0-9a-f]"):
+                shutil.rmtree(old)
+            making.rename(folder)
+            os.utime(folder)
+    return folder

@@ -1,0 +1,78 @@
+"""Which groups have changed, by what `/groups` says of them."""
+
+import pytest
+from msgspec.structs import replace
+
+from pbs_exporter.pbs.models import GroupRow
+from pbs_exporter.pbs.snapshots.fingerprints import are_many, changed_groups, confirmed
+from pbs_exporter.pbs.snapshots.group_summary import FinishedSnapshot, GroupSummary
+
+KEY = ("", ("vm", "100"))
+ROW = GroupRow("vm", "100", 2, 20, ("index.json.blob", "disk.img.fidx"), "root@pam")
+GROUP = GroupSummary(count=2, owner="root@pam", last=20, newest=FinishedSnapshot(20, 5, "ok", encrypted=False))
+UNFINISHED = GroupSummary(count=1, owner="root@pam", last=30)
+UNFINISHED_ROW = GroupRow("vm", "100", 1, 30, ("disk.img.fidx",), "root@pam")
+
+CHANGED = {
+    "the same row": (ROW, ROW, GROUP, False),
+    "another count": (replace(ROW, backup_count=3), ROW, GROUP, True),
+    "another last backup": (replace(ROW, last_backup=21), ROW, GROUP, True),
+    "other files": (replace(ROW, files=("index.json.blob",)), ROW, GROUP, True),
+    "another owner": (replace(ROW, owner="a@pbs"), ROW, GROUP, True),
+    "another comment": (replace(ROW, comment="new"), ROW, GROUP, True),
+    "the same row of a group that was never listed": (ROW, ROW, None, True),
+    "a new group": (ROW, None, None, True),
+    "a first row that agrees with the full listing": (ROW, None, GROUP, False),
+    "a first row with another count": (replace(ROW, backup_count=3), None, GROUP, True),
+    "a first row with another owner": (replace(ROW, owner="a@pbs"), None, GROUP, True),
+    "a first row with another last backup": (replace(ROW, last_backup=21), None, GROUP, True),
+    "a first row without files": (replace(ROW, files=None), None, GROUP, True),
+    "a first row of an unfinished group": (UNFINISHED_ROW, None, UNFINISHED, False),
+    "a first row of an unfinished group, and another time": (
+        replace(UNFINISHED_ROW, last_backup=31),
+        None,
+        UNFINISHED,
+        True,
+    ),
+    "an unfinished group that has been finished": (
+        replace(UNFINISHED_ROW, files=("index.json.blob",)),
+        None,
+        UNFINISHED,
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize(("row", "before", "group", "changed"), CHANGED.values(), ids=CHANGED)
+def test_which_groups_have_changed(
+    row: GroupRow, before: GroupRow | None, group: GroupSummary | None, *, changed: bool
+) -> None:
+    """A group has changed if its row isn't the known one, or if it doesn't agree with what was listed without one."""
+    known = {} if before is None else {KEY: before}
+    namespaces = {} if group is None else {"": {KEY[1]: group}}
+    assert changed_groups({KEY: row}, known, namespaces, ()) == ({KEY} if changed else set())
+
+
+def test_a_group_whose_listing_failed_is_listed_again() -> None:
+    """A group is listed again until its listing succeeds, though its row stays the same."""
+    assert changed_groups({KEY: ROW}, {KEY: ROW}, {"": {KEY[1]: GROUP}}, {KEY}) == {KEY}
+    assert changed_groups({}, {KEY: ROW}, {"": {KEY[1]: GROUP}}, {KEY}) == set()
+
+
+@pytest.mark.parametrize(
+    ("changed", "groups", "many"),
+    [(20, 20, False), (21, 21, True), (21, 210, False), (22, 210, True), (21, 209, True), (0, 0, False)],
+)
+def test_many_changed_groups_are_more_than_a_tenth_and_more_than_twenty(
+    changed: int, groups: int, *, many: bool
+) -> None:
+    """Above both limits a full listing costs PBS less."""
+    rows = {("", ("vm", str(number))): ROW for number in range(groups)}
+    assert are_many(list(rows)[:changed], rows) is many
+
+
+def test_fingerprints_are_kept_while_they_agree() -> None:
+    """A full listing that read something else than the row says leaves no fingerprint, so the group is listed again."""
+    other, gone = ("a/b", ("vm", "100")), ("", ("ct", "1"))
+    fingerprints = {KEY: ROW, other: replace(ROW, backup_count=3), gone: ROW}
+    assert confirmed(fingerprints, {"": {KEY[1]: GROUP}, "a/b": {KEY[1]: GROUP}}) == {KEY: ROW}
