@@ -11,13 +11,13 @@ class UpdatesCollector(Collector[int]):
     """Counts the packages, for which PBS may compute for seconds."""
 
     name = "updates"
-    help = "Updates of packages that wait to be installed."
+    help = "Pending package updates."
     needs = (Need("Sys.Audit", "/", "Audit"),)
     intervals = 12
 
     PENDING = Metric(
         "pbs_updates_pending",
-        "Packages that can be upgraded, as of PBS's own last look for updates, mostly daily "
+        "Number of packages that can be upgraded, as of PBS's own last check, usually daily "
         "(/nodes/localhost/apt/update).",
     )
     metrics = (PENDING,)

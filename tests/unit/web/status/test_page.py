@@ -200,7 +200,7 @@ async def test_a_first_listing_that_takes_its_time(setup: Setup) -> None:
     page = await look(setup)
     assert page.headings[1] == ("h2", "No problems so far")
     assert "Not listed yet: main" in page.items
-    waiting = "waiting: snapshots: the first listing isn't through yet"
+    waiting = "waiting: snapshots: the first listing isn't finished yet"
     row = ["main", waiting, DASH, DASH, DASH, DASH, "running for 1 min 35 s"]
     assert page.tables["datastores"].rows[0] == row
     assert page.tables["collectors"].by_name()["snapshots"]["Result"] == "waiting: 1 datastore: main"
@@ -223,7 +223,7 @@ async def test_a_slow_collector_that_hasnt_answered_yet(setup: Setup) -> None:
     assert "services" in waiting
     row = page.tables["collectors"].by_name()["services"]
     assert row == {
-        "Result": "waiting: the first ask isn't through yet",
+        "Result": "waiting: the first query isn't finished yet",
         "Age": f"{DASH} every 5 min",
         "Took": DASH,
     }
