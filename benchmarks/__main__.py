@@ -10,7 +10,7 @@ from benchmarks.table import SECTIONS
 
 
 def main(arguments: list[str]) -> int:
-    """Return 0 if all benchmarks ran, whether or not the results are within their limits."""
+    """Return 0 if all benchmarks ran, whether or not thresholds are exceeded."""
     rows = {row.name: row for section in SECTIONS.values() for row in section}
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(

@@ -5,15 +5,15 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from benchmarks.inputs import Input
+from benchmarks.measurement import Measurement, Thresholds
 from benchmarks.programs import Program
-from benchmarks.results import Limits, Result
 
 
 class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
     """A benchmark, which is a row of the tables.
 
-    `input` is what PBS contains, `settings` are keys of `[pbs]`, `headers` are sent with each scrape, and `limits` are
-    those of the result. If `compared`, `json.loads` decodes the same listing between the scrapes.
+    `input` is what PBS contains, `settings` are keys of `[pbs]`, `headers` are sent with each scrape, and `thresholds`
+    are for the measurement. If `compared`, `json.loads` decodes the same listing between the scrapes.
     """
 
     name: str
@@ -23,12 +23,12 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     compared: bool = False
     runs: int = 7
-    limits: Limits = Limits()
+    thresholds: Thresholds = Thresholds()
 
     def quick(self) -> "Benchmark":
         """Return a tiny version, to test the benchmark itself."""
-        return msgspec.structs.replace(self, input=self.input.quick(), runs=2, limits=Limits())
+        return msgspec.structs.replace(self, input=self.input.quick(), runs=2, thresholds=Thresholds())
 
 
-Measure = Callable[[Benchmark, Program], Result]
+Measure = Callable[[Benchmark, Program], Measurement]
 """Runs a benchmark with an exporter."""

@@ -5,15 +5,15 @@ import time
 
 from benchmarks.benchmark import Benchmark
 from benchmarks.client import Client
+from benchmarks.measurement import Measurement
 from benchmarks.processes import ExporterProcess, PbsProcess
 from benchmarks.programs import Program
-from benchmarks.results import Result
 
 _MS = 1_000
 _PAUSE_SECONDS = 0.002
 
 
-def health(benchmark: Benchmark, program: Program) -> Result:
+def health(benchmark: Benchmark, program: Program) -> Measurement:
     """Scrape `runs` times, and request `/health` repeatedly at the same time. The first scrape is included."""
     with PbsProcess(benchmark.input) as pbs, ExporterProcess(program, pbs.address) as exporter:
         # The simulated PBS caches this answer.
@@ -41,7 +41,7 @@ def health(benchmark: Benchmark, program: Program) -> Result:
         if response is not None:
             program.check(response.body.decode())
         memory = exporter.memory()
-    return Result(
+    return Measurement(
         unit="ms",
         values=times,
         peak=memory["VmHWM"],

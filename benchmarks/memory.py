@@ -3,14 +3,14 @@
 from statistics import median
 
 from benchmarks.benchmark import Benchmark
+from benchmarks.measurement import Measurement
 from benchmarks.processes import ExporterProcess, PbsProcess
 from benchmarks.programs import Program
-from benchmarks.results import Result
 
 _STEPS = 10
 
 
-def memory(benchmark: Benchmark, program: Program) -> Result:
+def memory(benchmark: Benchmark, program: Program) -> Measurement:
     """Scrape `runs` times, and compare the memory in the last tenth of them with that in the first.
 
     Medians are compared, because one or two listings may be in memory after a scrape.
@@ -26,7 +26,7 @@ def memory(benchmark: Benchmark, program: Program) -> Result:
         end = exporter.memory()
     size = max(1, benchmark.runs // _STEPS)
     sizes = [median(after[start : start + size]) for start in range(0, len(after), size)]
-    return Result(
+    return Measurement(
         unit="MiB",
         values=[sizes[-1]],
         compared_with=[sizes[0]],

@@ -8,8 +8,8 @@ from prometheus_client import generate_latest
 
 from benchmarks.benchmark import Benchmark
 from benchmarks.inputs import Input
+from benchmarks.measurement import Measurement
 from benchmarks.programs import Program
-from benchmarks.results import Result
 from benchmarks.scrapes import loading
 from benchmarks.static_source import StaticSource
 from pbs_exporter.collectors.snapshots import SnapshotsCollector
@@ -26,7 +26,7 @@ _PIECE = 64 * 1024
 _SECOND = 1_795_000_000
 
 
-def encoder(benchmark: Benchmark, _: Program) -> Result:
+def encoder(benchmark: Benchmark, _: Program) -> Measurement:
     """Render one `pbs_snapshot_info` per snapshot of the input; in µs per sample."""
     page = Page()
     for group in range(benchmark.input.groups):
@@ -39,7 +39,7 @@ def encoder(benchmark: Benchmark, _: Program) -> Result:
     if formats.render(registry, chosen) != generate_latest(registry):
         raise ValueError("the encoder's page isn't generate_latest's")
     per_sample = _US / benchmark.input.total
-    return Result(
+    return Measurement(
         unit="µs",
         values=[_seconds(lambda: formats.render(registry, chosen)) * per_sample for _ in range(benchmark.runs)],
         # At most three runs, because each takes a second.
@@ -48,7 +48,7 @@ def encoder(benchmark: Benchmark, _: Program) -> Result:
     )
 
 
-def structs(benchmark: Benchmark, _: Program) -> Result:
+def structs(benchmark: Benchmark, _: Program) -> Measurement:
     """Decode a listing into Structs in pieces, as it arrives."""
     body = _listing(benchmark.input)
     decode = many(Snapshot)
@@ -62,7 +62,7 @@ def structs(benchmark: Benchmark, _: Program) -> Result:
     return _decoded(benchmark, body, arrive)
 
 
-def sums(benchmark: Benchmark, _: Program) -> Result:
+def sums(benchmark: Benchmark, _: Program) -> Measurement:
     """Decode a listing and summarize its groups: all that a scrape does with it before it creates samples."""
     body = _listing(benchmark.input)
     decode = grouped(int(benchmark.settings.get("snapshot_history_limit", "0")))
@@ -83,13 +83,13 @@ def _pieces(body: bytes) -> Iterator[bytes]:
         yield body[start : start + _PIECE]
 
 
-def _decoded(benchmark: Benchmark, body: bytes, decode: Callable[[], object]) -> Result:
+def _decoded(benchmark: Benchmark, body: bytes, decode: Callable[[], object]) -> Measurement:
     decode()
     values, loads = [], []
     for _ in range(benchmark.runs):
         values.append(_seconds(decode) * _MS)
         loads.append(loading(body) * _MS)
-    return Result(unit="ms", values=values, compared_with=loads, details=f"{len(body) / 1e6:.1f} MB of JSON")
+    return Measurement(unit="ms", values=values, compared_with=loads, details=f"{len(body) / 1e6:.1f} MB of JSON")
 
 
 def _listing(size: Input) -> bytes:

@@ -9,16 +9,16 @@ import msgspec
 
 from benchmarks.benchmark import Benchmark
 from benchmarks.machine import machine
-from benchmarks.results import Limits, Result
+from benchmarks.measurement import Measurement, Thresholds
 from benchmarks.table import GROWTH, SECTIONS
 
 _PLACE = "<!-- make bench: {} -->\n"
 _END = "<!-- end -->\n"
 
-Results = Mapping[str, Result]
+Results = Mapping[str, Measurement]
 """Results by the names of their benchmarks."""
 
-Peers = dict[str, dict[str, Result | str]]
+Peers = dict[str, dict[str, Measurement | str]]
 """The result, or why there is none, by benchmark and exporter."""
 
 
@@ -42,14 +42,8 @@ def results_table(rows: Iterable[Benchmark], results: Results) -> str:
 def peers_table(results: Peers) -> str:
     """Return a table that compares exporters."""
     head = ("row", "exporter", "min ms", "median ms", "max ms", "peak MiB", "after MiB", "details")
-    return _table(
-        head,
-        [
-            [f"`{name}`", peer, *(_peer(result) if isinstance(result, Result) else ["", "", "", "", "", _cell(result)])]
-            for name, peers in results.items()
-            for peer, result in peers.items()
-        ],
-    )
+    rows = [(name, peer, result) for name, peers in results.items() for peer, result in peers.items()]
+    return _table(head, [[f"`{name}`", peer, *_peer(result)] for name, peer, result in rows])
 
 
 def check(file: Path) -> None:
@@ -98,9 +92,9 @@ def _inputs(rows: Sequence[Benchmark]) -> str:
     )
 
 
-def _result(row: Benchmark, result: Result) -> list[str]:
-    exceeded = result.exceeded(row.limits)
-    limits = _limits(row.limits)
+def _result(row: Benchmark, result: Measurement) -> list[str]:
+    exceeded = result.exceeded(row.thresholds)
+    limits = _limits(row.thresholds)
     return [
         f"`{row.name}`",
         result.unit,
@@ -113,16 +107,18 @@ def _result(row: Benchmark, result: Result) -> list[str]:
     ]
 
 
-def _peer(result: Result) -> list[str]:
+def _peer(result: Measurement | str) -> list[str]:
+    if isinstance(result, str):
+        return [*[""] * 5, _failure(result)]
     values = (min(result.values), result.median, max(result.values), result.peak, result.steady)
     return [*map(_number, values), result.details]
 
 
-def _cell(error: str) -> str:
+def _failure(error: str) -> str:
     return f"failed: {' '.join(error.split()).replace('|', '/')}"
 
 
-def _limits(limits: Limits) -> str:
+def _limits(limits: Thresholds) -> str:
     names = {"largest": "max", "steady": "after"}
     values = msgspec.structs.asdict(limits)
     drift = values.pop("drift")
@@ -137,7 +133,7 @@ def _growth(results: Results) -> str:
     lines = []
     rows = {row.name: row for row in SECTIONS["scrapes"]}
     for names in GROWTH:
-        before: Result | None = None
+        before: Measurement | None = None
         for name in names:
             if name not in results:
                 continue

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from statistics import median
 
 from benchmarks.benchmark import Benchmark
+from benchmarks.measurement import Measurement
 from benchmarks.processes import ExporterProcess, PbsProcess
 from benchmarks.programs import Program
-from benchmarks.results import Result
 
 _MS = 1_000
 _MB = 1_000_000
 
 
-def scrapes(benchmark: Benchmark, program: Program) -> Result:
+def scrapes(benchmark: Benchmark, program: Program) -> Measurement:
     """Scrape once without measuring and `runs` times with it, and check the last response."""
     with PbsProcess(benchmark.input) as pbs, ExporterProcess(program, pbs.address) as exporter:
         listing = pbs.listing() if benchmark.compared else b""
@@ -42,7 +42,7 @@ def scrapes(benchmark: Benchmark, program: Program) -> Result:
         parts.append("deflated by PBS")
     if loads:
         parts.append(f"{len(listing) / _MB:.1f} MB of JSON, json.loads {median(loads):.0f} ms")
-    return Result(
+    return Measurement(
         unit="ms",
         values=times,
         compared_with=loads,

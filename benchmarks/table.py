@@ -6,8 +6,8 @@ from benchmarks import parts
 from benchmarks.benchmark import Benchmark
 from benchmarks.health import health
 from benchmarks.inputs import Input
+from benchmarks.measurement import Thresholds
 from benchmarks.memory import memory
-from benchmarks.results import Limits
 from benchmarks.scrapes import scrapes
 
 _FAR = Input(datastores=20, groups=5, snapshots=2, latency=0.05)
@@ -25,14 +25,14 @@ SCRAPES: Final = (
         input=_FAR,
         settings=_FULL,
         measure=scrapes,
-        limits=Limits(median=400),
+        thresholds=Thresholds(median=400),
     ),
     Benchmark(
         name="far-20x3",
         input=_FAR_3,
         settings=_FULL,
         measure=scrapes,
-        limits=Limits(median=650),
+        thresholds=Thresholds(median=650),
     ),
     Benchmark(
         name="small",
@@ -40,7 +40,7 @@ SCRAPES: Final = (
         settings=_FULL,
         measure=scrapes,
         runs=50,
-        limits=Limits(median=4.5),
+        thresholds=Thresholds(median=4.5),
     ),
     Benchmark(name="1k-limit-1", input=_1K, settings=_FULL | _ONE, measure=scrapes, compared=True, runs=21),
     Benchmark(name="1k-limit-0", input=_1K, settings=_FULL | _ALL, measure=scrapes, compared=True, runs=21),
@@ -51,7 +51,7 @@ SCRAPES: Final = (
         measure=scrapes,
         compared=True,
         runs=21,
-        limits=Limits(median=40),
+        thresholds=Thresholds(median=40),
     ),
     Benchmark(
         name="10k-limit-0",
@@ -60,7 +60,7 @@ SCRAPES: Final = (
         measure=scrapes,
         compared=True,
         runs=21,
-        limits=Limits(median=55),
+        thresholds=Thresholds(median=55),
     ),
     Benchmark(
         name="100k-limit-1",
@@ -68,7 +68,7 @@ SCRAPES: Final = (
         settings=_FULL | _ONE,
         measure=scrapes,
         compared=True,
-        limits=Limits(median=400, ratio=0.5, peak=120, steady=60),
+        thresholds=Thresholds(median=400, ratio=0.5, peak=120, steady=60),
     ),
     Benchmark(
         name="100k-limit-0",
@@ -76,7 +76,7 @@ SCRAPES: Final = (
         settings=_FULL | _ALL,
         measure=scrapes,
         compared=True,
-        limits=Limits(median=600, ratio=0.75, peak=200, steady=120),
+        thresholds=Thresholds(median=600, ratio=0.75, peak=200, steady=120),
     ),
     Benchmark(name="100k-gzip", input=_100K, settings=_FULL | _ALL, headers=_GZIP, measure=scrapes, compared=True),
     Benchmark(
@@ -85,7 +85,7 @@ SCRAPES: Final = (
         settings=_CHANGES | _ONE,
         measure=scrapes,
         compared=True,
-        limits=Limits(median=150),
+        thresholds=Thresholds(median=150),
     ),
     Benchmark(name="changes-limit-0", input=_SLOW, settings=_CHANGES | _ALL, measure=scrapes, compared=True),
 )
@@ -105,14 +105,16 @@ WIRE: Final = tuple(
 """100,000 snapshots with and without TLS, from a PBS with and without deflate."""
 
 STEADY: Final = (
-    Benchmark(name="health", input=_100K, settings=_FULL | _ALL, measure=health, limits=Limits(largest=50)),
-    Benchmark(name="memory", input=_10K, settings=_FULL | _ALL, measure=memory, runs=200, limits=Limits(drift=0.03)),
+    Benchmark(name="health", input=_100K, settings=_FULL | _ALL, measure=health, thresholds=Thresholds(largest=50)),
+    Benchmark(
+        name="memory", input=_10K, settings=_FULL | _ALL, measure=memory, runs=200, thresholds=Thresholds(drift=0.03)
+    ),
 )
 """Behaviour over many scrapes."""
 
 PARTS: Final = (
-    Benchmark(name="encoder", input=_100K, measure=parts.encoder, limits=Limits(median=0.9)),
-    Benchmark(name="decoder-structs", input=_100K, measure=parts.structs, limits=Limits(ratio=1 / 7)),
+    Benchmark(name="encoder", input=_100K, measure=parts.encoder, thresholds=Thresholds(median=0.9)),
+    Benchmark(name="decoder-structs", input=_100K, measure=parts.structs, thresholds=Thresholds(ratio=1 / 7)),
     Benchmark(name="decoder-limit-1", input=_100K, settings=_ONE, measure=parts.sums),
     Benchmark(name="decoder-limit-0", input=_100K, settings=_ALL, measure=parts.sums),
 )

@@ -1,4 +1,4 @@
-"""Results of benchmarks, and their limits."""
+"""Measurements and their thresholds."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -6,7 +6,7 @@ from statistics import median
 import msgspec
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     """Upper limits of the median and the largest value (in the benchmark's unit), the ratio, and memory in MiB.
 
     `drift` limits the difference between the ratio and 1.
@@ -20,7 +20,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     steady: float | None = None
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
+class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """The values of a benchmark. `peak` and `steady` are the exporter's memory in MiB, `details` is text."""
 
     unit: str
@@ -40,15 +40,15 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         """The median, divided by the median of `compared_with`; `None` without a comparison."""
         return self.median / median(self.compared_with) if self.compared_with else None
 
-    def exceeded(self, limits: Limits) -> list[str]:
-        """Return the names of the limits that are exceeded."""
+    def exceeded(self, thresholds: Thresholds) -> list[str]:
+        """Return the names of the thresholds that are exceeded."""
         drift = None if self.ratio is None else abs(self.ratio - 1)
         pairs = (
-            ("median", self.median, limits.median),
-            ("max", max(self.values), limits.largest),
-            ("ratio", self.ratio, limits.ratio),
-            ("ratio", drift, limits.drift),
-            ("peak", self.peak, limits.peak),
-            ("steady", self.steady, limits.steady),
+            ("median", self.median, thresholds.median),
+            ("max", max(self.values), thresholds.largest),
+            ("ratio", self.ratio, thresholds.ratio),
+            ("ratio", drift, thresholds.drift),
+            ("peak", self.peak, thresholds.peak),
+            ("steady", self.steady, thresholds.steady),
         )
         return [name for name, is_, limit in pairs if limit is not None and (is_ is None or is_ > limit)]
