@@ -1,4 +1,4 @@
-"""What a measurement gives, and what it should give."""
+"""Results of benchmarks, and their limits."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -6,10 +6,10 @@ from statistics import median
 import msgspec
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Upper limits: of the median and of the largest value (in the row's unit), of the ratio, and of memory in MiB.
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Upper limits of the median and the largest value (in the benchmark's unit), the ratio, and memory in MiB.
 
-    `drift` is how far the ratio may be from 1.
+    `drift` limits the difference between the ratio and 1.
     """
 
     median: float | None = None
@@ -21,7 +21,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """The values of one row. `peak` and `steady` are the exporter's memory in MiB, `details` are words."""
+    """The values of a benchmark. `peak` and `steady` are the exporter's memory in MiB, `details` is text."""
 
     unit: str
     values: Sequence[float]
@@ -32,23 +32,23 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def median(self) -> float:
-        """The median."""
+        """The median of the values."""
         return median(self.values)
 
     @property
     def ratio(self) -> float | None:
-        """The median, as a share of the median of what it is compared with."""
+        """The median, divided by the median of `compared_with`; `None` without a comparison."""
         return self.median / median(self.compared_with) if self.compared_with else None
 
-    def misses(self, wanted: Wanted) -> list[str]:
-        """Tell which limits aren't kept."""
+    def exceeded(self, limits: Limits) -> list[str]:
+        """Return the names of the limits that are exceeded."""
         drift = None if self.ratio is None else abs(self.ratio - 1)
         pairs = (
-            ("median", self.median, wanted.median),
-            ("max", max(self.values), wanted.largest),
-            ("ratio", self.ratio, wanted.ratio),
-            ("ratio", drift, wanted.drift),
-            ("peak", self.peak, wanted.peak),
-            ("steady", self.steady, wanted.steady),
+            ("median", self.median, limits.median),
+            ("max", max(self.values), limits.largest),
+            ("ratio", self.ratio, limits.ratio),
+            ("ratio", drift, limits.drift),
+            ("peak", self.peak, limits.peak),
+            ("steady", self.steady, limits.steady),
         )
         return [name for name, is_, limit in pairs if limit is not None and (is_ is None or is_ > limit)]
