@@ -106,7 +106,7 @@ class Facts(msgspec.Struct, frozen=True):
     privileges: TokenPrivileges
 
 
-def read(target: Target, switched_off: tuple[str, ...]) -> Facts:
+def read_facts(target: Target, switched_off: tuple[str, ...]) -> Facts:
     """Return the facts about a target, sorted by state; datastores of the same state by name."""
     last, listings = target.last_scrape, target.listings()
     outcomes = [] if last is None else [_newest(outcome, listings) for outcome in last.outcomes]
