@@ -14,12 +14,12 @@ INTERRUPTED = 130
 _EXAMPLES = """\
 examples:
   pbs-exporter demo                            metrics of a simulated PBS on 127.0.0.1:9101
-  pbs-exporter --config settings.toml check    is the token good, and does it have the rights?
-  pbs-exporter --config settings.toml          serve on the listen address
+  pbs-exporter --config settings.toml check    check the connection and the token's privileges
+  pbs-exporter --config settings.toml          serve metrics on the listen address
   pbs-exporter once --output /var/lib/node_exporter/pbs.prom
 
-Settings come from the environment (PBS_EXPORTER__PBS__ENDPOINT, ...), then from the file. Without --config,
-the file is the one that PBS_EXPORTER_CONFIG names, if any.
+Environment variables (PBS_EXPORTER__PBS__ENDPOINT, ...) take precedence over the file. Without --config,
+PBS_EXPORTER_CONFIG names the file, if it is set.
 """
 
 
@@ -64,12 +64,12 @@ def parsers() -> list[argparse.ArgumentParser]:
     parser.set_defaults(run=_serve)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _command(commands, "serve", _serve, "serve /metrics (the default)")
-    _command(commands, "check", _check, "connect to PBS and tell what works and which rights are missing")
-    once = _command(commands, "once", _once, "one scrape, to standard output or a file")
-    once.add_argument("--output", metavar="FILE", help="write to this file, whole or not at all")
-    _command(commands, "healthcheck", _healthcheck, "ask the local /health; exit code 0 or 1")
+    _command(commands, "check", _check, "check the connection to PBS and the token's privileges")
+    once = _command(commands, "once", _once, "write the metrics of one scrape to standard output or a file")
+    once.add_argument("--output", metavar="FILE", help="write to this file, atomically")
+    _command(commands, "healthcheck", _healthcheck, "request the local /health; exit code 0 or 1")
     demo = _command(commands, "demo", _demo, "serve metrics of a simulated PBS")
-    demo.add_argument("--pbs-port", metavar="PORT", type=int, help="let others ask the simulated PBS too, on this port")
+    demo.add_argument("--pbs-port", metavar="PORT", type=int, help="also make the simulated PBS available on this port")
     return [parser, *dict.fromkeys(commands.choices.values())]
 
 

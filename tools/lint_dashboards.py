@@ -18,7 +18,7 @@ _SET = re.compile(r"[?&]var-(\w+)=")
 
 
 def faults(dashboards: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Say what is wrong with dashboards, which come by their files' names without suffix."""
+    """Yield the faults of dashboards, which are given by their files' names without suffix."""
     variables = {
         board.get("uid"): {variable["name"] for variable in _variables(board)} for board in dashboards.values()
     }
@@ -34,7 +34,7 @@ def faults(dashboards: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def panels_of(board: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Give all panels, those inside of rows too."""
+    """Yield all panels, including those in rows."""
     for panel in board.get("panels", ()):
         yield panel
         yield from panel.get("panels", ())

@@ -1,4 +1,4 @@
-"""Writes the dashboards: `python -m tools.render_dashboards [FOLDER]`, without FOLDER to where Grafana takes them."""
+"""Write the dashboards: `python -m tools.render_dashboards [FOLDER]`. FOLDER is monitoring/dashboards by default."""
 
 import json
 import sys

@@ -1,6 +1,6 @@
 """Render the rules into the Kubernetes overlay and the Helm chart; with `--check`, only compare.
 
-`monitoring/rules` is the one source. Text is enough for that: each rule file is `groups:` and a list.
+`monitoring/rules` is the only source. The tool copies text: each rule file is `groups:` and a list.
 """
 
 import sys
@@ -30,7 +30,7 @@ groups:
 
 
 def rendered() -> dict[Path, str]:
-    """Give the text of each file that is made of the rules."""
+    """Return the text of each file that is rendered from the rules."""
     groups = "\n".join(_groups((ROOT / "monitoring" / "rules" / name).read_text(encoding="utf-8")) for name in SOURCES)
     return {
         ROOT / "deploy/kubernetes/overlays/prometheus-operator/prometheusrule.yaml": _OPERATOR + indent(groups, "  "),
@@ -43,7 +43,7 @@ def _groups(text: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the files, or with `--check` give 1 where one of them is another."""
+    """Write the files. With `--check`, return 1 if a file differs."""
     stale = 0
     for path, text in rendered().items():
         if arguments == ["--check"]:

@@ -1,12 +1,31 @@
-"""Which privileges a token has on which path, by PBS's rules, and what grants those that it lacks."""
+"""Which privileges a token has on which path, by PBS's rules, and which commands grant those that it lacks."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from pbs_exporter.collectors.base import Enabled, Need, Permissions
+import msgspec
+
+
+class Need(msgspec.Struct, frozen=True):
+    """A privilege on an ACL path of PBS, and the role that has it.
+
+    A need `only_with` another collector exists only while that one is enabled.
+    """
+
+    privilege: str
+    path: str
+    role: str
+    only_with: str | None = None
+
+
+Enabled = Mapping[str, tuple[Need, ...]]
+"""The needs of each enabled collector, by its name."""
+
+Permissions = Mapping[str, Mapping[str, bool]]
+"""ACL path → privilege → whether it propagates, as in `/access/permissions`."""
 
 
 def has(permissions: Permissions, need: Need) -> bool:
-    """Tell whether a privilege holds on a path: the nearest entry at or above it counts, the deeper one alone."""
+    """Whether a need is met. The nearest entry at or above the path counts; it replaces those above it."""
     for path in _upwards(need.path):
         if path in permissions:
             propagates = permissions[path].get(need.privilege)
@@ -22,7 +41,7 @@ def _upwards(path: str) -> Iterator[str]:
 
 
 def missing(enabled: Enabled, permissions: Permissions) -> dict[Need, list[str]]:
-    """Give what the token lacks of what these collectors need, each with their names."""
+    """Return the needs that aren't met, each with the names of the collectors that have it."""
     lacking: dict[Need, list[str]] = {}
     for name, needs in enabled.items():
         for need in needs:
@@ -32,10 +51,10 @@ def missing(enabled: Enabled, permissions: Permissions) -> dict[Need, list[str]]
 
 
 def grants(needs: Iterable[Need], permissions: Permissions, token_id: str) -> list[str]:
-    """Give the commands that grant the needs' roles, to the user and to its token.
+    """Return the commands that grant the roles of these needs to the user and to its token.
 
-    On `/`, where roles add up: an entry on a deeper path would replace all that is inherited there. The deeper
-    path it is only where the privilege is on `/` already, and an entry on the way hides it.
+    They grant on `/`, where roles add up; an entry on a deeper path would replace all that is inherited there. They
+    grant on the deeper path only if `/` has the privilege already and an entry in between hides it.
     """
     user = token_id.partition("!")[0]
     lines = [

@@ -1,4 +1,4 @@
-"""One call that several await."""
+"""One call that several callers await."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class SharedCall(Generic[T]):
-    """One call that several await, started by the first of them. It ends with the `async with` block."""
+    """One call that several callers await. The first of them starts it; it ends with the `async with` block."""
 
     def __init__(self, call: Callable[[], Coroutine[Any, Any, T]]) -> None:
         self._call = call
@@ -23,11 +23,11 @@ class SharedCall(Generic[T]):
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def get(self) -> T:
-        """Give the call's result, or raise its error. Who stops waiting doesn't stop the call."""
+        """Return the call's result, or raise its error. A caller that stops waiting doesn't stop the call."""
         return await asyncio.shield(self.start())
 
     def start(self) -> asyncio.Task[T]:
-        """Give the call itself, for who may still wait when the block has ended."""
+        """Return the call itself, for a caller that may still wait after the block has ended."""
         if self._task is None:
             self._task = asyncio.create_task(self._call())
         return self._task

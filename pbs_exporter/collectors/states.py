@@ -4,9 +4,9 @@ from collections.abc import Collection
 
 
 def result(state: str | None) -> str:
-    """Map a task's or job's state: `ok`, `warning`, `error`, `unknown`, or `running` where there is none.
+    """Map the state of a task or job: `ok`, `warning`, `error`, `unknown`, or `running` if there is none.
 
-    What else PBS says is the text of the error itself.
+    Any other state of PBS is the text of an error.
     """
     if state is None:
         return "running"
@@ -21,7 +21,7 @@ JOB_STATES = ("ok", "warning", "error", "unknown", "running", "never")
 
 
 def job(state: str | None, upid: str | None) -> str:
-    """Map a job's last run: as `result`, or `never` where there was none."""
+    """Map the last run of a job, as `result` does, or to `never`."""
     return "never" if state is None and upid is None else result(state)
 
 
@@ -32,13 +32,13 @@ POOL_STATES = ("online", "degraded", "faulted", "offline", "removed", "unavail",
 
 
 def place(location: str | None) -> str:
-    """Map a tape's location: `online` in whatever changer, `vault` whatever its name, `offline`, else `unknown`."""
+    """Map the location of a tape: `online` in any changer, in any `vault`, `offline`, or `unknown`."""
     kind, _, name = (location or "").partition("-")
     return kind if (kind == "offline" and not name) or (kind in ("online", "vault") and name) else "unknown"
 
 
 def known(state: str | None, states: Collection[str]) -> str:
-    """Give a state in small letters where it is one of `states`, else `unknown`."""
+    """Return a state in lower case if it is one of `states`, else `unknown`."""
     folded = (state or "").lower()
     return folded if folded in states else "unknown"
 
@@ -47,5 +47,5 @@ MODES = frozenset({"read-only", "offline", "delete", "unmount", "s3-refresh"})
 
 
 def maintenance(mode: str) -> str:
-    """Map a datastore's maintenance mode; one that PBS invents later is `unknown`."""
+    """Map the maintenance mode of a datastore. A mode that this program doesn't know is `unknown`."""
     return mode if mode in MODES else "unknown"

@@ -2,31 +2,31 @@
 
 from collections.abc import Iterator
 
-from pbs_exporter.collectors.base import Ask, Collector, Context, Need
+from pbs_exporter.collectors.base import Collector, CollectorRequest, Context, Need, Result
+from pbs_exporter.collectors.result import omitted
 from pbs_exporter.exposition.metric import Metric, Sample
 
-PENDING = Metric(
-    "pbs_updates_pending",
-    "Packages that can be upgraded, as of PBS's own last look for updates, mostly daily (/nodes/localhost/apt/update).",
-)
 
+class UpdatesCollector(Collector[int]):
+    """Counts the packages, for which PBS may compute for seconds."""
 
-async def fetch(ask: Ask) -> int:
-    """Count the packages that can be upgraded."""
-    return len(ask.rows(await ask.pbs.updates()))
+    name = "updates"
+    help = "Pending package updates."
+    needs = (Need("Sys.Audit", "/", "Audit"),)
+    intervals = 12
 
+    PENDING = Metric(
+        "pbs_updates_pending",
+        "Number of packages that can be upgraded, as of PBS's own last check, usually daily "
+        "(/nodes/localhost/apt/update).",
+    )
+    metrics = (PENDING,)
 
-def samples(number: int, _context: Context) -> Iterator[Sample]:
-    """Make the sample."""
-    yield from PENDING(number)
+    async def fetch(self, request: CollectorRequest) -> Result[int]:
+        """Count the packages that can be upgraded."""
+        updates = await request.pbs.updates()
+        return Result(len(updates.rows), omitted(updates))
 
-
-COLLECTOR = Collector(
-    name="updates",
-    help="Updates of packages that wait to be installed.",
-    metrics=(PENDING,),
-    needs=(Need("Sys.Audit", "/", "Audit"),),
-    fetch=fetch,
-    samples=samples,
-    intervals=12,
-)
+    def samples(self, number: int, _context: Context) -> Iterator[Sample]:
+        """Make the sample of their number."""
+        yield from self.PENDING(number)

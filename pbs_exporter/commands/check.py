@@ -9,8 +9,8 @@ from cryptography import x509
 
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS
-from pbs_exporter.collectors.base import AnyCollector, Permissions, enabled
-from pbs_exporter.collectors.privileges import grants, missing
+from pbs_exporter.collectors.base import AnyCollector, enabled
+from pbs_exporter.collectors.privileges import Permissions, grants, missing
 from pbs_exporter.config import Settings, TargetSettings
 from pbs_exporter.errors import LoginRefused, PbsError
 from pbs_exporter.pbs.client import PbsClient
@@ -73,7 +73,7 @@ def _privileges(collectors: Sequence[AnyCollector], permissions: Permissions, to
         for need in needs:
             print(f"{name:14}{need.privilege:18}{need.path:18}{'NO' if need in lacking else 'yes'}")
     if lacking:
-        print("\nA token has what both it and its user have. This grants what is missing, on PBS as root:")
+        print("\nA token has only privileges that its user has too. Run this as root on PBS to grant the missing ones:")
         for line in grants(lacking, permissions, token_id):
             print(f"  {line}")
     return 1 if lacking else 0

@@ -5,7 +5,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import structlog
@@ -57,7 +56,7 @@ async def _page(settings: Settings) -> bytes:
             filters=settings.filters,
         )
         try:
-            return await target.scrape(settings.pbs.scrape_timeout_seconds, partial(_text, own))
+            return _text(own, await target.scrape(settings.pbs.scrape_timeout_seconds))
         finally:
             await target.close()
 
@@ -72,7 +71,7 @@ def _write(path: Path, page: bytes) -> None:
     """Write a temporary file in the same directory and rename it: readers never see a partial file."""
     path = path.resolve()
     if path.exists() and not (path.is_file() or path.is_dir()):
-        raise OutputError(f"can't write {path}: it is no regular file")
+        raise OutputError(f"can't write {path}: it is not a regular file")
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         temporary = Path(name)

@@ -9,12 +9,14 @@ from contextlib import asynccontextmanager
 import structlog
 from aiohttp import web
 
-from pbs_exporter import __version__, interpreter, log
+from pbs_exporter import __version__, log
+from pbs_exporter.aiohttp_internals import Runner
 from pbs_exporter.collectors import COLLECTORS
+from pbs_exporter.commands import interpreter
 from pbs_exporter.config import ListenAddress, Settings
 from pbs_exporter.web.access_log import AccessLogger
 from pbs_exporter.web.app import create_app
-from pbs_exporter.web.server import Runner
+from pbs_exporter.web.plain_errors import unhandled
 from pbs_exporter.web.sockets import open_sockets
 
 SHUTDOWN_SECONDS = 1.5
@@ -58,6 +60,7 @@ async def serve_until_stopped(settings: Settings, sockets: Sequence[socket.socke
 async def _serving(settings: Settings, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
     runner = Runner(
         create_app(settings, COLLECTORS),
+        unhandled,
         access_log_class=AccessLogger,
         # A client that disconnects needs no answer; work shared with other scrapes continues.
         handler_cancellation=True,

@@ -28,15 +28,15 @@ def token_id(raw: RawValue) -> str:
     """Parse `USER@REALM!NAME`."""
     value = string(raw)
     if ":" in value:
-        raise InvalidValue(f"holds a colon; {_TOKEN_ID_RIGHT}, and what follows the colon into token_secret")
+        raise InvalidValue(f"contains a colon; {_TOKEN_ID_RIGHT}, and what follows the colon into token_secret")
     if not _PRINTABLE.fullmatch(value):
-        raise InvalidValue(f"holds a space or another character that no token ID has; {_TOKEN_ID_RIGHT}")
+        raise InvalidValue(f"contains a space or another character that no token ID has; {_TOKEN_ID_RIGHT}")
     if "@" not in value:
         raise InvalidValue(f"has no @ before a realm; {_TOKEN_ID_RIGHT}")
     if "!" not in value:
         raise InvalidValue(f"has no ! before the token's name; {_TOKEN_ID_RIGHT}")
     if not _TOKEN_ID.fullmatch(value):
-        raise InvalidValue(f"is not the form of a token ID; {_TOKEN_ID_RIGHT}")
+        raise InvalidValue(f"is not a valid token ID; {_TOKEN_ID_RIGHT}")
     return value
 
 
@@ -69,7 +69,7 @@ def _read(path: Path) -> Secret:
     content = files.read(path).decode("latin-1")
     secret = content.removesuffix("\n").removesuffix("\r")
     if not secret:
-        raise InvalidValue("the file is empty; it must hold the token's secret and nothing else")
+        raise InvalidValue("the file is empty; it must contain only the token's secret")
     try:
         return _secret(secret)
     except InvalidValue as error:
@@ -80,7 +80,7 @@ def _secret(value: str) -> Secret:
     # The secret becomes part of an HTTP header.
     if not _PRINTABLE.fullmatch(value):
         raise InvalidValue(
-            "holds a space, a line break or another character that no secret has; "
+            "contains a space, a line break or another character that no secret has; "
             "write the secret alone, as PBS showed it when the token was created"
         )
     return Secret(value)

@@ -18,12 +18,12 @@ def read(path: Path) -> bytes:
     except IsADirectoryError:
         raise InvalidValue("this is a directory, not a file") from None
     except PermissionError:
-        raise InvalidValue("the file may not be read by the user that the exporter runs as") from None
+        raise InvalidValue("the user that runs the exporter is not permitted to read the file") from None
     except OSError as error:
         raise InvalidValue(f"the file can't be read ({error.strerror})") from None
     except ValueError:
         # The path has a NUL character, or one that the file system's encoding lacks.
-        raise InvalidValue("this can't be the name of a file") from None
+        raise InvalidValue("this is not a valid file name") from None
     if len(data) > SIZE_LIMIT:
         raise InvalidValue(f"the file is larger than {SIZE_LIMIT >> 20} MiB, so it can't be the right one")
     return data

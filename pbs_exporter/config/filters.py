@@ -61,8 +61,8 @@ def _items(raw: RawValue, right: str) -> Sequence[str]:
     if isinstance(value, str) and not raw.typed:
         return [part.strip() for part in value.split(",")]
     if not isinstance(value, list):
-        raise InvalidValue(f"{quote(value)} is no list; {right}")
+        raise InvalidValue(f"{quote(value)} is not a list; {right}")
     for item in value:
         if not isinstance(item, str):
-            raise InvalidValue(f"{quote(item)} is no text; {right}")
+            raise InvalidValue(f"{quote(item)} is not text; {right}")
     return value

@@ -100,7 +100,7 @@ def _known(tree: dict[str, Any], file: str, table: Sequence[Setting]) -> tuple[L
             shown = f"[{name}]" if isinstance(content, dict) else name
             problems.append(f"{shown} in {file}: {unknown_section(section, table)}")
         elif not isinstance(content, dict):
-            problems.append(f"{name} in {file}: a value where a section belongs; write [{name}] on a line of its own")
+            problems.append(f"{name} in {file}: a value instead of a section; write [{name}] on a line of its own")
         else:
             layer[section], found = _known_keys(section, content, file, rows, table)
             problems += found
@@ -117,7 +117,7 @@ def _known_keys(
         if key not in rows:
             problems.append(f"{name}: {unknown_key(section, key, table)}")
         elif isinstance(value, dict):
-            problems.append(f"{name}: a table where a value belongs; write {key} = VALUE under [{section}]")
+            problems.append(f"{name}: a table instead of a value; write {key} = VALUE under [{section}]")
         elif value != "":
             keys[key] = RawValue(name, value, typed=True)
     return keys, problems
@@ -145,6 +145,6 @@ def _long_layer(environ: Mapping[str, str], table: Sequence[Setting]) -> tuple[L
         elif value:
             section = layer.setdefault(row.section, {})
             if row.key in section:
-                problems.append(f"{section[row.key].name} and {name}: both are the same setting; keep one of them")
+                problems.append(f"{section[row.key].name} and {name}: both set the same setting; remove one of them")
             section[row.key] = RawValue(name, value, typed=False)
     return layer, problems

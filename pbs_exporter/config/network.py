@@ -23,7 +23,7 @@ def endpoint(raw: RawValue) -> str:
     """Parse `https://HOST[:PORT]` or `http://HOST[:PORT]`. Errors never show it: it may contain a password."""
     value = string(raw)
     if not re.fullmatch(r"[\x21-\x7e]+", value):
-        raise InvalidValue(f"holds a space or another character that no address has; {_ENDPOINT_RIGHT}")
+        raise InvalidValue(f"contains a space or another character that no address has; {_ENDPOINT_RIGHT}")
     scheme, separator, rest = value.partition("://")
     if not separator:
         raise InvalidValue(f"has no scheme; {_ENDPOINT_RIGHT}")
@@ -32,12 +32,12 @@ def endpoint(raw: RawValue) -> str:
     address = re.split(r"[/?#]", rest, maxsplit=1)[0]
     if "@" in address:
         raise InvalidValue(
-            f"holds user info before an @; {_ENDPOINT_RIGHT}, and the token into token_id and token_secret"
+            f"contains user info before an @; {_ENDPOINT_RIGHT}, and the token into token_id and token_secret"
         )
     behind = rest.removeprefix(address)
     if behind not in ("", "/"):
         what = "path" if behind.startswith("/") else "query or fragment"
-        raise InvalidValue(f"has a {what} behind the address; {_ENDPOINT_RIGHT} and nothing behind it")
+        raise InvalidValue(f"has a {what} after the address; {_ENDPOINT_RIGHT} and nothing after it")
     _check_address(address)
     return f"{scheme.lower()}://{address}"
 
@@ -83,7 +83,7 @@ def ca_file(raw: RawValue) -> Path:
         raise InvalidValue(f"{quote(value)}: {error}; write the path of a PEM file") from None
     if not _holds_certificate(path):
         raise InvalidValue(
-            f"{quote(value)}: the file holds no valid certificate in PEM form; write the path of a PEM file"
+            f"{quote(value)}: the file contains no valid certificate in PEM format; write the path of a PEM file"
         )
     return path
 

@@ -84,7 +84,7 @@ def choice(*names: str, also: dict[str, str] | None = None) -> Parser:
     def parse(raw: RawValue) -> str:
         found = known.get(string(raw).lower())
         if found is None:
-            raise InvalidValue(f"{quote(raw.value)} is none of the choices; write {right}")
+            raise InvalidValue(f"{quote(raw.value)} is not one of the choices; write {right}")
         return found
 
     return parse
@@ -104,8 +104,8 @@ def boolean(raw: RawValue) -> bool:
 def seconds(*, minimum: float | None = None) -> Parser:
     """Return a parser of a duration in seconds, up to a year. Without `minimum` it must be above 0."""
     low = 0.0 if minimum is None else minimum
-    from_where = "above 0" if minimum is None else f"from {minimum:g} on"
-    right = f"a number of seconds {from_where}, such as 5 or 2.5"
+    range_text = " above 0" if minimum is None else f", at least {minimum:g}"
+    right = f"a number of seconds{range_text}, such as 5 or 2.5"
 
     def parse(raw: RawValue) -> float:
         value = _number(raw, right)
@@ -120,7 +120,7 @@ def seconds(*, minimum: float | None = None) -> Parser:
 
 def integer(*, minimum: int) -> Parser:
     """Return a parser of an integer from `minimum` on. 8.0 is not an integer."""
-    right = f"a whole number from {minimum} on"
+    right = f"a whole number of at least {minimum}"
 
     def parse(raw: RawValue) -> int:
         value = _number(raw, right)
@@ -145,7 +145,7 @@ def _number(raw: RawValue, right: str) -> int | float:
             raise InvalidValue(f"{quote(value)} is not a number; write {right}")
         return float(value) if "." in value else int(value)
     if isinstance(value, float) and not math.isfinite(value):
-        raise InvalidValue(f"{value} is not a number that can be used; write {right}")
+        raise InvalidValue(f"{value} is not a usable number; write {right}")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidValue(f"{quote(value)} is not a number; write {right}")
     return value

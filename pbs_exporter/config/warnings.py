@@ -54,7 +54,7 @@ def _misspelled(environ: Mapping[str, str], table: Iterable[Setting]) -> list[st
         if not ours or name in known or _SERVICE_LINK.search(name):
             continue
         if meant := similar_variable(name, rows):
-            lines.append(f"{visible(name)}: is no setting and has no effect; did you mean {meant}?")
+            lines.append(f"{visible(name)}: is not a setting and has no effect; did you mean {meant}?")
     return lines
 
 

@@ -1,8 +1,8 @@
-"""From families to bytes: the same bytes as prometheus_client's, and fast for families that keep rows.
+"""From families to bytes: the same bytes as prometheus_client's, in a fraction of the time for families of rows.
 
-How a line looks is asked of prometheus_client itself, once for each family. What is left to this module is to put
-label values and numbers in their places. tests/unit/exposition/test_encoder.py compares the bytes, so that an upgrade
-which changes more than that is noticed.
+The form of a family's lines comes from prometheus_client itself, once per family. This module only puts label values
+and numbers in their places. tests/unit/exposition/test_encoder.py compares the bytes, so it fails if an upgrade of
+prometheus_client changes more than that.
 """
 
 import io
@@ -19,37 +19,37 @@ from prometheus_client.utils import floatToGoString
 from pbs_exporter.exposition.row_family import RowFamily
 
 ROWS_AT_ONCE = 500
-"""More at once aren't faster, and take more memory."""
+"""Rows that are encoded together. More aren't faster, and take more memory."""
 
 
-class Collector(Protocol):
-    """Whatever gives families: a registry, or anything that can be registered in one."""
+class FamilySource(Protocol):
+    """A source of families: a registry, or anything that can be registered in one."""
 
     def collect(self) -> Iterable[Family]:
-        """Give the families."""
+        """Return the families."""
         ...
 
 
-Model = Callable[[Collector], bytes]
-"""prometheus_client's `generate_latest` of one format."""
+GenerateLatest = Callable[[FamilySource], bytes]
+"""prometheus_client's function `generate_latest` of one format."""
 
 
-def encode(registry: Collector, model: Model) -> bytes:
-    """Write all families as the model does."""
-    end = model(_Families())
+def encode(registry: FamilySource, generate_latest: GenerateLatest) -> bytes:
+    """Return what `generate_latest` returns for the registry."""
+    end = generate_latest(_FixedFamilies())
     page = io.BytesIO()
     for family in registry.collect():
         if isinstance(family, RowFamily) and family.rows is not None:
-            template = _template(model, _look(family, family.sample_name, family.labels))
+            template = _template(generate_latest, _form(family, family.sample_name, family.labels))
             page.write(template.head)
             for lines in _lines(template, family.rows):
                 page.write(lines.encode())
         elif family.samples and family.type in _PLAIN_KINDS and all(map(_is_plain, family.samples)):
             first = family.samples[0]
-            page.write(_template(model, _look(family, first.name, tuple(first.labels))).head)
-            page.write("".join([_line(model, family, sample) for sample in family.samples]).encode())
+            page.write(_template(generate_latest, _form(family, first.name, tuple(first.labels))).head)
+            page.write("".join([_line(generate_latest, family, sample) for sample in family.samples]).encode())
         else:
-            page.write(model(_Families(family)).removesuffix(end))
+            page.write(generate_latest(_FixedFamilies(family)).removesuffix(end))
     page.write(end)
     return page.getvalue()
 
@@ -58,7 +58,7 @@ _PLAIN_KINDS = ("counter", "gauge", "histogram", "summary")
 
 
 def _is_plain(sample: Sample) -> bool:
-    """Whether it is a line of name, labels and number. The text formats make families of their own of others."""
+    """Whether it is a line of name, labels and number. Others can become families of their own in the text formats."""
     return (
         sample.timestamp is None
         and sample.exemplar is None
@@ -67,17 +67,17 @@ def _is_plain(sample: Sample) -> bool:
     )
 
 
-def _line(model: Model, family: Family, sample: Sample) -> str:
-    """Write one sample."""
-    template = _template(model, _look(family, sample.name, tuple(sample.labels)))
+def _line(generate_latest: GenerateLatest, family: Family, sample: Sample) -> str:
+    """Return the line of one sample."""
+    template = _template(generate_latest, _form(family, sample.name, tuple(sample.labels)))
     values = tuple(sample.labels.values())
     *before, last = template.pieces
     places = [piece + _escaped_text(values[column]) for piece, column in zip(before, template.columns, strict=True)]
     return f"{''.join(places)}{last}{_number(sample.value)}\n"
 
 
-class _Families:
-    """A registry for the model: of one family, or of none."""
+class _FixedFamilies:
+    """A source of the given families."""
 
     def __init__(self, *families: Family) -> None:
         self._families = families
@@ -87,9 +87,9 @@ class _Families:
 
 
 class _Template(NamedTuple):
-    """How a family looks: what comes before its samples, and a line's fixed pieces.
+    """The fixed text of a family: what precedes its samples, and the pieces of a line.
 
-    The label value of column `columns[i]` comes after `pieces[i]`, the number after the last piece.
+    The label value of column `columns[i]` follows `pieces[i]`, and the number follows the last piece.
     """
 
     head: bytes
@@ -97,8 +97,8 @@ class _Template(NamedTuple):
     columns: tuple[int, ...]
 
 
-class _Look(NamedTuple):
-    """What a family's lines have in common."""
+class _Form(NamedTuple):
+    """All that the fixed text of a family depends on."""
 
     name: str
     documentation: str
@@ -108,25 +108,25 @@ class _Look(NamedTuple):
     labels: tuple[str, ...]
 
 
-def _look(family: Family, sample_name: str, labels: tuple[str, ...]) -> _Look:
-    return _Look(family.name, family.documentation, family.type, family.unit, sample_name, labels)
+def _form(family: Family, sample_name: str, labels: tuple[str, ...]) -> _Form:
+    return _Form(family.name, family.documentation, family.type, family.unit, sample_name, labels)
 
 
 @lru_cache(maxsize=1024)
-def _template(model: Model, look: _Look) -> _Template:
-    """Let the model write a sample whose label values are their columns, between NULs, and take it to pieces."""
-    family = Family(look.name, look.documentation, look.kind)
-    family.unit = look.unit
-    marked = {label: f"\0{column}\0" for column, label in enumerate(look.labels)}
-    family.samples = [Sample(look.sample_name, marked, 1)]
-    text = model(_Families(family)).removesuffix(model(_Families())).decode()
+def _template(generate_latest: GenerateLatest, form: _Form) -> _Template:
+    """Take apart a sample that `generate_latest` wrote with column numbers between NULs as label values."""
+    family = Family(form.name, form.documentation, form.kind)
+    family.unit = form.unit
+    marked = {label: f"\0{column}\0" for column, label in enumerate(form.labels)}
+    family.samples = [Sample(form.sample_name, marked, 1)]
+    text = generate_latest(_FixedFamilies(family)).removesuffix(generate_latest(_FixedFamilies())).decode()
     *head, line, _ = text.split("\n")
     fields = line.removesuffix("1.0").split("\0")
     return _Template("".join(f"{line}\n" for line in head).encode(), tuple(fields[::2]), tuple(map(int, fields[1::2])))
 
 
 def _lines(template: _Template, rows: Mapping[tuple[str, ...], float]) -> Iterator[str]:
-    """Write the samples, so many at once."""
+    """Yield the lines of the samples, `ROWS_AT_ONCE` at a time."""
     every, values = iter(rows), iter(rows.values())
     while some := list(islice(every, ROWS_AT_ONCE)):
         columns = list(zip(*some, strict=True))
@@ -138,7 +138,7 @@ def _lines(template: _Template, rows: Mapping[tuple[str, ...], float]) -> Iterat
 
 
 def _escaped(column: Iterable[str]) -> Iterable[str]:
-    """Escape those values that need it, which are few."""
+    """Escape the values of a column. Few columns need it."""
     text = "".join(column)
     if "\\" in text or "\n" in text or '"' in text:
         return map(_escaped_text, column)

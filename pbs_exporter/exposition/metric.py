@@ -1,4 +1,4 @@
-"""What a metric and a sample are."""
+"""Metrics and samples."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -12,11 +12,11 @@ _UNITS = ("bytes", "seconds", "ratio")
 _MOST = sys.float_info.max
 
 Labels = tuple[str, ...]
-"""Label values, one for each label of a metric, in their order."""
+"""Label values of a sample, in the order of the metric's labels."""
 
 
 class Metric(msgspec.Struct, frozen=True, cache_hash=True):
-    """A metric family as it is declared: its name, what it means, and the names of its labels.
+    """The declaration of a metric: its name, its help, and the names of its labels.
 
     `help` names the API path and field that the value comes from.
     """
@@ -27,26 +27,26 @@ class Metric(msgspec.Struct, frozen=True, cache_hash=True):
     type: Literal["gauge", "counter", "histogram"] = "gauge"
 
     def __call__(self, value: float | None, *labels: str | None) -> tuple["Sample", ...]:
-        """Make the sample with that value, or none where the value is unknown (`None`, not finite).
+        """Return a sample, or none if the value is unknown (`None` or not finite).
 
-        One label value for each label, in their order; `None` is `""`. Raises `TypeError` for too few or
-        too many, because prometheus_client would drop them without a word.
+        `labels` are the label values, in the order of the metric's labels; `None` is `""`. Raise `TypeError` if there
+        are too few or too many, which prometheus_client would drop silently.
         """
         if len(labels) != len(self.labels):
             raise TypeError(f"{self.name} has {len(self.labels)} labels, not {len(labels)}")
         if value is None or not -_MOST <= value <= _MOST:
             return ()
         texts = tuple([label or "" for label in labels])
-        # Nearly all are printable, which one look at all of them tells.
+        # Nearly all are printable, so they are checked together first.
         if not "".join(texts).isprintable():
             texts = tuple(map(printable, texts))
         return (Sample(self, texts, value),)
 
     def series(self, rows: Iterable[tuple[Labels, float | None]]) -> "Series":
-        """Make many samples, in a fraction of the time: `rows` are their label values and their values.
+        """Return many samples, in a fraction of the time. `rows` are their label values and their values.
 
         The label values must be printable already (`plain_text.printable`). Unknown values and wrong numbers of labels
-        are as in a call.
+        are treated as in a call.
         """
         values: dict[Labels, float] = {}
         given, width = 0, len(self.labels)
@@ -60,13 +60,13 @@ class Metric(msgspec.Struct, frozen=True, cache_hash=True):
 
     @property
     def unit(self) -> str:
-        """The unit that the name ends with, or `""`."""
+        """The unit at the end of the name, or `""`."""
         last = self.name.removesuffix("_total").rsplit("_", 1)[-1]
         return last if last in _UNITS else ""
 
 
 class Sample(NamedTuple):
-    """One value of one series."""
+    """A value of a series."""
 
     metric: Metric
     labels: Labels
@@ -74,7 +74,7 @@ class Sample(NamedTuple):
 
 
 class Series(NamedTuple):
-    """Many series of one metric, with their values. `doubles` is how many were left out, as they were there already."""
+    """Many series of one metric, with their values. `doubles` is the number of repeated series that were left out."""
 
     metric: Metric
     values: dict[Labels, float]
@@ -82,6 +82,6 @@ class Series(NamedTuple):
 
 
 def state_set(metric: Metric, states: Iterable[str], current: str, *labels: str | None) -> Iterator[Sample]:
-    """Make a sample for each state: 1 for the current one, 0 for the others. The state is the last label."""
+    """Yield a sample for each state: 1 for the current one, 0 for the others. The state is the last label."""
     for state in states:
         yield from metric(float(state == current), *labels, state)

@@ -15,11 +15,11 @@ class Page:
         self._families: dict[Metric, dict[Labels, float]] = {}
 
     def add(self, samples: Iterable[Sample | Series]) -> int:
-        """Add samples. Those of a series that the page already has are left out; gives their number."""
+        """Add samples. Return how many were left out because the page already had their series."""
         doubles = 0
         for sample in samples:
             if isinstance(sample, Series):
-                doubles += sample.doubles + self._take(sample.metric, sample.values)
+                doubles += sample.doubles + self._add_values(sample.metric, sample.values)
                 continue
             family = self._families.get(sample.metric)
             if family is None:
@@ -30,20 +30,25 @@ class Page:
         return doubles
 
     @property
+    def size(self) -> int:
+        """The number of samples."""
+        return sum(map(len, self._families.values()))
+
+    @property
     def empty(self) -> bool:
         """Whether it has no samples."""
         return not any(self._families.values())
 
-    def fill(self, page: "Page") -> None:
-        """Add the families that aren't here yet, of another page to which no samples are added any more."""
+    def add_missing(self, page: "Page") -> None:
+        """Add the families that aren't here yet from another page, to which nothing may be added any more."""
         for metric, values in page._families.items():  # noqa: SLF001 - its own class
             self._families.setdefault(metric, values)
 
-    def take(self, page: "Page") -> int:
-        """Add the samples of another page, to which none are added any more. Gives the doubles, as `add` does."""
+    def add_page(self, page: "Page") -> int:
+        """Add the samples of another page, to which nothing may be added any more. Return what `add` returns."""
         return self.add(Series(metric, values, 0) for metric, values in page._families.items())  # noqa: SLF001 - its own class
 
-    def _take(self, metric: Metric, values: dict[Labels, float]) -> int:
+    def _add_values(self, metric: Metric, values: dict[Labels, float]) -> int:
         if not values:
             return 0
         family = self._families.setdefault(metric, values)
@@ -55,7 +60,7 @@ class Page:
         return before + len(values) - len(family)
 
     def collect(self) -> Iterator[RowFamily]:
-        """Give the page as families of prometheus_client: this makes it a collector of a registry."""
+        """Return the samples as families of prometheus_client, so that the page can be registered in a registry."""
         for metric, values in self._families.items():
             family = RowFamily(
                 metric.name.removesuffix("_total"),
@@ -71,7 +76,7 @@ class Page:
             yield family
 
     def registry(self) -> CollectorRegistry:
-        """Give a new registry with this page in it."""
+        """Return a new registry with this page in it."""
         registry = CollectorRegistry()
         registry.register(self)
         return registry

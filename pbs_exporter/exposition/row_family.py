@@ -1,4 +1,4 @@
-"""A family of prometheus_client that keeps rows."""
+"""A family of prometheus_client whose samples are rows."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -8,9 +8,10 @@ from prometheus_client.samples import Sample
 
 
 class RowFamily(Family):
-    """A family whose samples are rows: label values, in the order of `labels`, and the value that belongs to them.
+    """A family whose samples are rows: label values, in the order of `labels`, and the sample's value.
 
-    For anyone who reads `samples` it makes them. `sample_name` is the name of them all: a counter's ends with `_total`.
+    Samples of prometheus_client are made when `samples` is read. `sample_name` is the name of all samples: that of a
+    counter ends with `_total`.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class RowFamily(Family):
 
     @property
     def rows(self) -> Mapping[tuple[str, ...], float] | None:
-        """The rows, or `None` once somebody has read `samples`: that list can be changed, and is what counts then."""
+        """The rows, or `None` once `samples` has been read: that list can be changed, and counts from then on."""
         return None if "samples" in vars(self) else self._rows
 
     @cached_property

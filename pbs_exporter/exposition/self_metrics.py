@@ -16,24 +16,24 @@ from pbs_exporter.exposition.metric import Metric
 
 API_REQUESTS = Metric(
     "pbs_exporter_api_requests_total",
-    "Requests sent to PBS, by path template and outcome: the status, or timeout, connect, tls, protocol, decode.",
+    "Requests to PBS, by path template and result: a status code, timeout, connect, tls, protocol or decode.",
     ("endpoint", "code"),
     "counter",
 )
 API_DURATION = Metric(
     "pbs_exporter_api_request_duration_seconds",
-    "How long requests to PBS took, to the last byte of the answer.",
+    "Duration of requests to PBS, to the last byte of the response.",
     ("endpoint",),
     "histogram",
 )
 METRICS = (API_REQUESTS, API_DURATION)
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600)
-"""Seconds. From a PBS next door to one that reads manifests off hard disks for minutes."""
+"""In seconds: from a PBS next door to one that reads manifests from hard disks for minutes."""
 
 
 class SelfMetrics:
-    """Counts for as long as the program runs. A collector of prometheus_client."""
+    """Counts while the program runs. It can be registered in a registry of prometheus_client."""
 
     def __init__(self, *, process: bool) -> None:
         self._registry = CollectorRegistry()
@@ -57,5 +57,5 @@ class SelfMetrics:
         self._durations.labels(endpoint).observe(seconds)
 
     def collect(self) -> Iterable[Family]:
-        """Give the families."""
+        """Return the families."""
         return self._registry.collect()

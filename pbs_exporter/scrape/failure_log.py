@@ -1,4 +1,4 @@
-"""When a failure is worth a line in the log: when it begins, now and then while it lasts, and when it ends."""
+"""Which failures get a line in the log: one that begins, one that lasts now and then, and one that ends."""
 
 import msgspec
 import structlog
@@ -7,7 +7,7 @@ from pbs_exporter.clock import Clock
 from pbs_exporter.errors import LoginPaused, PbsExporterError
 
 REPEAT_SECONDS = 600.0
-"""How often a failure that lasts is logged."""
+"""Time between two lines about a failure that lasts."""
 
 _log = structlog.get_logger("pbs_exporter.scrape")
 
@@ -18,22 +18,22 @@ class _Failure(msgspec.Struct):
 
 
 class FailureLog:
-    """Remembers what is failing, by its fields in the log (a collector, and maybe a datastore)."""
+    """Remembers which subjects are failing: collectors, and datastores of collectors."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._failing: dict[tuple[str, ...], _Failure] = {}
 
     def judge(self, error: BaseException | None, *subject: str) -> None:
-        """Log what is new in this outcome of `subject`, a collector's name and maybe a datastore's."""
+        """Log, if it is worth a line, that a subject begins to fail or still fails with `error`, or has recovered."""
         if error is None:
             self._recovered(subject)
         elif not isinstance(error, LoginPaused):
-            # That the login was refused is said once, and not by everybody who wasn't let in.
+            # A refused login is logged once, not for every collector that had to wait for it.
             self._failed(error, subject)
 
     def all_well(self, name: str) -> None:
-        """Note that nothing of a collector fails any more, also of datastores that weren't asked by themselves."""
+        """Log that a collector and all its datastores have recovered, also those that weren't asked separately."""
         for subject in [subject for subject in self._failing if subject[0] == name]:
             self._recovered(subject)
 
@@ -47,7 +47,7 @@ class FailureLog:
         if isinstance(error, PbsExporterError):
             _log.warning("failing", **fields, reason=str(error), error=type(error).__name__)
         else:
-            # A bug: its traceback is for the log alone.
+            # A bug. Only the log shows its traceback.
             _log.error("failing", **fields, exc_info=error)
 
     def _recovered(self, subject: tuple[str, ...]) -> None:

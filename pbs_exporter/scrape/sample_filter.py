@@ -1,4 +1,4 @@
-"""What of a collector's samples the filters keep."""
+"""Which of a collector's samples the filters keep."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,7 +9,7 @@ _GROUP = ("backup_type", "backup_id")
 
 
 def filtered(samples: Iterable[Sample | Series], filters: Filters) -> Iterable[Sample | Series]:
-    """Leave out samples of datastores and of groups that aren't of interest, of whatever metric has such labels."""
+    """Leave out samples with a label `datastore`, or labels of a backup group, that the filters don't keep."""
     return _kept(samples, filters) if filters.datastores or filters.groups else samples
 
 

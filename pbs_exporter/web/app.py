@@ -1,9 +1,8 @@
-"""The web service: `/metrics`, `/health`, `/`."""
+"""The web service: its routes, and what lives as long as it does."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors.base import AnyCollector
@@ -12,63 +11,58 @@ from pbs_exporter.exposition.self_metrics import SelfMetrics
 from pbs_exporter.pbs.http.connector import make_session
 from pbs_exporter.scrape.target import Target
 from pbs_exporter.web.headers import add_headers
-from pbs_exporter.web.service import Service
+from pbs_exporter.web.health_handler import health
+from pbs_exporter.web.metrics_handler import MetricsHandler
+from pbs_exporter.web.plain_errors import Handler, plain_errors
+from pbs_exporter.web.status_handler import StatusHandler
+from pbs_exporter.web.worker import Worker
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+TARGET = web.AppKey("target", Target)
+METRICS = web.AppKey("metrics", MetricsHandler)
+STATUS = web.AppKey("status", StatusHandler)
 
 
 def create_app(settings: Settings, collectors: Sequence[AnyCollector], clock: Clock | None = None) -> web.Application:
-    """Make the application. Its session and what it does in the background live as long as it does."""
-    enabled = [collector for collector in collectors if settings.collectors[collector.name]]
-    ticking = clock or Clock()
-    app = web.Application(middlewares=[_plain_errors])
+    """Return the application. Its session and its background work begin and end with it."""
+    app = web.Application(middlewares=[plain_errors])
     app.on_response_prepare.append(add_headers)
+    app.cleanup_ctx.append(_lifetime(settings, collectors, clock or Clock()))
+    app.router.add_get("/metrics", _handled_by(METRICS))
+    app.router.add_get("/health", health)
+    app.router.add_get("/-/healthy", health)
+    app.router.add_get("/", _handled_by(STATUS))
+    return app
 
-    @asynccontextmanager
+
+def _lifetime(
+    settings: Settings, collectors: Sequence[AnyCollector], clock: Clock
+) -> Callable[[web.Application], AsyncIterator[None]]:
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
-        own = SelfMetrics(process=settings.exporter.process_metrics)
-        async with make_session(ticking.monotonic) as session:
+        worker = Worker()
+        self_metrics = SelfMetrics(process=settings.exporter.process_metrics)
+        async with make_session(clock.monotonic) as session:
             target = Target(
                 settings.pbs,
-                enabled,
+                [collector for collector in collectors if settings.collectors[collector.name]],
                 session=session,
-                clock=ticking,
-                observe=own.observe,
+                clock=clock,
+                observe=self_metrics.observe,
                 filters=settings.filters,
+                compute=worker.step("samples"),
             )
-            service = Service(settings, target, own, ticking)
-            app[SERVICE] = service
+            app[TARGET] = target
+            app[METRICS] = MetricsHandler(settings, target, self_metrics, worker.step("body"))
+            app[STATUS] = StatusHandler(settings, target, clock)
             try:
                 yield
             finally:
                 await target.close()
 
-    app.cleanup_ctx.append(lifetime)
-    for path, handler in (
-        ("/metrics", Service.metrics),
-        ("/health", Service.health),
-        ("/-/healthy", Service.health),
-        ("/", Service.status),
-    ):
-        app.router.add_get(path, _with_service(handler))
-    return app
+    return lifetime
 
 
-SERVICE = web.AppKey("service", Service)
+def _handled_by(key: web.AppKey[MetricsHandler] | web.AppKey[StatusHandler]) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await request.app[key](request)
 
-
-def _with_service(method: Callable[[Service, web.Request], Awaitable[web.Response]]) -> Handler:
-    async def handler(request: web.Request) -> web.StreamResponse:
-        return await method(request.app[SERVICE], request)
-
-    return handler
-
-
-@web.middleware
-async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer 404 and 405 in plain words, without an exception's text."""
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        allow = {hdrs.ALLOW: error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else None
-        return web.Response(status=error.status, text=f"{error.status} {error.reason}\n", headers=allow)
+    return handle

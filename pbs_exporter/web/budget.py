@@ -5,20 +5,20 @@ import math
 TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 
 OFFSET_SECONDS = 0.5
-"""The answer must be on its way so long before Prometheus gives up."""
+"""Margin by which the answer must precede Prometheus's timeout."""
 
 
-def budget(header: str | None, most: float) -> float:
-    """Give the seconds that a scrape may take: what Prometheus allows, less a margin, and never more than `most`.
+def budget(header: str | None, limit: float) -> float:
+    """Return the seconds that a scrape may take: Prometheus's timeout less the margin, and at most `limit`.
 
-    The margin is never more than half. A header that makes no sense is as good as none.
+    The margin is at most half of the timeout. A missing or nonsensical header counts as none.
     """
     try:
-        allowed = float(header or "")
+        timeout = float(header or "")
     except ValueError:
-        return most
+        return limit
     # float() also takes "1_0" and digits of other scripts.
     plain = (header or "").isascii() and "_" not in (header or "")
-    if not plain or not math.isfinite(allowed) or allowed <= 0:
-        return most
-    return min(most, max(allowed - OFFSET_SECONDS, allowed / 2))
+    if not plain or not math.isfinite(timeout) or timeout <= 0:
+        return limit
+    return min(limit, max(timeout - OFFSET_SECONDS, timeout / 2))

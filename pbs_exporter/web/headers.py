@@ -1,4 +1,4 @@
-"""The headers of every answer."""
+"""The headers of every response."""
 
 from aiohttp import hdrs, web
 
@@ -6,5 +6,5 @@ HEADERS = {hdrs.SERVER: "pbs-exporter", "X-Content-Type-Options": "nosniff"}
 
 
 async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    """Add them."""
+    """Add them to a response."""
     response.headers.update(HEADERS)

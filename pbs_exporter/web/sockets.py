@@ -8,16 +8,16 @@ from pbs_exporter.plain_text import first_line
 
 
 def open_sockets(address: ListenAddress) -> list[socket.socket]:
-    """Listen on every address that `address` stands for; no host, or `::`, is all of IPv4 and IPv6.
+    """Listen on every address that `address` resolves to. No host, or `::`, is all of IPv4 and IPv6.
 
-    Raises `ListenError` with one line.
+    Raise `ListenError` with a message of one line.
     """
     try:
         if address.host in ("", "::"):
             return [_everywhere(address.port)]
         return _each(address)
     except OSError as error:
-        # create_server adds the address, which is named anyway.
+        # create_server adds the address, which the message has anyway.
         reason = first_line(error.strerror or str(error)).partition(" (while ")[0].lower()
         raise ListenError(f"can't listen on {address}: {reason}; [exporter] listen_address says where") from error
 

@@ -105,14 +105,14 @@ def test_names(release: str, values: Object, name: str) -> None:
 
 
 def test_notes() -> None:
-    """NOTES.txt says how to check and to reach the exporter, and warns only of what isn't safe."""
+    """NOTES.txt says how to check and reach the exporter, and warns only about unsafe values."""
     name = "pbs-exporter/templates/NOTES.txt"
     notes = templated(VALUES)[name]
     assert "exec deployment/pbs-exporter -- pbs-exporter check" in notes
     assert "port-forward service/pbs-exporter 9101:9101" in notes
-    assert "certificate is not checked" in notes
-    assert "Prometheus doesn't know it yet" in notes
-    assert "Helm keeps the token's secret" in templated(EVERYTHING)[name]
+    assert "certificate is not verified" in notes
+    assert "Prometheus doesn't scrape it yet" in notes
+    assert "Helm stores the token's secret" in templated(EVERYTHING)[name]
     safe = changed("settings.pbs.verify_tls", value=True) | {"serviceMonitor": {"enabled": True}}
     assert "WARNING" not in templated(safe)[name]
-    assert "Prometheus doesn't know" not in templated(safe)[name]
+    assert "Prometheus doesn't scrape" not in templated(safe)[name]

@@ -16,7 +16,7 @@ def test_several_replicas_are_refused(replicas: int) -> None:
         render(changed("replicaCount", replicas))
     message = str(caught.value)
     assert f"replicaCount is {replicas}, and more than one is refused: one is enough." in message
-    assert "every series would be there twice" in message
+    assert "duplicate every series" in message
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ async def test_example_collector_works() -> None:
     (example,) = [found.text for found in blocks("docs/architecture.md") if found.language == "python"]
     module: dict[str, Any] = {"__name__": "example"}
     exec(compile(example, "docs/architecture.md", "exec"), module)  # noqa: S102 - our own page
-    collector = module["COLLECTOR"]
+    collector = module["VisibleCollector"]()
     async with SimulatedPbs(Replay(recording_file(RECORDING))) as pbs:
         settings = make_settings(pbs, collectors={collector.name: True})
         server = TestServer(create_app(settings, (*COLLECTORS, collector)))

@@ -1,4 +1,4 @@
-"""axe-core, which finds what keeps people out of a page."""
+"""axe-core, which checks the accessibility of a page."""
 
 import shutil
 from pathlib import Path
@@ -14,9 +14,9 @@ _SOURCE = Path(__file__).with_name("axe")
 
 
 class Findings(msgspec.Struct, frozen=True):
-    """What axe-core found: rules that are broken and those that it couldn't decide, each with its elements.
+    """The result of axe-core: broken rules and undecided ones, each with its elements.
 
-    `passed` are the rules that had something to look at, and found nothing.
+    `passed` are the rules that applied to at least one element, and found nothing.
     """
 
     violations: list[str]
@@ -25,12 +25,12 @@ class Findings(msgspec.Struct, frozen=True):
 
     @property
     def broken(self) -> set[str]:
-        """The rules that are broken."""
+        """The broken rules."""
         return {found.partition(":")[0] for found in self.violations}
 
 
 def examine(page: Page) -> Findings:
-    """Let axe-core examine a page with all of its rules that are on by default."""
+    """Examine a page with all rules of axe-core that are on by default."""
     page.evaluate((_installed() / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8"))
     found: dict[str, list[dict[str, Any]]] = page.evaluate("axe.run(document)")
     assert found["passes"], "it has looked at nothing"

@@ -1,4 +1,4 @@
-"""A past for Prometheus: what the exporters would have said in the last days, for rules that compare with it."""
+"""Past samples for Prometheus, for the rules that compare with the last days."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +20,7 @@ COMPARED = (
     "pbs_snapshot_last_encrypted",
     "pbs_snapshot_size_bytes",
 )
-"""The metrics whose past rules look at that a test can't wait for."""
+"""The metrics whose past the rules read, over days that a test can't wait for."""
 
 Point = tuple[str, Labels, float, float]
 """Name, labels, value, Unix time."""

@@ -1,4 +1,4 @@
-"""Debian's Chromium, which reaches nothing but this machine."""
+"""Debian's Chromium, restricted to the loopback address."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 _EXECUTABLE = "/usr/bin/chromium"
 _ARGUMENTS = (
-    # It refuses to start as root with its sandbox.
+    # As root, Chromium refuses to start with its sandbox.
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -21,7 +21,7 @@ _ARGUMENTS = (
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Run a headless Chromium, as long as the block lasts."""
+    """Run a headless Chromium for the duration of the block."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=_EXECUTABLE, headless=True, args=list(_ARGUMENTS))
         try:

@@ -1,4 +1,4 @@
-"""The simulated PBS of the end-to-end test: a calm one, a healthy one with all that is no fault, and a fresh one."""
+"""Simulated PBS without faults: a calm one, a healthy one with all that only looks like a fault, and a fresh one."""
 
 import datetime as dt
 import time
@@ -22,7 +22,7 @@ _OF_STORES = ("backup", "garbage_collection", "verificationjob")
 
 
 def calm(*names: str, groups: int = 2, **changes: Any) -> World:
-    """Give a PBS with these datastores, of which each has as many groups with a backup a day; all is well.
+    """Return a PBS with these datastores and nothing wrong. Each has `groups` groups with a daily backup.
 
     The last backup was three hours ago, the last verification an hour, the last garbage collection five hours ago.
     `changes` are attributes of the datastores.
@@ -49,17 +49,17 @@ def store(name: str, now: int, groups: int, **changes: Any) -> SimulatedDatastor
 
 
 def daily(now: int, hours: int, lasts: int = 600) -> Rhythm:
-    """Give the rhythm of what began so many hours ago, and does so each day."""
+    """Return the rhythm of a daily event that last began `hours` ago."""
     return Rhythm(DAY, (now - hours * HOUR) % DAY, lasts)
 
 
 def sure(plan: Plan) -> Plan:
-    """Give a plan that never fails: chance is no fault of a test's making."""
+    """Return a plan that never fails by chance."""
     return msgspec.structs.replace(plan, fails=0.0, warns=0.0)
 
 
 def calmed(world: World) -> EditableWorld:
-    """Take away what the generated world does wrong now and then, and what depends on the day of the year."""
+    """Remove the random failures of the generated world, and what depends on the day of the year."""
     source = EditableWorld(world)
     now = world.now
     due = dt.datetime.fromtimestamp(now + 200 * DAY, tz=dt.UTC)
@@ -95,12 +95,12 @@ def _started(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def upid(start: int, worker_type: str, worker_id: str = "") -> str:
-    """Give a task ID as PBS writes it."""
+    """Return a task ID as PBS writes it."""
     return f"UPID:pbs1:000008F0:000D4340:00000001:{start:08X}:{worker_type}:{worker_id}:root@pam:"
 
 
 def task(worker_type: str, worker_id: str, start: int, lasts: int | None, status: str | None = None) -> dict[str, Any]:
-    """Give a row of the task list; one that runs has no end."""
+    """Return a row of the task list. A running task has no end."""
     row: dict[str, Any] = {
         "upid": upid(start, worker_type, worker_id),
         "node": "localhost",
@@ -115,7 +115,7 @@ def task(worker_type: str, worker_id: str, start: int, lasts: int | None, status
 
 
 def job(name: str, datastore: str, **changes: Any) -> dict[str, Any]:
-    """Give a row of a list of jobs: one that ran well four hours ago and runs each day; `None` takes a key away."""
+    """Return a row of a list of jobs: a daily job that succeeded four hours ago. A change to `None` removes a key."""
     now = int(time.time())
     row: dict[str, Any] = {
         "id": name,
@@ -131,7 +131,7 @@ def job(name: str, datastore: str, **changes: Any) -> dict[str, Any]:
 
 
 def tape(label: str, pool: str | None, status: str, location: str, *, expired: bool = False) -> dict[str, Any]:
-    """Give a row of the list of tapes."""
+    """Return a row of the list of tapes."""
     row: dict[str, Any] = {
         "catalog": True,
         "expired": expired,
@@ -154,7 +154,7 @@ DRIVE = {
 
 
 def healthy() -> EditableWorld:
-    """Give a PBS without a fault, and with all that looks like one.
+    """Return a PBS without a fault, with everything that looks like one.
 
     It has no subscription; `usb`, a rotated disk that isn't mounted; a sync job without a schedule that never ran, and
     one that ran long ago; `archive`, which is read-only and whose backups are old; a group whose older snapshots aren't
@@ -197,7 +197,7 @@ def healthy() -> EditableWorld:
 
 
 def fresh() -> EditableWorld:
-    """Give a PBS that has just been installed: no datastore, no job, no subscription."""
+    """Return a PBS that was just installed: no datastore, no job, no subscription."""
     source = calmed(calm())
     source.change(
         "/nodes/{node}/subscription", lambda _: {"message": "There is no subscription key", "status": "notfound"}
@@ -207,7 +207,7 @@ def fresh() -> EditableWorld:
 
 
 def grow_old(archive: SimulatedDatastore, now: int, days: int = 200) -> None:
-    """Let each group of a datastore have one backup, which is so many days old."""
+    """Leave one backup in each group of a datastore, `days` old."""
     rarely = Rhythm(1000 * DAY, (now - days * DAY) % (1000 * DAY), 600)
     for groups in archive.namespaces.values():
         groups[:] = [
@@ -217,7 +217,7 @@ def grow_old(archive: SimulatedDatastore, now: int, days: int = 200) -> None:
 
 
 def _weekly(group: SimulatedGroup, now: int) -> SimulatedGroup:
-    """Let the last backup be five days old, and the next one be due in two."""
+    """Return a weekly group: the last backup is five days old, and the next one is due in two days."""
     rhythm = Rhythm(7 * DAY, (now - 5 * DAY) % (7 * DAY), 600)
     return msgspec.structs.replace(group, plan=msgspec.structs.replace(group.plan, rhythm=rhythm))
 

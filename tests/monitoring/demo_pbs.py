@@ -93,7 +93,7 @@ _ASKED = {BARE: {"host", "datastores"}}
 
 
 class _Past:
-    """A clock that is set, and that runs on as long as something takes."""
+    """A clock that a test sets, and that runs on."""
 
     def __init__(self, now: float) -> None:
         self._ahead = now - time.time()
@@ -111,12 +111,12 @@ class _Past:
 
 
 def _app(instance: str, pbs: SimulatedPbs, clock: Clock | None = None) -> web.Application:
-    # One row for each snapshot would be most of the page.
+    # Otherwise the rows of snapshots would be most of the metrics.
     secret = Secret(pbs.secret)
     target = TargetSettings(endpoint=pbs.endpoint, token_id=pbs.token_id, token_secret=secret, snapshot_history_limit=2)
     asked = _ASKED.get(instance)
     collectors = {collector.name: asked is None or collector.name in asked for collector in COLLECTORS}
-    # In the past the process isn't the exporter's alone.
+    # In the past, several exporters share the process.
     exporter = ExporterSettings(process_metrics=asked is None and clock is None)
     return create_app(Settings(pbs=target, exporter=exporter, collectors=collectors), COLLECTORS, clock)
 
@@ -133,7 +133,7 @@ async def past(start: float, end: float, step: float, instances: list[str], out:
             while at <= end:
                 running.set(at)
                 for store in world.stores if instance == OFFICE else ():
-                    # By now it is as the world has it.
+                    # The world has the value of now.
                     store.share = before[store.name] - GROWTH.get(store.name, 0) * (time.time() - at) / DAY
                 async with client.get("/metrics") as answer:
                     page = await answer.text()
@@ -156,7 +156,7 @@ def _samples(page: str, target: str, at: float) -> Iterator[str]:
 
 
 async def live(instance: str) -> None:
-    """Serve the metrics of that world, until somebody ends it."""
+    """Serve the metrics of that world until the process ends."""
     async with SimulatedPbs(WORLDS[instance](time.time)) as pbs:
         runner = web.AppRunner(_app(instance, pbs))
         await runner.setup()

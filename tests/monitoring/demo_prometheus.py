@@ -1,4 +1,4 @@
-"""Prometheus with rules and exporters in front of simulated PBS, and with a past that it hasn't lived through."""
+"""Prometheus with rules, generated past samples, and exporters in front of simulated PBS."""
 
 import os
 import sys
@@ -9,10 +9,11 @@ from pathlib import Path
 from tests.monitoring import servers
 from tests.monitoring.demo_pbs import BARE, DEMO, JOB, SECOND
 from tests.monitoring.rule_files import Rules, rewritten
-from tests.monitoring.servers import HOST, Prometheus, add_samples, free_port
+from tests.monitoring.servers import HOST, Prometheus, add_samples
 from tests.monitoring.short_durations import without_intervals
 from tests.support.commands import environment, process, run
 from tests.support.paths import ROOT
+from tests.support.ports import closed_port
 
 WORLDS = ("-m", "tests.monitoring.demo_pbs")
 
@@ -20,7 +21,7 @@ _BIN = Path(sys.executable).parent
 
 
 def hurried_rules(folder: Path) -> list[str]:
-    """Write the rules again, evaluated as often as Prometheus does by itself, and so that alerts fire at once."""
+    """Write the rules without intervals and waits, so that alerts fire at once."""
     return rewritten(folder, _at_once)
 
 
@@ -35,7 +36,7 @@ def _at_once(rules: Rules) -> Rules:
 
 
 def write_past(folder: Path, instances: Sequence[str], *, start: float, end: float, step: int) -> None:
-    """Fill the data of the Prometheus in a folder with what these exporters would have said at these times."""
+    """Fill the data of the Prometheus in a folder with past samples of these exporters."""
     times = (str(start), str(end), str(step))
     add_samples(folder, run(sys.executable, *WORLDS, "past", *times, *instances, seconds=900))
 
@@ -43,12 +44,12 @@ def write_past(folder: Path, instances: Sequence[str], *, start: float, end: flo
 def prometheus(
     folder: Path, *, rules: Sequence[str] = (), targets: dict[str, int] | None = None, lookback: str = "5m"
 ) -> AbstractContextManager[Prometheus]:
-    """Run Prometheus over the data in a folder, with these rules, scraping these instances' ports."""
+    """Run Prometheus on the data in a folder, with these rules and targets."""
     static = [
         {"targets": [f"{HOST}:{at}"], "labels": {"instance": instance}} for instance, at in (targets or {}).items()
     ]
     configuration = {
-        # Time enough for a page on a machine that is busy.
+        # Long enough for a scrape on a busy machine.
         "global": {"scrape_interval": "3s", "scrape_timeout": "3s", "evaluation_interval": "1s"},
         "rule_files": list(rules),
         "scrape_configs": [{"job_name": JOB, "static_configs": static}],
@@ -58,8 +59,8 @@ def prometheus(
 
 @contextmanager
 def exporters(folder: Path) -> Iterator[dict[str, int]]:
-    """Run `pbs-exporter demo`, and exporters in front of the other simulated PBS; gives their ports by instance."""
-    port = free_port()
+    """Run `pbs-exporter demo`, and exporters in front of the other simulated PBS. Yield their ports by instance."""
+    port = closed_port()
     variables = environment(PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS=f"{HOST}:{port}", PYTHONPATH=os.fspath(ROOT))
     with ExitStack() as running_all:
         running_all.enter_context(process(_BIN / "pbs-exporter", "demo", log=folder / "demo.log", env=variables))

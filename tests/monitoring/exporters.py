@@ -18,14 +18,14 @@ _LOCAL = {"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": "127.0.0.1:0"}
 
 
 class Exporter(msgspec.Struct, frozen=True):
-    """A running exporter: where it is, what it logs to, and the secret that it holds."""
+    """A running exporter: its URL, its log and its secret."""
 
     url: str
     log: Path
     secret: str | None
 
     def get(self, path: str) -> str:
-        """Ask for a page, which must be a 200."""
+        """Return a page. Its status must be 200."""
         # No proxy: it is on this machine.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(f"{self.url}{path}", timeout=60) as answer:
@@ -48,7 +48,7 @@ def in_front_of(state: str, folder: Path) -> Iterator[Exporter]:
 
 @contextmanager
 def demo(folder: Path) -> Iterator[Exporter]:
-    """Run the demo, scraped or not as it likes."""
+    """Run the demo, which may be scraped already."""
     with _running(folder, "demo", {}, None) as exporter:
         yield exporter
 

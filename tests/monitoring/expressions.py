@@ -1,4 +1,4 @@
-"""What a PromQL expression names, and which labels its result has; by Prometheus's own grammar."""
+"""The metrics and labels in a PromQL expression, and the labels of its result, by Prometheus's own grammar."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import promql_parser as promql
 
 Declared = Mapping[str, frozenset[str]]
-"""Each metric's labels."""
+"""The labels of each metric."""
 
 _NONE: frozenset[str] = frozenset()
 _CHOOSING = {"topk", "bottomk", "limitk", "limit_ratio"}
@@ -14,12 +14,12 @@ _SET_OPERATORS = {"and", "or", "unless"}
 
 
 def selectors(expr: str) -> list[tuple[str, tuple[str, ...]]]:
-    """Give each selector's metric, and the labels in its matchers. Raises `ValueError` for what is no PromQL."""
+    """Return each selector's metric and the labels in its matchers. Raise `ValueError` if it isn't PromQL."""
     return [(_metric(selector), _matched(selector)) for selector in _selectors(promql.parse(expr))]
 
 
 def clause_labels(expr: str) -> set[str]:
-    """Give the labels in by, without, on, ignoring, group_left and group_right, and those that functions read."""
+    """Return the labels in by, without, on, ignoring, group_left and group_right, and those that functions read."""
     found: set[str] = set()
 
     def visit(node: Any) -> None:
@@ -36,15 +36,15 @@ def clause_labels(expr: str) -> set[str]:
 
 
 def faults(expr: str, declared: Declared) -> list[str]:
-    """Say which metrics and labels the expression names that aren't there, where it names them.
+    """Return the metrics and labels in the expression that don't exist at their place.
 
-    A label must be there at that place: `by (datastore)` needs an operand that has it.
+    `by (datastore)` needs an operand with that label.
     """
     return _Look(declared).faults_of(expr)
 
 
 def result_labels(expr: str, declared: Declared) -> frozenset[str]:
-    """Give the labels that the result can have."""
+    """Return the labels that the result can have."""
     return _Look(declared).labels(promql.parse(expr))
 
 
@@ -52,7 +52,7 @@ def _selectors(node: Any) -> list[Any]:
     found: list[Any] = []
 
     def visit(part: Any) -> None:
-        # The walk visits a range, and after it the selector in it.
+        # The walk visits a range first, then the selector in it.
         if isinstance(part, promql.VectorSelector):
             found.append(part)
 
@@ -83,7 +83,7 @@ def _text(node: Any) -> str:
 def _read_by(call: Any) -> list[str]:
     match call.func.name:
         case "label_replace":
-            # The usual way to set a label reads none.
+            # The usual call only sets a label, and reads none.
             return [label] if (label := _text(call.args[3])) else []
         case "label_join":
             return [_text(argument) for argument in call.args[3:]]
@@ -93,7 +93,7 @@ def _read_by(call: Any) -> list[str]:
 
 
 class _Look:
-    """One look through an expression, which collects what isn't there."""
+    """A check of one expression, which collects the missing metrics and labels."""
 
     def __init__(self, declared: Declared) -> None:
         self._declared = declared
@@ -171,7 +171,7 @@ class _Look:
             self._need(matching.labels, left, f"left of {node.op}: {node.lhs.prettify()}")
             self._need(matching.labels, right, f"right of {node.op}: {node.rhs.prettify()}")
         elif matching:
-            # What one side alone has is what there is to ignore.
+            # `ignoring` may name labels of one side only.
             self._need(matching.labels, left | right, node.prettify())
         operator = str(node.op)
         if operator in _SET_OPERATORS:

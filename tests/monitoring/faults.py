@@ -1,4 +1,4 @@
-"""Faults of the simulated PBS, of its host and of its exporter: each is made, lasts as long as a block, and ends."""
+"""Faults of a simulated PBS, its host and its exporter. Each lasts as long as a block."""
 
 import datetime as dt
 import threading
@@ -15,17 +15,17 @@ from tests.monitoring.calm_pbs import TASKS, Rows, store, task, upid
 from tests.monitoring.monitored_pbs import MonitoredPbs
 
 Make = Callable[[MonitoredPbs], AbstractContextManager[None]]
-"""Makes a fault as long as a block lasts."""
+"""Makes a fault for the duration of a block."""
 _SOME_SCRAPES = 12
 """Seconds."""
 
 Row = dict[str, Any]
-Told = Callable[[Any, int], object]
-"""Makes an answer's `data` of what it would be and the time (Unix seconds)."""
+AnswerChange = Callable[[Any, int], object]
+"""Returns the changed `data` of an answer. Its arguments are the unchanged data and the time (Unix seconds)."""
 
 
-def says(pattern: str, change: Told, *, after: Told | None = None) -> Make:
-    """Have PBS say something else there, and `after` that again something else, if it is given."""
+def changed_answer(pattern: str, change: AnswerChange, *, after: AnswerChange | None = None) -> Make:
+    """Change an answer of PBS; with `after`, change it again when the fault ends."""
 
     @contextmanager
     def make(monitored: MonitoredPbs) -> Iterator[None]:
@@ -42,7 +42,7 @@ def says(pattern: str, change: Told, *, after: Told | None = None) -> Make:
 
 
 def both(*faults: Make) -> Make:
-    """Make several faults that have one cause."""
+    """Make several faults with one cause."""
 
     @contextmanager
     def make(monitored: MonitoredPbs) -> Iterator[None]:
@@ -54,8 +54,8 @@ def both(*faults: Make) -> Make:
     return make
 
 
-def answers(pattern: str, status: int, text: str) -> Make:
-    """Have PBS answer with an error there."""
+def failed_answer(pattern: str, status: int, text: str) -> Make:
+    """Make PBS answer with an error."""
 
     @contextmanager
     def make(monitored: MonitoredPbs) -> Iterator[None]:
@@ -68,8 +68,8 @@ def answers(pattern: str, status: int, text: str) -> Make:
     return make
 
 
-def row(key: str, value: str, **changes: Any) -> Told:
-    """Change the rows of a list whose `key` is `value`; a `None` takes a key away, `_` stands for `-` in it."""
+def row(key: str, value: str, **changes: Any) -> AnswerChange:
+    """Change the rows of a list with this value of `key`. `None` removes a key, and `_` stands for `-` in its name."""
     changed = {name.replace("_", "-"): new for name, new in changes.items()}
 
     def change(rows: Rows, _: int) -> Rows:
@@ -82,35 +82,35 @@ def _merged(row: Row, changes: Mapping[str, Any]) -> Row:
     return {name: value for name, value in {**row, **changes}.items() if value is not None}
 
 
-def more(*rows: Callable[[int], Row]) -> Told:
-    """Add rows to a list; each is made of the time."""
+def added(*rows: Callable[[int], Row]) -> AnswerChange:
+    """Add rows to a list. Each is a function of the time."""
     return lambda data, now: [*data, *(row(now) for row in rows)]
 
 
 def failed_task(worker_type: str, worker_id: str, status: str) -> Make:
-    """Have a task have failed half an hour ago."""
-    return says(TASKS, more(lambda now: task(worker_type, worker_id, now - 1800, 60, status)))
+    """Add a task that failed half an hour ago."""
+    return changed_answer(TASKS, added(lambda now: task(worker_type, worker_id, now - 1800, 60, status)))
 
 
-def group(backup_id: str, change: Callable[[Rows, int], Rows]) -> Told:
+def group(backup_id: str, change: Callable[[Rows, int], Rows]) -> AnswerChange:
     """Change the snapshots of a group, newest first, and leave all others."""
 
-    def told(rows: Rows, now: int) -> Rows:
+    def change_group(rows: Rows, now: int) -> Rows:
         chosen = sorted((row for row in rows if row["backup-id"] == backup_id), key=lambda row: -row["backup-time"])
         if not chosen:  # It is in another namespace.
             return rows
         return [*(row for row in rows if row["backup-id"] != backup_id), *change(chosen, now)]
 
-    return told
+    return change_group
 
 
 def not_since(seconds: int) -> Callable[[Rows, int], Rows]:
-    """Leave only snapshots that are older."""
+    """Keep only the snapshots older than `seconds`."""
     return lambda rows, now: [row for row in rows if row["backup-time"] < now - seconds]
 
 
 def without_manifest(row: Row, *, damaged: bool) -> Row:
-    """Give a snapshot as PBS lists it when there is no manifest, or none that can be read."""
+    """Return a snapshot as PBS lists it without a manifest, or with an unreadable one."""
     names = [file["filename"] for file in row["files"] if damaged or file["filename"] != "index.json.blob"]
     bare = {key: row[key] for key in ("backup-type", "backup-id", "backup-time", "owner", "protected")}
     return bare | {"files": [{"filename": name} for name in names]}
@@ -127,18 +127,18 @@ def damaged(rows: Rows, _: int) -> Rows:
 
 
 def smaller(rows: Rows, _: int) -> Rows:
-    """Let the newest snapshot be a quarter as large."""
+    """Reduce the newest snapshot to a quarter of its size."""
     return [rows[0] | {"size": rows[0]["size"] // 4}, *rows[1:]]
 
 
 def plain(rows: Rows, _: int) -> Rows:
-    """Let the newest snapshot not be encrypted."""
+    """Remove the encryption of the newest snapshot."""
     files = [file | {"crypt-mode": "none"} if "crypt-mode" in file else file for file in rows[0]["files"]]
     return [rows[0] | {"files": files}, *rows[1:]]
 
 
 def verified(position: int, state: str) -> Callable[[Rows, int], Rows]:
-    """Let the verification of one snapshot have ended so."""
+    """Change the verification state of one snapshot."""
 
     def change(rows: Rows, _: int) -> Rows:
         rows[position]["verification"] = rows[position]["verification"] | {"state": state}
@@ -148,20 +148,20 @@ def verified(position: int, state: str) -> Callable[[Rows, int], Rows]:
 
 
 def shrinking(usage: Row, _: int) -> Row:
-    """Let less than half of what was free be free."""
+    """Fill 60 % of the free space."""
     less = usage["avail"] * 4 // 10
     return usage | {"avail": less, "used": usage["used"] + usage["avail"] - less}
 
 
-def at(name: str, change: Told) -> Told:
+def in_row(name: str, change: AnswerChange) -> AnswerChange:
     """Change one datastore's row in a list."""
     return lambda rows, now: [change(row, now) if row["store"] == name else row for row in rows]
 
 
-def full(share: float, days: int) -> Told:
-    """Let a datastore be so full, and be full in so many days by PBS's estimate.
+def full(share: float, days: int) -> AnswerChange:
+    """Fill a datastore to this share, with PBS's estimate that it is full in `days`.
 
-    As many bytes are left as before: by its trend it would never be full.
+    The free bytes stay the same, so the trend never reaches zero.
     """
 
     def change(row: Row, now: int) -> Row:
@@ -193,7 +193,7 @@ def exporter_stopped(monitored: MonitoredPbs) -> Iterator[None]:
 
 @contextmanager
 def token_revoked(monitored: MonitoredPbs) -> Iterator[None]:
-    """Have PBS know no token with this secret."""
+    """Change the secret that PBS accepts."""
     known, monitored.pbs.secret = monitored.pbs.secret, "00000000-0000-0000-0000-000000000000"
     try:
         yield
@@ -202,7 +202,7 @@ def token_revoked(monitored: MonitoredPbs) -> Iterator[None]:
 
 
 def certificate_ends(days: int) -> Make:
-    """Have PBS show a certificate that expires in so many days."""
+    """Replace PBS's certificate by one that expires in `days`."""
 
     @contextmanager
     def make(monitored: MonitoredPbs) -> Iterator[None]:
@@ -218,8 +218,8 @@ def certificate_ends(days: int) -> Make:
     return make
 
 
-def right_lost(privilege: str) -> Make:
-    """Take a privilege from the token."""
+def privilege_lost(privilege: str) -> Make:
+    """Remove a privilege of the token."""
 
     @contextmanager
     def make(monitored: MonitoredPbs) -> Iterator[None]:
@@ -234,7 +234,7 @@ def right_lost(privilege: str) -> Make:
 
 @contextmanager
 def full_listings_wait(monitored: MonitoredPbs) -> Iterator[None]:
-    """Let listings of all snapshots wait, as behind a disk that is busy; those of one group don't."""
+    """Hold back full listings, as a busy disk does. Listings of one group are not delayed."""
     over = threading.Event()
 
     def wait(rows: Rows) -> Rows:
@@ -249,7 +249,7 @@ def full_listings_wait(monitored: MonitoredPbs) -> Iterator[None]:
         over.set()
 
 
-def on(name: str, **changes: Any) -> Make:
+def datastore_with(name: str, **changes: Any) -> Make:
     """Change attributes of a datastore."""
 
     @contextmanager
@@ -268,8 +268,8 @@ def on(name: str, **changes: Any) -> Make:
 
 
 @contextmanager
-def removed(monitored: MonitoredPbs) -> Iterator[None]:
-    """Take the datastore `gone` from PBS."""
+def datastore_removed(monitored: MonitoredPbs) -> Iterator[None]:
+    """Remove the datastore `gone`."""
     before = list(monitored.world.stores)
     monitored.world.stores[:] = [store for store in before if store.name != "gone"]
     try:
@@ -278,8 +278,8 @@ def removed(monitored: MonitoredPbs) -> Iterator[None]:
         monitored.world.stores[:] = before
 
 
-def new(name: str, after: Mapping[str, Any], **changes: Any) -> Make:
-    """Have a datastore that wasn't there before, without groups; `after` the fault it stays, changed."""
+def new_datastore(name: str, after: Mapping[str, Any], **changes: Any) -> Make:
+    """Add a datastore without groups. It stays after the fault, with the attributes in `after`."""
 
     @contextmanager
     def make(monitored: MonitoredPbs) -> Iterator[None]:
@@ -295,22 +295,26 @@ def new(name: str, after: Mapping[str, Any], **changes: Any) -> Make:
 
 
 def gc_never_ran(name: str) -> Make:
-    """Have PBS say of a datastore's garbage collection that it is planned, and nothing else."""
-    return says("/admin/gc", at(name, lambda row, _: {key: row[key] for key in ("next-run", "schedule", "store")}))
+    """Report a datastore's garbage collection as planned, without a run."""
+    return changed_answer(
+        "/admin/gc", in_row(name, lambda row, _: {key: row[key] for key in ("next-run", "schedule", "store")})
+    )
 
 
 def first_gc_failed(name: str) -> Make:
-    """Have PBS say what it does after a first garbage collection that failed, in tasks too."""
+    """Report a datastore's first garbage collection as failed, in the task list too."""
     keys = ("last-run-endtime", "next-run", "schedule", "store")
     error = "marking used chunks failed: can't open index: index too small (7)"
     return both(
-        says("/admin/gc", at(name, lambda row, _: {key: row[key] for key in keys} | {"last-run-state": error})),
+        changed_answer(
+            "/admin/gc", in_row(name, lambda row, _: {key: row[key] for key in keys} | {"last-run-state": error})
+        ),
         failed_task("garbage_collection", name, error),
     )
 
 
 def swap_grows(status: Row, _: int) -> Row:
-    """Fill the memory, and let swap grow from one question to the next."""
+    """Fill the memory, and grow the swap from one request to the next."""
     memory, swap = status["memory"], status["swap"]
     used = round(0.98 * memory["total"])
     swapped = swap["used"] + (int(time.time()) % 3600 << 20)
@@ -318,12 +322,12 @@ def swap_grows(status: Row, _: int) -> Row:
 
 
 def backup_encrypted(groups: list[Any]) -> None:
-    """Let all backups of these groups be encrypted."""
+    """Encrypt all backups of these groups."""
     groups[:] = [msgspec.structs.replace(group, encrypted=True) for group in groups]
 
 
-def tokens_end(days: int) -> Told:
-    """Let all tokens that expire do so in so many days."""
+def tokens_end(days: int) -> AnswerChange:
+    """Make all tokens with an expiry expire in `days`."""
 
     def change(users: Rows, now: int) -> Rows:
         for user in users:
@@ -336,7 +340,7 @@ def tokens_end(days: int) -> Told:
 
 
 def verified_before(days: int) -> Callable[[Rows, int], Rows]:
-    """Let the last verification be so many days old."""
+    """Set the age of the last verification, in days."""
 
     def change(rows: Rows, now: int) -> Rows:
         then = upid(now - days * DAY, "verificationjob")
@@ -346,7 +350,7 @@ def verified_before(days: int) -> Callable[[Rows, int], Rows]:
 
 
 def never_verified(days: int) -> Callable[[Rows, int], Rows]:
-    """Let no snapshot be verified, and the oldest be so many days old."""
+    """Remove all verifications, and set the age of the oldest snapshot, in days."""
 
     def change(rows: Rows, now: int) -> Rows:
         bare = [{key: value for key, value in row.items() if key != "verification"} for row in rows]
@@ -355,8 +359,8 @@ def never_verified(days: int) -> Callable[[Rows, int], Rows]:
     return change
 
 
-def failed_then_running(name: str) -> Told:
-    """Let a job have failed, and run again some seconds after the fault began."""
+def failed_then_running(name: str) -> AnswerChange:
+    """Make a job fail, and start it again some seconds later."""
     began: list[float] = []
 
     def change(rows: Rows, now: int) -> object:
@@ -370,8 +374,8 @@ def failed_then_running(name: str) -> Told:
     return change
 
 
-def deduplicated(factor: float) -> Told:
-    """Let deduplication be worse by a factor."""
+def deduplicated(factor: float) -> AnswerChange:
+    """Multiply the deduplication factor."""
 
     def change(usage: Row, _: int) -> Row:
         status = usage["gc-status"]

@@ -1,4 +1,4 @@
-"""Dashboards as Grafana would read them: their panels, their variables, and queries with the variables put in."""
+"""Dashboards as Grafana reads them: panels, variables, and queries with the values of variables."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from tests.support.paths import ROOT
 FOLDER = ROOT / "monitoring" / "dashboards"
 ALL = "$__all"
 POINTS = 600
-"""How many points a graph has about."""
+"""The approximate number of points in a graph."""
 
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::(\w+))?\})")
 _SPECIAL = re.compile(r"[$^*{}\[\]'+?.()|]")
@@ -21,7 +21,7 @@ Panel = Mapping[str, Any]
 
 
 class Variable(NamedTuple):
-    """A variable that asks Prometheus for its values."""
+    """A variable with values from Prometheus."""
 
     name: str
     query: str
@@ -30,7 +30,7 @@ class Variable(NamedTuple):
     all_value: str
 
     def chosen(self, values: Sequence[str], options: Sequence[str], form: str = "") -> str:
-        """Give what stands in a query where these values are chosen; `ALL` is all of them."""
+        """Return the text of the chosen values in a query. `ALL` chooses all of them."""
         if list(values) == [ALL]:
             if self.all_value:
                 return self.all_value
@@ -44,7 +44,7 @@ class Variable(NamedTuple):
 
 
 def dashboards() -> dict[str, Mapping[str, Any]]:
-    """Give all dashboards by UID."""
+    """Return all dashboards by UID."""
     return {file.stem: _read(file) for file in sorted(FOLDER.glob("*.json"))}
 
 
@@ -54,12 +54,12 @@ def _read(file: Path) -> Mapping[str, Any]:
 
 
 def panels(board: Mapping[str, Any]) -> Iterator[Panel]:
-    """Give the panels that ask for something."""
+    """Yield the panels that have queries."""
     yield from (panel for panel in board["panels"] if panel.get("targets"))
 
 
 def variables(board: Mapping[str, Any]) -> list[Variable]:
-    """Give the variables that ask for their values, in the order in which they are asked."""
+    """Return the variables that query their values, in the order of their queries."""
     return [
         Variable(
             variable["name"],
@@ -74,24 +74,24 @@ def variables(board: Mapping[str, Any]) -> list[Variable]:
 
 
 def seconds(span: str) -> int:
-    """Give the seconds of `now-7d`, the begin of a dashboard's time range."""
+    """Return the seconds of `now-7d`, the start of a dashboard's time range."""
     number = span.removeprefix("now-")
     return int(number[:-1]) * _UNITS[number[-1]]
 
 
 def values_of(query: str, regex: str, results: Sequence[Mapping[str, str]]) -> list[str]:
-    """Give a variable's options: a label's values, or what its pattern finds in results as Grafana shows them."""
+    """Return a variable's options: a label's values, or what its pattern finds in results as Grafana shows them."""
     if query.startswith("label_values("):
         label = query.removesuffix(")").rsplit(",", 1)[1].strip()
         return sorted({result[label] for result in results if result.get(label)})
-    # What is /.../ to JavaScript, whose named groups are written otherwise.
+    # JavaScript writes /.../, and named groups without the P.
     pattern = re.compile(regex.strip("/").replace("(?<", "(?P<"))
     shown = ["{" + ",".join(f'{name}="{value}"' for name, value in result.items()) + "}" for result in results]
     return sorted({found["value"] for text in shown if (found := pattern.search(text))})
 
 
 def asked(query: str) -> str:
-    """Give the expression that a variable's query asks Prometheus for."""
+    """Return the expression in a variable's query."""
     if query.startswith("label_values("):
         return query.removeprefix("label_values(").rsplit(",", 1)[0]
     return query.removeprefix("query_result(").removesuffix(")")
@@ -105,7 +105,7 @@ def put_in(
     step: int,
     scrape_interval: int,
 ) -> str:
-    """Put variables into a query: Grafana's own, and those of the dashboard, with what is chosen and the options."""
+    """Replace the variables in a query: Grafana's own, and the dashboard's with their chosen values and options."""
     own = {
         "__range": f"{span}s",
         "__interval": f"{step}s",

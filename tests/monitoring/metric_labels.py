@@ -1,4 +1,4 @@
-"""Which metrics there are, with which labels: by the code, by Prometheus itself, and by recording rules."""
+"""The metrics and their labels: from the code, from Prometheus itself, and from recording rules."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.monitoring.expressions import Declared, result_labels
 from tests.monitoring.rule_files import Rule, rules_of
 
 TARGET = frozenset({"job", "instance"})
-"""What Prometheus adds to each series of a target."""
+"""The labels that Prometheus adds to each series of a target."""
 
 _OF_EACH_TARGET = (
     "up",
@@ -27,11 +27,11 @@ OVERRIDES: Declared = {
     "datastore:pbs_verification_age:override_seconds": TARGET | {"datastore"},
     "datastore:pbs_datastore_unmounted:override_seconds": TARGET | {"datastore"},
 }
-"""What users may record, and the rules read where they did."""
+"""The series that users may record, and that the shipped rules read."""
 
 
 def by_the_code() -> dict[str, frozenset[str]]:
-    """Give each series' name as Prometheus has it, and its labels with those of the target."""
+    """Return the labels of each series that the code declares, the target's included, by the name in Prometheus."""
     declared = [*scrape_metrics.METRICS, *self_metrics.METRICS]
     declared += [metric for collector in COLLECTORS for metric in collector.metrics]
     found: dict[str, frozenset[str]] = {}
@@ -44,12 +44,12 @@ def by_the_code() -> dict[str, frozenset[str]]:
 
 
 def by_prometheus() -> dict[str, frozenset[str]]:
-    """Give what Prometheus makes for each target by itself."""
+    """Return the series that Prometheus adds for each target."""
     return dict.fromkeys(_OF_EACH_TARGET, TARGET)
 
 
 def with_rules(files: Iterable[Path]) -> dict[str, frozenset[str]]:
-    """Give all that a query can name once the rules of these files are loaded, `ALERTS` included.
+    """Return all series that a query can name when the rules of these files are loaded, `ALERTS` included.
 
     A recording rule has the labels of its expression's result and its own.
     """
@@ -58,7 +58,7 @@ def with_rules(files: Iterable[Path]) -> dict[str, frozenset[str]]:
     alerts = TARGET | {"alertname", "alertstate", "severity"}
     for rule in rules:
         if "record" in rule:
-            # One that reads what it recorded before adds nothing to its labels by that.
+            # A rule that reads its own earlier result adds no labels by that.
             declared.setdefault(rule["record"], frozenset())
             declared[rule["record"]] = _labels(rule, declared)
     for rule in rules:

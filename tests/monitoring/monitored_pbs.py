@@ -16,19 +16,20 @@ import msgspec
 
 from pbs_exporter.simulator import Answer, Call, Certificate, SimulatedPbs, World, api
 from pbs_exporter.simulator.answer import LoginFailure
-from tests.monitoring.servers import HOST, Server, free_port
+from tests.monitoring.servers import HOST, Server
 from tests.support.commands import process
 from tests.support.polling import poll
+from tests.support.ports import closed_port
 
 Change = Callable[[Any], object]
-"""Makes an answer's `data` of what it would be."""
+"""Returns the changed `data` of an answer."""
 Given = TypeVar("Given")
 
 _SECONDS = 30.0
 
 
 class BackgroundLoop:
-    """An event loop in a thread of its own, for the simulated PBS; a context manager."""
+    """A context manager: an event loop in a thread of its own, for the simulated PBS."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -45,14 +46,14 @@ class BackgroundLoop:
         self._loop.close()
 
     def run(self, work: Coroutine[Any, Any, Given]) -> Given:
-        """Have the loop do this, and give its result."""
+        """Run a coroutine in the loop, and return its result."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_SECONDS)
 
 
 class EditableWorld:
-    """A generated world, and what a test makes of its answers. A source of a simulated PBS.
+    """A source of a simulated PBS: a generated world with answers that a test changes.
 
-    Changes of one answer follow upon each other, in the order in which they were made.
+    Several changes of an answer apply in the order in which they were made.
     """
 
     def __init__(self, world: World) -> None:
@@ -80,9 +81,9 @@ class EditableWorld:
         return replace(answer, body=msgspec.json.encode(envelope))
 
     def change(self, pattern: str, change: Change, *, whole: bool = False) -> Callable[[], None]:
-        """Change the answers of the paths or templates like `pattern`; gives what ends that.
+        """Change the answers of paths or templates that match `pattern`. Return a function that ends the change.
 
-        `whole` is for full listings only, and not for those of one group.
+        `whole` changes only full listings, not those of one group.
         """
         made = (pattern, change, whole)
         self._changes = (*self._changes, made)
@@ -94,7 +95,7 @@ class EditableWorld:
 
 
 class MonitoredPbs:
-    """A simulated PBS and its exporter, which Prometheus knows as the instance `name`."""
+    """A simulated PBS and its exporter, whose `instance` label is `name`."""
 
     def __init__(
         self,
@@ -108,9 +109,9 @@ class MonitoredPbs:
     ) -> None:
         self.name = name
         self.source = source
-        # A refused login takes longer on a real PBS, and then the scrape would too.
+        # A real PBS delays a refused login for longer, and so the scrape.
         self.pbs = SimulatedPbs(self.source, login_delay=0.2, forbidden_delay=0.05)
-        self.exporter = Server(free_port())
+        self.exporter = Server(closed_port())
         self._loop = loop
         self._folder = folder
         self._settings = settings
@@ -153,7 +154,7 @@ class MonitoredPbs:
         return "\n".join((*lines, ""))
 
     def start_exporter(self) -> None:
-        """Start the exporter, whose PBS may be down."""
+        """Start the exporter. PBS may be down."""
         command = (sys.executable, "-m", "pbs_exporter", "--config", self._file)
         log = self._folder / f"{self.name}.log"
         self._running.enter_context(process(*command, log=log))
@@ -169,12 +170,12 @@ class MonitoredPbs:
         self._loop.run(self.pbs.stop())
 
     def start_pbs(self, certificate: Certificate | None = None) -> None:
-        """Start PBS again where it was, perhaps with another certificate."""
+        """Start PBS again on its port, with another certificate if there is one."""
         self.pbs.certificate = certificate or self.pbs.certificate
         self._loop.run(self.pbs.start(urlsplit(self.pbs.endpoint).port or 0, HOST))
 
     def page(self) -> str:
-        """Give the exporter's page."""
+        """Return the exporter's metrics."""
         status, text = self.exporter.get("/metrics")
         assert status == 200, text
         return text

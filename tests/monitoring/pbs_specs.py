@@ -83,7 +83,7 @@ PBS_SPECS: Mapping[str, PbsSpec] = {
     "host": PbsSpec(lambda: _with("main")),
     "disks": PbsSpec(lambda: _with("main", answers={"/nodes/{node}/disks/zfs": _pools()}), collectors={"disks": True}),
     "access": PbsSpec(lambda: _with("main")),
-    "rights": PbsSpec(lambda: _with("main")),
+    "privileges": PbsSpec(lambda: _with("main")),
     "blind": PbsSpec(lambda: _with("main")),
     "login": PbsSpec(lambda: _with("main"), collectors={"disks": True}),
     "down": PbsSpec(_rotated, collectors={"disks": True}),

@@ -1,4 +1,4 @@
-"""The files that are shipped for Prometheus and Alertmanager, and what is in them."""
+"""The shipped files for Prometheus and Alertmanager, and their contents."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,18 +20,18 @@ Rules = dict[str, Any]
 
 
 def groups_of(file: Path) -> list[Mapping[str, Any]]:
-    """Give a file's groups of rules, in their order."""
+    """Return a file's groups of rules, in their order."""
     content: Rules = yaml.safe_load(file.read_text(encoding="utf-8"))
     return list(content["groups"])
 
 
 def rules_of(file: Path) -> list[Rule]:
-    """Give a file's rules, in their order."""
+    """Return a file's rules, in their order."""
     return [rule for group in groups_of(file) for rule in group["rules"]]
 
 
 def rewritten(folder: Path, change: Callable[[Rules], Rules]) -> list[str]:
-    """Write each file of rules as `change` makes it; gives the paths."""
+    """Write each file of rules, changed by `change`. Return the paths."""
     assert RULE_FILES, f"no rules in {RULES}"
     paths = []
     for file in RULE_FILES:

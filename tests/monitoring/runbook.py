@@ -27,17 +27,17 @@ class Row:
 
 
 def text() -> str:
-    """Give the page's source."""
+    """Return the page's source."""
     return PAGE.read_text(encoding="utf-8")
 
 
 def rows() -> list[Row]:
-    """Give the table's lines."""
+    """Return the table's rows."""
     return [Row(alert, anchor, severity, held) for alert, anchor, severity, _, held in _ROW.findall(text())]
 
 
 def sections() -> dict[str, str]:
-    """Give each alert's section by its heading: those of the second level that have no space and begin with Pbs."""
+    """Return each alert's section by its heading: a second-level heading without a space that begins with Pbs."""
     found = re.split(r"^## (.+)\n", text(), flags=re.MULTILINE)
     headings, bodies = found[1::2], found[2::2]
     assert len(headings) == len(set(headings)), "two sections have the same heading"
@@ -45,30 +45,30 @@ def sections() -> dict[str, str]:
 
 
 def parts(section: str) -> dict[str, str]:
-    """Give the bold parts of a section, in their order."""
+    """Return the bold parts of a section, in their order."""
     found = re.split(r"^\*\*([^*]+)\*\*: ", section, flags=re.MULTILINE)
     assert not found[0].strip(), f"text before the first part: {found[0]}"
     return dict(zip(found[1::2], found[2::2], strict=True))
 
 
 def anchors() -> set[str]:
-    """Give what links within the page can lead to, made from headings as GitHub does."""
+    """Return the anchors of the page, made from headings as GitHub does."""
     headings = re.findall(r"^#+ (.+)$", text(), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def blocks(language: str) -> list[str]:
-    """Give the examples in that language."""
+    """Return the examples in that language."""
     return [block for name, block in _BLOCK.findall(text()) if name == language]
 
 
 def example(key: str, word: str) -> str:
-    """Give the one YAML example that has that key at the top, and that word in it."""
+    """Return the only YAML example with that key at the top and that word in it."""
     (found,) = [block for block in blocks("yaml") if key in yaml.safe_load(block) and word in block]
     return found
 
 
 @cache
 def alerts() -> tuple[Rule, ...]:
-    """Give each alerting rule; an alert of two severities has two."""
+    """Return each alerting rule. An alert with two severities has two."""
     return tuple(rules_of(ALERTS_FILE))

@@ -1,8 +1,7 @@
-"""A real Prometheus and a real Alertmanager on the loopback address, and what a test asks them."""
+"""A real Prometheus and a real Alertmanager on the loopback address, and their APIs."""
 
 import http.client
 import json
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import yaml
 from tests.monitoring.rule_files import ALERTMANAGER_FILE
 from tests.support.commands import process, run
 from tests.support.polling import poll
+from tests.support.ports import closed_port
 from tests.support.prometheus_programs import newest
 
 HOST = "127.0.0.1"
@@ -21,11 +21,11 @@ _KEPT, _DATA = "60d", "data"
 
 Labels = dict[str, str]
 Series = list[dict[str, Any]]
-"""As Prometheus answers: each with `metric`, and `value` or `values`."""
+"""Series in Prometheus's form: each has `metric`, and `value` or `values`."""
 
 
 class Alert(NamedTuple):
-    """An alert as Alertmanager has it."""
+    """An alert in Alertmanager."""
 
     labels: Labels
     annotations: Labels
@@ -58,7 +58,7 @@ class Server:
         return f"{HOST}:{self.port}"
 
     def get(self, path: str) -> tuple[int, str]:
-        """Ask for a page; gives its status and text. Raises `OSError` where nobody answers."""
+        """Return the status and text of a page. Raise `OSError` if nothing answers."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=60)
         try:
             connection.request("GET", path)
@@ -68,7 +68,7 @@ class Server:
             connection.close()
 
     def ready(self, path: str = "/-/ready") -> bool:
-        """Tell whether it answers with 200."""
+        """Whether it answers with 200."""
         try:
             return self.get(path)[0] == http.HTTPStatus.OK
         except OSError:
@@ -84,15 +84,15 @@ class Prometheus(Server):
     """A running Prometheus."""
 
     def query(self, expression: str) -> list[tuple[Labels, float]]:
-        """Give the instant vector of an expression, as labels and values."""
+        """Return the instant vector of an expression, as labels and values."""
         return [(row["metric"], float(row["value"][1])) for row in self.instant(expression)]
 
     def instant(self, expression: str, at: float | None = None) -> Series:
-        """Ask for an expression's value now, or at a time. Raises `AssertionError` with what Prometheus objects to."""
+        """Return an expression's series now, or at a time. Raise `AssertionError` with Prometheus's error."""
         return self._ask("query", {"query": expression} | ({} if at is None else {"time": f"{at:.3f}"}))
 
     def range(self, expression: str, *, start: float, end: float, step: float) -> Series:
-        """Ask for its values over time. Raises as `instant`."""
+        """Return an expression's series over time. Raise as `instant`."""
         times = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:g}"}
         return self._ask("query_range", {"query": expression} | times)
 
@@ -101,7 +101,7 @@ class Prometheus(Server):
         return result
 
     def rules(self) -> list[dict[str, Any]]:
-        """Give all rules with their health."""
+        """Return all rules with their health."""
         groups = self.json("/api/v1/rules")["data"]["groups"]
         return [rule for group in groups for rule in group["rules"]]
 
@@ -110,24 +110,17 @@ class Alertmanager(Server):
     """A running Alertmanager."""
 
     def alerts(self) -> list[Alert]:
-        """Give the alerts that fire, inhibited ones too."""
+        """Return the alerts that fire, with the inhibited ones."""
         return [
             Alert(row["labels"], row["annotations"], row["status"]["state"] == "suppressed")
             for row in self.json("/api/v2/alerts")
         ]
 
 
-def free_port() -> int:
-    """Give a port of the loopback address that nobody listens on."""
-    with socket.socket() as taken:
-        taken.bind((HOST, 0))
-        return int(taken.getsockname()[1])
-
-
 @contextmanager
 def alertmanager(folder: Path) -> Iterator[Alertmanager]:
-    """Run the newest Alertmanager with the shipped file, as long as the block lasts."""
-    running = Alertmanager(free_port())
+    """Run the newest Alertmanager with the shipped configuration for the duration of the block."""
+    running = Alertmanager(closed_port())
     command = (
         newest("prometheus-alertmanager"),
         f"--config.file={ALERTMANAGER_FILE}",
@@ -141,10 +134,10 @@ def alertmanager(folder: Path) -> Iterator[Alertmanager]:
 
 
 def add_samples(folder: Path, samples: str) -> None:
-    """Put samples, in OpenMetrics' text with times, into the data of the Prometheus that will run in this folder."""
+    """Add samples (OpenMetrics text with timestamps) to the data of the Prometheus that will run in this folder."""
     file = folder / "samples.txt"
     file.write_text(samples, encoding="utf-8")
-    # One large block: for many small ones the samples would be read once for each.
+    # One large block, because promtool reads all samples once per block.
     make = ("tsdb", "create-blocks-from", f"--max-block-duration={_KEPT}", "openmetrics", file, folder / _DATA)
     run(newest("promtool"), *make)
     file.unlink()
@@ -154,10 +147,10 @@ def add_samples(folder: Path, samples: str) -> None:
 def prometheus(
     folder: Path, configuration: Mapping[str, Any], *, program: Path | None = None, options: Sequence[str] = ()
 ) -> Iterator[Prometheus]:
-    """Run Prometheus (the newest, or `program`) in a folder, as long as the block lasts."""
+    """Run Prometheus (the newest, or `program`) in a folder for the duration of the block."""
     file = folder / "prometheus.yml"
     file.write_text(yaml.safe_dump(dict(configuration)))
-    running = Prometheus(free_port())
+    running = Prometheus(closed_port())
     command: tuple[str | Path, ...] = (
         program or newest("prometheus"),
         f"--config.file={file}",

@@ -1,6 +1,6 @@
-"""The shipped rules in a hurry, for a test that can't wait for a day.
+"""The shipped rules with short durations, for a test that can't wait for days.
 
-What is and what isn't the shipped rule:
+What stays, and what changes:
 
 - Names, labels, annotations, order and expressions are the shipped ones, but for the expressions below.
 - `for` and `keep_firing_for` are `FOR`: long enough that one scrape that failed makes no alert fire. None stays none.
@@ -19,7 +19,7 @@ from tests.monitoring.rule_files import Rules
 FOR = "16s"
 
 SHORTER: Mapping[str, Mapping[str, str]] = {
-    # All ages of listings are a 45th, also the exporter's listing_max_age_seconds: 80 for 3600.
+    # All ages of listings are divided by 45, the exporter's listing_max_age_seconds too (80 for 3600).
     "PbsListingOld": {"> 1800": "> 40", "> 2700": "> 60"},
     "PbsCollectorFailing": {"[150m]": "[20s]", "offset 150m": "offset 20s", "offset 75m": "offset 10s"},
     "PbsJobNeverRun": {
@@ -30,16 +30,16 @@ SHORTER: Mapping[str, Mapping[str, str]] = {
     "PbsHostCpuBusy": {"[30m]": "[20s]"},
     "PbsHostIoWait": {"[30m]": "[20s]"},
 }
-"""By alert, what stands in the shipped expression and what the test has in its place."""
+"""By alert: the part of the shipped expression, and its replacement."""
 
 
 def shortened(rules: Rules) -> Rules:
-    """Give the same rules in a hurry. Raises `ValueError` where `SHORTER` names what an alert hasn't."""
+    """Return the rules with short durations. Raise `ValueError` if an alert lacks a part that `SHORTER` names."""
     return {"groups": [_group(group) for group in rules["groups"]]}
 
 
 def without_intervals(rules: Rules) -> Rules:
-    """Give the shipped rules, all to be evaluated at Prometheus's own interval."""
+    """Return the rules without intervals, so that Prometheus's own interval applies."""
     return {"groups": [{"name": group["name"], "rules": group["rules"]} for group in rules["groups"]]}
 
 

@@ -60,12 +60,12 @@ def test_section_has_all_parts(name: str) -> None:
 
 
 def test_names_of_alerts_exist() -> None:
-    """Whatever the page calls like an alert is one."""
+    """Every name on the page in the form of an alert's name is an alert."""
     assert set(re.findall(r"\bPbs[A-Z]\w+", runbook.text())) == set(NAMES)
 
 
 def test_each_sentence_is_a_line() -> None:
-    """No line of prose goes on after the end of a sentence."""
+    """Each sentence of prose is a line of its own."""
     prose = re.sub(r"^(?:```.*?^```|\|[^\n]*)$", "", runbook.text(), flags=re.MULTILINE | re.DOTALL)
     assert (
         re.findall(r"^.*[a-z`)*]\. [A-Z].*$", re.sub(r"^- \*\*[^*]+\*\*", "", prose, flags=re.MULTILINE), re.MULTILINE)
@@ -83,7 +83,7 @@ def _matches(matcher: str, labels: dict[str, str]) -> bool:
 
 
 def _inhibited() -> Iterator[tuple[str, str]]:
-    """Give source and target of each inhibition that is between certain alerts, not by or of all of an instance."""
+    """Yield source and target of each inhibition, except those that concern all alerts of an instance."""
     for rule in yaml.safe_load(ALERTMANAGER_FILE.read_text(encoding="utf-8"))["inhibit_rules"]:
         if 'alertname=~"Pbs.*"' in (*rule["source_matchers"], *rule["target_matchers"]):
             continue
@@ -111,20 +111,20 @@ def test_inhibition_is_told_on_both_sides() -> None:
 
 
 def _labels(name: str) -> set[str]:
-    """Give the labels that the alert's own annotations name, which are those of its series."""
+    """Return the labels that the alert's annotations name."""
     shown = " ".join(str(rule["annotations"]) for rule in runbook.alerts() if rule["alert"] == name)
     return {"alertname", "severity", "job", "instance", *re.findall(r"\$labels\.(\w+)", shown)}
 
 
 def _silences() -> Iterator[tuple[str, str]]:
-    """Give each alert with the matchers of its section."""
+    """Yield each alert with the matchers of its section."""
     for name, section in SECTIONS.items():
         (matchers, *_) = re.findall(r"`(alertname=[^`]+)`", runbook.parts(section)["Silence"])
         yield name, matchers
 
 
 def test_silences_name_labels_that_the_alert_has() -> None:
-    """The matchers of each section are of that alert, with labels and severities that it has."""
+    """The matchers of each section name that alert, and labels and severities that it has."""
     for name, line in _silences():
         matchers = dict(re.findall(r'(\w+)="([^"]*)"', line))
         assert matchers["alertname"] == name
@@ -151,7 +151,7 @@ def _alertmanager(version: Any, folder: Path) -> Iterator[Namespace]:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_silences_can_be_made(version: Any, tmp_path: Path) -> None:
-    """The page's commands work as they stand, and so do all sections' matchers; Alertmanager then lists them."""
+    """The page's commands and all sections' matchers work unchanged, and Alertmanager lists their silences."""
     commands = [line for block in runbook.blocks("sh") for line in block.splitlines()]
     add = next(line for line in commands if " silence add " in line)
     start = add[: add.index(" 'instance=")]
@@ -171,7 +171,7 @@ def test_silences_can_be_made(version: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_yaml_examples_are_valid(version: Any, tmp_path: Path) -> None:
-    """Each YAML example is taken by the program that it is for: rules, Prometheus's or Alertmanager's configuration."""
+    """The program that each YAML example is for accepts it: rules, Prometheus's or Alertmanager's configuration."""
     kinds: Counter[str] = Counter()
     (tmp_path / "rules").mkdir()
     for number, block in enumerate(runbook.blocks("yaml")):

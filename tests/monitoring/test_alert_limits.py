@@ -15,7 +15,7 @@ VERSIONS = [newest, oldest]
 MINUTE = 60
 HOUR = 3600
 DAY = 24 * HOUR
-# An hour is the longest that an alert below waits. promtool's time begins at 0, and what is older is from before that.
+# No alert below waits longer than an hour. promtool's time begins at 0, so older timestamps are negative.
 AT = HOUR + 5 * MINUTE
 TARGET = {"job": "pbs", "instance": "pbs1:9101"}
 
@@ -56,7 +56,7 @@ def _try(
     examples: Sequence[str] = (),
     at: int = AT,
 ) -> None:
-    """Have promtool evaluate the project's rules and the examples: exactly these of that alert fire at that time."""
+    """Evaluate the project's rules and the examples with promtool. Exactly these alerts must fire at that time."""
     for number, example in enumerate(examples):
         (folder / f"{number}.yml").write_text(example, encoding="utf-8")
     by = "datastore, namespace, backup_type, backup_id, severity"
@@ -92,7 +92,7 @@ def _try(
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("beyond", [False, True])
 def test_own_limits_of_groups_are_kept(version: Any, *, beyond: bool, tmp_path: Path) -> None:
-    """With the page's examples a group is too old beyond its own limit and not before, others beyond the usual one."""
+    """With the page's examples a group is too old beyond its own limit, and other groups beyond the default."""
     groups = (
         (_group("vm/205"), 7 * DAY + 5 * HOUR, 7 * DAY + 7 * HOUR, ("warning",)),
         (_group("vm/206"), 7 * DAY, 15 * DAY, ("warning", "critical")),
@@ -113,7 +113,7 @@ def test_own_limits_of_groups_are_kept(version: Any, *, beyond: bool, tmp_path: 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("age", [31 * HOUR, 7 * DAY])
 def test_without_the_example_the_usual_limit_holds(version: Any, age: int, tmp_path: Path) -> None:
-    """The groups of the examples would be too old after 30 hours, and twice too old after 60."""
+    """Without the examples their groups are too old after 30 hours, with both severities after 60 hours."""
     series = [_backup(labels, age).given() for labels in (_group("vm/205"), _group("vm/117"))]
     severities = ("warning", "critical") if age > 60 * HOUR else ("warning",)
     firing = [one for labels in (_group("vm/205"), _group("vm/117")) for one in _firing(labels, *severities)]
@@ -122,7 +122,7 @@ def test_without_the_example_the_usual_limit_holds(version: Any, age: int, tmp_p
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_larger_of_two_limits_holds(version: Any, tmp_path: Path) -> None:
-    """Where two rules that differ in a label match one group, the larger limit is that of the group."""
+    """If two rules that differ in a label match a group, the larger limit applies."""
     example = runbook.example("groups", "because: weekly").replace('"310"', '"210"')
     old, older = _group("ct/210", namespace="lab"), _group("ct/211", namespace="lab")
     series = [_backup(labels, 8 * DAY).given() for labels in (old, older)]
@@ -131,7 +131,7 @@ def test_larger_of_two_limits_holds(version: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_limit_that_is_taken_away_holds_for_two_hours(version: Any, tmp_path: Path) -> None:
-    """A limit that was recorded last within two hours still holds, and then the usual one does."""
+    """A limit applies for two hours after it was last recorded, then the default limit applies."""
     kept, gone = _group("vm/205"), _group("vm/206")
     at = 3 * HOUR
     series = [
@@ -148,7 +148,7 @@ def test_limit_that_is_taken_away_holds_for_two_hours(version: Any, tmp_path: Pa
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", ["last_verification_timestamp_seconds", "first_timestamp_seconds"])
 def test_own_limit_of_verification_is_kept(version: Any, name: str, tmp_path: Path) -> None:
-    """With the page's example groups of that datastore are told after 100 days, verified or never; others as usual."""
+    """With the page's example, groups of that datastore alert after 100 days, verified or not, and others earlier."""
     example = runbook.example("groups", "pbs_verification_age")
     fine, old, other = _group("vm/100", "archive"), _group("vm/101", "archive"), _group("vm/100", "main")
     ages = [(fine, 99 * DAY), (old, 101 * DAY), (other, 99 * DAY)]
@@ -168,7 +168,7 @@ def test_own_limit_of_verification_is_kept(version: Any, name: str, tmp_path: Pa
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(("days", "firing"), [(34, ["usb2"]), (36, ["usb1", "usb2"])])
 def test_own_limit_of_removable_datastore_is_kept(version: Any, days: int, firing: list[str], tmp_path: Path) -> None:
-    """With the page's example `usb1` may be away for 35 days, and another one for eight."""
+    """With the page's example, `usb1` may be unmounted for 35 days, and another datastore for eight."""
     series = []
     for datastore in ("usb1", "usb2"):
         labels = {"datastore": datastore}
@@ -184,7 +184,7 @@ def test_own_limit_of_removable_datastore_is_kept(version: Any, days: int, firin
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(("days", "firing"), [(34, ["usb2"]), (36, ["usb1", "usb2"])])
 def test_own_limit_of_its_backups_is_kept(version: Any, days: int, firing: list[str], tmp_path: Path) -> None:
-    """With the page's example backups on `usb1` may be 35 days old while it is mounted, on another one eight."""
+    """With the page's example, backups on the mounted `usb1` may be 35 days old, and on another datastore eight."""
     series = []
     for datastore in ("usb1", "usb2"):
         series += [

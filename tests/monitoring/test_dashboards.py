@@ -34,16 +34,13 @@ from tests.support.prometheus_programs import newest, oldest
 
 BOARDS = dashboards()
 DECLARED = with_rules(RULE_FILES)
-# One worker runs the demo.
-ON_DEMO = pytest.mark.xdist_group("demo")
-
 UIDS = {"pbs-overview", "pbs-datastore", "pbs-backups", "pbs-jobs-tasks", "pbs-host-exporter"}
 
 Chosen = Mapping[str, tuple[Variable, Sequence[str], Sequence[str]]]
 
 
 class Query(NamedTuple):
-    """A panel's query, as Grafana would send it."""
+    """A panel's query, as Grafana sends it."""
 
     panel: Panel
     expr: str
@@ -51,13 +48,13 @@ class Query(NamedTuple):
 
 
 def says_why_empty(panel: Panel) -> bool:
-    """Tell whether a sentence of the panel's description begins with "Empty"."""
+    """Whether a sentence of the panel's description begins with "Empty"."""
     sentences = panel["description"].split(". ")
     return any(sentence.startswith("Empty ") for sentence in sentences)
 
 
 def queries(uid: str, chosen: Chosen) -> Iterator[Query]:
-    """Give the queries of a dashboard's panels, with these choices put in."""
+    """Yield the queries of a dashboard's panels, with the chosen values of its variables."""
     span = seconds(BOARDS[uid]["time"]["from"])
     for panel in panels(BOARDS[uid]):
         for target in panel["targets"]:
@@ -66,12 +63,12 @@ def queries(uid: str, chosen: Chosen) -> Iterator[Query]:
 
 
 def blindly(uid: str) -> Chosen:
-    """Choose something without asking anybody."""
+    """Choose values without asking Prometheus."""
     return {variable.name: (variable, ["a.b", "c"][: 1 + variable.multi], []) for variable in variables(BOARDS[uid])}
 
 
 def every_expression() -> dict[str, str]:
-    """Give all expressions of panels and variables, by a name for each."""
+    """Return all expressions of panels and variables, each by a name."""
     found = {}
     for uid in BOARDS:
         for number, query in enumerate(queries(uid, blindly(uid))):
@@ -89,7 +86,7 @@ class Demo:
         self.prometheus = prometheus
 
     def options(self, uid: str, **values: Sequence[str]) -> Chosen:
-        """Ask for each variable's options as Grafana does, one after the other, and choose these values, or all."""
+        """Query each variable's options in order, as Grafana does, and choose these values, or all."""
         chosen: dict[str, tuple[Variable, Sequence[str], Sequence[str]]] = {}
         for variable in variables(BOARDS[uid]):
             query = put_in(variable.query, chosen, span=60, step=1, scrape_interval=3)
@@ -100,7 +97,7 @@ class Demo:
         return chosen
 
     def answer(self, uid: str, query: Query) -> Series:
-        """Ask a query as its panel does."""
+        """Send a query as its panel does."""
         now = time.time()
         if query.instant:
             return self.prometheus.instant(query.expr, now)
@@ -110,17 +107,17 @@ class Demo:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """Run Prometheus with the rules and a week's past, in front of the demo and two more simulated PBS."""
+    """Run Prometheus with the rules and a past, in front of the demo and two more simulated PBS."""
     folder = tmp_path_factory.mktemp("demo")
     now = time.time()
-    # A week that is shown, and before it one for the forecasts.
+    # A week to show, and the week before it, for the forecasts.
     week = now - 7.2 * 86400
     write_past(folder, (DEMO, SECOND), start=now - 14.5 * 86400, end=week - 1, step=21600)
     write_past(folder, (DEMO, SECOND), start=week, end=now, step=3000)
     rules = hurried_rules(folder)
     with exporters(folder) as ports, prometheus(folder, rules=rules, targets=ports) as running:
         poll(lambda: len(running.instant("pbs_up == 1")) == len(ports), "all PBS are up", seconds=60)
-        # What is rated needs two samples, and what is recorded of what is recorded a few rounds.
+        # A rate needs two samples, and a rule that reads recorded series needs a few evaluations.
         enough = "min(count_over_time(pbs_up[1m])) > 4 and min(count_over_time(pbs_gc_status[1m])) > 4"
         poll(lambda: running.instant(enough), "some scrapes", seconds=90)
         yield Demo(running)
@@ -132,7 +129,7 @@ def test_all_dashboards_are_there() -> None:
 
 
 def test_json_is_what_the_source_makes(tmp_path: Path) -> None:
-    """The files that Grafana takes are what `make dashboards` writes, no more and no less."""
+    """The dashboards in the repository are exactly what `make dashboards` writes."""
     command = [sys.executable, "-m", "tools.render_dashboards", str(tmp_path)]
     subprocess.run(command, check=True, timeout=120)  # noqa: S603 - nothing from outside
     made = {file.name: file.read_text(encoding="utf-8") for file in tmp_path.iterdir()}
@@ -142,7 +139,7 @@ def test_json_is_what_the_source_makes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "expr"), every_expression().items())
 def test_names_exist(name: str, expr: str) -> None:
-    """Every metric and label that a panel or a variable names is the code's, Prometheus's or one of the rules'."""
+    """Every metric and label in a panel or a variable comes from the code, Prometheus or the rules."""
     assert faults(expr, DECLARED) == [], name
 
 
@@ -157,7 +154,7 @@ def test_expressions_are_understood(promtool: Path, tmp_path: Path) -> None:
 
 
 def test_exporters_that_are_down_are_counted(tmp_path: Path) -> None:
-    """An exporter that is down counts as a PBS that doesn't answer, as a PBS does; a target of another job doesn't."""
+    """An exporter that is down counts as a PBS that doesn't answer. A target of another job doesn't count."""
     (variable,) = variables(BOARDS["pbs-overview"])
     put = {"instance": (variable, [ALL], ["a", "b", "c"])}
     (expr,) = (query.expr for query in queries("pbs-overview", put) if query.panel["title"] == "PBS not answering")
@@ -182,10 +179,9 @@ def test_exporters_that_are_down_are_counted(tmp_path: Path) -> None:
         run(promtool, "test", "rules", file)
 
 
-@ON_DEMO
 @pytest.mark.parametrize("uid", sorted(UIDS))
 def test_each_query_has_data(uid: str, demo: Demo) -> None:
-    """Every query of every panel has data for all that can be chosen, or its panel says why it may be empty."""
+    """With all options chosen, every query of every panel has data, or the panel says why it may be empty."""
     chosen = demo.options(uid)
     wrong = [
         f"{query.panel['title']}: {query.expr}"
@@ -195,10 +191,9 @@ def test_each_query_has_data(uid: str, demo: Demo) -> None:
     assert wrong == []
 
 
-@ON_DEMO
 @pytest.mark.parametrize("uid", sorted(UIDS))
 def test_empty_panels_are_empty(uid: str, demo: Demo) -> None:
-    """A panel that says when it is empty is so for a PBS where nothing goes wrong, and that has none of it."""
+    """A panel that says when it is empty has no data for a PBS without failures and without such objects."""
     chosen = demo.options(uid, instance=[BARE])
     wrong = [
         f"{query.panel['title']}: {query.expr}"
@@ -208,10 +203,9 @@ def test_empty_panels_are_empty(uid: str, demo: Demo) -> None:
     assert wrong == []
 
 
-@ON_DEMO
 @pytest.mark.parametrize("uid", sorted(UIDS))
 def test_choices_narrow(uid: str, demo: Demo) -> None:
-    """With one PBS chosen, nothing of another is shown; several values of each variable can be chosen."""
+    """With one PBS chosen, no other is shown. Several values of each variable can be chosen."""
     for query in queries(uid, demo.options(uid, instance=[SECOND])):
         instances = {result["metric"].get("instance") for result in demo.answer(uid, query)}
         assert instances <= {SECOND, None}, query.expr
@@ -221,7 +215,6 @@ def test_choices_narrow(uid: str, demo: Demo) -> None:
         assert demo.answer(uid, query) is not None
 
 
-@ON_DEMO
 @pytest.mark.parametrize("uid", sorted(UIDS))
 def test_variables_have_options(uid: str, demo: Demo) -> None:
     """Every variable's query gives options."""
@@ -230,9 +223,8 @@ def test_variables_have_options(uid: str, demo: Demo) -> None:
     }
 
 
-@ON_DEMO
 def test_the_root_namespace_can_be_chosen(demo: Demo) -> None:
-    """The option for the root namespace chooses the groups without a namespace's label, alone and with others."""
+    """The option for the root namespace chooses the groups without a namespace label, alone and with others."""
     chosen = demo.options("pbs-backups", instance=[DEMO])
     options = chosen["namespace"][2]
     assert "/?" in options
@@ -250,10 +242,9 @@ def test_the_root_namespace_can_be_chosen(demo: Demo) -> None:
     assert counts["/?", "prod"] == counts["/?",] + counts["prod",]
 
 
-@ON_DEMO
 @pytest.mark.parametrize("uid", sorted(UIDS))
 def test_rows_of_tables_are_told_apart(uid: str, demo: Demo) -> None:
-    """In a table of several queries, the labels that they share say which row a value belongs to: none has two."""
+    """In a table of several queries, their shared labels identify a row: no query has two values for one row."""
     chosen = demo.options(uid)
     answers: dict[int, list[Series]] = {}
     for query in queries(uid, chosen):
@@ -269,12 +260,12 @@ def test_rows_of_tables_are_told_apart(uid: str, demo: Demo) -> None:
 
 
 def names(series: Series) -> set[str]:
-    """Give the names of the labels that each of these has: without one, a row couldn't be found."""
+    """Return the labels that every series has: Grafana joins rows by them."""
     return set.intersection(*(set(result["metric"]) for result in series))
 
 
 def test_what_needs_attention_has_a_column_for_each_label() -> None:
-    """Each label that an alert can have is a column with a heading, or left out on purpose."""
+    """Each label that an alert can have is a column with a heading, or explicitly excluded."""
     (panel,) = (one for one in panels(BOARDS["pbs-overview"]) if one["title"] == "What needs attention")
     (organize,) = (part["options"] for part in panel["transformations"] if part["id"] == "organize")
     of_alerts = DECLARED["ALERTS"] - {"alertstate", "severity"}
@@ -282,7 +273,7 @@ def test_what_needs_attention_has_a_column_for_each_label() -> None:
 
 
 def test_links_of_tables_name_columns() -> None:
-    """A cell's link takes its variables from columns that its table has."""
+    """A cell's link takes its variables from existing columns of its table."""
     for board in BOARDS.values():
         for panel in panels(board):
             for override in panel.get("fieldConfig", {}).get("overrides", ()):

@@ -12,7 +12,7 @@ HEADING = "Change them"
 
 
 def test_dashboards_are_made_as_the_page_says(tmp_path: Path) -> None:
-    """The page's `make dashboards` writes the files that are there, after they are gone."""
+    """The page's `make dashboards` restores the deleted files."""
     section = (ROOT / PAGE).read_text(encoding="utf-8").partition(f"## {HEADING}\n")[2]
     make, lint = section.partition("```sh\n")[2].partition("```")[0].splitlines()
     assert (make, lint) == ("make dashboards", "make lint")
@@ -24,7 +24,7 @@ def test_dashboards_are_made_as_the_page_says(tmp_path: Path) -> None:
     assert len(files) > 3
     for name in files:
         (made / name).unlink()
-    # With this environment instead of one that would be made.
+    # Use this environment, instead of making one.
     ready = f"make MONITORING={sys.prefix} --old-file={sys.prefix}/ready"
     run("bash", "-euo", "pipefail", "-c", make.replace("make", ready, 1), cwd=tmp_path)
     assert {file.name: file.read_bytes() for file in made.glob("*.json")} == files

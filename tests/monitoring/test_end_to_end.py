@@ -1,7 +1,7 @@
-"""Each alert on a real Prometheus and Alertmanager, which scrape real exporters of simulated PBS that have a fault.
+"""Each alert on a real Prometheus and Alertmanager, with real exporters in front of simulated PBS with faults.
 
-All faults are made at once, each on a PBS of its group; then all of them end. The rules are the shipped ones in a
-hurry: `short_durations.py` says how.
+All faults last at the same time, each on a PBS of its group, and end together. The rules are the shipped ones with
+short durations: see `short_durations.py`.
 """
 
 import re
@@ -18,9 +18,6 @@ from tests.monitoring.scenario_run import ScenarioRun, differences, expected, of
 from tests.monitoring.scenarios import NOT_TESTED, SCENARIOS, Scenario
 from tests.monitoring.servers import Labels
 
-# One worker runs the scenarios once.
-pytestmark = pytest.mark.xdist_group("scenarios")
-
 BROKEN = re.compile(r"<no value>|<error|%!|NaN|\+Inf|  | \.|\b(?:of|on|at) [.,:]")
 """What a template leaves of a missing value."""
 
@@ -35,7 +32,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> ScenarioRun:
 
 
 def test_each_alert_has_a_scenario() -> None:
-    """Each alert of the shipped rules fires in a scenario with each severity, or has a reason why it can't."""
+    """Each alert of the shipped rules fires in a scenario with each severity, or has a reason why not."""
     active = {(one.name, one.labels["severity"]) for scenario in SCENARIOS for one in scenario.active}
     assert active | set(NOT_TESTED) == ALERTS
     assert not active & set(NOT_TESTED)

@@ -15,19 +15,19 @@ DECLARED = {
 
 
 def test_selectors_are_found() -> None:
-    """Every selector of an expression is found with the labels that it matches, within ranges and subqueries too."""
+    """Every selector of an expression is found with its matchers' labels, within ranges and subqueries too."""
     expr = 'max_over_time(used{datastore=~"a.*"}[5m:1m]) / on (instance) rate({__name__="total", instance!=""}[5m])'
     assert selectors(expr) == [("used", ("datastore",)), ("total", ("instance",))]
 
 
 def test_a_selector_needs_a_metric() -> None:
-    """A selector that doesn't say of which metric can't be checked, so it is refused."""
+    """A selector without a metric name can't be checked, so it raises an error."""
     with pytest.raises(ValueError, match="without a metric"):
         selectors('{datastore="a"}')
 
 
 def test_what_is_no_promql_is_refused() -> None:
-    """What the grammar doesn't know is an error and not an empty list."""
+    """Text that isn't PromQL raises an error."""
     with pytest.raises(ValueError, match="unclosed"):
         selectors("sum(used")
 
@@ -101,7 +101,7 @@ def test_labels_of_the_result(expr: str, labels: set[str]) -> None:
     ],
 )
 def test_what_is_not_there_is_a_fault(expr: str, fault: str) -> None:
-    """A metric that doesn't exist is found, and a label that its place in the expression doesn't have."""
+    """A metric that doesn't exist is found, and so is a label that doesn't exist at its place in the expression."""
     (found,) = faults(expr, DECLARED)
     assert found.startswith(fault)
 
@@ -117,7 +117,7 @@ def test_the_code_declares() -> None:
 
 
 def test_rules_declare(tmp_path: Path) -> None:
-    """A recording rule has the labels of its result, also for rules after it, and ALERTS those of all alerts."""
+    """A recording rule has the labels of its result, for later rules too. ALERTS has the labels of all alerts."""
     file = tmp_path / "rules.yml"
     file.write_text("""
 groups:

@@ -1,4 +1,4 @@
-"""The shipped files in the oldest and the newest Prometheus and Alertmanager that they are for."""
+"""The shipped files in the oldest and the newest supported Prometheus and Alertmanager."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,9 +15,6 @@ from tests.monitoring.short_durations import without_intervals
 from tests.support.commands import run
 from tests.support.polling import poll
 from tests.support.prometheus_programs import newest, oldest
-
-# One worker runs the exporter.
-pytestmark = pytest.mark.xdist_group("loading")
 
 VERSIONS = {"2.42": oldest, "3.5": newest}
 
@@ -48,7 +45,7 @@ def _configuration(exporter: MonitoredPbs, rules: list[str], **job: Any) -> dict
 
 @pytest.fixture(params=VERSIONS)
 def program(request: pytest.FixtureRequest) -> Program:
-    """Give what finds the programs of each version."""
+    """Return the function that finds the programs of a version."""
     return VERSIONS[request.param]
 
 
@@ -66,7 +63,7 @@ def test_alertmanager_file_passes_amtool(program: Program) -> None:
 
 
 def test_shipped_files_load(program: Program, exporter: MonitoredPbs, tmp_path: Path) -> None:
-    """Both versions start with the rule files as they are, and have all rules."""
+    """Both versions start with the unchanged rule files, and have all rules."""
     configuration = _configuration(exporter, [str(file) for file in RULE_FILES])
     with prometheus(tmp_path, configuration, program=program("prometheus")) as running:
         names = [rule["name"] for rule in running.rules()]
@@ -75,8 +72,8 @@ def test_shipped_files_load(program: Program, exporter: MonitoredPbs, tmp_path: 
 
 
 def test_rules_evaluate(program: Program, exporter: MonitoredPbs, tmp_path: Path) -> None:
-    """Both versions evaluate all rules on a real page without an error."""
-    # Their intervals would take minutes.
+    """Both versions evaluate all rules on real metrics without an error."""
+    # With their own intervals this would take minutes.
     configuration = _configuration(exporter, rewritten(tmp_path, without_intervals))
     with prometheus(tmp_path, configuration, program=program("prometheus")) as running:
         poll(lambda: running.query("datastore:pbs_datastore_used:ratio"), "a recorded series")
@@ -91,7 +88,7 @@ def _namespaces(running: Prometheus) -> list[str | None]:
 
 
 def test_root_namespace_stays_without_label(program: Program, exporter: MonitoredPbs, tmp_path: Path) -> None:
-    """Where a target has a label `namespace`, as a ServiceMonitor's has, `honor_labels` keeps it from root groups.
+    """If a target has a label `namespace`, as with a ServiceMonitor, `honor_labels` keeps it off root groups.
 
     Otherwise they would seem to be in a PBS namespace of the name of the Kubernetes one.
     """

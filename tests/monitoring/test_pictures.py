@@ -62,7 +62,7 @@ def test_axes_have_round_numbers(span: float, unit: str, step: float) -> None:
 
 
 def test_every_unit_can_be_drawn() -> None:
-    """Every unit that a panel or a column has is one that pictures know."""
+    """The pictures support the unit of every panel and column."""
     found = set()
     for board in dashboards().values():
         for panel in board["panels"]:
@@ -106,7 +106,7 @@ def test_rows_are_merged_and_sorted() -> None:
 
 
 def test_rules_come_after_those_that_they_read() -> None:
-    """Rules of the past are evaluated after those whose results they read, but for their own."""
+    """A rule is evaluated after the rules whose results it reads, except itself."""
     rules = [
         {"record": "c:c:c", "expr": "b:b:b + a:a:a"},
         {"record": "b:b:b", "expr": "a:a:a or last_over_time(b:b:b[1h])"},

@@ -13,19 +13,19 @@ DECLARED = with_rules(RULE_FILES)
 
 
 def title(rule: Mapping[str, Any]) -> str:
-    """Give a rule's name, and an alert's severity."""
+    """Return a rule's name, with an alert's severity."""
     return str(rule.get("record") or f"{rule['alert']}-{rule['labels']['severity']}")
 
 
 @pytest.mark.parametrize("rule", RULES, ids=title)
 def test_expressions_name_what_there_is(rule: Mapping[str, Any]) -> None:
-    """Each metric and label in a rule's expression is one that the code, Prometheus or another rule gives."""
+    """Each metric and label in a rule's expression comes from the code, Prometheus or another rule."""
     assert faults(rule["expr"], DECLARED) == []
 
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if "alert" in rule], ids=title)
 def test_annotations_name_labels_of_the_result(rule: Mapping[str, Any]) -> None:
-    """Each label in an alert's texts is one that its expression's result can have."""
+    """The result of an alert's expression can have each label in its texts."""
     text = " ".join(rule["annotations"].values())
     named = set(re.findall(r"\$labels\.(\w+)", text))
     assert named

@@ -36,13 +36,13 @@ def file_title(file: Path) -> str:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_versions_are_those(version: str) -> None:
-    """The rules are tried with the oldest and the newest Prometheus that they are for."""
+    """The rules are tested with the oldest and the newest supported Prometheus."""
     assert re.search(rf"version {re.escape(version)}\.", run(VERSIONS[version]("promtool"), "--version"))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_rules_load(version: str) -> None:
-    """Prometheus takes the rules, all of them, and finds nothing to say against one."""
+    """All rules load in promtool, without an error or a warning."""
     said = run(VERSIONS[version]("promtool"), "check", "rules", "--lint=all", "--lint-fatal", *RULE_FILES)
     assert [int(found) for found in re.findall(r"SUCCESS: (\d+) rules found", said)] == [len(RECORDED), len(ALERTS)]
 
@@ -64,7 +64,7 @@ def test_tests_load_the_shipped_rules(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=file_title)
 def test_tests_say_what_they_show(file: Path) -> None:
-    """Each unit test has a name of its own, and looks at something."""
+    """Each unit test has a unique name, and checks something."""
     names = Counter(test.get("name", "") for test in content(file)["tests"])
     assert "" not in names
     assert names.most_common(1)[0][1] == 1
@@ -73,7 +73,7 @@ def test_tests_say_what_they_show(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=file_title)
 def test_tests_evaluate_in_order(file: Path) -> None:
-    """What is recorded is recorded before the alerts on it are evaluated: promtool takes groups in any order else."""
+    """Recording rules are evaluated before the alerts. Without an order, promtool takes groups in any order."""
     order = content(file)["group_eval_order"]
     alerts = {look["alertname"] for test in content(file)["tests"] for look in test.get("alert_rule_test", ())}
     assert order[0] == "pbs.rules"
@@ -83,7 +83,7 @@ def test_tests_evaluate_in_order(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=file_title)
 def test_tests_name_what_there_is(file: Path) -> None:
-    """Series and queries of unit tests have the names and labels that the exporter and the rules give.
+    """Series and queries of unit tests have names and labels of the exporter and the rules.
 
     A misspelt series is a test in which nothing can fire.
     """
@@ -94,7 +94,7 @@ def test_tests_name_what_there_is(file: Path) -> None:
 
 
 def test_tests_look_at_alerts_that_there_are() -> None:
-    """No unit test looks at an alert that doesn't exist, which would never fire."""
+    """No unit test checks an alert that doesn't exist, which would never fire."""
     names = {look["alertname"] for look in looks()}
     for test in cases():
         for look in test.get("promql_expr_test", ()):
@@ -132,11 +132,11 @@ def test_alert_tells_what_to_do(rule: Mapping[str, Any]) -> None:
 
 
 def test_alert_has_one_rule_for_each_severity() -> None:
-    """No alert has two rules of one severity, of which a unit test may have seen but one."""
+    """No alert has two rules with one severity: a unit test might check only one of them."""
     assert [title for title, number in Counter(map(alert_title, ALERTS)).items() if number > 1] == []
 
 
 @pytest.mark.parametrize("rule", RECORDED, ids=lambda rule: rule["record"])
 def test_recorded_names(rule: Mapping[str, Any]) -> None:
-    """What is recorded is named after its level, a metric and an operation."""
+    """Recording rules are named level:metric:operation."""
     assert RECORDED_NAME.fullmatch(rule["record"])

@@ -14,7 +14,7 @@ SOURCE = Path(__file__).with_name("schema")
 
 
 def compiler() -> Path:
-    """Give the folder with TypeScript and Grafana's types, at the versions of the lock file."""
+    """Return the folder with TypeScript and Grafana's types, at the versions of the lock file."""
 
     def install(folder: Path) -> None:
         for name in ("package.json", "package-lock.json"):
@@ -25,7 +25,7 @@ def compiler() -> Path:
 
 
 def complaints(boards: Mapping[str, Any], folder: Path) -> str:
-    """Give what TypeScript has to say of dashboards, taken as values of Grafana's types."""
+    """Return TypeScript's errors for dashboards as values of Grafana's types."""
     installed = compiler()
     (folder / "node_modules").symlink_to(installed / "node_modules")
     for name in ("shapes.ts", "tsconfig.json"):
@@ -43,7 +43,7 @@ def test_dashboards_fit_grafanas_types(tmp_path: Path) -> None:
 
 
 def panel(board: dict[str, Any], kind: str) -> dict[str, Any]:
-    """Give the first panel of that kind."""
+    """Return the first panel of that kind."""
     found: dict[str, Any] = next(panel for panel in board["panels"] if panel["type"] == kind)
     return found
 
@@ -63,7 +63,7 @@ MISTAKES: dict[str, Callable[[dict[str, Any]], object]] = {
 
 
 def test_mistakes_are_found(tmp_path: Path) -> None:
-    """A dashboard with one mistake doesn't fit Grafana's types, whichever it is of these."""
+    """A dashboard with any one of these mistakes doesn't fit Grafana's types."""
     boards = {}
     for number, mistake in enumerate(MISTAKES.values()):
         boards[f"mistake{number}"] = json.loads(json.dumps(dashboards()["pbs-overview"]))
@@ -76,6 +76,6 @@ def test_mistakes_are_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["package.json", "package-lock.json"])
 def test_no_registry_is_named(name: str) -> None:
-    """The lock file pins what is installed, and leaves open where it comes from."""
+    """The lock file pins the packages, and names no registry."""
     text = (SOURCE / name).read_text(encoding="utf-8")
     assert "://" not in text

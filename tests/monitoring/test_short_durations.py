@@ -11,7 +11,7 @@ from tests.monitoring.short_durations import FOR, SHORTER, shortened, without_in
 
 
 def test_alert_keeps_all_but_its_times() -> None:
-    """An alert of any name keeps expression, labels and annotations, and waits as long as all do."""
+    """An alert keeps its expression, labels and annotations, and gets the common short duration."""
     rule = {"alert": "A", "expr": "a > 1", "for": "1d", "keep_firing_for": "1h", "labels": {"severity": "info"}}
     group = {"name": "g", "interval": "5m", "rules": [rule]}
     assert shortened({"groups": [group]}) == {
@@ -33,21 +33,21 @@ def test_range_is_shortened_where_it_is_listed() -> None:
 
 
 def test_stale_exception_is_an_error() -> None:
-    """A part that is listed and that the alert hasn't (any more) is told."""
+    """A listed part that the alert doesn't have raises an error."""
     rules = {"groups": [{"name": "g", "rules": [{"alert": "PbsUpdatesPending", "expr": "pbs_updates_pending[2d]"}]}]}
     with pytest.raises(ValueError, match=r"PbsUpdatesPending has no '\[1d\]'"):
         shortened(rules)
 
 
 def test_exceptions_are_alerts() -> None:
-    """Each exception is for an alert that is shipped."""
+    """Each exception is for a shipped alert."""
     shipped = {rule.get("alert") for file in RULE_FILES for rule in rules_of(file)}
     assert set(SHORTER) <= shipped
 
 
 @pytest.mark.parametrize("file", RULE_FILES, ids=lambda file: file.name)
 def test_only_intervals_go(file: Path) -> None:
-    """Rules that only lose their intervals are otherwise the shipped ones."""
+    """Without their intervals the rules are otherwise unchanged."""
     rules = yaml.safe_load(file.read_text())
     bare = copy.deepcopy(rules)
     for group in bare["groups"]:

@@ -1,4 +1,4 @@
-"""The status page in a real browser: on a laptop and a phone, by day and by night, by keyboard, and without scripts."""
+"""The status page in a real browser: laptop and phone, light and dark theme, keyboard, and without scripts."""
 
 import re
 import sys
@@ -15,9 +15,6 @@ from tests.monitoring.exporters import Exporter, demo, in_front_of
 from tests.monitoring.status_page_pbs import DATASTORES
 from tests.support.commands import run
 from tests.support.paths import ROOT
-
-# One worker has the browser and the exporters.
-pytestmark = pytest.mark.xdist_group("status page")
 
 LAPTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 400, "height": 800}
@@ -89,7 +86,7 @@ def see(browser: Browser) -> Iterator[Any]:
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_it_loads_nothing_else(exporter: Exporter, see: Any, theme: str) -> None:
-    """The page is one request, without a word on the console."""
+    """The page takes one request, and writes nothing to the console."""
     seen = see(exporter.url, color_scheme=theme)
     assert seen.requests == [f"{exporter.url}/"]
     assert seen.console == []
@@ -97,7 +94,7 @@ def test_it_loads_nothing_else(exporter: Exporter, see: Any, theme: str) -> None
 
 @pytest.mark.parametrize("size", SIZES | MORE_SIZES)
 def test_it_fits(exporter: Exporter, see: Any, size: str) -> None:
-    """Nothing is wider than the window, be it a laptop's, a tablet's or a phone's."""
+    """Nothing is wider than the window of a laptop, a tablet or a phone."""
     page = see(exporter.url, viewport=(SIZES | MORE_SIZES)[size]).page
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
     too_wide = """() => [...document.querySelectorAll('body *')]
@@ -109,7 +106,7 @@ def test_it_fits(exporter: Exporter, see: Any, size: str) -> None:
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("size", SIZES)
 def test_axe_finds_nothing(exporter: Exporter, see: Any, size: str, theme: str) -> None:
-    """axe-core finds no violation, leaves nothing undecided, and has had contrast and tables to look at."""
+    """axe-core finds no violation and leaves nothing undecided. Its rules for contrast and tables apply."""
     found = examine(see(exporter.url, viewport=SIZES[size], color_scheme=theme).page)
     assert found.violations == []
     assert found.undecided == []
@@ -117,7 +114,7 @@ def test_axe_finds_nothing(exporter: Exporter, see: Any, size: str, theme: str) 
 
 
 def test_axe_would_find_a_mistake(trouble: Exporter, see: Any) -> None:
-    """A text that is too pale and a page without a title are something for axe-core."""
+    """axe-core reports a pale text and a page without a title."""
     page = see(trouble.url).page
     page.evaluate("document.querySelector('dt').style.color = '#bbb'; document.title = ''")
     assert examine(page).broken == {"color-contrast", "document-title"}
@@ -125,7 +122,7 @@ def test_axe_would_find_a_mistake(trouble: Exporter, see: Any) -> None:
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_the_theme_is_followed(trouble: Exporter, see: Any, theme: str) -> None:
-    """By day the page is bright and by night dark."""
+    """The page is bright in the light theme, and dark in the dark theme."""
     page = see(trouble.url, color_scheme=theme).page
     color = page.evaluate("getComputedStyle(document.body).backgroundColor")
     brightness = sum(int(part) for part in re.findall(r"\d+", color)[:3]) / 3
@@ -136,7 +133,7 @@ def test_the_theme_is_followed(trouble: Exporter, see: Any, theme: str) -> None:
 @pytest.mark.parametrize("size", ["laptop", "phone"])
 @pytest.mark.parametrize("theme", THEMES)
 def test_the_keyboard_reaches_every_link(trouble: Exporter, see: Any, theme: str, size: str) -> None:
-    """Tab goes through all links in the order of the page, and each shows where the focus is."""
+    """Tab goes through all links in the order of the page, and each focused link is outlined."""
     page = see(trouble.url, color_scheme=theme, viewport=SIZES[size]).page
     links = page.evaluate("[...document.links].map(link => link.getAttribute('href'))")
     assert links == ["metrics", "health", "#collectors", "#datastores", "#rights"]
@@ -165,7 +162,7 @@ def test_the_keyboard_reaches_every_link(trouble: Exporter, see: Any, theme: str
 
 
 def contrast(one: str, other: str) -> float:
-    """Give the contrast of two colors, as WCAG reckons it."""
+    """Return the contrast of two colors, as WCAG defines it."""
     bright, dark = sorted((luminance(one), luminance(other)), reverse=True)
     return (bright + 0.05) / (dark + 0.05)
 
@@ -196,7 +193,7 @@ def test_without_scripts_it_is_the_same(trouble: Exporter, see: Any) -> None:
 
 
 def spoken(page: Page) -> Iterator[tuple[str, str]]:
-    """Give what the browser tells a screen reader, in its order: roles and names."""
+    """Yield the roles and names that the browser gives to a screen reader, in their order."""
     nodes = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
     by_id = {node["nodeId"]: node for node in nodes}
     left = [nodes[0]]
@@ -209,7 +206,7 @@ def spoken(page: Page) -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize("size", ["laptop", "phone"])
 def test_what_a_screen_reader_gets(trouble: Exporter, see: Any, size: str) -> None:
-    """Landmarks, headings and tables are there with their names, also where rows are stacked."""
+    """A screen reader gets landmarks, headings and tables with their names, for stacked rows too."""
     page = see(trouble.url, viewport=SIZES[size]).page
     told = list(spoken(page))
     roles = [role for role, _ in told]
@@ -219,13 +216,13 @@ def test_what_a_screen_reader_gets(trouble: Exporter, see: Any, size: str) -> No
     assert [name for role, name in told if role == "heading"] == [
         "pbs-exporter",
         "3 problems",
-        "Rights of the token",
+        "Privileges of the token",
         "Collectors",
         "Datastores",
     ]
     assert [name for role, name in told if role == "table"] == [
         "Privileges that collectors need and the token lacks",
-        "The last result of each collector that is switched on, failures first",
+        "The last result of each enabled collector, failures first",
         "The last result of each datastore and of the listing of its snapshots, failures first",
     ]
     assert roles.count("columnheader") == 3 + 4 + 7
@@ -236,7 +233,7 @@ def test_what_a_screen_reader_gets(trouble: Exporter, see: Any, size: str) -> No
 
 
 def test_a_phone_says_what_each_number_is(trouble: Exporter, see: Any) -> None:
-    """Where columns have no room, each cell says what it is of."""
+    """On a phone, each cell has a label."""
     page = see(trouble.url, viewport=PHONE).page
     label = "cell => getComputedStyle(cell, '::before').content"
     row = page.locator(".datastores tbody tr:has(th:text-is('main'))")
@@ -248,7 +245,7 @@ def test_a_phone_says_what_each_number_is(trouble: Exporter, see: Any) -> None:
 
 
 def test_problems_can_be_told_without_colors(trouble: Exporter, see: Any) -> None:
-    """With the system's own colors alone each state is still a word, and each row of a problem is marked by it."""
+    """With forced colors, each state is still a word that marks the rows of problems."""
     page = see(trouble.url, forced_colors="active").page
     marked = page.locator("tr.failed td:nth-child(2)").all_inner_texts()
     states = [text.partition(":")[0] for text in marked if not text.startswith("/")]
@@ -256,7 +253,7 @@ def test_problems_can_be_told_without_colors(trouble: Exporter, see: Any) -> Non
 
 
 def test_commands_can_be_copied(trouble: Exporter, see: Any) -> None:
-    """The commands that grant rights are whole lines when they are copied, also where a phone wraps them."""
+    """The commands that grant privileges copy as whole lines, even if a phone wraps them."""
     for size in (LAPTOP, PHONE):
         lines = see(trouble.url, viewport=size).page.inner_text("pre").splitlines()
         assert len(lines) == 4
@@ -264,7 +261,7 @@ def test_commands_can_be_copied(trouble: Exporter, see: Any) -> None:
 
 
 def test_it_holds_no_secret_and_asks_nothing(trouble: Exporter) -> None:
-    """Reading the page twenty times asks PBS for no version, with which each ask begins, and shows no secret."""
+    """Reading the page sends no request for the version, with which each scrape begins, and shows no secret."""
     counts = re.compile(r'^pbs_exporter_api_requests_total\{[^}]*endpoint="/version"[^}]*\} (\S+)', re.MULTILINE)
 
     def count() -> float:
@@ -272,7 +269,7 @@ def test_it_holds_no_secret_and_asks_nothing(trouble: Exporter) -> None:
 
     before = count()
     pages = [trouble.get("/") for _ in range(20)]
-    # The one of the scrape that tells.
+    # One for the scrape of the counter itself.
     assert count() == before + 1
     assert trouble.secret is not None
     assert len(trouble.secret) == SECRET_LENGTH
@@ -281,7 +278,7 @@ def test_it_holds_no_secret_and_asks_nothing(trouble: Exporter) -> None:
 
 @pytest.mark.parametrize("name", ["light", "dark", "phone"])
 def test_pictures_are_there_and_small(name: str) -> None:
-    """The documentation has a picture of each kind, of less than 150 kB, and shows it."""
+    """The documentation shows each picture, which has less than 150 kB."""
     file = PICTURES / f"status-{name}.png"
     assert file.read_bytes().startswith(b"\x89PNG")
     assert file.stat().st_size < 150_000
@@ -289,7 +286,7 @@ def test_pictures_are_there_and_small(name: str) -> None:
 
 
 def test_pictures_can_be_taken_again(tmp_path: Path) -> None:
-    """The script takes the same pictures each time, as many as the documentation has."""
+    """The script takes the same pictures each time: those of the documentation."""
     for folder in ("once", "again"):
         run(sys.executable, "-m", "tools.pictures.status_page", tmp_path / folder)
     once, again = ({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} for name in ("once", "again"))

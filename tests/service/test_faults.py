@@ -590,7 +590,7 @@ async def test_a_bug_in_a_collector_costs_that_collector(monkeypatch: pytest.Mon
     async with running() as setup:
         whole = await setup.scrape()
         with monkeypatch.context() as broken, capture_logs() as logs:
-            broken.setattr("pbs_exporter.collectors.tape.AVAILABLE", fail)
+            broken.setattr("pbs_exporter.collectors.tape.TapeCollector.AVAILABLE", staticmethod(fail))
             page = await setup.scrape()
             async with setup.exporter.client.get("/") as response:
                 landing = await response.text()

@@ -83,9 +83,9 @@ async def test_once_writes_through_a_link(pbs: SimulatedPbs, tmp_path: Path) -> 
 
 
 async def test_once_replaces_no_device(pbs: SimulatedPbs, tmp_path: Path) -> None:
-    """An output that is no regular file, such as a pipe or a device, is one line on stderr, and stays what it is."""
+    """An output that is not a regular file, such as a pipe or a device, is one line on stderr, and stays what it is."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     ended = await run("once", "--output", str(pipe), env=settings(pbs, PBS_EXPORTER__EXPORTER__LOG_LEVEL="error"))
-    assert (ended.code, ended.lines) == (1, [f"pbs-exporter: can't write {pipe}: it is no regular file"])
+    assert (ended.code, ended.lines) == (1, [f"pbs-exporter: can't write {pipe}: it is not a regular file"])
     assert pipe.is_fifo()

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pbs_exporter.collectors import COLLECTORS, DEFAULTS, host, snapshots
+from pbs_exporter.collectors import COLLECTORS, DEFAULTS
+from pbs_exporter.collectors.host import HostCollector
+from pbs_exporter.collectors.snapshots import SnapshotsCollector
 from pbs_exporter.config import ExporterSettings
 from pbs_exporter.simulator import Fault
 from pbs_exporter.web.budget import budget
@@ -20,7 +22,7 @@ from tests.support.waiting import Gate, eventually
 if TYPE_CHECKING:
     from tests.support.metrics_page import Scraped
 
-HOST = {metric.name for metric in host.COLLECTOR.metrics}
+HOST = {metric.name for metric in HostCollector.metrics}
 ONCE_A_SCRAPE = {
     "/version": 1,
     "/nodes/{node}/status": 1,
@@ -105,7 +107,7 @@ async def test_a_page_comes_before_the_deadline(endpoint: str) -> None:
         assert page.value("pbs_up") == (endpoint != "/version")
         lost = {metric.name for c in COLLECTORS if c.name in costs for metric in c.metrics}
         # The listings before are shown.
-        gone = lost - {metric.name for metric in snapshots.COLLECTOR.metrics}
+        gone = lost - {metric.name for metric in SnapshotsCollector.metrics}
         if endpoint == "/version":
             gone |= {"pbs_version", "pbs_up"}
         assert without(facts(page), *gone) == without(facts(whole), *gone)

@@ -11,7 +11,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from pbs_exporter.collectors import COLLECTORS
-from pbs_exporter.collectors.base import AnyCollector, Ask, Collector, Context
+from pbs_exporter.collectors.base import AnyCollector, Collector, CollectorRequest, Context, Result
 from pbs_exporter.commands import serve
 from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetSettings
 from pbs_exporter.exposition.metric import Metric, Sample
@@ -193,29 +193,35 @@ async def test_no_answer_has_the_secret(name: str) -> None:
 BUG = Metric("pbs_bug", "Nothing.")
 
 
-async def fetch_fails(_: Ask) -> None:
-    """Fail while asking."""
-    raise ZeroDivisionError("hidden text")
+class FailsToFetch(Collector[None]):
+    """A collector with a bug in `fetch`."""
+
+    name = "bug"
+    help = "A bug in asking."
+    metrics = (BUG,)
+
+    async def fetch(self, _request: CollectorRequest) -> Result[None]:
+        raise ZeroDivisionError("hidden text")
+
+    def samples(self, _answer: None, _context: Context) -> list[Sample]:
+        return []
 
 
-async def fetch(_: Ask) -> None:
-    """Ask nothing."""
+class FailsToCompute(Collector[None]):
+    """A collector with a bug in `samples`."""
+
+    name = "bug"
+    help = "A bug in computing."
+    metrics = (BUG,)
+
+    async def fetch(self, _request: CollectorRequest) -> Result[None]:
+        return Result(None)
+
+    def samples(self, _answer: None, _context: Context) -> list[Sample]:
+        raise KeyError("hidden text")
 
 
-def samples_fail(_answer: None, _context: Context) -> list[Sample]:
-    """Fail while computing."""
-    raise KeyError("hidden text")
-
-
-def no_samples(_answer: None, _context: Context) -> list[Sample]:
-    """Give none."""
-    return []
-
-
-BUGS: list[AnyCollector] = [
-    Collector("bug", "A bug in asking.", (BUG,), (), fetch_fails, no_samples),
-    Collector("bug", "A bug in computing.", (BUG,), (), fetch, samples_fail),
-]
+BUGS: list[AnyCollector] = [FailsToFetch(), FailsToCompute()]
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=["fetch", "samples"])
@@ -230,7 +236,7 @@ async def test_a_bug_costs_its_collector_alone(bug: AnyCollector) -> None:
     success = scraped.by("pbs_scrape_collector_success", "collector")
     assert success.pop("bug") == 0
     assert set(success.values()) == {1}
-    assert "failed: an error of the exporter, see its log" in page.cells
+    assert "failed: an internal error of the exporter; see its log" in page.cells
     for hidden in ("hidden text", "Traceback", "ZeroDivisionError", "KeyError"):
         assert hidden not in page.text + scraped.text
 

@@ -1,4 +1,4 @@
-"""Draws what the dashboards ask: `python -m tools.pictures.dashboards FOLDER`.
+"""Draw the dashboards: `python -m tools.pictures.dashboards FOLDER`.
 
 Not by Grafana, of which no server can be had here, but from the same files: their queries, units, thresholds and
 places, asked of a real Prometheus about a week of two simulated PBS.
@@ -55,7 +55,7 @@ class Picture:
         self._figure = Figure(figsize=(_WIDTH / _DPI, self._height / _DPI), dpi=_DPI, facecolor="#f4f5f7")
 
     def draw(self, file: Path) -> None:
-        """Write it, with as few colors as it needs."""
+        """Draw the dashboard into a file with few colors."""
         self._captions()
         for panel in self._board["panels"]:
             self._panel(panel)
@@ -67,7 +67,7 @@ class Picture:
             raise ValueError(f"{file}: {file.stat().st_size} bytes")
 
     def cut_top(self, picture: Path, file: Path) -> None:
-        """Write of the drawn picture what is above the dashboard's first heading: what is seen without scrolling."""
+        """Write the part of the picture above the dashboard's first heading, which is visible without scrolling."""
         first = min(panel["gridPos"]["y"] for panel in self._board["panels"] if panel["type"] == "row")
         with Image.open(picture) as drawn:
             top = drawn.crop((0, 0, drawn.width, _MARGIN + _CAPTION + first * _UNIT))
@@ -128,12 +128,12 @@ class Picture:
         expr = self._put_in(target["expr"])
         if target.get("instant"):
             return self._running.instant(expr, self._now)
-        # Grafana asks at whole multiples of the step; here the last one is now.
+        # Grafana queries at multiples of the step. Here the last point is now.
         return self._running.range(expr, start=self._now - self._span, end=self._now, step=self._step)
 
     @property
     def _step(self) -> int:
-        # Every time is one of a scrape.
+        # Each point is the time of a scrape.
         return -(-self._span // POINTS // STEP) * STEP
 
     def _put_in(self, text: str) -> str:
@@ -141,13 +141,13 @@ class Picture:
 
 
 def main(target: Path) -> None:
-    """Make a past, and draw all dashboards as they would look at its end."""
+    """Generate a past, and draw all dashboards at its end."""
     mpl.rcParams["font.family"] = "DejaVu Sans"
     target.mkdir(parents=True, exist_ok=True)
     end = int(time.time()) // STEP * STEP
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        # A week to be shown, and the week before it, to which expressions look back.
+        # A week to show, and the week before it, for expressions that look back.
         begin = end - 7 * _DAY
         write_past(folder, (OFFICE, SECOND), start=begin - 7.5 * _DAY, end=begin - 1, step=3600)
         write_past(folder, (OFFICE, SECOND), start=begin, end=end, step=STEP)
@@ -156,7 +156,7 @@ def main(target: Path) -> None:
 
 
 def draw_all(folder: Path, target: Path, end: int) -> None:
-    """Draw all dashboards as they look at a time, from Prometheus's data."""
+    """Draw all dashboards at a time, from Prometheus's data."""
     with prometheus(folder, lookback=_LOOKBACK) as running:
         for uid, board in dashboards().items():
             picture, file = Picture(board, running, end), target / f"dashboard-{uid.removeprefix('pbs-')}.png"

@@ -1,4 +1,4 @@
-"""Draws panels with matplotlib, each into its place of a grid as large as the dashboard's."""
+"""Draw panels with matplotlib, each at its place in the dashboard's grid."""
 
 import itertools
 import math
@@ -62,7 +62,7 @@ class Place:
 
 
 def frame(place: Place, title: str) -> None:
-    """Draw what is around each panel, and its title."""
+    """Draw a panel's frame and title."""
     card = FancyBboxPatch(
         (0.5, 0.5),
         place.width - 1,
@@ -82,7 +82,7 @@ def heading(place: Place, title: str) -> None:
 
 
 def nothing(place: Place, panel: Panel) -> None:
-    """Draw what stands in a panel without data."""
+    """Draw the text of a panel without data."""
     text = panel["fieldConfig"]["defaults"]["noValue"]
     place.text(place.width / 2, (place.height + _TITLE) / 2, text, ha="center", color=FAINT, fontsize=9)
 
@@ -117,7 +117,7 @@ def bars(place: Place, panel: Panel, answers: Sequence[Series]) -> None:
 
 
 def table(place: Place, panel: Panel, answers: Sequence[Series]) -> None:
-    """Draw a table: as many of its rows as there is space for."""
+    """Draw a table, with the rows that fit."""
     headings, rows = rows_of(panel, answers)
     looks = {name: _look(panel, name) for name in headings}
     fits = int((place.height - _TITLE - _ROW - 10) // _ROW)
@@ -163,7 +163,7 @@ def _draw_cell(
 
 
 def graph(place: Place, panel: Panel, answers: Sequence[Series], *, start: float) -> None:
-    """Draw lines over time, and below them what they are, the largest last value first."""
+    """Draw lines over time with a legend, the largest last value first."""
     defaults = panel["fieldConfig"]["defaults"]
     targets = panel["targets"]
     named = [
@@ -327,7 +327,7 @@ def _cell(look: Mapping[str, Any], row: Row, heading: str, now: float) -> tuple[
         if value in mapping["options"]:
             state = mapping["options"][value]
             return state["text"], COLORS[state["color"]]
-    # A glyph that the font hasn't would be drawn as a box.
+    # Without a glyph in the font, matplotlib draws a box.
     return "".join(character if ord(character) < 0x2100 else "\N{WHITE SQUARE}" for character in value), TEXT
 
 

@@ -1,4 +1,4 @@
-"""A table panel's rows: what Grafana's transformations merge and organize make of its queries' results."""
+"""A table panel's rows: its queries' results after Grafana's transformations merge and organize."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ Row = dict[str, str | float]
 
 
 def rows_of(panel: Mapping[str, Any], answers: Sequence[Series]) -> tuple[list[str], list[Row]]:
-    """Give the headings, from left to right, and the rows as the panel sorts them."""
+    """Return the headings, from left to right, and the rows as the panel sorts them."""
     refs = [target["refId"] for target in panel["targets"]]
     merged = _merge(
         [

@@ -1,4 +1,4 @@
-"""What rules would have recorded, and which alerts would have fired, in a past that Prometheus hasn't lived through."""
+"""Recorded series and alerts for generated past samples."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -34,8 +34,8 @@ def write_past_rules(folder: Path, times: Times, *, lookback: str) -> None:
 
 
 def levels(rules: Sequence[Rule]) -> Iterator[list[Rule]]:
-    """Give recording rules in an order in which they can be evaluated, those together that need no others."""
-    # Rules of one level read only what those before it recorded. What a rule recorded itself before, it goes without.
+    """Yield recording rules in the order of evaluation. Rules that don't need each other come together."""
+    # Rules of one level read only what earlier levels recorded. A rule doesn't see its own earlier results.
     left = list(rules)
     while left:
         names = {rule["record"] for rule in left}

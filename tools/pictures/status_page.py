@@ -1,7 +1,7 @@
-"""`python -m tools.pictures.status_page FOLDER`: takes the pictures of the status page that docs/ has.
+"""Take the pictures of the status page for docs/: `python -m tools.pictures.status_page FOLDER`.
 
-They are of a real exporter and a simulated PBS. What differs from run to run, the port and how long things took,
-is made the same, so that a picture changes only with the page.
+They show a real exporter and a simulated PBS. Ports and durations are replaced by fixed values, so that a picture
+changes only with the page.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetSettings
 from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.web import status
-from pbs_exporter.web.app import SERVICE, create_app
+from pbs_exporter.web.app import TARGET, create_app
 from pbs_exporter.web.status.facts import Facts
 from tests.monitoring import status_page_pbs
 from tests.monitoring.browser import chromium
@@ -40,7 +40,7 @@ class _Hands:
 async def _scraped(state: str) -> str:
     """Return the page of an exporter that has scraped a PBS in this state."""
     hands = _Hands()
-    # Full listings are spread by chance.
+    # Full listings start at random times.
     with patch("random.uniform", lambda _low, high: high):
         async with status_page_pbs.make(state, now=lambda: _NOON, tls=False) as pbs:
             target = TargetSettings(
@@ -56,12 +56,12 @@ async def _scraped(state: str) -> str:
                     hands.time = _NOON + seconds
                     async with client.get("/metrics") as response:
                         await response.read()
-                facts = status.read(app[SERVICE].target, ("disks",))
-    return status.write(_steady(facts), now=_NOON, up_seconds=_UP_SECONDS)
+                facts = status.read_facts(app[TARGET], ("disks",))
+    return status.render_page(_steady(facts), now=_NOON, up_seconds=_UP_SECONDS)
 
 
 def _steady(facts: Facts) -> Facts:
-    """Make what differs from run to run the same."""
+    """Replace the values that differ from run to run."""
     replace = msgspec.structs.replace
     collectors = [
         replace(row, took_seconds=(40 + 37 * number % 90) / 1000) for number, row in enumerate(facts.collectors)

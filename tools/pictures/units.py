@@ -14,12 +14,12 @@ _ROUND_SPANS = (
 
 
 def shown(value: float, unit: str, now: float) -> str:
-    """Give a value with its unit, by Grafana's name of it; `now` is what times are told from."""
+    """Return a value with its unit (Grafana's name of it). Times are relative to `now`."""
     return _FORMS[unit](value, now)
 
 
 def nice_step(span: float, unit: str) -> float:
-    """Give a round number in that unit, of which some four fit into the span."""
+    """Return a round number in that unit, about a quarter of the span."""
     return next(step for step in _steps(unit) if step * 5 >= span)
 
 

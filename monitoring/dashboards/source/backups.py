@@ -41,7 +41,7 @@ _TASK = f'worker_type=~"backup|verif.*|sync.*|prune.*", worker_id=~"(.*:)?($data
 
 
 def build() -> object:
-    """Make the dashboard."""
+    """Return the dashboard."""
     board = Board(
         "pbs-backups",
         "Backup groups: how old, how large, how many, verified, encrypted; and what failed last.",

@@ -1,4 +1,4 @@
-"""A dashboard under construction: its head, its links to the others, and where each panel stands."""
+"""The frame of a dashboard: title, links to the other dashboards, and the place of each panel."""
 
 from collections.abc import Sequence
 
@@ -13,13 +13,13 @@ TITLES = {
     "pbs-jobs-tasks": "PBS / Jobs and tasks",
     "pbs-host-exporter": "PBS / Host and exporter",
 }
-"""All dashboards: UID, which is the file's name too, and title."""
+"""All dashboards by UID, which is also the file's name, with their titles."""
 
 _COLUMNS = 24
 
 
 class Board:
-    """Takes panels line by line, from the left."""
+    """A dashboard that is filled line by line, from the left."""
 
     def __init__(self, uid: str, description: str, variables: Sequence[object], *, since: str = "now-24h") -> None:
         self.uid = uid
@@ -35,12 +35,12 @@ class Board:
         self._y = 0
 
     def row(self, title: str) -> None:
-        """Begin a part with a heading."""
+        """Begin a section with a heading."""
         self._made.with_row(Row(title).id(self._next()).grid_pos(GridPos(h=1, w=_COLUMNS, x=0, y=self._y)))
         self._y += 1
 
     def line(self, height: int, *panels: tuple[int, object]) -> None:
-        """Put panels beside each other; each comes with its width, of 24 in all."""
+        """Add panels beside each other, each with its width in columns (of 24)."""
         x = 0
         for width, panel in panels:
             panel.id(self._next()).grid_pos(GridPos(h=height, w=width, x=x, y=self._y))  # type: ignore[attr-defined]
@@ -49,7 +49,7 @@ class Board:
         self._y += height
 
     def build(self) -> object:
-        """Give what the SDK's encoder writes."""
+        """Return the dashboard for the SDK's encoder."""
         return self._made.build()
 
     def _next(self) -> int:

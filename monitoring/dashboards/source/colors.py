@@ -1,4 +1,4 @@
-"""Colors that mean something: thresholds, and the words for states."""
+"""Colors with a meaning: thresholds, and states."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from grafana_foundation_sdk.models.dashboard import Threshold, ValueMap, ValueMa
 GOOD, WARNING, BAD, AWAY, UNKNOWN = "green", "orange", "red", "blue", "gray"
 
 Steps = Mapping[float | None, str]
-"""From which value on which color; `None` is the color below all of them."""
+"""The colors by the value at which they begin. `None` is the color below all values."""
 
 PLAIN: Steps = {None: GOOD}
 ANY_IS_BAD: Steps = {None: GOOD, 1: BAD}
@@ -38,12 +38,12 @@ JOB: States = {
 
 
 def thresholds(steps: Steps) -> list[Threshold]:
-    """Give Grafana's form of steps."""
+    """Return steps in Grafana's form."""
     return [Threshold(value=value, color=color) for value, color in steps.items()]
 
 
 def mapping(states: States) -> ValueMap:
-    """Give Grafana's form of states."""
+    """Return states in Grafana's form."""
     return ValueMap(
         options={
             str(value): ValueMappingResult(text=text, color=color, index=index)

@@ -1,4 +1,4 @@
-"""One datastore, or several: how full, how it grows, garbage collection, namespaces, how fresh what is known is."""
+"""Datastores: usage, growth, garbage collection, namespaces, and the age of listings."""
 
 from monitoring.dashboards.source.board import Board
 from monitoring.dashboards.source.colors import (
@@ -29,19 +29,19 @@ _MANIFESTS_OLD: Steps = {None: GOOD, 2700: WARNING}
 
 
 def _steady(number: int, metric: str) -> str:
-    """Give the metric of the datastores where it was largest at last."""
+    """Return the metric of the datastores with the largest last values."""
     selector = f"{metric}{{{STORE}}}"
     return steady(number, selector, last(selector))
 
 
 def _oldest(number: int, metric: str) -> str:
-    """Give the age of a time, of the datastores where it is longest ago."""
+    """Return the age of a timestamp, for the datastores with the oldest ones."""
     selector = f"{metric}{{{STORE}}}"
     return steady(number, f"time() - {selector}", f"-{last(selector)}")
 
 
 def build() -> object:
-    """Make the dashboard."""
+    """Return the dashboard."""
     board = Board(
         "pbs-datastore",
         "Datastores: usage, growth and forecast, deduplication, garbage collection, namespaces, age of listings.",

@@ -1,4 +1,4 @@
-"""What isn't well, as several dashboards show it."""
+"""Panels about failures that several dashboards share."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""One PBS's host, and the exporter that asks it."""
+"""The host of a PBS, and its exporter."""
 
 from monitoring.dashboards.source.board import Board
 from monitoring.dashboards.source.colors import ANY_IS_A_WARNING, BAD, BUSY, FILL, GOOD, SUCCESS, UP, WARNING, Steps
@@ -12,7 +12,7 @@ _LATENCY = "pbs_exporter_api_request_duration_seconds"
 
 
 def build() -> object:
-    """Make the dashboard."""
+    """Return the dashboard."""
     board = Board(
         "pbs-host-exporter",
         "The host of one PBS: CPU, memory, input and output, disks; and the exporter's scrapes and requests.",
@@ -209,7 +209,7 @@ def _services() -> object:
 def _disks() -> object:
     return table(
         "Disks",
-        "Health by the disks' own SMART values, and the life that remains to SSDs. "
+        "Health by the disks' own SMART values, and the remaining life of SSDs. "
         "Empty while the collector disks is switched off, as it is by default.",
         {"disk": "Disk"},
         [

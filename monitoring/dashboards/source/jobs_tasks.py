@@ -18,7 +18,7 @@ _HOUR = 3600
 
 
 def build() -> object:
-    """Make the dashboard."""
+    """Return the dashboard."""
     board = Board(
         "pbs-jobs-tasks",
         "Sync, verify, prune and tape backup jobs, tasks of every kind, and tapes: state, duration, failures.",

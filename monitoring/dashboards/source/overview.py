@@ -29,7 +29,7 @@ _GROUP = ("datastore", "namespace", "backup_type", "backup_id")
 
 
 def build() -> object:
-    """Make the dashboard."""
+    """Return the dashboard."""
     board = Board(
         "pbs-overview",
         "All Proxmox Backup Servers: which answer, what needs attention, how old backups are, what fills up.",

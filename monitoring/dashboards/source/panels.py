@@ -37,24 +37,24 @@ Panel = TypeVar("Panel", stats.Panel, bargauge.Panel, timeseries.Panel, statetim
 
 
 def url(uid: str, **variables: str) -> str:
-    """Give the address of the dashboard with that UID, with data source and time as here, and these variables."""
+    """Return the URL of a dashboard, by UID. It keeps the data source and the time range, and sets these variables."""
     chosen = "".join(f"&var-{name}={value}" for name, value in variables.items())
     return f"/d/{uid}?var-datasource=${{datasource}}{chosen}&${{__url_time_range}}"
 
 
 def of_series(uid: str, *labels: str) -> dashboard.DashboardLink:
-    """Give a link from a series to the dashboard with that UID, where variables are as the series' labels."""
+    """Return a link from a series to the dashboard with that UID. The series' labels set its variables."""
     variables = {label: f"${{__field.labels.{label}:percentencode}}" for label in labels}
     return dashboard.DashboardLink(f"Open {uid}").url(url(uid, **variables))
 
 
 def last(selector: str) -> str:
-    """Give the last value that each series had in the time range, also where it has none at its end."""
+    """Return each series' last value in the time range, even if it has none at the end."""
     return f"last_over_time({selector}[$__range] @ end())"
 
 
 def steady(number: int, expr: str, rank: str) -> str:
-    """Give those series of `expr` that are first by `rank`, which says the same at each time of the range.
+    """Return the series of `expr` that are first by `rank`, which has the same result at each time of the range.
 
     What `topk` alone gives over time are other series at each step, and so pieces of lines.
     """
@@ -62,7 +62,7 @@ def steady(number: int, expr: str, rank: str) -> str:
 
 
 def query(expr: str, legend: str, ref: str) -> prometheus.Dataquery:
-    """Give a query over the time range."""
+    """Return a query over the time range."""
     return prometheus.Dataquery().datasource(SOURCE).expr(expr).legend_format(legend).ref_id(ref).range()
 
 
@@ -91,7 +91,7 @@ def number(
     states: States | None = None,
     links: Sequence[dashboard.DashboardLink] = (),
 ) -> stats.Panel:
-    """Give one large number, or text, for each series: its newest value, or its name where it is `named`."""
+    """Return a panel with a large number for each series: its newest value, or its name if it is `named`."""
     target = prometheus.Dataquery().datasource(SOURCE).expr(expr).legend_format(legend or title).ref_id("A").instant()
     panel = _finish(stats.Panel(), (title, description, unit, empty), steps, links).with_target(target)
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(values=False))
@@ -112,7 +112,7 @@ def bars(
     most: float | None = None,
     links: Sequence[dashboard.DashboardLink] = (),
 ) -> bargauge.Panel:
-    """Give a bar for each series, the longest first: `expr` must sort."""
+    """Return a panel with a bar for each series, the longest first. `expr` must sort."""
     target = prometheus.Dataquery().datasource(SOURCE).expr(expr).legend_format(legend).ref_id("A").instant()
     panel = _finish(bargauge.Panel(), (title, description, unit, empty), steps, links).with_target(target)
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(values=False))
@@ -133,7 +133,7 @@ def graph(
     most: float | None = None,
     links: Sequence[dashboard.DashboardLink] = (),
 ) -> timeseries.Panel:
-    """Give lines over time; `steps` are drawn as dashed lines."""
+    """Return a panel with lines over time. `steps` are dashed lines."""
     panel = _finish(timeseries.Panel(), (title, description, unit, empty), steps or PLAIN, links)
     for index, (expr, legend) in enumerate(series):
         panel.with_target(query(expr, legend, chr(ord("A") + index)))
@@ -167,7 +167,7 @@ def timeline(
     empty: str,
     links: Sequence[dashboard.DashboardLink] = (),
 ) -> statetimeline.Panel:
-    """Give a band for each series, colored by its state."""
+    """Return a panel with a band for each series, colored by its state."""
     panel = _finish(statetimeline.Panel(), (title, description, "none", empty), PLAIN, links)
     panel.with_target(query(expr, legend, "A")).mappings([mapping(states)])
     panel.show_value(VisibilityMode.NEVER).merge_values(merge_values=True).row_height(0.8).fill_opacity(80)

@@ -1,4 +1,4 @@
-"""Tables: a row for each thing, and a column for each of what is asked about it."""
+"""Tables: a row for each object, and a column for each query."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -16,7 +16,7 @@ GAUGE = {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}
 
 
 class Column(NamedTuple):
-    """A column whose value an expression gives; each of its series is a row's."""
+    """A column with the value of an expression, one series for each row."""
 
     heading: str
     expr: str
@@ -24,16 +24,16 @@ class Column(NamedTuple):
     steps: Steps | None = None
     states: States | None = None
     gauge: bool = False
-    """Drawn as a bar from 0 to 1."""
+    """Whether the column is drawn as a bar from 0 to 1."""
     width: int = 0
-    """In pixels, where the columns of a table need no equal space."""
+    """In pixels. 0 shares the space equally."""
 
 
 class Text(NamedTuple):
-    """Columns that are labels of what an expression gives, and not its value."""
+    """Columns with the labels of an expression's series, instead of their value."""
 
     headings: Mapping[str, str]
-    """How the column of each label is called."""
+    """The heading of each label's column."""
     expr: str
     states: States | None = None
 
@@ -52,7 +52,7 @@ def table(
     states: Mapping[str, States] | None = None,
     filters: bool = False,
 ) -> tables.Panel:
-    """Give a table.
+    """Return a table.
 
     `keys` are the labels that make a row, which each expression must have, and their headings. `links` are, for
     headings, the UID that a cell leads to, and which variable is set from which column. `hide` are labels that make

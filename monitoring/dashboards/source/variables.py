@@ -19,7 +19,7 @@ _ALL = VariableOption(selected=True, text=["All"], value=["$__all"])
 
 
 def named_root(expr: str) -> str:
-    """Give the series of `expr` with a label for the root namespace too: a table needs one to tell rows apart."""
+    """Return the series of `expr` with a label for the root namespace too: a table joins rows by it."""
     return f'label_replace({expr}, "namespace", "{ROOT}", "namespace", "")'
 
 
@@ -68,5 +68,5 @@ def _query(name: str, label: str, query: str) -> QueryVariable:
 
 
 def by(*labels: str) -> str:
-    """Give the clause that keeps a PBS and these labels apart."""
+    """Return the `by` clause of a PBS and these labels."""
     return f"by ({', '.join(('instance', *labels))})"

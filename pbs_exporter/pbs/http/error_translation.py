@@ -101,4 +101,4 @@ def connection_error(error: Exception) -> PbsError:  # noqa: C901, PLR0911 - a t
         case aiohttp.ClientOSError() | OSError():
             return ProtocolFailed(f"the connection broke: {first_line(error.strerror or str(error))}")
         case _:
-            return ProtocolFailed(f"no proper HTTP: {first_line(str(error)) or type(error).__name__}")
+            return ProtocolFailed(f"invalid HTTP: {first_line(str(error)) or type(error).__name__}")

@@ -62,7 +62,7 @@ class TokenAuth:
         """Raise `LoginPaused` if no request may be sent."""
         if self._closed:
             seconds = max(0, round(self._refused_at + PAUSE_SECONDS - self._clock.monotonic()))
-            when = f"asked again in {seconds} s" if self.paused else "asked again at the next scrape"
+            when = f"next try in {seconds} s" if self.paused else "next try at the next scrape"
             raise LoginPaused(f"PBS refused the token ({self.refusals} in a row): {when}")
 
     def taken(self) -> None:

@@ -133,7 +133,7 @@ async def _chunks(response: aiohttp.ClientResponse, limit: int) -> AsyncIterator
     async for chunk in response.content.iter_any():
         size += len(chunk)
         if size > limit:
-            raise TooLarge(f"the answer has more than {limit // 1024**2} MiB")
+            raise TooLarge(f"the answer is larger than {limit // 1024**2} MiB")
         yield chunk
         if len(chunk) >= _LARGE:
             # More chunks may be ready; without this, other asyncio tasks would wait for the end of the body.

@@ -16,14 +16,14 @@ from pbs_exporter.pbs.snapshots.listing import Namespaces
 class FullListing(msgspec.Struct, frozen=True):
     """What PBS answered.
 
-    `seconds` is the duration of the longest answer, `left_out` what couldn't be read. With an `error` the listing isn't
+    `seconds` is the duration of the longest answer, `omitted` what couldn't be read. With an `error` the listing isn't
     whole. `goes_on` says that a request timed out, and that PBS is still working on it.
     """
 
     namespaces: Namespaces
     namespace_count: int
     seconds: float
-    left_out: PbsError | None
+    omitted: PbsError | None
     error: BaseException | None
     goes_on: bool
 
@@ -59,7 +59,7 @@ async def list_in_full(
         {name: answer.value.groups for name, answer in good.items()},
         names.count,
         max((answer.seconds for answer in good.values()), default=0.0),
-        next((answer.value.left_out for answer in good.values() if answer.value.left_out), None),
+        next((answer.value.omitted for answer in good.values() if answer.value.omitted), None),
         next((errors[name] for name in names.wanted if name in errors), None),
         goes_on,
     )

@@ -19,7 +19,7 @@ from pbs_exporter.pbs.snapshots.task_hints import Hints
 class IncrementalListing(msgspec.Struct, frozen=True, kw_only=True):
     """What is known after an incremental listing. What failed is as it was before.
 
-    `listed` are the groups that were listed, from `number` on. `error` is the first failure, `left_out` what couldn't
+    `listed` are the groups that were listed, from `number` on. `error` is the first failure, `omitted` what couldn't
     be read of groups that were listed. `full_is_wanted` says that only a full listing shows what has changed,
     `all_seen` that each namespace has told its groups, `goes_on` that a request timed out, and that PBS is still
     working on it.
@@ -33,7 +33,7 @@ class IncrementalListing(msgspec.Struct, frozen=True, kw_only=True):
     listed: frozenset[GroupKey]
     full_is_wanted: bool
     error: BaseException | None
-    left_out: PbsError | None
+    omitted: PbsError | None
     all_seen: bool
     goes_on: bool
 
@@ -101,7 +101,7 @@ def _read(answers: Mapping[str, Rows[GroupRow] | BaseException], known: Known) -
     kept: dict[str, dict[GroupId, GroupSummary]] = {}
     errors: list[BaseException] = []
     for namespace, answer in answers.items():
-        error = answer if isinstance(answer, BaseException) else answer.left_out
+        error = answer if isinstance(answer, BaseException) else answer.omitted
         # A group that is missing from a whole answer is gone. Of one that isn't whole nobody knows.
         kept[namespace] = dict(known.namespaces.get(namespace, {})) if error else {}
         errors += [error] if error else []
@@ -121,7 +121,7 @@ def _assembled(
     *,
     full_is_wanted: bool,
 ) -> IncrementalListing:
-    left_out = {key: answer.left_out for key, answer in listings.listed.items() if answer.left_out}
+    omitted = {key: answer.omitted for key, answer in listings.listed.items() if answer.omitted}
     unseen = {key for key in known.relist if key not in read.rows and key[1] in read.kept.get(key[0], {})}
     namespaces = {namespace: dict(groups) for namespace, groups in read.kept.items()}
     for key in read.rows:
@@ -136,12 +136,12 @@ def _assembled(
         namespaces=namespaces,
         namespace_count=names.count,
         fingerprints={**still_there, **read.rows},
-        relist=frozenset({*listings.failed, *left_out, *unseen}),
+        relist=frozenset({*listings.failed, *omitted, *unseen}),
         number=number,
         listed=frozenset(listings.listed),
         full_is_wanted=full_is_wanted,
         error=next(iter(errors), None),
-        left_out=next(iter(left_out.values()), None),
+        omitted=next(iter(omitted.values()), None),
         all_seen=read.all_seen,
         goes_on=any(isinstance(error, PbsTimeout) for error in errors),
     )

@@ -174,7 +174,7 @@ class DatastoreRunner:
         self._choose_mode(found.seconds)
         self._attempts = replace(
             self._attempts,
-            full_error=found.left_out,
+            full_error=found.omitted,
             took_seconds=self._clock.monotonic() - began_at,
             longest_seconds=found.seconds,
         )
@@ -207,7 +207,7 @@ class DatastoreRunner:
             goes_on=found.goes_on,
             full_is_wanted=found.full_is_wanted,
         )
-        self._attempts = replace(self._attempts, incremental_error=found.error or found.left_out)
+        self._attempts = replace(self._attempts, incremental_error=found.error or found.omitted)
         if found.all_seen:
             self._seen = task_hints.hinted_listed(self._seen)
 

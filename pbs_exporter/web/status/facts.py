@@ -5,15 +5,16 @@ from enum import StrEnum
 
 import msgspec
 
-from pbs_exporter.collectors import access, snapshots
+from pbs_exporter.collectors.access import AccessCollector
 from pbs_exporter.collectors.privileges import grants, missing
+from pbs_exporter.collectors.snapshots import SnapshotsCollector
 from pbs_exporter.errors import PbsExporterError
 from pbs_exporter.pbs.models import Version
 from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.scrape.collector_run import Outcome
-from pbs_exporter.scrape.target import Last, Target
+from pbs_exporter.scrape.target import ScrapeReport, Target
 
-NOT_ASKED = "not asked in the last scrape"
+NOT_ASKED = "not queried in the last scrape"
 """Why the state of a datastore is unknown: PBS is down, or its list of datastores failed."""
 
 
@@ -105,9 +106,9 @@ class Facts(msgspec.Struct, frozen=True):
     privileges: TokenPrivileges
 
 
-def read(target: Target, switched_off: tuple[str, ...]) -> Facts:
+def read_facts(target: Target, switched_off: tuple[str, ...]) -> Facts:
     """Return the facts about a target, sorted by state; datastores of the same state by name."""
-    last, listings = target.last, target.listings()
+    last, listings = target.last_scrape, target.listings()
     outcomes = [] if last is None else [_newest(outcome, listings) for outcome in last.outcomes]
     slow = {
         collector.name: collector.intervals * target.settings.slow_interval_seconds
@@ -144,19 +145,19 @@ def _reason(error: BaseException | None) -> str | None:
     """Return the text for the page. Only our own errors have text that is safe to show; others are in the log."""
     if error is None:
         return None
-    return str(error) if isinstance(error, PbsExporterError) else "an error of the exporter, see its log"
+    return str(error) if isinstance(error, PbsExporterError) else "an internal error of the exporter; see its log"
 
 
 def _newest(outcome: Outcome, listings: dict[str, ListingStatus]) -> Outcome:
     """Return an outcome with the current state of listings, which may have ended since the scrape."""
-    if outcome.name != snapshots.COLLECTOR.name:
+    if outcome.name != SnapshotsCollector.name:
         return outcome
     return msgspec.structs.replace(outcome, datastores={store: known.error for store, known in listings.items()})
 
 
 def _collector(outcome: Outcome, waiting: set[str], every_seconds: float | None) -> CollectorRow:
     bad = tuple(sorted((store for store, error in outcome.datastores.items() if error is not None), key=_natural))
-    listed = outcome.name == snapshots.COLLECTOR.name
+    listed = outcome.name == SnapshotsCollector.name
     reason = _reason(outcome.error)
     if outcome.success:
         state = State.OK
@@ -176,7 +177,9 @@ def _collector(outcome: Outcome, waiting: set[str], every_seconds: float | None)
     )
 
 
-def _datastores(last: Last | None, outcomes: list[Outcome], listings: dict[str, ListingStatus]) -> list[DatastoreRow]:
+def _datastores(
+    last: ScrapeReport | None, outcomes: list[Outcome], listings: dict[str, ListingStatus]
+) -> list[DatastoreRow]:
     reasons: dict[str, list[str]] = {store: [] for store in listings}
     at: dict[str, float | None] = {store: listing.tried_at for store, listing in listings.items()}
     for outcome in outcomes:
@@ -203,22 +206,22 @@ def _datastores(last: Last | None, outcomes: list[Outcome], listings: dict[str, 
     return rows
 
 
-def _asked(last: Last | None) -> set[str]:
+def _asked(last: ScrapeReport | None) -> set[str]:
     """Return the datastores of the last scrape's listing; none if PBS didn't list its datastores."""
     outcomes = () if last is None else last.outcomes
     return {
         store
         for outcome in outcomes
-        if outcome.name == snapshots.COLLECTOR.name and outcome.error is None
+        if outcome.name == SnapshotsCollector.name and outcome.error is None
         for store in outcome.datastores
     }
 
 
 def _privileges(target: Target, outcomes: list[Outcome]) -> TokenPrivileges:
-    known = target.rights
+    known = target.permissions
     if known is None:
         return TokenPrivileges((), (), None, _why_unknown(target, outcomes))
-    lacking = missing(target.enabled, known.permissions)
+    lacking = missing(target.enabled, known.by_path)
     needed_by: dict[tuple[str, str], dict[str, None]] = {}
     for need, names in lacking.items():
         needed_by.setdefault((need.privilege, need.path), {}).update(dict.fromkeys(names))
@@ -226,14 +229,14 @@ def _privileges(target: Target, outcomes: list[Outcome]) -> TokenPrivileges:
         missing=tuple(
             MissingPrivilege(privilege, path, tuple(names)) for (privilege, path), names in needed_by.items()
         ),
-        commands=tuple(grants(lacking, known.permissions, target.settings.token_id)),
+        commands=tuple(grants(lacking, known.by_path, target.settings.token_id)),
         at=known.at,
         unknown=None,
     )
 
 
 def _why_unknown(target: Target, outcomes: list[Outcome]) -> str:
-    if access.COLLECTOR.name not in target.enabled:
-        return f"the collector {access.COLLECTOR.name} is switched off"
-    error = next((outcome.error for outcome in outcomes if outcome.name == access.COLLECTOR.name), None)
-    return _reason(error) or "PBS hasn't been asked yet"
+    if AccessCollector.name not in target.enabled:
+        return f"the collector {AccessCollector.name} is disabled"
+    error = next((outcome.error for outcome in outcomes if outcome.name == AccessCollector.name), None)
+    return _reason(error) or "PBS hasn't been queried yet"

@@ -33,7 +33,7 @@ _PAGE = """<!DOCTYPE html>
 {parts}
 </main>
 <footer>
-<p><small>This page was made at {made} of what earlier scrapes brought: it asks PBS nothing. All times are UTC.
+<p><small>Generated at {made} from earlier scrapes, without requests to PBS. All times are UTC.
 Documentation: <code>README.md</code> and <code>docs/</code> in the source of version {version}.</small></p>
 </footer>
 </body>
@@ -41,7 +41,7 @@ Documentation: <code>README.md</code> and <code>docs/</code> in the source of ve
 """
 
 
-def write(facts: Facts, *, now: float, up_seconds: float) -> str:
+def render_page(facts: Facts, *, now: float, up_seconds: float) -> str:
     """Return the page as of `now` (Unix seconds). `up_seconds` is the uptime of the exporter."""
     summary = summarize(facts, now)
     return _PAGE.format(
@@ -70,7 +70,7 @@ def _summary(summary: Summary) -> str:
 def _about(facts: Facts, now: float, up_seconds: float) -> dict[str, str]:
     pbs, scrape = facts.pbs, facts.scrape
     if scrape is None:
-        state, last = "not asked yet", "none yet"
+        state, last = "unknown", "none yet"
     else:
         down = None if pbs.down is None else f'<b class="{State.FAILED}">down</b>: {escaped(pbs.down)}'
         state = down or f'<b class="{State.OK}">up</b>'
@@ -85,11 +85,11 @@ def _about(facts: Facts, now: float, up_seconds: float) -> dict[str, str]:
 
 def _parts(facts: Facts, now: float) -> str:
     parts = {
-        "rights": ("Rights of the token", tables.privileges(facts.privileges, now)),
+        "rights": ("Privileges of the token", tables.privileges(facts.privileges, now)),
         "collectors": ("Collectors", tables.collectors(facts, now)),
         "datastores": ("Datastores", tables.datastores(facts.datastores, now) if facts.datastores else _NO_DATASTORES),
     }
     return "\n".join(f'<h2 id="{part}">{title}</h2>\n{content}' for part, (title, content) in parts.items())
 
 
-_NO_DATASTORES = "<p>No collector has to do with a datastore, or PBS has told of none.</p>"
+_NO_DATASTORES = "<p>PBS listed no datastores.</p>"

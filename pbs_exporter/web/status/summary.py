@@ -25,7 +25,7 @@ class Summary(msgspec.Struct, frozen=True):
 def summarize(facts: Facts, now: float) -> Summary:
     """Return the summary as of `now` (Unix seconds)."""
     if facts.scrape is None:
-        line = "What is known of PBS comes with the first scrape: Prometheus asks for <code>metrics</code>."
+        line = "The state of PBS is known after the first scrape of <code>metrics</code>."
         return Summary(State.WAITING, "Not scraped yet", (line,))
     problems, notes = tuple(_problems(facts)), tuple(_notes(facts))
     if problems:
@@ -36,7 +36,7 @@ def summarize(facts: Facts, now: float) -> Summary:
         return Summary(State.WAITING, f"Not scraped for {span(age)}", (when, *notes))
     states = [collector.state for collector in facts.collectors] + [store.state for store in facts.datastores]
     waits = State.WAITING in states
-    return Summary(State.WAITING if waits else State.OK, "No problem so far" if waits else "All well", (when, *notes))
+    return Summary(State.WAITING if waits else State.OK, "No problems so far" if waits else "All well", (when, *notes))
 
 
 def _problems(facts: Facts) -> Iterator[str]:
@@ -48,7 +48,7 @@ def _problems(facts: Facts) -> Iterator[str]:
             yield (f'<a href="#{noun}s">{len(failed)} of {count(len(rows), noun)} failed</a>: {names(failed)}')
     if facts.privileges.missing:
         lacking = [f"{missing.privilege} on {missing.path}" for missing in facts.privileges.missing]
-        yield f'<a href="#rights">The token lacks {count(len(lacking), "right")}</a>: {names(lacking)}'
+        yield f'<a href="#rights">The token lacks {count(len(lacking), "privilege")}</a>: {names(lacking)}'
 
 
 def _notes(facts: Facts) -> Iterator[str]:
@@ -66,7 +66,7 @@ def _notes(facts: Facts) -> Iterator[str]:
     if unreadable:
         yield f"Can't be read: {names(unreadable)}"
     if facts.privileges.unknown is not None:
-        yield f"The token's rights aren't known: {escaped(facts.privileges.unknown)}"
+        yield f"The token's privileges are unknown: {escaped(facts.privileges.unknown)}"
 
 
 def names(all_names: Sequence[str]) -> str:

@@ -12,9 +12,9 @@ def privileges(known: TokenPrivileges, now: float) -> str:
     """Return the missing privileges and the commands that grant them, as HTML."""
     if known.unknown is not None:
         why = escaped(known.unknown)
-        return f"<p>Not known: {why}. The command <code>pbs-exporter check</code> asks PBS for them.</p>"
+        return f"<p>Unknown: {why}. The command <code>pbs-exporter check</code> shows them.</p>"
     if not known.missing:
-        return f"<p>The token has all that the collectors need. PBS said so {age(known.at, now)}.</p>"
+        return f"<p>The token has all privileges that the collectors need. Checked {age(known.at, now)}.</p>"
     rows = (
         _row("failed", lacking.privilege, escaped(lacking.path), names(lacking.collectors)) for lacking in known.missing
     )
@@ -23,8 +23,8 @@ def privileges(known: TokenPrivileges, now: float) -> str:
         _table(
             "rights", "Privileges that collectors need and the token lacks", ("Privilege", "Path", "Needed by"), rows
         )
-        + "<p>A token has what both it and its user have. "
-        + f"This grants what is missing, on PBS as root; PBS was asked {age(known.at, now)}:</p>\n"
+        + "<p>A token has only privileges that its user has too. "
+        + f"Run this as root on PBS to grant the missing ones. Checked {age(known.at, now)}:</p>\n"
         + f"<pre><code>{commands}</code></pre>"
     )
 
@@ -33,11 +33,11 @@ def collectors(facts: Facts, now: float) -> str:
     """Return the table of the enabled collectors, as HTML."""
     table = _table(
         "collectors",
-        "The last result of each collector that is switched on, failures first",
+        "The last result of each enabled collector, failures first",
         ("Collector", "Result", "Age", "Took"),
         (_collector(row, now) for row in facts.collectors),
     )
-    off = f"<p>Switched off: {names(facts.switched_off)}.</p>" if facts.switched_off else ""
+    off = f"<p>Disabled: {names(facts.switched_off)}.</p>" if facts.switched_off else ""
     return table + off
 
 
@@ -57,7 +57,7 @@ def _collector(row: CollectorRow, now: float) -> str:
     if row.datastores:
         reasons.append(f"{count(len(row.datastores), 'datastore')}: {names(row.datastores)}")
     if row.state is not State.OK and row.samples_of is not None:
-        reasons.append(f"its samples are of {moment(row.samples_of, now)}")
+        reasons.append(f"samples from {moment(row.samples_of, now)}")
     every = "" if row.every_seconds is None else f" <small>every {span(row.every_seconds)}</small>"
     took = NOTHING if row.took_seconds is None else span(row.took_seconds)
     return _row(_class(row.state), row.name, _joined(row.state, reasons), age(row.at, now) + every, took)
@@ -77,8 +77,8 @@ def _listing(row: DatastoreRow, now: float) -> Iterator[str]:
 
 def _next(listing: ListingStatus) -> str:
     if listing.under_way_seconds is not None:
-        return f"under way for {span(listing.under_way_seconds)}"
-    return f"in {span(listing.due_in_seconds)}" if listing.due_in_seconds else "with the next scrape"
+        return f"running for {span(listing.under_way_seconds)}"
+    return f"in {span(listing.due_in_seconds)}" if listing.due_in_seconds else "at the next scrape"
 
 
 def _result(state: State, reasons: Iterable[str]) -> str:

@@ -2,7 +2,7 @@
 
 from tests.monitoring import faults
 from tests.monitoring.calm_pbs import TASKS
-from tests.monitoring.faults import answers, both, says
+from tests.monitoring.faults import both, changed_answer, failed_answer
 from tests.monitoring.scenarios.scenario import GC, NODE, USAGE, VERIFY, Scenario, alert
 
 _FORBIDDEN = "permission check failed"
@@ -18,13 +18,13 @@ ACCESS = (
     Scenario(
         "token ends in ten days",
         "access",
-        says("/access/users", faults.tokens_end(10)),
+        changed_answer("/access/users", faults.tokens_end(10)),
         (alert("PbsTokenExpiring", "warning"),),
     ),
     Scenario(
         "token ends in two days",
         "collectors",
-        says("/access/users", faults.tokens_end(2)),
+        changed_answer("/access/users", faults.tokens_end(2)),
         (alert("PbsTokenExpiring", "critical"),),
         (alert("PbsTokenExpiring", "warning"),),
     ),
@@ -35,11 +35,11 @@ ACCESS = (
         (alert("PbsCertificateExpiring", "warning"),),
     ),
     Scenario(
-        "right taken away without which nothing is seen",
+        "privilege taken away without which PBS shows nothing",
         "blind",
         both(
-            faults.right_lost("Datastore.Audit"),
-            *(says(path, lambda _rows, _: []) for path in ("/admin/datastore", USAGE, GC, VERIFY)),
+            faults.privilege_lost("Datastore.Audit"),
+            *(changed_answer(path, lambda _rows, _: []) for path in ("/admin/datastore", USAGE, GC, VERIFY)),
         ),
         tuple(
             alert("PbsRightMissing", "warning", collector=collector, privilege="Datastore.Audit")
@@ -48,12 +48,15 @@ ACCESS = (
         (alert("PbsDatastoreVanished", "warning", datastore="main"),),
     ),
     Scenario(
-        "right taken away",
-        "rights",
+        "privilege taken away",
+        "privileges",
         both(
-            faults.right_lost("Sys.Audit"),
-            says(TASKS, lambda _rows, _: []),
-            *(answers(path, 403, _FORBIDDEN) for path in (NODE, "/nodes/{node}/services", "/nodes/{node}/apt/update")),
+            faults.privilege_lost("Sys.Audit"),
+            changed_answer(TASKS, lambda _rows, _: []),
+            *(
+                failed_answer(path, 403, _FORBIDDEN)
+                for path in (NODE, "/nodes/{node}/services", "/nodes/{node}/apt/update")
+            ),
         ),
         tuple(
             alert("PbsRightMissing", "warning", collector=collector, privilege="Sys.Audit")
@@ -67,31 +70,31 @@ ACCESS = (
     Scenario(
         "collector fails",
         "collectors",
-        answers("/tape/drive", 400, "client error (Connect)"),
+        failed_answer("/tape/drive", 400, "client error (Connect)"),
         (alert("PbsCollectorFailing", "warning", collector="tape"),),
     ),
     Scenario(
         "datastores not listed",
         "unlisted",
-        answers("/admin/datastore", 400, "client error (Connect)"),
+        failed_answer("/admin/datastore", 400, "client error (Connect)"),
         tuple(alert("PbsCollectorFailing", "warning", collector=name) for name in ("datastores", "s3", "snapshots")),
     ),
     Scenario(
         "slow collector fails",
         "collectors",
-        answers("/nodes/{node}/apt/update", 400, "unable to open file '/var/lib/proxmox-backup/pkg-state.json'"),
+        failed_answer("/nodes/{node}/apt/update", 400, "unable to open file '/var/lib/proxmox-backup/pkg-state.json'"),
         (alert("PbsCollectorFailing", "warning", collector="updates"),),
     ),
     Scenario(
         "collector fails for one datastore",
         "collectors",
-        answers("/admin/datastore/cloud/status", 400, "client error (Connect)"),
+        failed_answer("/admin/datastore/cloud/status", 400, "client error (Connect)"),
         (alert("PbsCollectorFailing", "warning", collector="s3", datastore="cloud"),),
     ),
     Scenario(
         "listing fails",
         "listing",
-        answers("/admin/datastore/main/snapshots", 400, "ENOENT: No such file or directory"),
+        failed_answer("/admin/datastore/main/snapshots", 400, "ENOENT: No such file or directory"),
         (alert("PbsListingFailing", "warning", datastore="main"),),
         (alert("PbsListingOld", "warning", datastore="main"),),
     ),

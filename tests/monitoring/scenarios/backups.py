@@ -3,21 +3,21 @@
 from tests.monitoring import faults
 from tests.monitoring.backfill import DAY
 from tests.monitoring.calm_pbs import SNAPSHOTS
-from tests.monitoring.faults import both, group, row, says
+from tests.monitoring.faults import both, changed_answer, group, row
 from tests.monitoring.scenarios.scenario import EOF, VERIFICATION_FAILED, VERIFY, Scenario, alert
 
 BACKUPS = (
     Scenario(
         "backup missed",
         "backups",
-        says(SNAPSHOTS, group("100", faults.not_since(2 * DAY))),
+        changed_answer(SNAPSHOTS, group("100", faults.not_since(2 * DAY))),
         (alert("PbsBackupTooOld", "warning", datastore="main", backup_type="vm", backup_id="100"),),
     ),
     Scenario(
         "backups fail for days",
         "backups",
         both(
-            says(SNAPSHOTS, group("101", faults.not_since(4 * DAY))),
+            changed_answer(SNAPSHOTS, group("101", faults.not_since(4 * DAY))),
             faults.failed_task("backup", "main:vm/101", "backup ended: " + EOF),
         ),
         (alert("PbsBackupTooOld", "critical", backup_id="101"),),
@@ -29,39 +29,39 @@ BACKUPS = (
     Scenario(
         "backup aborted",
         "backups",
-        says(SNAPSHOTS, group("102", faults.unfinished)),
+        changed_answer(SNAPSHOTS, group("102", faults.unfinished)),
         (alert("PbsSnapshotUnfinished", "warning", backup_id="102"),),
     ),
     Scenario(
         "manifest unreadable",
         "backups",
-        says(SNAPSHOTS, group("103", faults.damaged)),
+        changed_answer(SNAPSHOTS, group("103", faults.damaged)),
         (alert("PbsSnapshotDamaged", "critical", backup_id="103"),),
     ),
     Scenario(
         "snapshots removed",
         "backups",
-        says(SNAPSHOTS, group("104", lambda rows, _: rows[:2])),
+        changed_answer(SNAPSHOTS, group("104", lambda rows, _: rows[:2])),
         (alert("PbsSnapshotCountDropped", "warning", backup_id="104"),),
     ),
     Scenario(
         "disk taken out of the backup",
         "backups",
-        says(SNAPSHOTS, group("105", faults.smaller)),
+        changed_answer(SNAPSHOTS, group("105", faults.smaller)),
         (alert("PbsBackupSizeDropped", "info", backup_id="105"),),
     ),
     Scenario(
         "encryption lost",
         "backups",
-        says(SNAPSHOTS, group("106", faults.plain)),
+        changed_answer(SNAPSHOTS, group("106", faults.plain)),
         (alert("PbsBackupNotEncrypted", "warning", namespace="prod", backup_id="106"),),
     ),
     Scenario(
         "newest snapshot fails verification, and so does the job",
         "verification",
         both(
-            says("/admin/datastore/main/snapshots", group("100", faults.verified(0, "failed"))),
-            says(VERIFY, row("store", "main", last_run_state=VERIFICATION_FAILED)),
+            changed_answer("/admin/datastore/main/snapshots", group("100", faults.verified(0, "failed"))),
+            changed_answer(VERIFY, row("store", "main", last_run_state=VERIFICATION_FAILED)),
             faults.failed_task("verify_snapshot", "main:vm/100/68899000", VERIFICATION_FAILED),
         ),
         (alert("PbsVerificationFailed", "critical", datastore="main", backup_id="100"),),
@@ -74,25 +74,25 @@ BACKUPS = (
     Scenario(
         "old snapshot fails verification",
         "verification",
-        says("/admin/datastore/main/snapshots", group("101", faults.verified(-1, "failed"))),
+        changed_answer("/admin/datastore/main/snapshots", group("101", faults.verified(-1, "failed"))),
         (alert("PbsVerificationFailed", "warning", namespace="prod", backup_id="101"),),
     ),
     Scenario(
         "not verified for long",
         "verification",
-        says("/admin/datastore/second/snapshots", group("100", faults.verified_before(50))),
+        changed_answer("/admin/datastore/second/snapshots", group("100", faults.verified_before(50))),
         (alert("PbsVerificationTooOld", "warning", datastore="second", backup_id="100"),),
     ),
     Scenario(
         "never verified",
         "verification",
-        says("/admin/datastore/second/snapshots", group("101", faults.never_verified(20))),
+        changed_answer("/admin/datastore/second/snapshots", group("101", faults.never_verified(20))),
         (alert("PbsVerificationTooOld", "warning", datastore="second", backup_id="101"),),
     ),
     Scenario(
         "verify job removed",
         "verification",
-        says(VERIFY, lambda rows, _: [row for row in rows if row["store"] != "third"]),
+        changed_answer(VERIFY, lambda rows, _: [row for row in rows if row["store"] != "third"]),
         (alert("PbsNoVerifyJob", "info", datastore="third"),),
     ),
 )

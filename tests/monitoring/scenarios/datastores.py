@@ -3,7 +3,7 @@
 from tests.monitoring import faults
 from tests.monitoring.backfill import DAY
 from tests.monitoring.calm_pbs import tape
-from tests.monitoring.faults import answers, both, group, row, says
+from tests.monitoring.faults import both, changed_answer, failed_answer, group, row
 from tests.monitoring.scenarios.scenario import GC, HOUR, USAGE, VERIFICATION_FAILED, VERIFY, Scenario, alert
 
 _MARK = "marking used chunks failed: can't open index: index too small (7)"
@@ -14,7 +14,7 @@ DATASTORES = (
         "garbage collection fails",
         "gc",
         both(
-            says(GC, row("store", "failing", last_run_state=_MARK)),
+            changed_answer(GC, row("store", "failing", last_run_state=_MARK)),
             faults.failed_task("garbage_collection", "failing", _MARK),
         ),
         (alert("PbsGcFailed", "warning", datastore="failing"),),
@@ -22,50 +22,52 @@ DATASTORES = (
     Scenario(
         "garbage collection long ago",
         "gc",
-        says(GC, lambda rows, now: row("store", "late", last_run_endtime=now - 9 * DAY)(rows, now)),
+        changed_answer(GC, lambda rows, now: row("store", "late", last_run_endtime=now - 9 * DAY)(rows, now)),
         (alert("PbsGcNotRun", "warning", datastore="late"),),
     ),
     Scenario(
         "garbage collection never runs",
         "gc",
-        both(faults.new("young", {}), faults.gc_never_ran("young")),
+        both(faults.new_datastore("young", {}), faults.gc_never_ran("young")),
         (alert("PbsGcNeverRun", "warning", datastore="young"),),
     ),
     Scenario(
         "chunks bad",
         "gc",
-        says(GC, row("store", "broken", still_bad=3)),
+        changed_answer(GC, row("store", "broken", still_bad=3)),
         (alert("PbsChunksBad", "critical", datastore="broken"),),
     ),
     Scenario(
         "deduplication drops",
         "gc",
-        says(USAGE, faults.at("thin", faults.deduplicated(0.5))),
+        changed_answer(USAGE, faults.in_row("thin", faults.deduplicated(0.5))),
         (alert("PbsDeduplicationDropped", "info", datastore="thin"),),
     ),
     Scenario(
         "full soon, PBS estimates",
         "space",
-        says(USAGE, faults.at("estimate", lambda usage, now: usage | {"estimated-full-date": now + 10 * DAY})),
+        changed_answer(
+            USAGE, faults.in_row("estimate", lambda usage, now: usage | {"estimated-full-date": now + 10 * DAY})
+        ),
         (alert("PbsDatastoreFilling", "warning", datastore="estimate"),),
     ),
     Scenario(
         "full very soon",
         "gc",
-        says(USAGE, faults.at("late", lambda usage, now: usage | {"estimated-full-date": now + 2 * DAY})),
+        changed_answer(USAGE, faults.in_row("late", lambda usage, now: usage | {"estimated-full-date": now + 2 * DAY})),
         (alert("PbsDatastoreFilling", "critical", datastore="late"),),
         (alert("PbsDatastoreFilling", "warning", datastore="late"),),
     ),
     Scenario(
         "full soon by its trend",
         "space",
-        says(USAGE, faults.at("trend", faults.shrinking)),
+        changed_answer(USAGE, faults.in_row("trend", faults.shrinking)),
         (alert("PbsDatastoreFilling", "warning", datastore="trend"),),
     ),
     Scenario(
         "almost full",
         "space",
-        says(USAGE, faults.at("full", faults.full(0.95, days=1))),
+        changed_answer(USAGE, faults.in_row("full", faults.full(0.95, days=1))),
         (
             alert("PbsDatastoreAlmostFull", "warning", datastore="full"),
             alert("PbsDatastoreFilling", "critical", datastore="full"),
@@ -75,7 +77,7 @@ DATASTORES = (
     Scenario(
         "full",
         "space",
-        says(USAGE, faults.at("fuller", faults.full(0.98, days=1))),
+        changed_answer(USAGE, faults.in_row("fuller", faults.full(0.98, days=1))),
         (alert("PbsDatastoreAlmostFull", "critical", datastore="fuller"),),
         (
             alert("PbsDatastoreAlmostFull", "warning", datastore="fuller"),
@@ -87,15 +89,15 @@ DATASTORES = (
         "unreadable",
         "datastores",
         both(
-            says(
+            changed_answer(
                 USAGE,
-                faults.at(
+                faults.in_row(
                     "main", lambda usage, _: {key: usage[key] for key in ("mount-status", "store")} | {"error": _OPEN}
                 ),
             ),
-            answers("/admin/datastore/main/*", 400, _OPEN),
-            says(GC, lambda rows, _: [row for row in rows if row["store"] != "main"]),
-            says(VERIFY, row("store", "main", last_run_state=_OPEN)),
+            failed_answer("/admin/datastore/main/*", 400, _OPEN),
+            changed_answer(GC, lambda rows, _: [row for row in rows if row["store"] != "main"]),
+            changed_answer(VERIFY, row("store", "main", last_run_state=_OPEN)),
             faults.failed_task("prune", "main:vm/100", _OPEN),
         ),
         (alert("PbsDatastoreUnreadable", "critical", datastore="main"),),
@@ -110,8 +112,8 @@ DATASTORES = (
         "offline",
         "datastores",
         both(
-            faults.on("off", maintenance="offline,message=disk swap"),
-            says(
+            faults.datastore_with("off", maintenance="offline,message=disk swap"),
+            changed_answer(
                 VERIFY,
                 lambda rows, now: row("store", "off", last_run_state=VERIFICATION_FAILED, next_run=now - 2 * HOUR)(
                     rows, now
@@ -123,16 +125,21 @@ DATASTORES = (
     Scenario(
         "not mounted for long",
         "datastores",
-        faults.new("usb", {"mounted": True}, removable=True, mounted=False),
+        faults.new_datastore("usb", {"mounted": True}, removable=True, mounted=False),
         (alert("PbsDatastoreNotMounted", "warning", datastore="usb"),),
     ),
-    Scenario("vanished", "datastores", faults.removed, (alert("PbsDatastoreVanished", "warning", datastore="gone"),)),
+    Scenario(
+        "vanished",
+        "datastores",
+        faults.datastore_removed,
+        (alert("PbsDatastoreVanished", "warning", datastore="gone"),),
+    ),
     Scenario(
         "bucket out of reach",
         "s3",
         both(
-            says("/admin/datastore/cloud/snapshots", group("100", faults.not_since(2 * DAY))),
-            says(GC, row("store", "cloud", last_run_state="client error (Connect)")),
+            changed_answer("/admin/datastore/cloud/snapshots", group("100", faults.not_since(2 * DAY))),
+            changed_answer(GC, row("store", "cloud", last_run_state="client error (Connect)")),
             faults.failed_task("garbage_collection", "cloud", "client error (Connect)"),
             *(faults.failed_task("backup", f"cloud:vm/{name}", "client error (Connect)") for name in (100, 101)),
         ),
@@ -147,14 +154,14 @@ DATASTORES = (
     Scenario(
         "bucket out of reach for days",
         "s3",
-        says(GC, lambda rows, now: row("store", "deep", last_run_endtime=now - 9 * DAY)(rows, now)),
+        changed_answer(GC, lambda rows, now: row("store", "deep", last_run_endtime=now - 9 * DAY)(rows, now)),
         (alert("PbsS3DatastoreFailing", "warning", datastore="deep"),),
         (alert("PbsGcNotRun", "warning", datastore="deep"),),
     ),
     Scenario(
         "no tape to write to",
         "tape",
-        says(
+        changed_answer(
             "/tape/media/list",
             lambda rows, _: [tape("WEEK01L8", "weekly", "full", "online-sl3"), *rows[1:]],
         ),
@@ -163,7 +170,7 @@ DATASTORES = (
     Scenario(
         "tape drive off",
         "tape",
-        says("/tape/drive", row("name", "drive0", vendor=None, model=None, serial=None)),
+        changed_answer("/tape/drive", row("name", "drive0", vendor=None, model=None, serial=None)),
         (alert("PbsTapeDriveMissing", "warning", name="drive0"),),
     ),
 )

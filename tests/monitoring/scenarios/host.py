@@ -1,7 +1,7 @@
 """Faults of the host, its disks and its ZFS pools."""
 
 from tests.monitoring import faults
-from tests.monitoring.faults import row, says
+from tests.monitoring.faults import changed_answer, row
 from tests.monitoring.scenarios.scenario import NODE, Scenario, alert
 
 _DISKS = "/nodes/{node}/disks/list"
@@ -11,73 +11,88 @@ HOST = (
     Scenario(
         "root file system full",
         "host",
-        says(NODE, lambda node, _: node | {"root": node["root"] | {"avail": node["root"]["total"] // 20}}),
+        changed_answer(NODE, lambda node, _: node | {"root": node["root"] | {"avail": node["root"]["total"] // 20}}),
         (alert("PbsHostRootFull", "warning"),),
     ),
     Scenario(
-        "memory full and swap growing", "host", says(NODE, faults.swap_grows), (alert("PbsHostMemory", "warning"),)
+        "memory full and swap growing",
+        "host",
+        changed_answer(NODE, faults.swap_grows),
+        (alert("PbsHostMemory", "warning"),),
     ),
-    Scenario("CPU busy", "host", says(NODE, lambda node, _: node | {"cpu": 0.97}), (alert("PbsHostCpuBusy", "info"),)),
-    Scenario("disks busy", "host", says(NODE, lambda node, _: node | {"wait": 0.5}), (alert("PbsHostIoWait", "info"),)),
+    Scenario(
+        "CPU busy",
+        "host",
+        changed_answer(NODE, lambda node, _: node | {"cpu": 0.97}),
+        (alert("PbsHostCpuBusy", "info"),),
+    ),
+    Scenario(
+        "disks busy",
+        "host",
+        changed_answer(NODE, lambda node, _: node | {"wait": 0.5}),
+        (alert("PbsHostIoWait", "info"),),
+    ),
     Scenario(
         "service down",
         "host",
-        says("/nodes/{node}/services", row("service", "chrony", state="dead")),
+        changed_answer("/nodes/{node}/services", row("service", "chrony", state="dead")),
         (alert("PbsServiceDown", "warning", service="chrony"),),
     ),
     Scenario(
         "updates not installed",
         "host",
-        says("/nodes/{node}/apt/update", lambda rows, _: [*rows, {"Package": "libssl3t64", "Version": "1.0-2"}]),
+        changed_answer(
+            "/nodes/{node}/apt/update", lambda rows, _: [*rows, {"Package": "libssl3t64", "Version": "1.0-2"}]
+        ),
         (alert("PbsUpdatesPending", "info"),),
     ),
     Scenario(
         "subscription expired",
         "host",
-        says("/nodes/{node}/subscription", lambda answer, _: answer | {"status": "expired"}),
+        changed_answer("/nodes/{node}/subscription", lambda answer, _: answer | {"status": "expired"}),
         (alert("PbsSubscription", "warning", status="expired"),),
     ),
     Scenario(
         "root file system quite full",
         "disks",
-        says(NODE, lambda node, _: node | {"root": node["root"] | {"avail": node["root"]["total"] // 50}}),
+        changed_answer(NODE, lambda node, _: node | {"root": node["root"] | {"avail": node["root"]["total"] // 50}}),
         (alert("PbsHostRootFull", "critical"),),
         (alert("PbsHostRootFull", "warning"),),
     ),
     Scenario(
         "disk fails",
         "disks",
-        says(_DISKS, row("name", "sda", status="failed")),
+        changed_answer(_DISKS, row("name", "sda", status="failed")),
         (alert("PbsDiskFailed", "critical", disk="sda"),),
     ),
     Scenario(
         "SSD worn out",
         "disks",
-        says(_DISKS, row("name", "sdb", wearout=5.0)),
+        changed_answer(_DISKS, row("name", "sdb", wearout=5.0)),
         (alert("PbsDiskWearout", "warning", disk="sdb"),),
     ),
     Scenario(
         "ZFS pool degraded",
         "disks",
-        says(_ZFS, row("name", "tank", health="DEGRADED")),
+        changed_answer(_ZFS, row("name", "tank", health="DEGRADED")),
         (alert("PbsZfsPoolUnhealthy", "critical", pool="tank", status="degraded"),),
     ),
     Scenario(
         "ZFS pool failed",
         "disks",
-        says(_ZFS, lambda rows, _: [row for row in rows if row["name"] != "backup"]),
+        changed_answer(_ZFS, lambda rows, _: [row for row in rows if row["name"] != "backup"]),
         (alert("PbsZfsPoolMissing", "critical", pool="backup"),),
     ),
     Scenario(
         "ZFS pool fragmented",
         "disks",
-        says(_ZFS, row("name", "tank", frag=80)),
+        changed_answer(_ZFS, row("name", "tank", frag=80)),
         (alert("PbsZfsPoolFragmented", "info", pool="tank"),),
     ),
     Scenario(
         "ZFS pool full",
         "disks",
-        says(_ZFS, row("name", "scratch", alloc=95 * (5 << 40) // 100)),
+        changed_answer(_ZFS, row("name", "scratch", alloc=95 * (5 << 40) // 100)),
         (alert("PbsZfsPoolFull", "warning", pool="scratch"),),
     ),
 )

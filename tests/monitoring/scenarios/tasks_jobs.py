@@ -2,7 +2,7 @@
 
 from tests.monitoring import faults
 from tests.monitoring.calm_pbs import TASKS, job, task
-from tests.monitoring.faults import both, row, says
+from tests.monitoring.faults import both, changed_answer, row
 from tests.monitoring.scenarios.scenario import HOUR, PRUNE, SYNC, Scenario, alert
 
 _NO_RUN = {"last_run_endtime": None, "last_run_state": None, "last_run_upid": None}
@@ -25,20 +25,20 @@ TASKS_AND_JOBS = (
     Scenario(
         "first garbage collection fails",
         "tasks",
-        both(faults.new("young", {}), faults.first_gc_failed("young")),
+        both(faults.new_datastore("young", {}), faults.first_gc_failed("young")),
         (alert("PbsTaskFailed", "warning", worker_type="garbage_collection", datastore="young"),),
     ),
     Scenario(
         "task hangs",
         "tasks",
-        says(TASKS, faults.more(lambda now: task("backup", "main:vm/101", now - 7 * HOUR, None))),
+        changed_answer(TASKS, faults.added(lambda now: task("backup", "main:vm/101", now - 7 * HOUR, None))),
         (alert("PbsTaskRunningLong", "warning", worker_type="backup"),),
     ),
     Scenario(
         "job fails",
         "jobs",
         both(
-            says(SYNC, row("id", "s-failing", last_run_state=_SYNC_FAILED)),
+            changed_answer(SYNC, row("id", "s-failing", last_run_state=_SYNC_FAILED)),
             faults.failed_task("syncjob", "pbs2:offsite:main::s-failing", _SYNC_FAILED),
         ),
         (alert("PbsJobFailed", "warning", job_type="sync", job_id="s-failing", datastore="main"),),
@@ -46,20 +46,20 @@ TASKS_AND_JOBS = (
     Scenario(
         "job fails and runs again",
         "jobs",
-        says(SYNC, faults.failed_then_running("s-again")),
+        changed_answer(SYNC, faults.failed_then_running("s-again")),
         (alert("PbsJobFailed", "warning", job_type="sync", job_id="s-again"),),
     ),
     Scenario(
         "job warns",
         "jobs",
-        says(SYNC, row("id", "s-warning", last_run_state="WARNINGS: 2")),
+        changed_answer(SYNC, row("id", "s-warning", last_run_state="WARNINGS: 2")),
         (alert("PbsJobWarning", "info", job_type="sync", job_id="s-warning"),),
     ),
     Scenario(
         "tape backup fails",
         "jobs",
         both(
-            says("/tape/backup", row("id", "t-weekly", last_run_state=_NO_TAPE)),
+            changed_answer("/tape/backup", row("id", "t-weekly", last_run_state=_NO_TAPE)),
             faults.failed_task("tape-backup-job", "main:weekly:drive0:t-weekly", _NO_TAPE),
         ),
         (alert("PbsJobFailed", "warning", job_type="tape_backup", job_id="t-weekly"),),
@@ -67,16 +67,16 @@ TASKS_AND_JOBS = (
     Scenario(
         "job overdue",
         "jobs",
-        says(PRUNE, lambda rows, now: row("id", "p-late", next_run=now - 2 * HOUR)(rows, now)),
+        changed_answer(PRUNE, lambda rows, now: row("id", "p-late", next_run=now - 2 * HOUR)(rows, now)),
         (alert("PbsJobOverdue", "warning", job_type="prune", job_id="p-late"),),
     ),
     Scenario(
         "job never runs",
         "jobs",
-        says(
+        changed_answer(
             PRUNE,
-            faults.more(lambda _: job("p-never", "main", **_NO_RUN)),
-            after=faults.more(lambda _: job("p-never", "main")),
+            faults.added(lambda _: job("p-never", "main", **_NO_RUN)),
+            after=faults.added(lambda _: job("p-never", "main")),
         ),
         (alert("PbsJobNeverRun", "warning", job_type="prune", job_id="p-never"),),
     ),

@@ -10,8 +10,9 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 
 from pbs_exporter import collectors
-from pbs_exporter.collectors import COLLECTORS, DEFAULTS, tape
-from pbs_exporter.collectors.base import AnyCollector
+from pbs_exporter.collectors import COLLECTORS, DEFAULTS
+from pbs_exporter.collectors.base import AnyCollector, Collector
+from pbs_exporter.collectors.tape import TapeCollector
 from pbs_exporter.config import ExporterSettings
 from pbs_exporter.exposition import self_metrics
 from pbs_exporter.exposition.formats import OPENMETRICS
@@ -160,13 +161,19 @@ def test_each_family_has_one_owner() -> None:
 
 
 def test_every_collector_file_is_listed() -> None:
-    """Every module with a COLLECTOR has its line in COLLECTORS, and every collector a name of its own."""
+    """Every collector has its line in COLLECTORS, and each has a name of its own."""
     modules = [
         importlib.import_module(f"{collectors.__name__}.{module.name}")
         for module in pkgutil.iter_modules(collectors.__path__)
     ]
-    made = [module.COLLECTOR for module in modules if hasattr(module, "COLLECTOR")]
-    assert sorted(collector.name for collector in made) == sorted(collector.name for collector in COLLECTORS)
+    made = [
+        kind
+        for module in modules
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, Collector) and kind.__module__ == module.__name__
+        if kind is not Collector
+    ]
+    assert sorted(kind.name for kind in made) == sorted(collector.name for collector in COLLECTORS)
     assert len(DEFAULTS) == len(COLLECTORS)
 
 
@@ -275,7 +282,7 @@ async def test_collector_samples_what_it_declares(collector: AnyCollector) -> No
     source, now = (Replay(recording_file(folder)), recorded_time(folder)) if recorded else (demo_world(), None)
     page = await _page(source, now, [collector.name, "tape"], tls=True)
     families = {_family(line) for line in page.splitlines() if not line.startswith("#")}
-    others = () if collector.name == "tape" else tape.COLLECTOR.metrics
+    others = () if collector.name == "tape" else TapeCollector.metrics
     own = {metric.name for metric in (*scrape_metrics.METRICS, *self_metrics.METRICS, *others)}
     of_collector = families - own
     assert of_collector

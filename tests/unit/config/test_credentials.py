@@ -20,7 +20,7 @@ TOKEN_SECRET = "PBS_EXPORTER__PBS__TOKEN_SECRET"
 SECRET_FILE = "PBS_EXPORTER__PBS__TOKEN_SECRET_FILE"
 BASE = {ENDPOINT: "https://pbs:8007", TOKEN_ID: "exporter@pbs!prometheus"}
 FORM = (
-    "holds a space, a line break or another character that no secret has; "
+    "contains a space, a line break or another character that no secret has; "
     "write the secret alone, as PBS showed it when the token was created"
 )
 
@@ -79,8 +79,8 @@ def test_secret_file(tmp_path: Path, ending: str) -> None:
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (b"", "the file is empty; it must hold the token's secret and nothing else"),
-        (b"\n", "the file is empty; it must hold the token's secret and nothing else"),
+        (b"", "the file is empty; it must contain only the token's secret"),
+        (b"\n", "the file is empty; it must contain only the token's secret"),
         (f"{SECRET}\n\n".encode(), f"the file's content {FORM}"),
         (f"TOKEN={SECRET} \n".encode(), f"the file's content {FORM}"),
         (f"{SECRET}\0".encode(), f"the file's content {FORM}"),
@@ -98,7 +98,7 @@ def test_wrong_secret_file(tmp_path: Path, content: bytes, line: str) -> None:
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (PermissionError(13, "Permission denied"), "the file may not be read by the user that the exporter runs as"),
+        (PermissionError(13, "Permission denied"), "the user that runs the exporter is not permitted to read the file"),
         (OSError(5, "Input/output error"), "the file can't be read (Input/output error)"),
     ],
 )

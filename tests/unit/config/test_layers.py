@@ -171,11 +171,11 @@ SHAPES = [
         "[collectors] tpae in FILE: there is no such setting; did you mean [collectors] tape?",
     ),
     ("[collectors]\nqq = true", "[collectors] qq in FILE: there is no such setting; [collectors] has tape"),
-    ('pbs = "x"', "pbs in FILE: a value where a section belongs; write [pbs] on a line of its own"),
-    ("[[pbs]]", "pbs in FILE: a value where a section belongs; write [pbs] on a line of its own"),
+    ('pbs = "x"', "pbs in FILE: a value instead of a section; write [pbs] on a line of its own"),
+    ("[[pbs]]", "pbs in FILE: a value instead of a section; write [pbs] on a line of its own"),
     (
         "[pbs.timeout_seconds]",
-        "[pbs] timeout_seconds in FILE: a table where a value belongs; write timeout_seconds = VALUE under [pbs]",
+        "[pbs] timeout_seconds in FILE: a table instead of a value; write timeout_seconds = VALUE under [pbs]",
     ),
     (
         '[pbs]\n"verify\\u001b\\u202e_tls" = true',
@@ -280,7 +280,7 @@ STRAYS = [
 def test_strays_get_a_warning(variable: str, meant: str) -> None:
     """A variable that is no setting but close to one is warned of with the right name."""
     _, warnings = load(None, VERIFIED | {variable: SECRET}, {"tape": True})
-    assert warnings == [f"{variable}: is no setting and has no effect; did you mean {meant}?"]
+    assert warnings == [f"{variable}: is not a setting and has no effect; did you mean {meant}?"]
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ def test_a_key_is_no_ca_file(tmp_path: Path) -> None:
     """PEM of another kind holds no certificate to trust."""
     pem = tmp_path / "key.pem"
     trustme.CA().private_key_pem.write_to_path(str(pem))
-    with pytest.raises(ConfigError, match="holds no valid certificate in PEM form"):
+    with pytest.raises(ConfigError, match="contains no valid certificate in PEM format"):
         load(None, GOOD | {"PBS_EXPORTER__PBS__CA_FILE": str(pem)}, {})
 
 

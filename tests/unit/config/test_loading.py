@@ -39,7 +39,7 @@ WRITE_TOKEN_ID = "write USER@REALM!NAME, as in exporter@pbs!prometheus"
 WRITE_SECRET = "write the secret alone, as PBS showed it when the token was created"
 WRITE_SECONDS = "write a number of seconds above 0, such as 5 or 2.5"
 WRITE_LISTEN = "write HOST:PORT, :PORT for all addresses, or [IPV6]:PORT, as in 127.0.0.1:9101"
-NO_SECRET_CHARACTER = "holds a space, a line break or another character that no secret has"
+NO_SECRET_CHARACTER = "contains a space, a line break or another character that no secret has"
 NO_HEX = "is not a SHA-256 fingerprint; write its 64 hex digits, with or without colons, as PBS's dashboard shows them"
 
 
@@ -73,22 +73,22 @@ WRONG_TEXT = [
     (
         ENDPOINT,
         f"https://root:{SECRET}@pbs:8007",
-        f"holds user info before an @; {WRITE_ENDPOINT}, and the token into token_id and token_secret",
+        f"contains user info before an @; {WRITE_ENDPOINT}, and the token into token_id and token_secret",
     ),
     (
         ENDPOINT,
         "https://pbs:8007/api2/json",
-        f"has a path behind the address; {WRITE_ENDPOINT} and nothing behind it",
+        f"has a path after the address; {WRITE_ENDPOINT} and nothing after it",
     ),
     (
         ENDPOINT,
         "https://pbs:8007?a=1",
-        f"has a query or fragment behind the address; {WRITE_ENDPOINT} and nothing behind it",
+        f"has a query or fragment after the address; {WRITE_ENDPOINT} and nothing after it",
     ),
     (
         ENDPOINT,
         "https://pbs:8007#x",
-        f"has a query or fragment behind the address; {WRITE_ENDPOINT} and nothing behind it",
+        f"has a query or fragment after the address; {WRITE_ENDPOINT} and nothing after it",
     ),
     (ENDPOINT, "https://", f"has no valid host; {WRITE_ENDPOINT}"),
     (ENDPOINT, "https://:8007", f"has no valid host; {WRITE_ENDPOINT}"),
@@ -107,26 +107,26 @@ WRONG_TEXT = [
     (
         ENDPOINT,
         "https://pb\ts:8007",
-        f"holds a space or another character that no address has; {WRITE_ENDPOINT}",
+        f"contains a space or another character that no address has; {WRITE_ENDPOINT}",
     ),
     (TOKEN_ID, "exporter!prometheus", f"has no @ before a realm; {WRITE_TOKEN_ID}"),
     (TOKEN_ID, "exporter@pbs", f"has no ! before the token's name; {WRITE_TOKEN_ID}"),
     (
         TOKEN_ID,
         f"exporter@pbs!prometheus:{SECRET}",
-        f"holds a colon; {WRITE_TOKEN_ID}, and what follows the colon into token_secret",
+        f"contains a colon; {WRITE_TOKEN_ID}, and what follows the colon into token_secret",
     ),
-    (TOKEN_ID, f"exporter@pbs!prometheus={SECRET}", f"is not the form of a token ID; {WRITE_TOKEN_ID}"),
-    (TOKEN_ID, "@pbs!prometheus", f"is not the form of a token ID; {WRITE_TOKEN_ID}"),
+    (TOKEN_ID, f"exporter@pbs!prometheus={SECRET}", f"is not a valid token ID; {WRITE_TOKEN_ID}"),
+    (TOKEN_ID, "@pbs!prometheus", f"is not a valid token ID; {WRITE_TOKEN_ID}"),
     (
         TOKEN_ID,
         "exporter@pbs!prome theus",
-        f"holds a space or another character that no token ID has; {WRITE_TOKEN_ID}",
+        f"contains a space or another character that no token ID has; {WRITE_TOKEN_ID}",
     ),
     (
         TOKEN_ID,
         "expörter@pbs!prometheus",
-        f"holds a space or another character that no token ID has; {WRITE_TOKEN_ID}",
+        f"contains a space or another character that no token ID has; {WRITE_TOKEN_ID}",
     ),
     (TOKEN_SECRET, f"{SECRET} {SECRET}", f"{NO_SECRET_CHARACTER}; {WRITE_SECRET}"),
     (TOKEN_SECRET, f"{SECRET}\r\nX: y", f"{NO_SECRET_CHARACTER}; {WRITE_SECRET}"),
@@ -149,29 +149,29 @@ WRONG_TEXT = [
     (
         INTERVAL,
         "-0.5",
-        "-0.5 is too small; write a number of seconds from 0 on, such as 5 or 2.5",
+        "-0.5 is too small; write a number of seconds, at least 0, such as 5 or 2.5",
     ),
-    (REFRESH, "0.5", "0.5 is too small; write a number of seconds from 1 on, such as 5 or 2.5"),
-    (HISTORY, "-1", "-1 is too small; write a whole number from 0 on"),
+    (REFRESH, "0.5", "0.5 is too small; write a number of seconds, at least 1, such as 5 or 2.5"),
+    (HISTORY, "-1", "-1 is too small; write a whole number of at least 0"),
     (
         HISTORY,
         "2.5",
-        "2.5 is not a whole number; write a whole number from 0 on, without a decimal point",
+        "2.5 is not a whole number; write a whole number of at least 0, without a decimal point",
     ),
     (
         HISTORY,
         "2000000000",
-        "that number is too large; write a whole number from 0 on, at most 1000000000",
+        "that number is too large; write a whole number of at least 0, at most 1000000000",
     ),
     (
         REQUESTS,
         "8.0",
-        "8.0 is not a whole number; write a whole number from 1 on, without a decimal point",
+        "8.0 is not a whole number; write a whole number of at least 1, without a decimal point",
     ),
-    (REQUESTS, "0", "0 is too small; write a whole number from 1 on"),
-    (MODE, "fast", '"fast" is none of the choices; write auto, full or changes'),
-    (LEVEL, "loud", '"loud" is none of the choices; write debug, info, warn or error'),
-    (FORMAT, "xml", '"xml" is none of the choices; write logfmt, json or console'),
+    (REQUESTS, "0", "0 is too small; write a whole number of at least 1"),
+    (MODE, "fast", '"fast" is not one of the choices; write auto, full or changes'),
+    (LEVEL, "loud", '"loud" is not one of the choices; write debug, info, warn or error'),
+    (FORMAT, "xml", '"xml" is not one of the choices; write logfmt, json or console'),
     (FINGERPRINT, HEX[:-1], f'"{HEX[:60]}…" {NO_HEX}'),
     (FINGERPRINT, "sha256:" + HEX[:8], f'"sha256:01234567" {NO_HEX}'),
     (FINGERPRINT, "zz" * 32, f'"{"zz" * 30}…" {NO_HEX}'),
@@ -184,7 +184,7 @@ WRONG_TEXT = [
     (
         CA_FILE,
         __file__,
-        f'"{__file__}": the file holds no valid certificate in PEM form; write the path of a PEM file',
+        f'"{__file__}": the file contains no valid certificate in PEM format; write the path of a PEM file',
     ),
     (SECRET_FILE, "/nowhere/secret", "there is no such file"),
     (LISTEN, "127.0.0.1", f'"127.0.0.1" has no port; {WRITE_LISTEN}'),
@@ -219,15 +219,15 @@ WRONG_TOML = [
     ("pbs", 'timeout_seconds = "five"', f'"five" is text, not a number; {WRITE_SECONDS}, without quotes'),
     ("pbs", 'timeout_seconds = "5"', f'"5" is text, not a number; {WRITE_SECONDS}, without quotes'),
     ("pbs", "timeout_seconds = true", f"true is not a number; {WRITE_SECONDS}"),
-    ("pbs", "timeout_seconds = nan", f"nan is not a number that can be used; {WRITE_SECONDS}"),
-    ("pbs", "timeout_seconds = -inf", f"-inf is not a number that can be used; {WRITE_SECONDS}"),
+    ("pbs", "timeout_seconds = nan", f"nan is not a usable number; {WRITE_SECONDS}"),
+    ("pbs", "timeout_seconds = -inf", f"-inf is not a usable number; {WRITE_SECONDS}"),
     ("pbs", "timeout_seconds = [5]", f"a list is not a number; {WRITE_SECONDS}"),
     ("pbs", "timeout_seconds = 2026-01-01", f"a date or time is not a number; {WRITE_SECONDS}"),
     ("pbs", f"timeout_seconds = 0x{'f' * 5000}", f"that number is longer than a year; {WRITE_SECONDS}"),
     (
         "pbs",
         "max_concurrent_requests = 8.0",
-        "8.0 is not a whole number; write a whole number from 1 on, without a decimal point",
+        "8.0 is not a whole number; write a whole number of at least 1, without a decimal point",
     ),
     (
         "pbs",
@@ -242,9 +242,9 @@ WRONG_TOML = [
     (
         "pbs",
         'ca_file = "a\\u0000b"',
-        '"ab": this can\'t be the name of a file; write the path of a PEM file',
+        '"ab": this is not a valid file name; write the path of a PEM file',
     ),
-    ("pbs", "endpoint.host = 1", "a table where a value belongs; write endpoint = VALUE under [pbs]"),
+    ("pbs", "endpoint.host = 1", "a table instead of a value; write endpoint = VALUE under [pbs]"),
     ("exporter", "log_level = 3", "is not text; put the value in quotes"),
     ("collectors", "host = 0", "0 is neither true nor false; write true or false"),
 ]
@@ -317,7 +317,7 @@ def test_two_spellings_of_one_variable() -> None:
     """The same variable in two cases is refused: which one wins would be a matter of luck."""
     other = "PBS_EXPORTER__pbs__endpoint"
     assert problems(**{other: "https://other:8007"}) == [
-        f"{ENDPOINT} and {other}: both are the same setting; keep one of them"
+        f"{ENDPOINT} and {other}: both set the same setting; remove one of them"
     ]
 
 

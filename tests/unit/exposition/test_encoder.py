@@ -25,7 +25,7 @@ Rows = dict[tuple[str, ...], float]
 
 
 class Given:
-    """A collector of these families."""
+    """A source of these families."""
 
     def __init__(self, families: Iterable[Family]) -> None:
         self._families = list(families)

@@ -201,9 +201,9 @@ BROKEN = [
     (
         aiohttp.ClientError("what is\nthis"),
         errors.ProtocolFailed,
-        "no proper HTTP: what is",
+        "invalid HTTP: what is",
     ),
-    (aiohttp.ClientError(), errors.ProtocolFailed, "no proper HTTP: ClientError"),
+    (aiohttp.ClientError(), errors.ProtocolFailed, "invalid HTTP: ClientError"),
 ]
 CODES = {
     errors.Unreachable: "connect",
@@ -256,7 +256,7 @@ async def test_a_200_that_is_no_version_counts_as_decode(
 LISTS = [
     ('{"data":null}', "expected a list, got null"),
     ('{"data":{}}', "expected a list, got an object"),
-    ('{"data":"x"}', "expected a list, got a text"),
+    ('{"data":"x"}', "expected a list, got a string"),
     ('{"data":true}', "expected a list, got a boolean"),
     ('{"data":1}', "expected a list, got a number"),
 ]
@@ -279,7 +279,7 @@ async def test_a_bad_row_costs_itself_alone(asked: Asked) -> None:
         http.get(GC_URL, body=body)
         answer = await asked.pbs.gc()
     assert [row.store for row in answer.rows] == ["a", "b"]
-    assert str(answer.left_out) == "2 of 4 rows left out: Expected `str`, got `int` - at `$.store`"
+    assert str(answer.omitted) == "2 of 4 rows omitted: Expected `str`, got `int` - at `$.store`"
 
 
 async def test_a_row_with_an_impossible_key_is_a_bad_row(asked: Asked) -> None:
@@ -288,8 +288,8 @@ async def test_a_row_with_an_impossible_key_is_a_bad_row(asked: Asked) -> None:
         http.get(GC_URL, body='{"data":[{"store":"a"},{"\\ud800":1,"store":"b"}]}')
         answer = await asked.pbs.gc()
     assert [row.store for row in answer.rows] == ["a"]
-    assert str(answer.left_out).startswith("1 of 2 rows left out: ")
-    assert str(answer.left_out).isprintable()
+    assert str(answer.omitted).startswith("1 of 2 rows omitted: ")
+    assert str(answer.omitted).isprintable()
 
 
 @pytest.mark.parametrize("name", ["\ud800", "a\udfff"])

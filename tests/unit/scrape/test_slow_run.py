@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import msgspec
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from pbs_exporter.collectors.base import Ask, Collector, Context, Need
+from pbs_exporter.collectors.base import Collector, CollectorRequest, Context, Need, Result
+from pbs_exporter.collectors.result import of_rows
 from pbs_exporter.config import Secret
 from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.pbs.models import TapeDrive
@@ -27,27 +27,31 @@ DRIVE = "/tape/drive"
 DRIVES = Metric("pbs_slow_drives", "Drives (/tape/drive).")
 
 
-async def fetch(ask: Ask) -> list[TapeDrive]:
-    """Ask for the drives."""
-    return ask.rows(await ask.pbs.tape_drives())
+class Slow(Collector[list[TapeDrive]]):
+    """A collector that asks seldom."""
 
+    name = "slow"
+    help = "Asks seldom."
+    metrics = (DRIVES,)
+    needs = (Need("Tape.Audit", "/tape", "TapeAudit"),)
 
-def samples(drives: list[TapeDrive], _context: Context) -> Iterator[Sample]:
-    """Count them."""
-    yield from DRIVES(len(drives))
+    def __init__(self, intervals: int) -> None:
+        self.intervals = intervals
 
+    async def fetch(self, request: CollectorRequest) -> Result[list[TapeDrive]]:
+        return of_rows(await request.pbs.tape_drives())
 
-SLOW = Collector("slow", "Asks seldom.", (DRIVES,), (Need("Tape.Audit", "/tape", "TapeAudit"),), fetch, samples)
+    def samples(self, answer: list[TapeDrive], _context: Context) -> Iterator[Sample]:
+        yield from DRIVES(len(answer))
 
 
 @asynccontextmanager
 async def slowly(intervals: int = 1, **settings: Any) -> AsyncIterator[Setup]:
     """Run an exporter whose one collector is slow."""
     clock = FakeClock(NOW)
-    collector = msgspec.structs.replace(SLOW, intervals=intervals)
     async with simulated() as pbs:
         made = make_settings(pbs, collectors={"slow": True}, **settings)
-        async with TestClient(TestServer(create_app(made, [collector], clock.clock))) as client:
+        async with TestClient(TestServer(create_app(made, [Slow(intervals)], clock.clock))) as client:
             yield Setup(pbs, Exporter(client), clock)
 
 

@@ -48,7 +48,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{/* Refuses values that are missing or contradict each other. */}}
 {{- define "pbs-exporter.check" -}}
 {{- if gt (int .Values.replicaCount) 1 }}
-{{- fail (printf "replicaCount is %d, and more than one is refused: one is enough. Each replica would ask PBS for everything again, and every series would be there twice. If the only pod is lost, Kubernetes starts another." (int .Values.replicaCount)) }}
+{{- fail (printf "replicaCount is %d, and more than one is refused: one is enough. Each further replica would send all requests to PBS again and duplicate every series. If the only pod is lost, Kubernetes starts another." (int .Values.replicaCount)) }}
 {{- end }}
 {{- if not .Values.settings.pbs.endpoint }}
 {{- fail "settings.pbs.endpoint is required: the address of PBS, such as https://pbs.example.com:8007" }}
@@ -64,7 +64,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- $port := .Values.settings.pbs.endpoint | regexFind ":[0-9]+/?$" | trimAll ":/" | default (hasPrefix "https:" .Values.settings.pbs.endpoint | ternary "443" "80") }}
 {{- if and .Values.networkPolicy.enabled (not (has $port (toStrings .Values.networkPolicy.egressPorts))) }}
-{{- fail (printf "settings.pbs.endpoint has port %s, which networkPolicy doesn't let out: add it to networkPolicy.egressPorts" $port) }}
+{{- fail (printf "settings.pbs.endpoint has port %s, which networkPolicy doesn't allow: add it to networkPolicy.egressPorts" $port) }}
 {{- end }}
 {{- if and .Values.caCertificate .Values.settings.pbs.fingerprint }}
 {{- fail "caCertificate and settings.pbs.fingerprint are both set: keep one of them" }}

@@ -209,7 +209,7 @@ async def test_what_is_no_json_is_one_clean_error(asked: Asked, body: bytes) -> 
     with pytest.raises(errors.NotJson) as caught:
         await asked.client.gc()
     text = str(caught.value)
-    assert text.startswith("no JSON, or cut off: ")
+    assert text.startswith("not JSON, or truncated: ")
     assert text.isprintable()
     assert len(text) < 300
     assert asked.counted == [("/admin/gc", "decode")]
@@ -265,7 +265,7 @@ async def test_only_so_much_of_an_answer_is_read(asked: Asked, monkeypatch: pyte
     """An answer over the limit, or without an end, is given up: the limit is of what has been inflated."""
     monkeypatch.setattr(transport, "BODY_LIMIT", MIB)
     asked.pbs.faults.add("*", TOO_LARGE[name])
-    with pytest.raises(errors.TooLarge, match=r"^the answer has more than 1 MiB$"):
+    with pytest.raises(errors.TooLarge, match=r"^the answer is larger than 1 MiB$"):
         await asked.client.gc()
     assert asked.counted == [("/admin/gc", "decode")]
 
@@ -409,5 +409,5 @@ async def test_an_error_holds_no_answer(asked: Asked) -> None:
 def test_a_row_that_is_left_out_holds_no_answer() -> None:
     """The error of a row of the wrong shape has no traceback: it would hold all rows that came with it."""
     rows = [snapshot(1_795_000_000, size="big"), snapshot(1_795_000_001)]
-    wrong = many(Snapshot)(json.dumps({"data": rows}).encode()).wrong
+    wrong = many(Snapshot)(json.dumps({"data": rows}).encode()).invalid
     assert [error.__traceback__ for error in wrong] == [None]

@@ -50,7 +50,7 @@ def incremental(
         listed=frozenset(listed),
         full_is_wanted=False,
         error=error,
-        left_out=None,
+        omitted=None,
         all_seen=True,
         goes_on=False,
     )

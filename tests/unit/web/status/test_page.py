@@ -58,7 +58,7 @@ async def test_before_the_first_scrape_it_says_so(setup: Setup) -> None:
     assert page.headings == [("h1", "pbs-exporter"), ("h2", "Not scraped yet")]
     assert page.terms == {
         "PBS": setup.pbs.endpoint,
-        "State": "not asked yet",
+        "State": "unknown",
         "Last scrape": "none yet",
         "Exporter": f"version {__version__}, up for 0 s",
     }
@@ -74,7 +74,7 @@ async def test_all_is_well(setup: Setup) -> None:
     assert page.terms["State"] == "up"
     assert re.fullmatch(r"2026-11-18 11:06:40 UTC, 12 s ago, took [\d.]+ m?s", page.terms["Last scrape"])
     assert page.terms["Exporter"] == f"version {__version__}, up for 12 s"
-    assert "The token has all that the collectors need. PBS said so 12 s ago." in page.text
+    assert "The token has all privileges that the collectors need. Checked 12 s ago." in page.text
 
 
 async def test_each_collector_has_a_row(setup: Setup) -> None:
@@ -88,14 +88,14 @@ async def test_each_collector_has_a_row(setup: Setup) -> None:
         name: f"12 s ago every {slow[name]}" if name in slow else "12 s ago" for name in ON
     }
     assert all(re.fullmatch(r"[\d.]+ m?s", row["Took"]) for row in rows.values())
-    assert "Switched off: disks." in page.text
+    assert "Disabled: disks." in page.text
 
 
 async def test_each_datastore_has_a_row(setup: Setup) -> None:
     """A row for each datastore tells its result, when it was listed, in full too, and when that is due again."""
     page = await after_a_scrape(setup)
     assert page.tables["datastores"].heads == HEADS
-    row = ["ok", "12 s ago", "11:06:40 12 s ago", "11:06:40 12 s ago", "0 s", "with the next scrape"]
+    row = ["ok", "12 s ago", "11:06:40 12 s ago", "11:06:40 12 s ago", "0 s", "at the next scrape"]
     assert page.tables["datastores"].rows == [["archive", *row], ["main", *row]]
 
 
@@ -122,18 +122,18 @@ async def test_nothing_that_listens() -> None:
     )
     assert page.terms["PBS"] == setup.pbs.endpoint
     assert page.headings[-1] == ("h2", "Datastores")
-    assert "PBS has told of none" in page.text
+    assert "PBS listed no datastores." in page.text
 
 
 async def test_a_login_that_is_refused() -> None:
-    """A refused login is PBS's own words at the top, and the rights aren't known for the same reason."""
+    """A refused login is PBS's own words at the top, and the privileges are unknown for the same reason."""
     async with simulated() as pbs, exporting(make_settings(pbs, token_id="nobody@pbs!x"), FakeClock(NOW).clock) as made:
         await made.scrape()
         page = await information(made.client)
     assert "PBS is down for this token: 401" in page.items[2]
     assert page.terms["State"].startswith("down: 401")
-    assert any(item.startswith("The token's rights aren't known: ") for item in page.items)
-    assert "The command pbs-exporter check asks PBS for them." in page.text
+    assert any(item.startswith("The token's privileges are unknown: ") for item in page.items)
+    assert "The command pbs-exporter check shows them." in page.text
 
 
 async def test_a_collector_that_fails(setup: Setup) -> None:
@@ -156,7 +156,7 @@ async def test_a_slow_collector_that_fails(setup: Setup) -> None:
     setup.clock.advance(301)
     page = await after_a_scrape(setup)
     row = page.tables["collectors"].by_name()["services"]
-    assert row["Result"] == "failed: 500 no busits samples are of 11:06:40 5 min 13 s ago"
+    assert row["Result"] == "failed: 500 no bussamples from 11:06:40 5 min 13 s ago"
     assert row["Age"] == "12 s ago every 5 min"
 
 
@@ -175,7 +175,7 @@ async def test_a_datastore_that_fails(setup: Setup) -> None:
         "11:06:40 1 min 12 s ago",
         "11:06:40 1 min 12 s ago",
         "0 s",
-        "with the next scrape",
+        "at the next scrape",
     ]
     assert page.tables["datastores"].rows[1][:3] == ["archive", "ok", "12 s ago"]
 
@@ -198,10 +198,10 @@ async def test_a_first_listing_that_takes_its_time(setup: Setup) -> None:
     await setup.scrape(2)
     setup.clock.advance(95)
     page = await look(setup)
-    assert page.headings[1] == ("h2", "No problem so far")
+    assert page.headings[1] == ("h2", "No problems so far")
     assert "Not listed yet: main" in page.items
-    waiting = "waiting: snapshots: the first listing isn't through yet"
-    row = ["main", waiting, DASH, DASH, DASH, DASH, "under way for 1 min 35 s"]
+    waiting = "waiting: snapshots: the first listing isn't finished yet"
+    row = ["main", waiting, DASH, DASH, DASH, DASH, "running for 1 min 35 s"]
     assert page.tables["datastores"].rows[0] == row
     assert page.tables["collectors"].by_name()["snapshots"]["Result"] == "waiting: 1 datastore: main"
     gate.open()
@@ -217,13 +217,13 @@ async def test_a_slow_collector_that_hasnt_answered_yet(setup: Setup) -> None:
     setup.pbs.faults.add("/nodes/localhost/services", gate.fault)
     await setup.scrape(2)
     page = await look(setup)
-    assert page.headings[1] == ("h2", "No problem so far")
+    assert page.headings[1] == ("h2", "No problems so far")
     # What is behind it in the queue waits too.
     (waiting,) = [item for item in page.items if item.startswith("Waiting for the first answers: ")]
     assert "services" in waiting
     row = page.tables["collectors"].by_name()["services"]
     assert row == {
-        "Result": "waiting: the first ask isn't through yet",
+        "Result": "waiting: the first query isn't finished yet",
         "Age": f"{DASH} every 5 min",
         "Took": DASH,
     }
@@ -254,7 +254,7 @@ async def test_a_full_listing_in_the_background_that_fails() -> None:
         setup.clock.advance(1000)
         page = await after_a_scrape(setup, seconds=40)
         row = page.tables["datastores"].by_name()["main"]
-        assert (row["Result"], row["Next full listing"]) == ("ok", "under way for 40 s")
+        assert (row["Result"], row["Next full listing"]) == ("ok", "running for 40 s")
         gate.open()
         setup.clock.advance(20)
         await gate.settled(setup.pbs)
@@ -296,7 +296,7 @@ async def test_datastores_that_werent_asked(setup: Setup) -> None:
         page = await after_a_scrape(setup)
         armed.remove()
         rows = page.tables["datastores"].by_name()
-        assert {row["Result"] for row in rows.values()} == {"not listed: not asked in the last scrape"}
+        assert {row["Result"] for row in rows.values()} == {"not listed: not queried in the last scrape"}
         assert all(row["Last listing"].endswith("12 s ago") for row in rows.values())
         assert not [item for item in page.items if item.startswith("Can't be read")]
 
@@ -321,14 +321,14 @@ async def test_nobody_scrapes_any_more(setup: Setup) -> None:
     assert page.items[2] == "At the last scrape, 10 min 1 s ago, PBS answered and nothing failed."
 
 
-# --- rights
+# --- privileges
 
 
 async def test_a_right_that_is_missing(setup: Setup) -> None:
     """What the token lacks is on the page with who needs it, and with the very commands that `check` prints."""
     setup.pbs.faults.add("/access/permissions", Fault.json({"/": {"Sys.Audit": True, "Datastore.Audit": True}}))
     page = await after_a_scrape(setup)
-    assert page.items[2] == "The token lacks 2 rights: Tape.Audit on /tape, Remote.Audit on /remote"
+    assert page.items[2] == "The token lacks 2 privileges: Tape.Audit on /tape, Remote.Audit on /remote"
     assert page.tables["rights"].rows == [
         ["Tape.Audit", "/tape", "tape, tape_media, jobs"],
         ["Remote.Audit", "/remote", "jobs"],
@@ -340,25 +340,25 @@ async def test_a_right_that_is_missing(setup: Setup) -> None:
         for who in (setup.pbs.token_id.partition("!")[0], setup.pbs.token_id)
     ]
     assert "\n".join(commands) in page.text
-    assert "PBS was asked 12 s ago" in page.text
+    assert "Checked 12 s ago" in page.text
 
 
 async def test_rights_are_those_that_pbs_told_last(setup: Setup) -> None:
-    """When PBS doesn't tell the rights any more, the page has the last ones with their age."""
+    """If PBS no longer reports the privileges, the page shows the last ones with their age."""
     await setup.scrape()
     setup.pbs.faults.add("/access/permissions", Fault.status(500, "no"))
     setup.clock.advance(301)
     page = await after_a_scrape(setup)
     assert page.tables["collectors"].by_name()["access"]["Result"].startswith("failed: 500 no")
-    assert "The token has all that the collectors need. PBS said so 5 min 13 s ago." in page.text
+    assert "The token has all privileges that the collectors need. Checked 5 min 13 s ago." in page.text
 
 
 async def test_rights_without_the_collector_access() -> None:
-    """With the collector `access` off nobody asks for the rights, and the page says so."""
+    """Without the collector `access` the privileges are unknown, and the page says so."""
     async with running(collectors={"access": False}) as setup:
         page = await after_a_scrape(setup)
-    assert "The token's rights aren't known: the collector access is switched off" in page.items
-    assert "Not known: the collector access is switched off." in page.text
+    assert "The token's privileges are unknown: the collector access is disabled" in page.items
+    assert "Unknown: the collector access is disabled." in page.text
 
 
 # --- 200 datastores
