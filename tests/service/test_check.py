@@ -137,11 +137,11 @@ async def test_check_with_an_untrusted_certificate(pbs: SimulatedPbs, trust: Map
 
 
 async def test_check_over_http() -> None:
-    """Over plain http `check` works, and says that the token travels in the clear."""
+    """Over plain http `check` works, and says that the token is sent unencrypted."""
     async with simulated(tls=False) as pbs:
         ended = await run("check", env=settings(pbs))
     assert (ended.code, ended.stderr) == (0, "")
-    assert "tls         none: the token travels in the clear" in ended.stdout
+    assert "tls         none: the token is sent unencrypted" in ended.stdout
     assert ended.stdout.count("warning: ") == 1
 
 

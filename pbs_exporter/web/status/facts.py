@@ -14,7 +14,7 @@ from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.scrape.collector_run import Outcome
 from pbs_exporter.scrape.target import ScrapeReport, Target
 
-NOT_ASKED = "not queried in the last scrape"
+NOT_QUERIED = "not queried in the last scrape"
 """Why the state of a datastore is unknown: PBS is down, or its list of datastores failed."""
 
 
@@ -96,17 +96,17 @@ class LastScrape(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """The content of the page. `scrape` is `None` before the first one, `switched_off` are disabled collectors."""
+    """The content of the page. `scrape` is `None` before the first one, `disabled` are disabled collectors."""
 
     pbs: PbsState
     scrape: LastScrape | None
     collectors: tuple[CollectorRow, ...]
-    switched_off: tuple[str, ...]
+    disabled: tuple[str, ...]
     datastores: tuple[DatastoreRow, ...]
     privileges: TokenPrivileges
 
 
-def read_facts(target: Target, switched_off: tuple[str, ...]) -> Facts:
+def read_facts(target: Target, disabled: tuple[str, ...]) -> Facts:
     """Return the facts about a target, sorted by state; datastores of the same state by name."""
     last, listings = target.last_scrape, target.listings()
     outcomes = [] if last is None else [_newest(outcome, listings) for outcome in last.outcomes]
@@ -121,7 +121,7 @@ def read_facts(target: Target, switched_off: tuple[str, ...]) -> Facts:
         pbs=PbsState(target.settings.endpoint, _version(target.version), _reason(last.error) if last else None),
         scrape=None if last is None else LastScrape(last.at, last.seconds),
         collectors=tuple(sorted(collectors, key=lambda collector: collector.state.rank)),
-        switched_off=switched_off,
+        disabled=disabled,
         datastores=tuple(
             sorted(_datastores(last, outcomes, listings), key=lambda row: (row.state.rank, _natural(row.name)))
         ),
@@ -198,7 +198,7 @@ def _datastores(
             only_waits = listing is not None and listing.tried_at is None and len(texts) == 1
             state = State.WAITING if only_waits else State.FAILED
         elif store not in asked and (listing is not None or store in unlisted):
-            state, texts = State.UNREADABLE, [unlisted.get(store, NOT_ASKED)]
+            state, texts = State.UNREADABLE, [unlisted.get(store, NOT_QUERIED)]
         else:
             state = State.OK
         scraped_at = last.at if last is not None else None
