@@ -1,6 +1,6 @@
 """The status page: the state of PBS, collectors and datastores at a glance."""
 
-from pbs_exporter.web.status.facts import read_facts
+from pbs_exporter.web.status.fact_reader import read_facts
 from pbs_exporter.web.status.page import render_page
 from pbs_exporter.web.status.style import POLICY
 
