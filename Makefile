@@ -28,7 +28,7 @@ dev: $(READY) ## like demo, with hot reload; CONFIG=my.toml uses the PBS in that
 
 test: $(READY) ## run the tests, with coverage
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term $(ARGS)
 
 test-long: $(READY) ## run only the property tests, with ten times the examples
 	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=long --timeout=3600 $(ARGS)

@@ -1,1 +1,1 @@
-"""Benchmarks: the exporter, a simulated PBS and the measuring client, each in a process of its own."""
+"""Benchmarks of the exporter. It, a simulated PBS and the client run in separate processes."""

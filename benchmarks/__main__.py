@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measures the rows, prints the tables, and writes them into a document."""
+"""`python -m benchmarks`: runs the benchmarks, prints the tables, and writes them into a document."""
 
 import argparse
 import sys
@@ -10,14 +10,14 @@ from benchmarks.table import SECTIONS
 
 
 def main(arguments: list[str]) -> int:
-    """Give 0 where every row could be measured, whether what is wanted is reached or not."""
+    """Return 0 if all benchmarks ran, whether or not thresholds are exceeded."""
     rows = {row.name: row for section in SECTIONS.values() for row in section}
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "--only", action="append", choices=rows, metavar="ROW", help=f"of {', '.join(rows)}; repeatable"
+        "--only", action="append", choices=rows, metavar="ROW", help=f"one of {', '.join(rows)}; repeatable"
     )
-    parser.add_argument("--quick", action="store_true", help="tiny inputs: shows that it works, and nothing else")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="put the tables in their places in this document")
+    parser.add_argument("--quick", action="store_true", help="tiny inputs, to test the benchmarks themselves")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the tables to their places in this document")
     options = parser.parse_args(arguments)
     if options.write:
         if options.only:

@@ -1,50 +1,50 @@
-"""Measures how long `/health` takes while scrapes are under way."""
+"""Measures the latency of `/health` during scrapes."""
 
 import threading
 import time
 
+from benchmarks.benchmark import Benchmark
 from benchmarks.client import Client
-from benchmarks.processes import Exporter, Pbs
+from benchmarks.measurement import Measurement
+from benchmarks.processes import ExporterProcess, PbsProcess
 from benchmarks.programs import Program
-from benchmarks.results import Result
-from benchmarks.row import Row
 
 _MS = 1_000
 _PAUSE_SECONDS = 0.002
 
 
-def health(row: Row, program: Program) -> Result:
-    """Scrape `runs` times, and meanwhile ask for `/health` over and over. The first scrape isn't left out."""
-    with Pbs(row.input) as pbs, Exporter(program, pbs.address) as exporter:
-        # PBS makes its answer once, and keeps it.
+def health(benchmark: Benchmark, program: Program) -> Measurement:
+    """Scrape `runs` times, and request `/health` repeatedly at the same time. The first scrape is included."""
+    with PbsProcess(benchmark.input) as pbs, ExporterProcess(program, pbs.address) as exporter:
+        # The simulated PBS caches this answer.
         pbs.listing()
-        other = Client(exporter.url)
+        health_client = Client(exporter.url)
         times: list[float] = []
         done = threading.Event()
 
-        def ask() -> None:
+        def request_health() -> None:
             while not done.is_set():
-                times.append(other.get("/health").seconds * _MS)
+                times.append(health_client.get("/health").seconds * _MS)
                 time.sleep(_PAUSE_SECONDS)
 
-        thread = threading.Thread(target=ask)
+        thread = threading.Thread(target=request_health)
         thread.start()
         try:
-            page = None
-            for _ in range(row.runs):
-                page = None
-                page = exporter.scrape(**row.headers)
+            response = None
+            for _ in range(benchmark.runs):
+                response = None
+                response = exporter.scrape(**benchmark.headers)
         finally:
             done.set()
             thread.join()
-            other.close()
-        if page is not None:
-            program.judge(page.body.decode())
+            health_client.close()
+        if response is not None:
+            program.check(response.body.decode())
         memory = exporter.memory()
-    return Result(
+    return Measurement(
         unit="ms",
         values=times,
         peak=memory["VmHWM"],
         steady=memory["VmRSS"],
-        details=f"{len(times):,} requests during {row.runs} scrapes",
+        details=f"{len(times):,} requests during {benchmark.runs} scrapes",
     )

@@ -1,14 +1,14 @@
-"""What the simulated PBS of a measurement has, and how it answers."""
+"""The contents and the latency of the simulated PBS."""
 
 import msgspec
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):
-    """Sizes and manners of a simulated PBS.
+    """Contents and latency of a simulated PBS.
 
-    `namespaces` are of each datastore, `groups` of each namespace, `snapshots` of each group. `latency` is the
-    seconds before each answer, `full_listing_seconds` those that listing a whole namespace takes besides.
-    `task_history_seconds` is how far back its task list goes.
+    `namespaces` are per datastore, `groups` per namespace, `snapshots` per group. `latency` is the delay of each
+    answer and `full_listing_seconds` the additional delay of listing a whole namespace, both in seconds.
+    `task_history_seconds` is the age of the oldest task.
     """
 
     datastores: int = 1
@@ -19,16 +19,16 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
     full_listing_seconds: float = 0.0
     tls: bool = False
     deflate: bool = True
-    # A thousand groups make a thousand tasks a day, and these rows are about snapshots.
+    # A thousand groups have a thousand tasks per day; these benchmarks are about snapshots.
     task_history_seconds: int = 3_600
 
     @property
     def total(self) -> int:
-        """All snapshots."""
+        """The total number of snapshots."""
         return self.datastores * self.namespaces * self.groups * self.snapshots
 
     def quick(self) -> "Input":
-        """Give a tiny one of the same kind."""
+        """Return a tiny input of the same kind."""
         return msgspec.structs.replace(
             self,
             datastores=min(self.datastores, 3),

@@ -1,4 +1,4 @@
-"""What the numbers were measured on."""
+"""The machine on which the benchmarks ran."""
 
 import os
 import platform
@@ -16,7 +16,7 @@ _KIB_A_GIB = 1 << 20
 
 
 def machine() -> dict[str, str]:
-    """Describe the machine, what runs on it, and the day."""
+    """Return a description of the hardware, the software and the date."""
     model = _found("/proc/cpuinfo", r"model name\s*:\s*(.+)")
     memory = int(_found("/proc/meminfo", r"MemTotal:\s+(\d+)") or 0)
     system = _found("/etc/os-release", r"PRETTY_NAME=\"?([^\"\n]+)")

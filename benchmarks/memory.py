@@ -2,35 +2,35 @@
 
 from statistics import median
 
-from benchmarks.processes import Exporter, Pbs
+from benchmarks.benchmark import Benchmark
+from benchmarks.measurement import Measurement
+from benchmarks.processes import ExporterProcess, PbsProcess
 from benchmarks.programs import Program
-from benchmarks.results import Result
-from benchmarks.row import Row
 
 _STEPS = 10
 
 
-def memory(row: Row, program: Program) -> Result:
-    """Scrape `runs` times, and compare the memory during the last tenth of them with that during the first.
+def memory(benchmark: Benchmark, program: Program) -> Measurement:
+    """Scrape `runs` times, and compare the memory in the last tenth of them with that in the first.
 
-    The median of each tenth: whether one listing or two are there right after a scrape is chance.
+    Medians are compared, because one or two listings may be in memory after a scrape.
     """
     after: list[float] = []
-    with Pbs(row.input) as pbs, Exporter(program, pbs.address) as exporter:
-        page = None
-        for _ in range(row.runs):
-            page = exporter.scrape(**row.headers)
+    with PbsProcess(benchmark.input) as pbs, ExporterProcess(program, pbs.address) as exporter:
+        response = None
+        for _ in range(benchmark.runs):
+            response = exporter.scrape(**benchmark.headers)
             after.append(exporter.memory()["VmRSS"])
-        if page is not None:
-            program.judge(page.body.decode())
+        if response is not None:
+            program.check(response.body.decode())
         end = exporter.memory()
-    size = max(1, row.runs // _STEPS)
+    size = max(1, benchmark.runs // _STEPS)
     sizes = [median(after[start : start + size]) for start in range(0, len(after), size)]
-    return Result(
+    return Measurement(
         unit="MiB",
         values=[sizes[-1]],
         compared_with=[sizes[0]],
         peak=end["VmHWM"],
         steady=end["VmRSS"],
-        details=f"median of each tenth of {row.runs} scrapes: {', '.join(f'{size:.1f}' for size in sizes)}",
+        details=f"median of each tenth of {benchmark.runs} scrapes: {', '.join(f'{size:.1f}' for size in sizes)}",
     )

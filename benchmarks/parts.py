@@ -1,4 +1,4 @@
-"""Measures two parts alone, in this process: the encoder and the decoder. No server, no exporter."""
+"""Measures the encoder and the decoder in this process, without a server."""
 
 import asyncio
 import time
@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 from prometheus_client import generate_latest
 
+from benchmarks.benchmark import Benchmark
 from benchmarks.inputs import Input
+from benchmarks.measurement import Measurement
 from benchmarks.programs import Program
-from benchmarks.results import Result
-from benchmarks.row import Row
 from benchmarks.scrapes import loading
-from benchmarks.source import Still
+from benchmarks.static_source import StaticSource
 from pbs_exporter.collectors.snapshots import SnapshotsCollector
 from pbs_exporter.exposition import formats
 from pbs_exporter.exposition.page import Page
@@ -26,31 +26,31 @@ _PIECE = 64 * 1024
 _SECOND = 1_795_000_000
 
 
-def encoder(row: Row, _: Program) -> Result:
-    """Write a registry with as many `pbs_snapshot_info` as the input has snapshots; in µs a sample."""
+def encoder(benchmark: Benchmark, _: Program) -> Measurement:
+    """Render one `pbs_snapshot_info` per snapshot of the input; in µs per sample."""
     page = Page()
-    for group in range(row.input.groups):
+    for group in range(benchmark.input.groups):
         labels = ("main", "prod", "vm", str(100 + group))
-        for number in range(row.input.snapshots):
+        for number in range(benchmark.input.snapshots):
             page.add(
                 SnapshotsCollector.INFO(1, *labels, str(_SECOND + number), f"guest-{group}", "backup@pbs!pve", "ok")
             )
     registry, chosen = page.registry(), formats.choose("")
     if formats.render(registry, chosen) != generate_latest(registry):
         raise ValueError("the encoder's page isn't generate_latest's")
-    per_sample = _US / row.input.total
-    return Result(
+    per_sample = _US / benchmark.input.total
+    return Measurement(
         unit="µs",
-        values=[_seconds(lambda: formats.render(registry, chosen)) * per_sample for _ in range(row.runs)],
-        # A few are enough: it takes a second each time.
-        compared_with=[_seconds(lambda: generate_latest(registry)) * per_sample for _ in range(min(row.runs, 3))],
-        details=f"{row.input.total:,} samples, compared with generate_latest",
+        values=[_seconds(lambda: formats.render(registry, chosen)) * per_sample for _ in range(benchmark.runs)],
+        # At most three runs, because each takes a second.
+        compared_with=[_seconds(lambda: generate_latest(registry)) * per_sample for _ in range(min(benchmark.runs, 3))],
+        details=f"{benchmark.input.total:,} samples, compared with generate_latest",
     )
 
 
-def structs(row: Row, _: Program) -> Result:
-    """Decode a listing into Structs piece by piece as it arrives."""
-    body = _listing(row.input)
+def structs(benchmark: Benchmark, _: Program) -> Measurement:
+    """Decode a listing into Structs in pieces, as it arrives."""
+    body = _listing(benchmark.input)
     decode = many(Snapshot)
 
     def arrive() -> None:
@@ -59,13 +59,13 @@ def structs(row: Row, _: Program) -> Result:
             stream.feed(piece)
         stream.finish()
 
-    return _decoded(row, body, arrive)
+    return _decoded(benchmark, body, arrive)
 
 
-def sums(row: Row, _: Program) -> Result:
-    """Decode it so, and add up its groups: all that a scrape does with a listing before it makes samples."""
-    body = _listing(row.input)
-    decode = grouped(int(row.settings.get("snapshot_history_limit", "0")))
+def sums(benchmark: Benchmark, _: Program) -> Measurement:
+    """Decode a listing and summarize its groups: all that a scrape does with it before it creates samples."""
+    body = _listing(benchmark.input)
+    decode = grouped(int(benchmark.settings.get("snapshot_history_limit", "0")))
 
     async def pieces() -> AsyncIterator[bytes]:
         for piece in _pieces(body):
@@ -75,7 +75,7 @@ def sums(row: Row, _: Program) -> Result:
         await decode(pieces())
 
     with asyncio.Runner() as runner:
-        return _decoded(row, body, lambda: runner.run(arrive()))
+        return _decoded(benchmark, body, lambda: runner.run(arrive()))
 
 
 def _pieces(body: bytes) -> Iterator[bytes]:
@@ -83,17 +83,17 @@ def _pieces(body: bytes) -> Iterator[bytes]:
         yield body[start : start + _PIECE]
 
 
-def _decoded(row: Row, body: bytes, decode: Callable[[], object]) -> Result:
+def _decoded(benchmark: Benchmark, body: bytes, decode: Callable[[], object]) -> Measurement:
     decode()
     values, loads = [], []
-    for _ in range(row.runs):
+    for _ in range(benchmark.runs):
         values.append(_seconds(decode) * _MS)
         loads.append(loading(body) * _MS)
-    return Result(unit="ms", values=values, compared_with=loads, details=f"{len(body) / 1e6:.1f} MB of JSON")
+    return Measurement(unit="ms", values=values, compared_with=loads, details=f"{len(body) / 1e6:.1f} MB of JSON")
 
 
 def _listing(size: Input) -> bytes:
-    return Still(size).answer(Call("/admin/datastore/main/snapshots")).body
+    return StaticSource(size).answer(Call("/admin/datastore/main/snapshots")).body
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.peers`: does the same work with other exporters, one after another on this machine."""
+"""`python -m benchmarks.peers`: compares other exporters, one after another on this machine."""
 
 import argparse
 import sys
@@ -17,7 +17,7 @@ _ROWS = {row.name: row for row in SCRAPES}
 
 
 def main(arguments: list[str]) -> int:
-    """Give 0 where every exporter did all the work, 1 where one failed: its column says at what."""
+    """Return 0 if all exporters completed all benchmarks, otherwise 1. The table has the reasons."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     parser.add_argument(
         "--peer", action="append", required=True, metavar="NAME=COMMAND", help="an exporter's command; repeatable"
@@ -28,9 +28,9 @@ def main(arguments: list[str]) -> int:
         metavar="FILE",
         help="TOML with a table [NAME] for each peer; benchmarks/peers.example.toml shows it",
     )
-    parser.add_argument("--only", action="append", choices=_ROWS, metavar="ROW", help=f"of {', '.join(_ROWS)}")
-    parser.add_argument("--tls", action="store_true", help="over TLS, for peers that don't speak plain HTTP")
-    parser.add_argument("--quick", action="store_true", help="tiny inputs: shows that it works, and nothing else")
+    parser.add_argument("--only", action="append", choices=_ROWS, metavar="ROW", help=f"one of {', '.join(_ROWS)}")
+    parser.add_argument("--tls", action="store_true", help="use TLS, for peers that don't support plain HTTP")
+    parser.add_argument("--quick", action="store_true", help="tiny inputs, to test the benchmarks themselves")
     options = parser.parse_args(arguments)
     try:
         programs = _programs(options.peer, options.environment)

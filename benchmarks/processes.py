@@ -1,4 +1,4 @@
-"""The two processes of a measurement, as context managers: they don't outlive their block."""
+"""The processes of a benchmark, as context managers that end them."""
 
 import os
 import re
@@ -13,10 +13,10 @@ from typing import IO, Self
 
 import msgspec
 
-from benchmarks.client import Client, Page
+from benchmarks.client import Client, Response
 from benchmarks.inputs import Input
 from benchmarks.programs import Program
-from benchmarks.simulated import Address, Seen
+from benchmarks.simulated_pbs import PbsAccess, RequestStats
 
 _ROOT = Path(__file__).parent.parent
 _PATIENCE_SECONDS = 60.0
@@ -25,7 +25,7 @@ _KIB_A_MIB = 1024
 
 
 class _Process:
-    """A process of ours: asked to end, and ended if it doesn't."""
+    """A process that is terminated at the end of the block, and killed if that fails."""
 
     process: subprocess.Popen[str]
 
@@ -38,7 +38,7 @@ class _Process:
         self.end()
 
     def end(self) -> None:
-        """End it."""
+        """Terminate the process, or kill it if it doesn't end."""
         self.process.terminate()
         try:
             self.process.wait(_PATIENCE_SECONDS)
@@ -47,34 +47,34 @@ class _Process:
             self.process.wait()
 
 
-class Pbs(_Process):
-    """A simulated PBS."""
+class PbsProcess(_Process):
+    """The process of the simulated PBS."""
 
     def __init__(self, size: Input) -> None:
         self._size = size
-        command = [sys.executable, "-m", "benchmarks.simulated", msgspec.json.encode(size).decode()]
-        self.process = subprocess.Popen(  # noqa: S603 - our own
+        command = [sys.executable, "-m", "benchmarks.simulated_pbs", msgspec.json.encode(size).decode()]
+        self.process = subprocess.Popen(  # noqa: S603 - our own command
             command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.address = msgspec.json.decode(self._line(), type=Address)
+        self.address = msgspec.json.decode(self._line(), type=PbsAccess)
 
-    def seen(self) -> Seen:
-        """Tell what it was asked since the last time."""
+    def request_stats(self) -> RequestStats:
+        """Return statistics of the requests since the last call."""
         _pipe(self.process.stdin).write("\n")
         _pipe(self.process.stdin).flush()
-        return msgspec.json.decode(self._line(), type=Seen)
+        return msgspec.json.decode(self._line(), type=RequestStats)
 
     def listing(self) -> bytes:
-        """Give what it says of the first datastore's root namespace: bytes of JSON, as they come over the wire."""
+        """Return the listing of the root namespace of `main`: the JSON as it is transferred."""
         client = Client(self.address.endpoint)
         token = f"PBSAPIToken={self.address.token_id}:{self.address.secret}"
-        page = client.get("/api2/json/admin/datastore/main/snapshots", Authorization=token)
+        response = client.get("/api2/json/admin/datastore/main/snapshots", Authorization=token)
         client.close()
-        self.seen()
-        return bytes(page.body)
+        self.request_stats()
+        return bytes(response.body)
 
     def end(self) -> None:
-        """End it, with its pipes."""
+        """Close the pipes and end the process."""
         _pipe(self.process.stdin).close()
         super().end()
         _pipe(self.process.stdout).close()
@@ -86,15 +86,15 @@ class Pbs(_Process):
         return line
 
 
-class Exporter(_Process):
-    """A running exporter."""
+class ExporterProcess(_Process):
+    """The process of an exporter."""
 
-    def __init__(self, program: Program, pbs: Address) -> None:
+    def __init__(self, program: Program, pbs: PbsAccess) -> None:
         self._program = program
         port = _free_port()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PBS_")}
-        self._output = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - as long as the process
-        self.process = subprocess.Popen(  # noqa: S603 - what the command line names
+        self._output = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - lives as long as the process
+        self.process = subprocess.Popen(  # noqa: S603 - from the command line
             program.arguments(pbs, port),
             env=environment | program.variables(pbs, port),
             stdin=subprocess.DEVNULL,
@@ -110,17 +110,17 @@ class Exporter(_Process):
             self.end()
             raise
 
-    def scrape(self, **headers: str) -> Page:
-        """Ask for a page, as Prometheus does."""
+    def scrape(self, **headers: str) -> Response:
+        """Request the metrics as Prometheus does."""
         return self.client.get(self._program.path, **{"X-Prometheus-Scrape-Timeout-Seconds": "120", **headers})
 
     def memory(self) -> dict[str, float]:
-        """Give what the process takes, in MiB: `VmRSS` now, `VmHWM` at most so far."""
+        """Return the memory of the process in MiB: `VmRSS` is the current value, `VmHWM` the peak."""
         text = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii", errors="replace")
         return {name: int(kib) / _KIB_A_MIB for name, kib in re.findall(r"^(Vm\w+):\s+(\d+) kB$", text, re.MULTILINE)}
 
     def end(self) -> None:
-        """End it, and let go of its output."""
+        """End the process, and close its output and the client."""
         self.client.close()
         super().end()
         self._output.close()
@@ -135,7 +135,7 @@ class Exporter(_Process):
             else:
                 return
         self._output.seek(0)
-        raise RuntimeError(f"the exporter doesn't listen on port {port}. It said:\n{self._output.read()[-2000:]}")
+        raise RuntimeError(f"the exporter doesn't listen on port {port}. Its output:\n{self._output.read()[-2000:]}")
 
 
 def _pipe(pipe: IO[str] | None) -> IO[str]:

@@ -1,4 +1,4 @@
-"""Exporters that can be measured: this one, or any other."""
+"""The exporters to measure: this one, or any other."""
 
 import re
 import shlex
@@ -8,15 +8,15 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.simulated import Address
+from benchmarks.simulated_pbs import PbsAccess
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """An exporter: its command, and what it wants to find in its environment.
+    """An exporter: its command and its environment variables.
 
-    Command and environment may name `{endpoint}`, `{host}` (the endpoint without its scheme), `{token_id}`, its parts
-    `{user}` and `{token_name}`, `{secret}`, `{fingerprint}`, and `{port}`, where it has to listen. `expect` and
-    `reject` are regular expressions that must, and must not, be found in a page that counts as good.
+    Both may contain `{endpoint}`, `{host}` (the endpoint without its scheme), `{token_id}`, its parts `{user}` and
+    `{token_name}`, `{secret}`, `{fingerprint}`, and `{port}`, on which the exporter must listen. In a valid response,
+    the regular expression `expect` must match, and `reject` must not.
     """
 
     command: str
@@ -25,26 +25,26 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     expect: str = ""
     reject: str = ""
 
-    def arguments(self, pbs: Address, port: int) -> list[str]:
-        """Give the command, split as a shell does it."""
+    def arguments(self, pbs: PbsAccess, port: int) -> list[str]:
+        """Return the command, split as by a shell."""
         values = _values(pbs, port)
         return [part.format_map(values) for part in shlex.split(self.command)]
 
-    def variables(self, pbs: Address, port: int) -> dict[str, str]:
-        """Give the environment."""
+    def variables(self, pbs: PbsAccess, port: int) -> dict[str, str]:
+        """Return the environment variables."""
         values = _values(pbs, port)
         return {name: value.format_map(values) for name, value in self.environment.items()}
 
-    def judge(self, page: str) -> None:
-        """Raise `ValueError` for a page that says that something failed: quick failures mustn't count."""
-        if not re.search(self.expect, page, re.MULTILINE):
-            raise ValueError(f"the page has nothing like {self.expect!r}")
-        if self.reject and (found := re.search(self.reject, page, re.MULTILINE)):
-            raise ValueError(f"the page has {found[0]!r}")
+    def check(self, text: str) -> None:
+        """Raise `ValueError` for a response with failures, which would be faster than a complete one."""
+        if not re.search(self.expect, text, re.MULTILINE):
+            raise ValueError(f"the response doesn't match {self.expect!r}")
+        if self.reject and (found := re.search(self.reject, text, re.MULTILINE)):
+            raise ValueError(f"the response has {found[0]!r}")
 
 
 def ours(settings: Mapping[str, str]) -> Program:
-    """Give the installed pbs-exporter with all its collectors, and with these keys of `[pbs]`."""
+    """Return the installed pbs-exporter with all collectors enabled, and these keys of `[pbs]`."""
     target = {
         "endpoint": "{endpoint}",
         "token_id": "{token_id}",
@@ -58,7 +58,7 @@ def ours(settings: Mapping[str, str]) -> Program:
             **{f"PBS_EXPORTER__PBS__{key.upper()}": value for key, value in target.items()},
             "PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": "127.0.0.1:{port}",
             "PBS_EXPORTER__EXPORTER__LOG_LEVEL": "warn",
-            # The one that is off by default.
+            # Disabled by default.
             "PBS_EXPORTER__COLLECTORS__DISKS": "true",
         },
         expect="^pbs_up 1",
@@ -66,7 +66,7 @@ def ours(settings: Mapping[str, str]) -> Program:
     )
 
 
-def _values(pbs: Address, port: int) -> dict[str, object]:
+def _values(pbs: PbsAccess, port: int) -> dict[str, object]:
     user, _, token_name = pbs.token_id.partition("!")
     return {
         **msgspec.structs.asdict(pbs),

@@ -1,4 +1,4 @@
-"""Tables in Markdown, and their places in a document."""
+"""Tables of results in Markdown, and their places in a document."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -7,23 +7,23 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.benchmark import Benchmark
 from benchmarks.machine import machine
-from benchmarks.results import Result, Wanted
-from benchmarks.row import Row
+from benchmarks.measurement import Measurement, Thresholds
 from benchmarks.table import GROWTH, SECTIONS
 
 _PLACE = "<!-- make bench: {} -->\n"
 _END = "<!-- end -->\n"
 
-Results = Mapping[str, Result]
-"""Results by the names of their rows."""
+Results = Mapping[str, Measurement]
+"""Results by the names of their benchmarks."""
 
-Peers = dict[str, dict[str, Result | str]]
-"""By row and exporter: the result, or why there is none."""
+Peers = dict[str, dict[str, Measurement | str]]
+"""The result, or why there is none, by benchmark and exporter."""
 
 
 def tables(results: Results) -> dict[str, str]:
-    """Give the tables of what has results, by the names of their places in the document."""
+    """Return the tables with results, by the names of their places in the document."""
     found = {name: [row for row in rows if row.name in results] for name, rows in SECTIONS.items()}
     return {
         "machine": _machine(),
@@ -33,27 +33,21 @@ def tables(results: Results) -> dict[str, str]:
     }
 
 
-def results_table(rows: Iterable[Row], results: Results) -> str:
-    """Give a table of results."""
+def results_table(rows: Iterable[Benchmark], results: Results) -> str:
+    """Return a table of results."""
     head = ("row", "unit", "min", "median", "max", "ratio", "peak MiB", "after MiB", "wanted", "reached", "details")
     return _table(head, [_result(row, results[row.name]) for row in rows])
 
 
 def peers_table(results: Peers) -> str:
-    """Give a table that compares exporters."""
+    """Return a table that compares exporters."""
     head = ("row", "exporter", "min ms", "median ms", "max ms", "peak MiB", "after MiB", "details")
-    return _table(
-        head,
-        [
-            [f"`{name}`", peer, *(_peer(result) if isinstance(result, Result) else ["", "", "", "", "", _cell(result)])]
-            for name, peers in results.items()
-            for peer, result in peers.items()
-        ],
-    )
+    rows = [(name, peer, result) for name, peers in results.items() for peer, result in peers.items()]
+    return _table(head, [[f"`{name}`", peer, *_peer(result)] for name, peer, result in rows])
 
 
 def check(file: Path) -> None:
-    """Raise `ValueError` where a place is missing in a document."""
+    """Raise `ValueError` if the document lacks a place for a table."""
     text = file.read_text(encoding="utf-8")
     missing = [name for name in ("machine", *SECTIONS, "growth", "inputs") if not _place(name).search(text)]
     if missing:
@@ -61,7 +55,7 @@ def check(file: Path) -> None:
 
 
 def write(file: Path, parts: Mapping[str, str]) -> None:
-    """Put each part in its place."""
+    """Write each table to its place in the document."""
     text = file.read_text(encoding="utf-8")
     for name, part in parts.items():
         text = _place(name).sub(_filled(name, part), text)
@@ -73,7 +67,7 @@ def _place(name: str) -> re.Pattern[str]:
 
 
 def _filled(name: str, part: str) -> Callable[[re.Match[str]], str]:
-    # A text would be read as a template.
+    # `re.sub` would interpret backslashes in a string.
     return lambda _: f"{_PLACE.format(name)}\n{part}\n{_END}"
 
 
@@ -81,7 +75,7 @@ def _machine() -> str:
     return _table(("", ""), [[name, value] for name, value in machine().items()])
 
 
-def _inputs(rows: Sequence[Row]) -> str:
+def _inputs(rows: Sequence[Benchmark]) -> str:
     head = ("row", "what PBS has", "settings", "runs", "command")
     return _table(
         head,
@@ -98,35 +92,37 @@ def _inputs(rows: Sequence[Row]) -> str:
     )
 
 
-def _result(row: Row, result: Result) -> list[str]:
-    misses = result.misses(row.wanted)
-    wanted = _wanted(row.wanted)
+def _result(row: Benchmark, result: Measurement) -> list[str]:
+    exceeded = result.exceeded(row.thresholds)
+    limits = _limits(row.thresholds)
     return [
         f"`{row.name}`",
         result.unit,
         *(_number(value) for value in (min(result.values), result.median, max(result.values), result.ratio)),
         _number(result.peak),
         _number(result.steady),
-        wanted,
-        (f"no: {', '.join(misses)}" if misses else "yes") if wanted else "",
+        limits,
+        (f"no: {', '.join(exceeded)}" if exceeded else "yes") if limits else "",
         result.details,
     ]
 
 
-def _peer(result: Result) -> list[str]:
+def _peer(result: Measurement | str) -> list[str]:
+    if isinstance(result, str):
+        return [*[""] * 5, _failure(result)]
     values = (min(result.values), result.median, max(result.values), result.peak, result.steady)
     return [*map(_number, values), result.details]
 
 
-def _cell(error: str) -> str:
+def _failure(error: str) -> str:
     return f"failed: {' '.join(error.split()).replace('|', '/')}"
 
 
-def _wanted(wanted: Wanted) -> str:
+def _limits(limits: Thresholds) -> str:
     names = {"largest": "max", "steady": "after"}
-    limits = msgspec.structs.asdict(wanted)
-    drift = limits.pop("drift")
-    texts = [f"{names.get(name, name)} ≤ {limit:.3g}" for name, limit in limits.items() if limit is not None]
+    values = msgspec.structs.asdict(limits)
+    drift = values.pop("drift")
+    texts = [f"{names.get(name, name)} ≤ {limit:.3g}" for name, limit in values.items() if limit is not None]
     if drift is not None:
         texts.append(f"ratio 1 ± {drift:g}")
     return ", ".join(texts)
@@ -137,7 +133,7 @@ def _growth(results: Results) -> str:
     lines = []
     rows = {row.name: row for row in SECTIONS["scrapes"]}
     for names in GROWTH:
-        before: Result | None = None
+        before: Measurement | None = None
         for name in names:
             if name not in results:
                 continue

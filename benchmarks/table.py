@@ -1,13 +1,13 @@
-"""The rows: each is declared here and nowhere else."""
+"""All benchmarks, by table."""
 
 from typing import Final
 
 from benchmarks import parts
+from benchmarks.benchmark import Benchmark
 from benchmarks.health import health
 from benchmarks.inputs import Input
+from benchmarks.measurement import Thresholds
 from benchmarks.memory import memory
-from benchmarks.results import Wanted
-from benchmarks.row import Row
 from benchmarks.scrapes import scrapes
 
 _FAR = Input(datastores=20, groups=5, snapshots=2, latency=0.05)
@@ -20,79 +20,79 @@ _SLOW = Input(snapshots=100, full_listing_seconds=2)
 _GZIP = {"Accept-Encoding": "gzip"}
 
 SCRAPES: Final = (
-    Row(
+    Benchmark(
         name="far-20x1",
         input=_FAR,
         settings=_FULL,
         measure=scrapes,
-        wanted=Wanted(median=400),
+        thresholds=Thresholds(median=400),
     ),
-    Row(
+    Benchmark(
         name="far-20x3",
         input=_FAR_3,
         settings=_FULL,
         measure=scrapes,
-        wanted=Wanted(median=650),
+        thresholds=Thresholds(median=650),
     ),
-    Row(
+    Benchmark(
         name="small",
         input=Input(datastores=2, groups=4, snapshots=5),
         settings=_FULL,
         measure=scrapes,
         runs=50,
-        wanted=Wanted(median=4.5),
+        thresholds=Thresholds(median=4.5),
     ),
-    Row(name="1k-limit-1", input=_1K, settings=_FULL | _ONE, measure=scrapes, compared=True, runs=21),
-    Row(name="1k-limit-0", input=_1K, settings=_FULL | _ALL, measure=scrapes, compared=True, runs=21),
-    Row(
+    Benchmark(name="1k-limit-1", input=_1K, settings=_FULL | _ONE, measure=scrapes, compared=True, runs=21),
+    Benchmark(name="1k-limit-0", input=_1K, settings=_FULL | _ALL, measure=scrapes, compared=True, runs=21),
+    Benchmark(
         name="10k-limit-1",
         input=_10K,
         settings=_FULL | _ONE,
         measure=scrapes,
         compared=True,
         runs=21,
-        wanted=Wanted(median=40),
+        thresholds=Thresholds(median=40),
     ),
-    Row(
+    Benchmark(
         name="10k-limit-0",
         input=_10K,
         settings=_FULL | _ALL,
         measure=scrapes,
         compared=True,
         runs=21,
-        wanted=Wanted(median=55),
+        thresholds=Thresholds(median=55),
     ),
-    Row(
+    Benchmark(
         name="100k-limit-1",
         input=_100K,
         settings=_FULL | _ONE,
         measure=scrapes,
         compared=True,
-        wanted=Wanted(median=400, ratio=0.5, peak=120, steady=60),
+        thresholds=Thresholds(median=400, ratio=0.5, peak=120, steady=60),
     ),
-    Row(
+    Benchmark(
         name="100k-limit-0",
         input=_100K,
         settings=_FULL | _ALL,
         measure=scrapes,
         compared=True,
-        wanted=Wanted(median=600, ratio=0.75, peak=200, steady=120),
+        thresholds=Thresholds(median=600, ratio=0.75, peak=200, steady=120),
     ),
-    Row(name="100k-gzip", input=_100K, settings=_FULL | _ALL, headers=_GZIP, measure=scrapes, compared=True),
-    Row(
+    Benchmark(name="100k-gzip", input=_100K, settings=_FULL | _ALL, headers=_GZIP, measure=scrapes, compared=True),
+    Benchmark(
         name="changes-limit-1",
         input=_SLOW,
         settings=_CHANGES | _ONE,
         measure=scrapes,
         compared=True,
-        wanted=Wanted(median=150),
+        thresholds=Thresholds(median=150),
     ),
-    Row(name="changes-limit-0", input=_SLOW, settings=_CHANGES | _ALL, measure=scrapes, compared=True),
+    Benchmark(name="changes-limit-0", input=_SLOW, settings=_CHANGES | _ALL, measure=scrapes, compared=True),
 )
-"""What another exporter can do too."""
+"""Scrapes, which other exporters can do as well."""
 
 WIRE: Final = tuple(
-    Row(
+    Benchmark(
         name=f"{'https' if tls else 'http'}-{'deflate' if deflate else 'plain'}",
         input=Input(snapshots=100, tls=tls, deflate=deflate),
         settings=_FULL | _ONE,
@@ -102,24 +102,26 @@ WIRE: Final = tuple(
     for tls in (False, True)
     for deflate in (False, True)
 )
-"""100,000 snapshots over TLS and without, from a PBS that deflates if it is asked to and from one that never does."""
+"""100,000 snapshots with and without TLS, from a PBS with and without deflate."""
 
 STEADY: Final = (
-    Row(name="health", input=_100K, settings=_FULL | _ALL, measure=health, wanted=Wanted(largest=50)),
-    Row(name="memory", input=_10K, settings=_FULL | _ALL, measure=memory, runs=200, wanted=Wanted(drift=0.03)),
+    Benchmark(name="health", input=_100K, settings=_FULL | _ALL, measure=health, thresholds=Thresholds(largest=50)),
+    Benchmark(
+        name="memory", input=_10K, settings=_FULL | _ALL, measure=memory, runs=200, thresholds=Thresholds(drift=0.03)
+    ),
 )
-"""What must hold over many scrapes."""
+"""Behaviour over many scrapes."""
 
 PARTS: Final = (
-    Row(name="encoder", input=_100K, measure=parts.encoder, wanted=Wanted(median=0.9)),
-    Row(name="decoder-structs", input=_100K, measure=parts.structs, wanted=Wanted(ratio=1 / 7)),
-    Row(name="decoder-limit-1", input=_100K, settings=_ONE, measure=parts.sums),
-    Row(name="decoder-limit-0", input=_100K, settings=_ALL, measure=parts.sums),
+    Benchmark(name="encoder", input=_100K, measure=parts.encoder, thresholds=Thresholds(median=0.9)),
+    Benchmark(name="decoder-structs", input=_100K, measure=parts.structs, thresholds=Thresholds(ratio=1 / 7)),
+    Benchmark(name="decoder-limit-1", input=_100K, settings=_ONE, measure=parts.sums),
+    Benchmark(name="decoder-limit-0", input=_100K, settings=_ALL, measure=parts.sums),
 )
-"""Parts of the exporter alone."""
+"""Parts of the exporter, in isolation."""
 
 GROWTH: Final = tuple((f"1k-limit-{limit}", f"10k-limit-{limit}", f"100k-limit-{limit}") for limit in (1, 0))
-"""Rows of one kind, each ten times the size of the one before."""
+"""Series of benchmarks, each ten times the size of the previous one."""
 
 SECTIONS: Final = {"scrapes": SCRAPES, "wire": WIRE, "steady": STEADY, "parts": PARTS}
-"""The tables, by the name of their place in docs/performance.md."""
+"""The tables, by the names of their places in docs/performance.md."""

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         # The reader closed the pipe (`| head`), or the disk is full.
         if not isinstance(error, BrokenPipeError):
-            print(f"pbs-exporter: can't go on: {(error.strerror or str(error)).lower()}", file=sys.stderr)
+            print(f"pbs-exporter: can't continue: {(error.strerror or str(error)).lower()}", file=sys.stderr)
         # Otherwise Python's flush at exit would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -29,13 +29,13 @@ class AccessCollector(Collector[Access]):
 
     PRIVILEGE = Metric(
         "pbs_token_privilege",
-        "1 if the token has the privilege that the collector needs, else 0; PBS hides a deeper path without any right, "
-        "which then seems to have what it would inherit (/access/permissions).",
+        "1 if the token has the privilege that the collector needs, else 0; PBS doesn't list a path without "
+        "privileges, which then seems to inherit them (/access/permissions).",
         ("collector", "privilege", "path"),
     )
     EXPIRES = Metric(
         "pbs_token_expire_timestamp_seconds",
-        "When the exporter's token or its user expires, whichever is first; none if neither does "
+        "When the exporter's token or its user expires, whichever comes first; absent if neither does "
         "(/access/users, expire, tokens.expire).",
     )
     metrics = (PRIVILEGE, EXPIRES)

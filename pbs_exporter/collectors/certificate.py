@@ -14,15 +14,15 @@ class CertificateCollector(Collector[bool]):
     """Reads the certificate of a handshake that other requests made."""
 
     name = "certificate"
-    help = "Validity of the certificate that PBS shows, whether or not it is verified; none over plain http."
+    help = "Validity of PBS's certificate, whether or not it is verified. Nothing over plain HTTP."
 
     NOT_AFTER = Metric(
         "pbs_certificate_not_after_timestamp_seconds",
-        "When PBS's certificate expires; of the exporter's newest TLS handshake, trusted or not (TLS, notAfter).",
+        "When the certificate of the newest TLS handshake with PBS expires, whether trusted or not (TLS, notAfter).",
     )
     NOT_BEFORE = Metric(
         "pbs_certificate_not_before_timestamp_seconds",
-        "From when on PBS's certificate is valid; of the exporter's newest TLS handshake, trusted or not "
+        "When the certificate of the newest TLS handshake with PBS becomes valid, whether trusted or not "
         "(TLS, notBefore).",
     )
     metrics = (NOT_AFTER, NOT_BEFORE)

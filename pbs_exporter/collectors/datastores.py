@@ -22,7 +22,7 @@ YEAR_2200 = 7_258_118_400
 _LABELS = ("datastore",)
 
 _SIZE = (
-    "{} of the datastore's file system, which other datastores may share; for an S3 datastore of its local cache "
+    "{} the datastore's file system, or of an S3 datastore's local cache; other datastores may share it "
     "(/status/datastore-usage, else /admin/datastore/{{store}}/status, {})."
 )
 
@@ -38,21 +38,21 @@ class DatastoresCollector(Collector[Datastores]):
     """Asks for the usage of all datastores at once, and of each one separately if that fails."""
 
     name = "datastores"
-    help = "Datastores: sizes, whether PBS can read them, maintenance, when they will be full."
+    help = "Datastores: sizes, readability, maintenance, and when they will be full."
     needs = (Need("Datastore.Audit", "/datastore", "Audit"),)
 
-    TOTAL = Metric("pbs_datastore_total_bytes", _SIZE.format("Size", "total"), _LABELS)
-    USED = Metric("pbs_datastore_used_bytes", _SIZE.format("Used bytes", "used"), _LABELS)
-    AVAILABLE = Metric("pbs_datastore_available_bytes", _SIZE.format("Available bytes", "avail"), _LABELS)
+    TOTAL = Metric("pbs_datastore_total_bytes", _SIZE.format("Size of", "total"), _LABELS)
+    USED = Metric("pbs_datastore_used_bytes", _SIZE.format("Used bytes of", "used"), _LABELS)
+    AVAILABLE = Metric("pbs_datastore_available_bytes", _SIZE.format("Available bytes of", "avail"), _LABELS)
     READABLE = Metric(
         "pbs_datastore_readable",
-        "1 if PBS can read the datastore, 0 if it can't, is in maintenance or isn't mounted "
+        "1 if PBS can read the datastore; 0 if it can't, or if the datastore is in maintenance or not mounted "
         "(/status/datastore-usage, error; /admin/datastore).",
         _LABELS,
     )
     MAINTENANCE = Metric(
         "pbs_datastore_maintenance",
-        "1 while the datastore is in that maintenance mode (/admin/datastore, maintenance).",
+        "1 while the datastore is in this maintenance mode (/admin/datastore, maintenance).",
         ("datastore", "mode"),
     )
     MOUNTED = Metric(
@@ -67,13 +67,13 @@ class DatastoresCollector(Collector[Datastores]):
     )
     ESTIMATED_FULL = Metric(
         "pbs_datastore_estimated_full_timestamp_seconds",
-        "When the datastore will be full if it goes on as in the last month "
+        "When the datastore will be full if it grows as it did in the last month "
         "(/status/datastore-usage, estimated-full-date).",
         _LABELS,
     )
     DEDUPLICATION = Metric(
         "pbs_datastore_deduplication_factor",
-        "Logical bytes over bytes on disk, at the last successful garbage collection "
+        "Logical bytes per byte on disk, at the last successful garbage collection "
         "(/status/datastore-usage, gc-status).",
         _LABELS,
     )

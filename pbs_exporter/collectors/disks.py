@@ -27,35 +27,35 @@ class DisksCollector(Collector[Disks]):
     """Disabled by default, as it can wake disks."""
 
     name = "disks"
-    help = "Health and life of disks, and ZFS pools. PBS asks each disk for its SMART values, which can wake it."
+    help = "Health and remaining life of disks, and ZFS pools. PBS reads SMART values, which can wake a disk."
     needs = (Need("Sys.Audit", "/system/disks", "Audit"),)
     default = False
     intervals = 1
 
     HEALTH = Metric(
         "pbs_disk_health",
-        f"State of the disk's SMART values: 1 for its state, else 0 {_DISK.format('status')}",
+        f"SMART health of the disk: 1 for the current state, else 0 {_DISK.format('status')}",
         ("disk", "model", "serial", "status"),
     )
     SIZE = Metric("pbs_disk_size_bytes", f"Size of the disk {_DISK.format('size')}", ("disk",))
     LIFE = Metric(
         "pbs_disk_life_remaining_ratio",
-        f"Share of its life that remains to the SSD, from 1 down to 0 {_DISK.format('wearout')}",
+        f"Remaining life of the SSD, from 1 to 0 {_DISK.format('wearout')}",
         ("disk",),
     )
-    POOL_SIZE = Metric("pbs_zfs_pool_size_bytes", f"Size of the ZFS pool {_POOL.format('size')}", ("pool",))
+    POOL_SIZE = Metric("pbs_zfs_pool_size_bytes", f"Size of the pool {_POOL.format('size')}", ("pool",))
     POOL_ALLOCATED = Metric(
-        "pbs_zfs_pool_allocated_bytes", f"Bytes that the ZFS pool has given away {_POOL.format('alloc')}", ("pool",)
+        "pbs_zfs_pool_allocated_bytes", f"Bytes allocated in the pool {_POOL.format('alloc')}", ("pool",)
     )
-    POOL_FREE = Metric("pbs_zfs_pool_free_bytes", f"Bytes that the ZFS pool has free {_POOL.format('free')}", ("pool",))
+    POOL_FREE = Metric("pbs_zfs_pool_free_bytes", f"Free bytes in the pool {_POOL.format('free')}", ("pool",))
     POOL_FRAGMENTATION = Metric(
         "pbs_zfs_pool_fragmentation_ratio",
-        f"Fragmentation of the ZFS pool's free space {_POOL.format('frag')}",
+        f"Fragmentation of the free space in the pool, from 0 to 1 {_POOL.format('frag')}",
         ("pool",),
     )
     POOL_HEALTH = Metric(
         "pbs_zfs_pool_health",
-        f"State of the ZFS pool: 1 for its state, else 0; PBS leaves out a pool that has failed "
+        f"Health of the pool: 1 for the current state, else 0; PBS omits a pool that has failed "
         f"{_POOL.format('health')}",
         ("pool", "status"),
     )

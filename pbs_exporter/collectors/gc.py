@@ -10,48 +10,56 @@ from pbs_exporter.pbs.models import GcJob
 
 _LABELS = ("datastore",)
 
-_RUN = "Garbage collection: {} (/admin/gc, {})."
+_RUN = "{} (/admin/gc, {})."
 
-_LAST_GOOD = "Garbage collection: {} of the last successful run (/admin/gc, {})."
+_LAST_GOOD = "{} the last successful garbage collection (/admin/gc, {})."
 
 
 class GcCollector(Collector[list[GcJob]]):
     """Asks for the garbage collections of all datastores at once."""
 
     name = "gc"
-    help = "Garbage collection of each datastore: the last run, the next one, and what it counted."
+    help = "Garbage collection of each datastore: the last run, the next one, and its results."
     needs = (Need("Datastore.Audit", "/datastore", "Audit"),)
 
-    LAST_RUN = Metric("pbs_gc_last_run_timestamp", _RUN.format("when the last run ended", "last-run-endtime"), _LABELS)
+    LAST_RUN = Metric(
+        "pbs_gc_last_run_timestamp", _RUN.format("When the last garbage collection ended", "last-run-endtime"), _LABELS
+    )
     DURATION = Metric(
         "pbs_gc_duration_seconds",
-        _RUN.format("how long the last run took, if it ended well", "duration"),
+        _RUN.format("Duration of the last garbage collection, if it didn't fail", "duration"),
         _LABELS,
     )
     STATUS = Metric(
         "pbs_gc_status",
-        _RUN.format("1 if the last run ended well or with warnings, 0 if it failed", "last-run-state"),
+        _RUN.format(
+            "1 if the last garbage collection succeeded, with or without warnings, 0 if it failed", "last-run-state"
+        ),
         _LABELS,
     )
-    NEXT_RUN = Metric("pbs_gc_next_run_timestamp_seconds", _RUN.format("when it is due next", "next-run"), _LABELS)
-    REMOVED = Metric("pbs_gc_removed_bytes", _LAST_GOOD.format("bytes removed", "removed-bytes"), _LABELS)
+    NEXT_RUN = Metric(
+        "pbs_gc_next_run_timestamp_seconds", _RUN.format("When the next garbage collection is due", "next-run"), _LABELS
+    )
+    REMOVED = Metric("pbs_gc_removed_bytes", _LAST_GOOD.format("Bytes removed by", "removed-bytes"), _LABELS)
     PENDING = Metric(
         "pbs_gc_pending_bytes",
-        _LAST_GOOD.format("unreferenced bytes still kept", "pending-bytes"),
+        _LAST_GOOD.format("Unreferenced bytes kept by", "pending-bytes"),
         _LABELS,
     )
-    DISK_BYTES = Metric("pbs_gc_disk_bytes", _LAST_GOOD.format("bytes of all chunks", "disk-bytes"), _LABELS)
-    DISK_CHUNKS = Metric("pbs_gc_disk_chunks", _LAST_GOOD.format("chunks", "disk-chunks"), _LABELS)
+    DISK_BYTES = Metric("pbs_gc_disk_bytes", _LAST_GOOD.format("Bytes of all chunks, as of", "disk-bytes"), _LABELS)
+    DISK_CHUNKS = Metric("pbs_gc_disk_chunks", _LAST_GOOD.format("Number of chunks, as of", "disk-chunks"), _LABELS)
     INDEX_DATA = Metric(
         "pbs_gc_index_data_bytes",
-        _LAST_GOOD.format("logical bytes that all indexes refer to", "index-data-bytes"),
+        _LAST_GOOD.format("Logical bytes that all indexes refer to, as of", "index-data-bytes"),
         _LABELS,
     )
     PENDING_CHUNKS = Metric(
-        "pbs_gc_pending_chunks", _LAST_GOOD.format("unreferenced chunks still kept", "pending-chunks"), _LABELS
+        "pbs_gc_pending_chunks", _LAST_GOOD.format("Number of unreferenced chunks kept by", "pending-chunks"), _LABELS
     )
-    REMOVED_CHUNKS = Metric("pbs_gc_removed_chunks", _LAST_GOOD.format("chunks removed", "removed-chunks"), _LABELS)
-    BAD_CHUNKS = Metric("pbs_gc_bad_chunks", _LAST_GOOD.format("bad chunks that are left", "still-bad"), _LABELS)
+    REMOVED_CHUNKS = Metric(
+        "pbs_gc_removed_chunks", _LAST_GOOD.format("Number of chunks removed by", "removed-chunks"), _LABELS
+    )
+    BAD_CHUNKS = Metric("pbs_gc_bad_chunks", _LAST_GOOD.format("Number of bad chunks, as of", "still-bad"), _LABELS)
     metrics = (
         LAST_RUN,
         DURATION,

@@ -20,21 +20,25 @@ class HostCollector(Collector[NodeStatus]):
     help = "CPU, memory, swap, root file system and uptime of the PBS host."
     needs = (Need("Sys.Audit", "/system/status", "Audit"),)
 
-    CPU_USAGE = _metric("cpu_usage", "CPU use of the PBS host, 0 to 1", "cpu")
-    IO_WAIT = _metric("io_wait", "Share of CPU time spent waiting for I/O, 0 to 1", "wait")
-    LOAD = tuple(_metric(f"load{n}", f"Load average over {n} minutes", "loadavg") for n in (1, 5, 15))
+    CPU_USAGE = _metric("cpu_usage", "CPU usage of the PBS host, from 0 to 1", "cpu")
+    IO_WAIT = _metric("io_wait", "Share of CPU time spent waiting for I/O, from 0 to 1", "wait")
+    LOAD = tuple(
+        _metric(f"load{minutes.split()[0]}", f"Load average over {minutes}", "loadavg")
+        for minutes in ("1 minute", "5 minutes", "15 minutes")
+    )
     MEMORY = tuple(
-        _metric(f"memory_{key}_bytes", f"Memory of the PBS host: {key}", f"memory.{key}")
+        _metric(f"memory_{key}_bytes", f"{key.title()} memory of the PBS host", f"memory.{key}")
         for key in ("used", "total", "free")
     )
     SWAP = tuple(
-        _metric(f"swap_{key}_bytes", f"Swap of the PBS host: {key}", f"swap.{key}") for key in ("used", "total", "free")
+        _metric(f"swap_{key}_bytes", f"{key.title()} swap space of the PBS host", f"swap.{key}")
+        for key in ("used", "total", "free")
     )
     ROOTFS = tuple(
-        _metric(f"rootfs_{key}_bytes", f"Root file system of the PBS host: {key}", f"root.{key}")
-        for key in ("used", "total", "avail")
+        _metric(f"rootfs_{key}_bytes", f"{what} space of the root file system", f"root.{key}")
+        for key, what in (("used", "Used"), ("total", "Total"), ("avail", "Available"))
     )
-    UPTIME = _metric("uptime_seconds", "How long the PBS host has been up", "uptime")
+    UPTIME = _metric("uptime_seconds", "Uptime of the PBS host", "uptime")
     CPUS = _metric("cpus", "Logical CPUs of the PBS host", "cpuinfo.cpus")
     INFO = Metric(
         "pbs_host_info",

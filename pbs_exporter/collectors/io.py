@@ -18,7 +18,9 @@ def _host(name: str, what: str, field: str) -> Metric:
 
 
 def _datastore(name: str, what: str, field: str) -> Metric:
-    text = f"Bytes {what} the datastore's block device or ZFS dataset, which others may share {_API.format(field)}"
+    text = (
+        f"Bytes {what} the datastore's block device or ZFS dataset; other datastores may share it {_API.format(field)}"
+    )
     return Metric(f"pbs_datastore_{name}_bytes_total", text, ("datastore",), "counter")
 
 
@@ -26,12 +28,12 @@ class IoCollector(Collector[list[Point]]):
     """Takes counters of PBS's own metrics, which other collectors don't have."""
 
     name = "io"
-    help = "Bytes over the host's network and disks, and those of datastores; not before PBS 3.3."
+    help = "Network and disk traffic of the host, and disk traffic of datastores. Needs PBS 3.3."
     needs = (Need("Sys.Audit", "/system/status", "Audit"), Need("Datastore.Audit", "/datastore", "Audit"))
 
     HOST: ClassVar = {
-        "net_in": _host("network_receive", "Bytes that came in over all physical network interfaces", "net_in"),
-        "net_out": _host("network_transmit", "Bytes that went out over all physical network interfaces", "net_out"),
+        "net_in": _host("network_receive", "Bytes received over all physical network interfaces", "net_in"),
+        "net_out": _host("network_transmit", "Bytes sent over all physical network interfaces", "net_out"),
         "disk_read": _host("disk_read", "Bytes read from the root file system's device", "disk_read"),
         "disk_write": _host("disk_written", "Bytes written to the root file system's device", "disk_write"),
     }

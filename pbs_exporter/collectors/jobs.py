@@ -26,7 +26,7 @@ class JobsCollector(Collector[Jobs]):
     """Asks for the jobs of each type."""
 
     name = "jobs"
-    help = "Sync, verify, prune and tape backup jobs: the last run, the next one, whether they are enabled."
+    help = "Sync, verify, prune and tape backup jobs: the last run, the next one, and whether they are enabled."
     needs = (
         Need("Datastore.Audit", "/datastore", "Audit"),
         Need("Remote.Audit", "/remote", "RemoteAudit"),
@@ -35,7 +35,7 @@ class JobsCollector(Collector[Jobs]):
 
     INFO = _metric(
         "info",
-        "A job, where it gets its snapshots and when it runs; always 1",
+        "A job, with its source of snapshots and its schedule; always 1",
         "ns, remote, remote-store, sync-direction, schedule",
         "namespace",
         "remote",
@@ -46,19 +46,19 @@ class JobsCollector(Collector[Jobs]):
     ENABLED = _metric("enabled", "0 if the job is disabled, else 1", "disable")
     STATUS = _metric(
         "status",
-        "How the job's last run ended, or that it runs, or never ran: 1 for its state, else 0",
+        "State of the job: the result of its last run, running or never; 1 for the current state, else 0",
         "last-run-state, last-run-upid",
         "status",
     )
     LAST_RUN = _metric(
-        "last_run_timestamp_seconds", "When the job's last run ended; unknown while it runs", "last-run-endtime"
+        "last_run_timestamp_seconds", "When the job's last run ended; absent while it is running", "last-run-endtime"
     )
     LAST_DURATION = _metric(
         "last_run_duration_seconds",
-        "How long the job's last run took; unknown while it runs",
+        "Duration of the job's last run; absent while it is running",
         "last-run-endtime, last-run-upid",
     )
-    NEXT_RUN = _metric("next_run_timestamp_seconds", "When the job is due next", "next-run")
+    NEXT_RUN = _metric("next_run_timestamp_seconds", "When the job's next run is due", "next-run")
     metrics = (INFO, ENABLED, STATUS, LAST_RUN, LAST_DURATION, NEXT_RUN)
 
     async def fetch(self, request: CollectorRequest) -> Result[Jobs]:

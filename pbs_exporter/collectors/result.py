@@ -42,9 +42,9 @@ class Result(msgspec.Struct, Generic[T], frozen=True):
 
 def of_rows(answer: Rows[Row]) -> Result[list[Row]]:
     """Return the good rows of PBS's answer as a result. Rows that were left out are its failure."""
-    return Result(answer.rows, left_out(answer))
+    return Result(answer.rows, omitted(answer))
 
 
-def left_out(answer: Rows[Row]) -> Failures:
+def omitted(answer: Rows[Row]) -> Failures:
     """Return the failure that rows of PBS's answer were left out, if any were."""
-    return () if answer.left_out is None else (answer.left_out,)
+    return () if answer.omitted is None else (answer.omitted,)

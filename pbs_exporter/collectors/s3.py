@@ -9,10 +9,8 @@ from pbs_exporter.errors import PbsError
 from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.pbs.models import S3Statistics
 
-_API = (
-    "since the datastore was made, or PBS was told to count anew; an endpoint that is down shows in tasks alone "
-    "(/admin/datastore/{{store}}/status, s3-statistics.{})."
-)
+_SINCE = "since the datastore was created or its counters were reset"
+_API = "(/admin/datastore/{{store}}/status, s3-statistics.{})."
 
 METHODS = ("get", "put", "post", "head", "delete")
 
@@ -24,24 +22,25 @@ class S3Collector(Collector[Statistics]):
     """Asks each datastore that has an S3 bucket for its status."""
 
     name = "s3"
-    help = "Requests and bytes between S3 datastores and their buckets."
+    help = "Traffic between datastores and their S3 buckets."
     needs = (Need("Datastore.Audit", "/datastore", "Audit"),)
 
     REQUESTS = Metric(
         "pbs_datastore_s3_requests_total",
-        f"Requests to the datastore's S3 bucket that were answered, {_API.format('get, put, post, head, delete')}",
+        f"Answered requests to the datastore's S3 bucket {_SINCE}; only tasks show that an endpoint is down "
+        f"{_API.format('get, put, post, head, delete')}",
         ("datastore", "method"),
         "counter",
     )
     UPLOADED = Metric(
         "pbs_datastore_s3_uploaded_bytes_total",
-        f"Bytes sent to the datastore's S3 bucket, {_API.format('uploaded')}",
+        f"Bytes sent to the datastore's S3 bucket {_SINCE} {_API.format('uploaded')}",
         ("datastore",),
         "counter",
     )
     DOWNLOADED = Metric(
         "pbs_datastore_s3_downloaded_bytes_total",
-        f"Bytes got from the datastore's S3 bucket, {_API.format('downloaded')}",
+        f"Bytes received from the datastore's S3 bucket {_SINCE} {_API.format('downloaded')}",
         ("datastore",),
         "counter",
     )

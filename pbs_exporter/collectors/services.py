@@ -14,13 +14,13 @@ class ServicesCollector(Collector[list[Service]]):
     """Asks for the services, for which PBS runs systemctl seven times."""
 
     name = "services"
-    help = "Whether PBS's services run."
+    help = "Whether PBS's services are running."
     needs = (Need("Sys.Audit", "/system/services", "Audit"),)
     intervals = 1
 
     RUNNING = Metric(
         "pbs_service_running",
-        "1 if the systemd service runs, else 0; none for one that isn't installed or is disabled "
+        "1 if the systemd service is running, else 0; absent if it is disabled or not installed "
         "(/nodes/localhost/services, state, unit-state).",
         ("service",),
     )

@@ -28,12 +28,12 @@ class SnapshotsCollector(Collector[Mapping[str, Listing]]):
     """Shows the snapshot listings, which outlast a scrape."""
 
     name = "snapshots"
-    help = "Snapshots: each one, and counts, times, sizes and verification of each group, in every namespace."
+    help = "Snapshots of all namespaces: each one, and the counts, times, sizes and verification of each group."
     needs = (Need("Datastore.Audit", "/datastore", "Audit"),)
 
     INFO = _metric(
         "info",
-        "A snapshot, the newest snapshot_history_limit of each group; always 1",
+        "A snapshot, one of the newest snapshot_history_limit of its group; always 1",
         "backup-time, comment, owner, verification.state",
         "backup_time",
         "comment",
@@ -41,24 +41,26 @@ class SnapshotsCollector(Collector[Mapping[str, Listing]]):
         "verification_state",
     )
     SIZE = _metric("size_bytes", "Logical size of the group's newest finished snapshot", "size")
-    COUNT = _metric("count", "Snapshots of the group, finished or not", "rows")
+    COUNT = _metric("count", "Number of snapshots of the group, finished or not", "rows")
     UNFINISHED = _metric(
-        "unfinished", "Snapshots of the group that are running or were aborted", "files without index.json.blob"
+        "unfinished",
+        "Number of snapshots of the group that are in progress or were aborted",
+        "files without index.json.blob",
     )
     DAMAGED = _metric(
         "damaged",
-        "Snapshots of the group whose manifest PBS can't read",
+        "Number of snapshots of the group whose manifest PBS can't read",
         "files with index.json.blob, but no size",
     )
     LAST = _metric("last_timestamp_seconds", "Time of the group's newest finished snapshot", "backup-time")
     FIRST = _metric("first_timestamp_seconds", "Time of the group's oldest finished snapshot", "backup-time")
     LOGICAL_SIZE = _metric(
         "logical_size_bytes",
-        "Sum of the logical sizes of the group's snapshots, which is not what they take on disk",
+        "Sum of the logical sizes of the group's snapshots, before deduplication",
         "size",
     )
     VERIFICATION = _metric(
-        "verification", "Snapshots of the group in that state of verification", "verification.state", "state"
+        "verification", "Number of snapshots of the group in this verification state", "verification.state", "state"
     )
     LAST_VERIFIED = _metric(
         "last_verification_timestamp_seconds",
@@ -67,29 +69,29 @@ class SnapshotsCollector(Collector[Mapping[str, Listing]]):
     )
     LAST_VERIFICATION = _metric(
         "last_verification",
-        "State of verification of the group's newest finished snapshot: 1 for its state, else 0",
+        "Verification state of the group's newest finished snapshot: 1 for the current state, else 0",
         "verification.state",
         "state",
     )
     LAST_ENCRYPTED = _metric(
         "last_encrypted", "1 if the group's newest finished snapshot is encrypted, else 0", "files.crypt-mode"
     )
-    PROTECTED = _metric("protected", "Protected snapshots of the group", "protected")
-    ENCRYPTED = _metric("encrypted", "Encrypted snapshots of the group", "files.crypt-mode")
+    PROTECTED = _metric("protected", "Number of protected snapshots of the group", "protected")
+    ENCRYPTED = _metric("encrypted", "Number of encrypted snapshots of the group", "files.crypt-mode")
     LISTED = Metric(
         "pbs_snapshot_listing_timestamp_seconds",
-        "When PBS answered what the snapshots' counts and times come from (/admin/datastore/{store}/snapshots).",
+        "When PBS returned the data behind the counts and times of snapshots (/admin/datastore/{store}/snapshots).",
         ("datastore",),
     )
     FULLY_LISTED = Metric(
         "pbs_snapshot_full_listing_timestamp_seconds",
-        "When PBS last read every manifest: notes, protection and verification may be that old "
+        "When PBS last read every manifest; comments, protection and verification can be that old "
         "(/admin/datastore/{store}/snapshots).",
         ("datastore",),
     )
     NAMESPACES = Metric(
         "pbs_datastore_namespaces",
-        "Namespaces that the token may see, with the root (/admin/datastore/{store}/namespace).",
+        "Number of namespaces that the token may see, including the root (/admin/datastore/{store}/namespace).",
         ("datastore",),
     )
     metrics = (

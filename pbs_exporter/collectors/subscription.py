@@ -13,13 +13,13 @@ class SubscriptionCollector(Collector[Subscription]):
     """Asks for the subscription."""
 
     name = "subscription"
-    help = "State of the subscription, and when it is due."
+    help = "State of the subscription, and when it is due for renewal."
     needs = (Need("Sys.Audit", "/", "Audit"),)
     intervals = 1
 
     STATUS = Metric(
         "pbs_subscription_status",
-        "State of the subscription: 1 for its state, else 0 (/nodes/localhost/subscription, status).",
+        "State of the subscription: 1 for the current state, else 0 (/nodes/localhost/subscription, status).",
         ("status",),
     )
     NEXT_DUE = Metric(

@@ -12,18 +12,21 @@ class TapeCollector(Collector[list[TapeDrive]]):
     """Asks for the drives, without their activity."""
 
     name = "tape"
-    help = "Tape drives: what they are, and whether they are free."
+    help = "Tape drives: their devices, and whether they are in use."
     needs = (Need("Tape.Audit", "/tape", "TapeAudit"),)
 
     INFO = Metric(
         "pbs_tape_drive_info",
-        "A configured tape drive and its device, as far as PBS sees one; always 1 (/tape/drive).",
+        "A configured tape drive, and its device if PBS finds one; always 1 (/tape/drive).",
         ("name", "vendor", "model", "serial"),
     )
     AVAILABLE = Metric(
-        "pbs_tape_drive_available", "Tape drives whose device is there and that no task holds (/tape/drive)."
+        "pbs_tape_drive_available",
+        "Number of tape drives whose device is present and that no task is using (/tape/drive).",
     )
-    BUSY = Metric("pbs_tape_drive_busy", "1 while a task holds the tape drive, else 0 (/tape/drive, state).", ("name",))
+    BUSY = Metric(
+        "pbs_tape_drive_busy", "1 while a task is using the tape drive, else 0 (/tape/drive, state).", ("name",)
+    )
     metrics = (INFO, AVAILABLE, BUSY)
 
     async def fetch(self, request: CollectorRequest) -> Result[list[TapeDrive]]:

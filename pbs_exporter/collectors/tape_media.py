@@ -16,23 +16,23 @@ class TapeMediaCollector(Collector[list[TapeMedium]]):
     """Asks for the tapes, without an update of their status."""
 
     name = "tape_media"
-    help = "Tapes of each media pool: status, place, expiry, bytes."
+    help = "Tapes of each media pool: status, location, expiry, bytes."
     needs = (Need("Tape.Audit", "/tape", "TapeAudit"),)
 
     MEDIA = Metric(
         "pbs_tape_media",
-        f"Tapes of the pool, with that status, at that kind of place; pool is empty for unassigned ones "
+        f"Number of tapes of the pool with this status and location; pool is empty for unassigned tapes "
         f"{_API.format('pool, status, location')}",
         ("pool", "status", "location"),
     )
     EXPIRED = Metric(
         "pbs_tape_media_expired",
-        f"Tapes of the pool whose media set has expired, so that they may be overwritten {_API.format('expired')}",
+        f"Number of tapes of the pool that may be overwritten, as their media set has expired {_API.format('expired')}",
         ("pool",),
     )
     USED = Metric(
         "pbs_tape_media_used_bytes",
-        f"Bytes written to the pool's tapes that hold some {_API.format('bytes-used')}",
+        f"Bytes written to the tapes of the pool {_API.format('bytes-used')}",
         ("pool",),
     )
     metrics = (MEDIA, EXPIRED, USED)

@@ -23,30 +23,30 @@ class TasksCollector(Collector[list[Task]]):
     """Asks for the tasks of the window and the running ones."""
 
     name = "tasks"
-    help = "Tasks: results and durations within a window, and what is running."
+    help = "Tasks: results and durations within a window, and the running ones."
     needs = (Need("Sys.Audit", "/system/tasks", "Audit"),)
 
     TOTAL = Metric(
         "pbs_task_total",
-        f"Tasks that ended within task_window_seconds, and the running ones {_API.format('status')}",
+        f"Number of tasks that ended within task_window_seconds or are running {_API.format('status')}",
         ("worker_type", "status", "comment"),
     )
     DURATION = Metric(
         "pbs_task_duration_seconds",
-        f"Duration of the newest task of that type and ID that ended in the window {_API.format('starttime, endtime')}",
+        f"Duration of the newest task of this type and ID within the window {_API.format('starttime, endtime')}",
         ("worker_type", "status", "worker_id", "comment"),
     )
     RUNNING = Metric(
-        "pbs_task_running", f"Tasks that are running {_API.format('no status')}", ("worker_type", "comment")
+        "pbs_task_running", f"Number of running tasks {_API.format('no status')}", ("worker_type", "comment")
     )
     LAST_RUN = Metric(
         "pbs_task_last_run_timestamp_seconds",
-        f"Newest end of a task of that type within the window, whatever its result {_API.format('endtime')}",
+        f"When a task of this type last ended within the window, whatever its result {_API.format('endtime')}",
         ("worker_type",),
     )
     RUNNING_START = Metric(
         "pbs_task_running_start_timestamp_seconds",
-        f"Start of the longest running task of that type {_API.format('starttime')}",
+        f"Start of the task of this type that has been running longest {_API.format('starttime')}",
         ("worker_type",),
     )
     metrics = (TOTAL, DURATION, RUNNING, LAST_RUN, RUNNING_START)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pbs_exporter.collectors.base import Collector, CollectorRequest, Context, Need, Result
-from pbs_exporter.collectors.result import left_out
+from pbs_exporter.collectors.result import omitted
 from pbs_exporter.exposition.metric import Metric, Sample
 
 
@@ -11,13 +11,13 @@ class UpdatesCollector(Collector[int]):
     """Counts the packages, for which PBS may compute for seconds."""
 
     name = "updates"
-    help = "Updates of packages that wait to be installed."
+    help = "Pending package updates."
     needs = (Need("Sys.Audit", "/", "Audit"),)
     intervals = 12
 
     PENDING = Metric(
         "pbs_updates_pending",
-        "Packages that can be upgraded, as of PBS's own last look for updates, mostly daily "
+        "Number of packages that can be upgraded, as of PBS's own last check, usually daily "
         "(/nodes/localhost/apt/update).",
     )
     metrics = (PENDING,)
@@ -25,7 +25,7 @@ class UpdatesCollector(Collector[int]):
     async def fetch(self, request: CollectorRequest) -> Result[int]:
         """Count the packages that can be upgraded."""
         updates = await request.pbs.updates()
-        return Result(len(updates.rows), left_out(updates))
+        return Result(len(updates.rows), omitted(updates))
 
     def samples(self, number: int, _context: Context) -> Iterator[Sample]:
         """Make the sample of their number."""

@@ -1,1 +1,1 @@
-"""What `pbs-exporter` can be told to do, a file for each."""
+"""The commands of `pbs-exporter`: one file each."""

@@ -52,7 +52,7 @@ async def _check(settings: TargetSettings, collectors: Sequence[AnyCollector]) -
 
 async def _tls(settings: TargetSettings) -> str:
     if settings.endpoint.startswith("http://"):
-        return "none: the token travels in the clear"
+        return "none: the token is sent unencrypted"
     try:
         der = await peer_certificate(settings.endpoint, settings.timeout_seconds)
         expires = x509.load_der_x509_certificate(der).not_valid_after_utc

@@ -81,6 +81,6 @@ def _secret(value: str) -> Secret:
     if not _PRINTABLE.fullmatch(value):
         raise InvalidValue(
             "contains a space, a line break or another character that no secret has; "
-            "write the secret alone, as PBS showed it when the token was created"
+            "write only the secret, as PBS showed it when the token was created"
         )
     return Secret(value)

@@ -26,14 +26,13 @@ def about_target(target: TargetSettings, layer: Layer) -> list[str]:
     if target.endpoint.startswith("http://"):
         effect = f", and {pinned[0]} has no effect" if pinned else ""
         lines.append(
-            f"{pbs['endpoint'].name}: with http:// the token travels in the clear{effect}; "
-            "use https:// unless PBS is reached through this machine's loopback or a proxy on it"
+            f"{pbs['endpoint'].name}: with http:// the token is sent unencrypted{effect}; "
+            "use https:// unless the connection stays on this machine"
         )
     elif not target.verify_tls:
         lines.append(
-            "PBS's certificate is not verified, so whoever can get between the exporter and PBS can take "
-            "the token; set [pbs] fingerprint to the one that PBS's dashboard shows, or ca_file, "
-            "or verify_tls = true"
+            "PBS's certificate is not verified, so an attacker between the exporter and PBS can steal the token; "
+            "set [pbs] fingerprint (PBS's dashboard shows it), ca_file, or verify_tls = true"
         )
     elif pinned and "verify_tls" in pbs and not boolean(pbs["verify_tls"]):
         lines.append(f"{pbs['verify_tls'].name}: has no effect, because {pinned[0]} turns verification on")
@@ -63,7 +62,7 @@ def _foreign(environ: Mapping[str, str]) -> list[str]:
     if environ.get("RUST_LOG"):
         lines.append(f"RUST_LOG: has no effect; set {PREFIX}EXPORTER__LOG_LEVEL, or log_level under [exporter]")
     lines += [
-        f"{visible(name)}: has no effect; a settings file is named by --config or {FILE_VARIABLE} alone"
+        f"{visible(name)}: has no effect; only --config and {FILE_VARIABLE} name a settings file"
         for name in sorted(environ)
         if name.endswith("_FOR_DYNACONF")
     ]

@@ -16,13 +16,13 @@ from pbs_exporter.exposition.metric import Metric
 
 API_REQUESTS = Metric(
     "pbs_exporter_api_requests_total",
-    "Requests sent to PBS, by path template and outcome: the status, or timeout, connect, tls, protocol, decode.",
+    "Requests to PBS, by path template and result: a status code, timeout, connect, tls, protocol or decode.",
     ("endpoint", "code"),
     "counter",
 )
 API_DURATION = Metric(
     "pbs_exporter_api_request_duration_seconds",
-    "How long requests to PBS took, to the last byte of the answer.",
+    "Duration of requests to PBS, to the last byte of the response.",
     ("endpoint",),
     "histogram",
 )

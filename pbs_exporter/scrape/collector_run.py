@@ -103,7 +103,7 @@ class PromptRun:
         page = Page()
         doubles = page.add(filtered(samples, self._filters))
         if doubles:
-            self._failures.append(WrongShape(f"{doubles} series left out that were there already"))
+            self._failures.append(WrongShape(f"{doubles} duplicate series omitted"))
         return page
 
     @contextmanager

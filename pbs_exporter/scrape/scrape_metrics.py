@@ -9,25 +9,27 @@ from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.pbs.models import Version
 from pbs_exporter.scrape.collector_run import Outcome
 
-UP = Metric("pbs_up", "1 if PBS answered and took the token in this scrape, else 0 (/version).")
+UP = Metric("pbs_up", "1 if PBS answered and accepted the token in this scrape, else 0 (/version).")
 VERSION = Metric("pbs_version", "Version of PBS; always 1 (/version).", ("version", "release", "repoid"))
 SUCCESS = Metric(
     "pbs_scrape_collector_success",
-    "1 if the collector got all that it asked PBS for, else 0.",
+    "1 if all requests of the collector to PBS succeeded, else 0.",
     ("collector",),
 )
-DURATION = Metric("pbs_scrape_collector_duration_seconds", "How long the collector asked and computed.", ("collector",))
+DURATION = Metric(
+    "pbs_scrape_collector_duration_seconds", "Time that the collector spent on requests and computing.", ("collector",)
+)
 DATASTORE_SUCCESS = Metric(
     "pbs_scrape_datastore_success",
-    "1 if the collector got all that it asked PBS for of that datastore, else 0.",
+    "1 if all requests of the collector about this datastore succeeded, else 0.",
     ("collector", "datastore"),
 )
 DATA_TIMESTAMP = Metric(
     "pbs_collector_data_timestamp_seconds",
-    "When PBS answered what the collector's samples come from; of slow collectors, which don't ask at each scrape.",
+    "When PBS returned the data behind a slow collector's samples, which can be from an earlier scrape.",
     ("collector",),
 )
-SCRAPE_DURATION = Metric("pbs_exporter_scrape_duration_seconds", "How long the whole scrape took.")
+SCRAPE_DURATION = Metric("pbs_exporter_scrape_duration_seconds", "Duration of the whole scrape.")
 BUILD_INFO = Metric(
     "pbs_exporter_build_info",
     "Version of the exporter; always 1.",

@@ -43,7 +43,7 @@ class SlowRun:
         self._interval = interval_seconds * collector.intervals
         self._fly = fly
         self._clock = clock
-        not_yet = PbsTimeout("the first ask isn't through yet")
+        not_yet = PbsTimeout("the first query isn't finished yet")
         self._newest = Outcome(collector.name, Page(), 0.0, not_yet, {})
         self._good: _Kept | None = None
         self._partial: _Kept | None = None

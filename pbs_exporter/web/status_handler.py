@@ -19,7 +19,7 @@ class StatusHandler:
 
     async def __call__(self, _request: web.Request) -> web.Response:
         """Return the page."""
-        facts = status.read(self._target, tuple(name for name, enabled in self._switches.items() if not enabled))
-        html = status.write(facts, now=self._clock.now(), up_seconds=self._clock.monotonic() - self._started)
+        facts = status.read_facts(self._target, tuple(name for name, enabled in self._switches.items() if not enabled))
+        html = status.render_page(facts, now=self._clock.now(), up_seconds=self._clock.monotonic() - self._started)
         headers = {"Content-Security-Policy": status.POLICY, hdrs.CACHE_CONTROL: "no-store"}
         return web.Response(text=html, content_type="text/html", headers=headers)

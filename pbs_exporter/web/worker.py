@@ -20,7 +20,8 @@ class Worker:
     The event loop stays free that way, however large a response is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, counter: Callable[[], float] = time.perf_counter) -> None:
+        self._counter = counter
         self._last: dict[str, tuple[float, int]] = {}
 
     def step(self, name: str) -> Compute:
@@ -28,10 +29,10 @@ class Worker:
         self._last[name] = math.inf, 0
 
         async def compute(work: Callable[[], T], size: int, /) -> T:
-            started = time.perf_counter()
+            started = self._counter()
             quick = sum(seconds for seconds, _ in self._last.values()) < AT_ONCE_SECONDS
             result = work() if quick and size <= self._last[name][1] else await asyncio.to_thread(work)
-            self._last[name] = time.perf_counter() - started, size
+            self._last[name] = self._counter() - started, size
             return result
 
         return compute

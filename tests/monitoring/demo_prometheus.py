@@ -9,10 +9,11 @@ from pathlib import Path
 from tests.monitoring import servers
 from tests.monitoring.demo_pbs import BARE, DEMO, JOB, SECOND
 from tests.monitoring.rule_files import Rules, rewritten
-from tests.monitoring.servers import HOST, Prometheus, add_samples, free_port
+from tests.monitoring.servers import HOST, Prometheus, add_samples
 from tests.monitoring.short_durations import without_intervals
 from tests.support.commands import environment, process, run
 from tests.support.paths import ROOT
+from tests.support.ports import closed_port
 
 WORLDS = ("-m", "tests.monitoring.demo_pbs")
 
@@ -59,7 +60,7 @@ def prometheus(
 @contextmanager
 def exporters(folder: Path) -> Iterator[dict[str, int]]:
     """Run `pbs-exporter demo`, and exporters in front of the other simulated PBS. Yield their ports by instance."""
-    port = free_port()
+    port = closed_port()
     variables = environment(PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS=f"{HOST}:{port}", PYTHONPATH=os.fspath(ROOT))
     with ExitStack() as running_all:
         running_all.enter_context(process(_BIN / "pbs-exporter", "demo", log=folder / "demo.log", env=variables))

@@ -16,9 +16,10 @@ import msgspec
 
 from pbs_exporter.simulator import Answer, Call, Certificate, SimulatedPbs, World, api
 from pbs_exporter.simulator.answer import LoginFailure
-from tests.monitoring.servers import HOST, Server, free_port
+from tests.monitoring.servers import HOST, Server
 from tests.support.commands import process
 from tests.support.polling import poll
+from tests.support.ports import closed_port
 
 Change = Callable[[Any], object]
 """Returns the changed `data` of an answer."""
@@ -110,7 +111,7 @@ class MonitoredPbs:
         self.source = source
         # A real PBS delays a refused login for longer, and so the scrape.
         self.pbs = SimulatedPbs(self.source, login_delay=0.2, forbidden_delay=0.05)
-        self.exporter = Server(free_port())
+        self.exporter = Server(closed_port())
         self._loop = loop
         self._folder = folder
         self._settings = settings

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import yaml
 from tests.monitoring.rule_files import ALERTMANAGER_FILE
 from tests.support.commands import process, run
 from tests.support.polling import poll
+from tests.support.ports import closed_port
 from tests.support.prometheus_programs import newest
 
 HOST = "127.0.0.1"
@@ -117,17 +117,10 @@ class Alertmanager(Server):
         ]
 
 
-def free_port() -> int:
-    """Return a loopback port where nothing listens."""
-    with socket.socket() as taken:
-        taken.bind((HOST, 0))
-        return int(taken.getsockname()[1])
-
-
 @contextmanager
 def alertmanager(folder: Path) -> Iterator[Alertmanager]:
     """Run the newest Alertmanager with the shipped configuration for the duration of the block."""
-    running = Alertmanager(free_port())
+    running = Alertmanager(closed_port())
     command = (
         newest("prometheus-alertmanager"),
         f"--config.file={ALERTMANAGER_FILE}",
@@ -157,7 +150,7 @@ def prometheus(
     """Run Prometheus (the newest, or `program`) in a folder for the duration of the block."""
     file = folder / "prometheus.yml"
     file.write_text(yaml.safe_dump(dict(configuration)))
-    running = Prometheus(free_port())
+    running = Prometheus(closed_port())
     command: tuple[str | Path, ...] = (
         program or newest("prometheus"),
         f"--config.file={file}",

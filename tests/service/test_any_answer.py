@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,6 +24,7 @@ from pbs_exporter.web.budget import budget
 from tests.support.canned_pbs import NOW, HandMade, snapshot
 from tests.support.clock import FakeClock
 from tests.support.exporter import Exporter, exporting, make_settings
+from tests.support.metrics_page import Scraped
 
 CERTIFICATE = Certificate.make()
 
@@ -227,11 +229,13 @@ async def check_page(exporter: Exporter, headers: dict[str, str] | None = None) 
         assert response.status == 200, text
         content_type = response.headers["Content-Type"]
     if content_type.startswith("application/openmetrics-text"):
-        families = list(parse_openmetrics(text))  # type: ignore[no-untyped-call]
+        names = {name for name, _ in series(list(parse_openmetrics(text)))}  # type: ignore[no-untyped-call]
     else:
         assert content_type.startswith("text/plain; version=")
-        families = list(parse_text(text))
-    names = {name for name, _ in series(families)}
+        heads = re.findall("^# TYPE (.+) .+$", text, re.MULTILINE)
+        assert len(heads) == len(set(heads))
+        # It refuses a series that is there twice.
+        names = {name for name, _ in Scraped(text).facts()}
     assert {"pbs_up", "pbs_scrape_collector_success", "pbs_exporter_build_info"} <= names
     return names
 

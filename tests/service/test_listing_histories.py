@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pbs_exporter.collectors import DEFAULTS
 from tests.support.backup_history import Group, History, Place, Snapshot
 from tests.support.backup_history_pbs import HistoricPbs
 from tests.support.clock import FakeClock
@@ -20,8 +21,8 @@ from tests.support.small_pbs import NOW, simulated
 
 REFRESH = 900.0
 
-COLLECTORS = {"host": False, "datastores": False, "gc": False, "tape": False}
-"""Those that have nothing to do with listings."""
+COLLECTORS = {name: name in ("snapshots", "tasks") for name in DEFAULTS}
+"""Only these show anything of listings."""
 
 STORES = ("main", "mirror")
 NAMESPACES = ("a", "a/b", "c")

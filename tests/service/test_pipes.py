@@ -50,4 +50,4 @@ def test_a_full_disk(command: str) -> None:
             check=False,
         )
     assert ended.returncode == 1
-    assert ended.stderr.splitlines() == ["pbs-exporter: can't go on: no space left on device"]
+    assert ended.stderr.splitlines() == ["pbs-exporter: can't continue: no space left on device"]

@@ -12,7 +12,6 @@ from pbs_exporter.collectors.host import HostCollector
 from pbs_exporter.collectors.snapshots import SnapshotsCollector
 from pbs_exporter.config import ExporterSettings
 from pbs_exporter.simulator import Fault
-from pbs_exporter.web.budget import budget
 from tests.support.exporter import Exporter, exporting, make_settings
 from tests.support.page_facts import facts, failed, listed_at, without
 from tests.support.running import Setup, running
@@ -47,43 +46,6 @@ ONCE_AN_INTERVAL = (
     "/access/users",
 )
 """What slow collectors ask that are on by default."""
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        (None, 30),
-        ("10", 9.5),
-        ("10.0", 9.5),
-        ("15", 14.5),
-        ("1", 0.5),
-        ("1.5", 1.0),
-        ("0.3", 0.15),
-        ("0.001", 0.0005),
-        ("30", 29.5),
-        ("30.4", 29.9),
-        ("31", 30),
-        ("60", 30),
-        ("1e9", 30),
-        ("1e400", 30),
-        ("inf", 30),
-        ("-inf", 30),
-        ("nan", 30),
-        ("-1", 30),
-        ("0", 30),
-        ("-0", 30),
-        ("abc", 30),
-        ("", 30),
-        ("1_0", 30),
-        ("0x10", 30),
-        ("10s", 30),
-        ("10,5", 30),
-        ("\N{ARABIC-INDIC DIGIT ONE}", 30),
-    ],
-)
-def test_the_time_for_a_scrape(header: str | None, seconds: float) -> None:
-    """Prometheus's deadline less half a second, at least half of it, at most ours; nonsense is as good as none."""
-    assert budget(header, 30.0) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("endpoint", ["/version", "/nodes/localhost/status", "/admin/datastore", NAMESPACES])

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from pbs_exporter.simulator import LoggedRequest
 from pbs_exporter.simulator.exchange import Exchange
-from tests.support.backup_history import History, Place
+from tests.support.backup_history import Group, History, Place, Snapshot
 from tests.support.backup_history_pbs import HistoricPbs
 from tests.support.clock import FakeClock
 from tests.support.exporter import exporting, make_settings
@@ -106,3 +106,37 @@ def of(page: Scraped, name: str, place: Place, **labels: str) -> float | None:
     values = {"datastore": place.store, "backup_type": place.group[0], "backup_id": place.group[1], **labels}
     # To Prometheus an empty label is none; the page has it all the same.
     return page.value(f"pbs_snapshot_{name}", namespace=place.namespace, **values)
+
+
+ALL_NAMESPACES = [("main", ""), ("main", "a"), ("main", "a/b"), ("mirror", "")]
+OF_MAIN = ALL_NAMESPACES[:3]
+TASKS = "/nodes/{node}/tasks"
+
+
+def fully_listed_at(page: Scraped) -> dict[str, float]:
+    """Give the time of each datastore's full listing on the page."""
+    return page.by("pbs_snapshot_full_listing_timestamp_seconds", "datastore")
+
+
+def places(page: Scraped) -> set[Place]:
+    """Give the groups on the page."""
+    return {
+        Place(labels["datastore"], labels["namespace"], (labels["backup_type"], labels["backup_id"]))
+        for labels, _ in page.series("pbs_snapshot_count")
+    }
+
+
+def asked_for_changes_only(seen: Look) -> bool:
+    """Tell whether each namespace was asked for its groups once, and nothing was listed in full."""
+    asked = sorted((place.store, place.namespace) for place in seen.groups)
+    return asked == ALL_NAMESPACES and seen.listed_in_full == []
+
+
+def many_groups(number: int) -> History:
+    """Make a datastore of so many groups with a snapshot each, in two namespaces."""
+    history = History(FakeClock(1_795_000_000.0), "main")
+    history.add_namespace("main", "a")
+    for index in range(number):
+        name = ("", "a")[index % 2]
+        history.stores["main"].namespaces[name]["vm", str(index)] = Group(snapshots=[Snapshot(history.now - 500, 10)])
+    return history

@@ -5,10 +5,12 @@ from functools import lru_cache
 
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 Key = frozenset[tuple[str, str]]
 
 _FAMILY = re.compile(r"(?=^# HELP )", re.MULTILINE)
+_HEAD = re.compile(r"(?:#[^\n]*\n)*")
 
 
 class Scraped:
@@ -19,12 +21,21 @@ class Scraped:
         self.families: dict[str, Metric] = {}
         self._series: dict[str, dict[Key, float]] = {}
         for part in _FAMILY.split(text):
-            for family, samples in _parsed(part):
-                self.families[family.name] = family
-                for name, key, value in samples:
-                    series = self._series.setdefault(name, {})
-                    assert key not in series, f"{name}{dict(key)} is on the page twice"
-                    series[key] = value
+            head = re.match(_HEAD, part)[0]  # type: ignore[index] # it matches always, if only nothing
+            for line in part[len(head) :].split("\n"):
+                self._add(*_parsed(head, line))
+
+    def _add(self, family: Metric | None, sample: Sample | None, key: Key) -> None:
+        if family is None:
+            return
+        known = self.families.get(family.name)
+        if known is None:
+            known = self.families[family.name] = Metric(family.name, family.documentation, family.type)
+        if sample is not None:
+            series = self._series.setdefault(sample.name, {})
+            assert key not in series, f"{sample.name}{sample.labels} is on the page twice"
+            series[key] = sample.value
+            known.samples.append(sample)
 
     def series(self, name: str) -> list[tuple[dict[str, str], float]]:
         """Return all series of that sample name, as labels and value."""
@@ -46,10 +57,15 @@ class Scraped:
         return {(name, key): value for name, series in self._series.items() for key, value in series.items()}
 
 
-# The parser is slow, and most families of a page are those of the page before.
-@lru_cache(maxsize=2000)
-def _parsed(part: str) -> list[tuple[Metric, list[tuple[str, Key, float]]]]:
-    return [
-        (family, [(sample.name, frozenset(sample.labels.items()), sample.value) for sample in family.samples])
-        for family in text_string_to_metric_families(part)
-    ]
+# The parser is slow, and most lines of a page are those of the page before.
+@lru_cache(maxsize=100_000)
+def _parsed(head: str, line: str) -> tuple[Metric | None, Sample | None, Key]:
+    """Return the family of a line below this head, its sample, and the sample's labels."""
+    families = list(text_string_to_metric_families(f"{head}{line}\n"))
+    if not families:
+        return None, None, frozenset()
+    family = families[-1]
+    if not family.samples:
+        return family, None, frozenset()
+    (sample,) = family.samples
+    return family, sample, frozenset(sample.labels.items())

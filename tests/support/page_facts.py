@@ -6,13 +6,9 @@ Facts = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def facts(scraped: Scraped) -> Facts:
-    """Give all that a page says of PBS, but not how the scrape went."""
-    return {
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in scraped.families.values()
-        if not family.name.startswith(("pbs_scrape_", "pbs_exporter_", "pbs_collector_"))
-        for sample in family.samples
-    }
+    """Return all that a page says of PBS, but not how the scrape went."""
+    about_us = ("pbs_scrape_", "pbs_exporter_", "pbs_collector_")
+    return {key: value for key, value in scraped.facts().items() if not key[0].startswith(about_us)}
 
 
 def without(known: Facts, *names: str) -> Facts:

@@ -56,8 +56,8 @@ async def _scraped(state: str) -> str:
                     hands.time = _NOON + seconds
                     async with client.get("/metrics") as response:
                         await response.read()
-                facts = status.read(app[TARGET], ("disks",))
-    return status.write(_steady(facts), now=_NOON, up_seconds=_UP_SECONDS)
+                facts = status.read_facts(app[TARGET], ("disks",))
+    return status.render_page(_steady(facts), now=_NOON, up_seconds=_UP_SECONDS)
 
 
 def _steady(facts: Facts) -> Facts:

@@ -21,17 +21,17 @@ class Rows(msgspec.Struct, Generic[T], frozen=True):
     """A list from PBS: its valid rows, and an error for each invalid one."""
 
     rows: list[T]
-    wrong: list[WrongShape] = []
+    invalid: list[WrongShape] = []
 
     @property
-    def left_out(self) -> WrongShape | None:
+    def omitted(self) -> WrongShape | None:
         """One error for all invalid rows; `None` if there are none."""
-        return left_out(self.wrong, len(self.rows) + len(self.wrong))
+        return omitted(self.invalid, len(self.rows) + len(self.invalid))
 
 
-def left_out(wrong: Sequence[WrongShape], rows: int) -> WrongShape | None:
+def omitted(invalid: Sequence[WrongShape], rows: int) -> WrongShape | None:
     """Return one error for all errors of a list with this number of rows; `None` if there are none."""
-    return WrongShape(f"{len(wrong)} of {rows} rows omitted: {wrong[0]}") if wrong else None
+    return WrongShape(f"{len(invalid)} of {rows} rows omitted: {invalid[0]}") if invalid else None
 
 
 class _Envelope(msgspec.Struct, Generic[T]):
@@ -95,14 +95,14 @@ def _row_by_row(data: object, kind: type[T]) -> Rows[T]:
     if not isinstance(data, list):
         raise WrongShape(f"expected a list, got {_json_type(data)}")
     rows: list[T] = []
-    wrong: list[WrongShape] = []
+    invalid: list[WrongShape] = []
     for row in data:
         try:
             rows.append(_convert(row, kind))
         except WrongShape as error:
             # A copy without the traceback, which would keep the whole answer in memory.
-            wrong.append(WrongShape(str(error)))
-    return Rows(rows, wrong)
+            invalid.append(WrongShape(str(error)))
+    return Rows(rows, invalid)
 
 
 def _convert(value: object, kind: type[T]) -> T:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from pbs_exporter.errors import DecodeFailed, WrongShape
-from pbs_exporter.pbs.http.decoding import Body, Rows, left_out
+from pbs_exporter.pbs.http.decoding import Body, Rows, omitted
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class RowStream(Generic[T]):
 
     def __init__(self, decode: Callable[[Body], Rows[T]]) -> None:
         self._seen = 0
-        self._wrong: list[WrongShape] = []
+        self._invalid: list[WrongShape] = []
         self._decode = decode
         # What isn't decoded yet, always after `_HEAD`: the start of a body of its own.
         self._rest = bytearray()
@@ -34,9 +34,9 @@ class RowStream(Generic[T]):
         self._separator: bytes | None = None
 
     @property
-    def left_out(self) -> WrongShape | None:
+    def omitted(self) -> WrongShape | None:
         """One error for all rows omitted so far; `None` if there are none."""
-        return left_out(self._wrong, self._seen)
+        return omitted(self._invalid, self._seen)
 
     def feed(self, chunk: bytes) -> list[T]:
         """Add a chunk of the body, and return the rows that it completes."""
@@ -74,6 +74,6 @@ class RowStream(Generic[T]):
             self._separator = b""
 
     def _counted(self, answer: Rows[T]) -> list[T]:
-        self._seen += len(answer.rows) + len(answer.wrong)
-        self._wrong += answer.wrong
+        self._seen += len(answer.rows) + len(answer.invalid)
+        self._invalid += answer.invalid
         return answer.rows

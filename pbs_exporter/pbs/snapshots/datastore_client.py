@@ -45,8 +45,8 @@ class DatastoreClient:
         A row that can't be read fails the answer: without its name there is no way to know what is missing.
         """
         answer = await self._client.namespaces(self.store, lane)
-        if answer.left_out is not None:
-            raise answer.left_out
+        if answer.omitted is not None:
+            raise answer.omitted
         names = dict.fromkeys(row.ns for row in answer.rows)
         return NamespaceNames([name for name in names if keeps(self._patterns, name)], len(names))
 

@@ -17,7 +17,7 @@ class FullListing(msgspec.Struct, frozen=True):
     """What PBS answered.
 
     `names` are the namespaces to list (`None` if PBS didn't name them), `namespaces` those whose listing succeeded.
-    `seconds` is what PBS took for all answers together, `left_out` what couldn't be read. `error` is the first failure.
+    `seconds` is what PBS took for all answers together, `omitted` what couldn't be read. `error` is the first failure.
     `goes_on` says that a request timed out, and that PBS is still working on it.
     """
 
@@ -25,7 +25,7 @@ class FullListing(msgspec.Struct, frozen=True):
     namespaces: Namespaces
     namespace_count: int
     seconds: float
-    left_out: PbsError | None
+    omitted: PbsError | None
     error: BaseException | None
     goes_on: bool
 
@@ -64,7 +64,7 @@ async def list_in_full(
         {name: answer.value.groups for name, answer in good.items()},
         names.count,
         sum(answer.seconds for answer in good.values()),
-        next((answer.value.left_out for answer in good.values() if answer.value.left_out), None),
+        next((answer.value.omitted for answer in good.values() if answer.value.omitted), None),
         next(iter(failed.values()), None),
         goes_on,
     )

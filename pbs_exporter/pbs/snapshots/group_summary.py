@@ -76,7 +76,7 @@ class GroupedSnapshots(msgspec.Struct, frozen=True):
     """An answer of `/snapshots`: a summary of each group, and which rows were left out."""
 
     groups: dict[GroupId, GroupSummary]
-    left_out: WrongShape | None
+    omitted: WrongShape | None
 
 
 VERIFICATIONS: Final = ("ok", "failed", "none")
@@ -101,7 +101,7 @@ def grouped(limit: int) -> Decoder[GroupedSnapshots]:
         add(groups, stream.finish(), limit)
         for group in groups.values():
             _trim(group, limit)
-        return GroupedSnapshots(groups, stream.left_out)
+        return GroupedSnapshots(groups, stream.omitted)
 
     return decode
 

@@ -21,7 +21,7 @@ class IncrementalListing(msgspec.Struct, frozen=True, kw_only=True):
 
     `names` are the namespaces to list, `namespaces` the groups of those that told theirs, `errors` the first failure of
     each that failed, in whole or in part. `groups_number` was drawn before the namespaces and their groups were asked
-    for, `number` before the groups `listed` were. `left_out` is what couldn't be read, or has to wait. `full_is_wanted`
+    for, `number` before the groups `listed` were. `omitted` is what couldn't be read, or has to wait. `full_is_wanted`
     says that only a full listing shows what has changed, `all_seen` that each namespace has told its groups, `goes_on`
     that a request timed out, and that PBS is still working on it.
     """
@@ -35,7 +35,7 @@ class IncrementalListing(msgspec.Struct, frozen=True, kw_only=True):
     listed: frozenset[GroupKey]
     fingerprints: Fingerprints
     relist: frozenset[GroupKey]
-    left_out: PbsError | None
+    omitted: PbsError | None
     full_is_wanted: bool
     all_seen: bool
     goes_on: bool
@@ -43,7 +43,7 @@ class IncrementalListing(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def error(self) -> BaseException | None:
         """The first failure, or what was left out, or `None`."""
-        return next(iter(self.errors.values()), self.left_out)
+        return next(iter(self.errors.values()), self.omitted)
 
 
 class ManyChanged(msgspec.Struct, frozen=True):
@@ -115,7 +115,7 @@ def _read(answers: Mapping[str, Rows[GroupRow] | BaseException], known: Known) -
     errors: dict[str, BaseException] = {}
     before = known.groups
     for namespace, answer in answers.items():
-        error = answer if isinstance(answer, BaseException) else answer.left_out
+        error = answer if isinstance(answer, BaseException) else answer.omitted
         if error is not None:
             errors[namespace] = error
         # A group that is missing from a whole answer is gone. Of one that isn't whole nobody knows.
@@ -137,7 +137,7 @@ def _assembled(
     full_is_wanted: bool,
 ) -> IncrementalListing:
     before = known.groups
-    left_out = {key: answer.left_out for key, answer in listings.listed.items() if answer.left_out}
+    omitted = {key: answer.omitted for key, answer in listings.listed.items() if answer.omitted}
     unseen = {key for key in known.relist if key not in read.rows and key[1] in read.kept.get(key[0], {})}
     groups = {namespace: dict(those) for namespace, those in read.kept.items()}
     for key in read.rows:
@@ -164,8 +164,8 @@ def _assembled(
         number=numbers[1],
         listed=frozenset(listings.listed),
         fingerprints={**still_there, **seen},
-        relist=frozenset({*listings.failed, *left_out, *unseen}),
-        left_out=next(iter(left_out.values()), postponed),
+        relist=frozenset({*listings.failed, *omitted, *unseen}),
+        omitted=next(iter(omitted.values()), postponed),
         full_is_wanted=full_is_wanted,
         all_seen=read.all_seen and not waiting,
         goes_on=any(isinstance(error, PbsTimeout) for error in (*read.errors.values(), *listings.failed.values())),

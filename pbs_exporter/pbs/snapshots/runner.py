@@ -158,7 +158,7 @@ class DatastoreRunner:
                 self._attempts = replace(self._attempts, answer_seconds=found.seconds)
             if error is None:
                 took_seconds = self._clock.monotonic() - began_at
-                self._attempts = replace(self._attempts, full_error=found.left_out, took_seconds=took_seconds)
+                self._attempts = replace(self._attempts, full_error=found.omitted, took_seconds=took_seconds)
         except Exception as unexpected:  # noqa: BLE001 - whatever it is, it costs this datastore alone
             error = unexpected
         if error is not None:

@@ -3,7 +3,7 @@
 The files `*_rows.py` return the rows of PBS's answers.
 """
 
-from pbs_exporter.simulator.world.demo import demo_world
+from pbs_exporter.simulator.world.demo_world import demo_world
 from pbs_exporter.simulator.world.source import World
 
 __all__ = ["World", "demo_world"]

@@ -41,7 +41,7 @@ Documentation: <code>README.md</code> and <code>docs/</code> in the source of ve
 """
 
 
-def write(facts: Facts, *, now: float, up_seconds: float) -> str:
+def render_page(facts: Facts, *, now: float, up_seconds: float) -> str:
     """Return the page as of `now` (Unix seconds). `up_seconds` is the uptime of the exporter."""
     summary = summarize(facts, now)
     return _PAGE.format(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from pbs_exporter.web.status.facts import NOT_ASKED, Facts, State
+from pbs_exporter.web.status.facts import NOT_QUERIED, Facts, State
 from pbs_exporter.web.status.formatting import count, escaped, name, span
 
 NAMED = 8
@@ -57,7 +57,7 @@ def _notes(facts: Facts) -> Iterator[str]:
     unreadable = [
         f"{row.name} ({', '.join(row.reasons)})"
         for row in facts.datastores
-        if row.state is State.UNREADABLE and NOT_ASKED not in row.reasons
+        if row.state is State.UNREADABLE and NOT_QUERIED not in row.reasons
     ]
     if collectors:
         yield f"Waiting for the first answers: {names(collectors)}"

@@ -37,7 +37,7 @@ def collectors(facts: Facts, now: float) -> str:
         ("Collector", "Result", "Age", "Took"),
         (_collector(row, now) for row in facts.collectors),
     )
-    off = f"<p>Disabled: {names(facts.switched_off)}.</p>" if facts.switched_off else ""
+    off = f"<p>Disabled: {names(facts.disabled)}.</p>" if facts.disabled else ""
     return table + off
 
 

@@ -21,7 +21,7 @@ SECRET_FILE = "PBS_EXPORTER__PBS__TOKEN_SECRET_FILE"
 BASE = {ENDPOINT: "https://pbs:8007", TOKEN_ID: "exporter@pbs!prometheus"}
 FORM = (
     "contains a space, a line break or another character that no secret has; "
-    "write the secret alone, as PBS showed it when the token was created"
+    "write only the secret, as PBS showed it when the token was created"
 )
 
 

@@ -30,8 +30,8 @@ TABLE = settings_table({collector.name: collector.default for collector in COLLE
 SETTINGS_TOML = ROOT / "settings.toml"
 NOT_TOML = 'write KEY = VALUE under a [SECTION], text in "quotes"'
 UNVERIFIED = (
-    "PBS's certificate is not verified, so whoever can get between the exporter and PBS can take the token; "
-    "set [pbs] fingerprint to the one that PBS's dashboard shows, or ca_file, or verify_tls = true"
+    "PBS's certificate is not verified, so an attacker between the exporter and PBS can steal the token; "
+    "set [pbs] fingerprint (PBS's dashboard shows it), ca_file, or verify_tls = true"
 )
 
 
@@ -307,7 +307,7 @@ def test_foreign_variables() -> None:
     _, warnings = load(None, VERIFIED | {"RUST_LOG": "debug", "SETTINGS_FILE_FOR_DYNACONF": "x"}, {})
     assert warnings == [
         "RUST_LOG: has no effect; set PBS_EXPORTER__EXPORTER__LOG_LEVEL, or log_level under [exporter]",
-        "SETTINGS_FILE_FOR_DYNACONF: has no effect; a settings file is named by --config or PBS_EXPORTER_CONFIG alone",
+        "SETTINGS_FILE_FOR_DYNACONF: has no effect; only --config and PBS_EXPORTER_CONFIG name a settings file",
     ]
 
 
@@ -316,8 +316,8 @@ def test_warnings_about_the_way_to_pbs(file: Path) -> None:
     pin = {"PBS_EXPORTER__PBS__FINGERPRINT": "ab" * 32}
     off = {"PBS_EXPORTER__PBS__VERIFY_TLS": "off"}
     clear = {"PBS_EXPORTER__PBS__ENDPOINT": "http://pbs"}
-    right = "use https:// unless PBS is reached through this machine's loopback or a proxy on it"
-    in_clear = "PBS_EXPORTER__PBS__ENDPOINT: with http:// the token travels in the clear"
+    right = "use https:// unless the connection stays on this machine"
+    in_clear = "PBS_EXPORTER__PBS__ENDPOINT: with http:// the token is sent unencrypted"
     pinned = "PBS_EXPORTER__PBS__FINGERPRINT"
     assert load(None, GOOD, {})[1] == [UNVERIFIED]
     assert load(None, VERIFIED, {})[1] == []

@@ -36,7 +36,7 @@ FORMAT = "PBS_EXPORTER__EXPORTER__LOG_FORMAT"
 
 WRITE_ENDPOINT = "write https://HOST:8007"
 WRITE_TOKEN_ID = "write USER@REALM!NAME, as in exporter@pbs!prometheus"
-WRITE_SECRET = "write the secret alone, as PBS showed it when the token was created"
+WRITE_SECRET = "write only the secret, as PBS showed it when the token was created"
 WRITE_SECONDS = "write a number of seconds above 0, such as 5 or 2.5"
 WRITE_LISTEN = "write HOST:PORT, :PORT for all addresses, or [IPV6]:PORT, as in 127.0.0.1:9101"
 NO_SECRET_CHARACTER = "contains a space, a line break or another character that no secret has"

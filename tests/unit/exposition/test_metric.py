@@ -1,17 +1,14 @@
-"""What a metric, a sample, a page, a comment and a state set are."""
+"""What a metric, a sample and a state set are."""
 
 import math
 
 import pytest
-from prometheus_client import generate_latest
 
 from pbs_exporter.exposition.metric import Metric, state_set
-from pbs_exporter.exposition.page import Page
-from pbs_exporter.plain_text import comment, printable
+from pbs_exporter.plain_text import printable
 
 UP = Metric("pbs_up", "Whether it is up.")
 SIZE = Metric("pbs_size_bytes", "How large it is.", ("datastore", "namespace"))
-REQUESTS = Metric("pbs_requests_total", "How many.", ("code",), "counter")
 
 
 @pytest.mark.parametrize("labels", [(), ("a",), ("a", "b", "c")])
@@ -71,34 +68,6 @@ def test_labels_are_clean(text: str, cleaned: str) -> None:
     assert [sample.labels for sample in SIZE(1, text, text)] == [(cleaned, cleaned)]
 
 
-COMMENTS = [
-    (None, ""),
-    ("", ""),
-    ("web server", "web server"),
-    ("first\nsecond", "first"),
-    ("first\r\nsecond", "first"),
-    ("first\rsecond", "first"),
-    ("\nsecond", ""),
-    ("  kept  ", "  kept  "),
-    ("tab\there", "tabhere"),
-    ("a\u2028b", "a\u2028b"),
-    ("x" * 64, "x" * 64),
-    ("x" * 65, "x" * 63 + "…"),
-    ("\U0001f600" * 64, "\U0001f600" * 64),
-    ("\U0001f600" * 65, "\U0001f600" * 63 + "…"),
-    ("\x00" * 100 + "x" * 64, "x" * 64),
-    ("x" * 64 + "\x07", "x" * 64),
-    ("x" * 64 + "\n" + "y", "x" * 64),
-    ("e\u0301" * 33, "e\u0301" * 31 + "e…"),
-]
-
-
-@pytest.mark.parametrize(("text", "label"), COMMENTS)
-def test_a_comment_is_its_clean_first_line(text: str | None, label: str) -> None:
-    """A comment is the text before the first line break, printable, and cut to 64 code points with `…` at the end."""
-    assert comment(text) == label
-
-
 STATES = ("ok", "failed", "none")
 STATE = Metric("pbs_state", "State.", ("datastore", "state"))
 
@@ -108,43 +77,6 @@ def test_a_state_set_writes_every_state(current: str) -> None:
     """All states have a sample, and exactly the current one is 1."""
     made = {sample.labels: sample.value for sample in state_set(STATE, STATES, current, "main")}
     assert made == {("main", state): float(state == current) for state in STATES}
-
-
-def test_a_page_has_each_family_and_series_once() -> None:
-    """The first sample of a series counts, the others are counted as doubles; families stay together."""
-    page = Page()
-    assert page.add([*UP(1), *SIZE(5, "a", "")]) == 0
-    assert page.add([*SIZE(6, "a", ""), *SIZE(7, "a", "ns"), *UP(0)]) == 2
-    assert [(family.name, [(s.labels, s.value) for s in family.samples]) for family in page.collect()] == [
-        ("pbs_up", [({}, 1)]),
-        (
-            "pbs_size_bytes",
-            [({"datastore": "a", "namespace": ""}, 5), ({"datastore": "a", "namespace": "ns"}, 7)],
-        ),
-    ]
-
-
-def test_labels_that_are_the_same_when_clean_are_doubles() -> None:
-    """Two names that differ in a control character only are one series: the page stays valid."""
-    page = Page()
-    assert page.add([*SIZE(1, "a", ""), *SIZE(2, "a\x00", "")]) == 1
-
-
-def test_a_page_is_written_with_help_and_type() -> None:
-    """HELP and TYPE are on every family, a counter keeps its `_total`, and label values are escaped."""
-    page = Page()
-    page.add([*UP(1), *SIZE(1024, 'a"\\', "ü"), *REQUESTS(3, "200")])
-    assert generate_latest(page.registry()).decode().splitlines() == [
-        "# HELP pbs_up Whether it is up.",
-        "# TYPE pbs_up gauge",
-        "pbs_up 1.0",
-        "# HELP pbs_size_bytes How large it is.",
-        "# TYPE pbs_size_bytes gauge",
-        'pbs_size_bytes{datastore="a\\"\\\\",namespace="ü"} 1024.0',
-        "# HELP pbs_requests_total How many.",
-        "# TYPE pbs_requests_total counter",
-        'pbs_requests_total{code="200"} 3.0',
-    ]
 
 
 UNITS = [

@@ -279,7 +279,7 @@ async def test_a_bad_row_costs_itself_alone(asked: Asked) -> None:
         http.get(GC_URL, body=body)
         answer = await asked.pbs.gc()
     assert [row.store for row in answer.rows] == ["a", "b"]
-    assert str(answer.left_out) == "2 of 4 rows omitted: Expected `str`, got `int` - at `$.store`"
+    assert str(answer.omitted) == "2 of 4 rows omitted: Expected `str`, got `int` - at `$.store`"
 
 
 async def test_a_row_with_an_impossible_key_is_a_bad_row(asked: Asked) -> None:
@@ -288,8 +288,8 @@ async def test_a_row_with_an_impossible_key_is_a_bad_row(asked: Asked) -> None:
         http.get(GC_URL, body='{"data":[{"store":"a"},{"\\ud800":1,"store":"b"}]}')
         answer = await asked.pbs.gc()
     assert [row.store for row in answer.rows] == ["a"]
-    assert str(answer.left_out).startswith("1 of 2 rows omitted: ")
-    assert str(answer.left_out).isprintable()
+    assert str(answer.omitted).startswith("1 of 2 rows omitted: ")
+    assert str(answer.omitted).isprintable()
 
 
 @pytest.mark.parametrize("name", ["\ud800", "a\udfff"])

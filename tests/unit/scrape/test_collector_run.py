@@ -103,7 +103,7 @@ async def test_repeated_series_are_left_out() -> None:
 
     outcome = await outcome_of(fetch)
     assert isinstance(outcome.error, WrongShape)
-    assert str(outcome.error) == "2 series left out that were there already"
+    assert str(outcome.error) == "2 duplicate series omitted"
     assert outcome.page.size == 1
 
 

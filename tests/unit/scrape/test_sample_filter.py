@@ -163,10 +163,10 @@ def test_filters_of_the_environment() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ('datastores = "main"', '"main" is no list'),
-        ("datastores = 5", "5 is no list"),
-        ("datastores = [5]", "5 is no text"),
-        ('datastores = [["a"]]', "a list is no text"),
+        ('datastores = "main"', '"main" is not a list'),
+        ("datastores = 5", "5 is not a list"),
+        ("datastores = [5]", "5 is not text"),
+        ('datastores = [["a"]]', "a list is not text"),
         ('datastores = ["a", ""]', '"" is an empty pattern'),
         ('groups = ["!"]', '"!" is an empty pattern'),
         ('datastores = ["a[b"]', '"a[b" has a [ without its ]'),

@@ -48,7 +48,7 @@ def streamed(chunks: Sequence[bytes]) -> Rows[Row]:
     """Give what a stream makes of the chunks of a body."""
     stream = RowStream(decode)
     rows = [row for chunk in chunks for row in stream.feed(chunk)] + stream.finish()
-    return Rows(rows, [stream.left_out] if stream.left_out else [])
+    return Rows(rows, [stream.omitted] if stream.omitted else [])
 
 
 @given(rows_of_all_kinds, st.lists(st.integers(0), max_size=12), st.sampled_from([(",", ":"), (", ", ": ")]))
@@ -59,7 +59,7 @@ def test_any_cut_gives_the_same_rows(rows: list[Any], places: list[int], separat
     stream = RowStream(decode)
     found = [row for chunk in cut(body, places) for row in stream.feed(chunk)] + stream.finish()
     assert found == whole.rows
-    assert str(stream.left_out) == str(whole.left_out)
+    assert str(stream.omitted) == str(whole.omitted)
 
 
 @given(st.binary(max_size=300), st.lists(st.integers(0), max_size=5))

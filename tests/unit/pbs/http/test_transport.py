@@ -409,5 +409,5 @@ async def test_an_error_holds_no_answer(asked: Asked) -> None:
 def test_a_row_that_is_left_out_holds_no_answer() -> None:
     """The error of a row of the wrong shape has no traceback: it would hold all rows that came with it."""
     rows = [snapshot(1_795_000_000, size="big"), snapshot(1_795_000_001)]
-    wrong = many(Snapshot)(json.dumps({"data": rows}).encode()).wrong
+    wrong = many(Snapshot)(json.dumps({"data": rows}).encode()).invalid
     assert [error.__traceback__ for error in wrong] == [None]

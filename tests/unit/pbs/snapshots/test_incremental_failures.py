@@ -1,5 +1,6 @@
 """Asking only for what has changed, when something goes wrong in between: what the next looks make of it."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +11,27 @@ from pbs_exporter.pbs.snapshots.fingerprints import BATCH
 from pbs_exporter.simulator import Fault
 from pbs_exporter.simulator.exchange import Exchange
 from tests.support.backup_history import Group, History, Place, Snapshot
-from tests.support.incremental_listing import DNS, WEB, FullListings, changing, landed, look, of, small_history
+from tests.support.incremental_listing import (
+    DEEP,
+    DNS,
+    GROUPS,
+    OF_MAIN,
+    OTHER,
+    TASKS,
+    WEB,
+    FullListings,
+    asked_for_changes_only,
+    changing,
+    fully_listed_at,
+    landed,
+    look,
+    of,
+    places,
+    small_history,
+)
 from tests.support.page_facts import failed, failed_datastores, listed_at
+from tests.support.small_pbs import NAMESPACES, SNAPSHOTS
+from tests.support.waiting import Gate, eventually
 
 SNAPSHOTS_OF_MAIN = "/admin/datastore/main/snapshots"
 GROUPS_OF_MAIN = "/admin/datastore/main/groups"
@@ -233,3 +253,177 @@ async def test_a_listing_that_hit_its_limit_behind_another_error() -> None:
         setup.pbs.faults.add(SNAPSHOTS_OF_MAIN, of_group(WEB, Fault.stall()))
         history.own(WEB, "alice@pbs")
         assert [len((await look(setup)).listed) for _ in range(3)] == [1, 0, 0]
+
+
+async def test_a_group_that_can_not_be_listed() -> None:
+    """A group's failed listing costs its datastore's success, and nothing that was known; then it is listed again."""
+    history = small_history()
+    async with changing(history) as setup:
+        first = await look(setup)
+        began = setup.clock.time
+        history.backup(WEB)
+        history.backup(DNS)
+        history.backup(OTHER)
+        setup.pbs.faults.add("/admin/datastore/main/snapshots", Fault.status(400, "unable to read manifest"))
+        for _ in range(2):
+            seen = await look(setup)
+            assert failed_datastores(seen.page) == {("snapshots", "main")}
+            assert listed_at(seen.page) == {"main": began, "mirror": setup.clock.time}
+            assert of(seen.page, "count", WEB) == of(first.page, "count", WEB) == 3
+            assert of(seen.page, "count", OTHER) == 4
+        setup.pbs.faults.clear()
+        seen = await look(setup)
+        assert seen.listed == {WEB, DNS}
+        assert failed(seen.page) == set()
+        assert of(seen.page, "count", WEB) == 4
+        assert listed_at(seen.page)["main"] == setup.clock.time
+
+
+@pytest.mark.parametrize("template", [NAMESPACES, GROUPS])
+async def test_groups_that_can_not_be_asked(template: str) -> None:
+    """A list of groups, or of namespaces, that fails costs its datastore's success, and nothing that was known."""
+    history = small_history()
+    async with changing(history) as setup:
+        await look(setup)
+        began = setup.clock.time
+        history.backup(WEB)
+        history.backup(OTHER)
+        setup.pbs.faults.add(template.format(store="main"), Fault.status(500, "no"))
+        seen = await look(setup)
+        assert failed_datastores(seen.page) == {("snapshots", "main")}
+        assert listed_at(seen.page) == {"main": began, "mirror": setup.clock.time}
+        assert places(seen.page) == {WEB, DNS, DEEP, OTHER}
+        assert (of(seen.page, "count", WEB), of(seen.page, "count", OTHER)) == (3, 4)
+        setup.pbs.faults.clear()
+        seen = await look(setup)
+        assert failed(seen.page) == set()
+        assert of(seen.page, "count", WEB) == 4
+
+
+async def test_a_failed_full_listing_in_the_background() -> None:
+    """A full listing that fails in the background costs the success, and what was known stays."""
+    history = small_history()
+    async with changing(history) as setup:
+        await look(setup)
+        began = setup.clock.time
+        history.verify("main")
+        setup.pbs.faults.add("/admin/datastore/main/snapshots", Fault.status(400, "unable to read manifest"))
+        await look(setup)
+        seen = await look(setup)
+        assert failed_datastores(seen.page) == {("snapshots", "main")}
+        assert places(seen.page) == {WEB, DNS, DEEP, OTHER}
+        assert fully_listed_at(seen.page)["main"] == began
+
+
+@pytest.mark.parametrize(("refresh", "seconds"), [(900.0, 60), (30.0, 30)])
+async def test_a_failed_full_listing_is_tried_again_soon(refresh: float, seconds: float) -> None:
+    """A full listing that failed in the background is tried again a minute later, not a whole refresh."""
+    history = small_history()
+    async with changing(history, listing_refresh_seconds=refresh) as setup:
+        await look(setup)
+        history.verify("main")
+        vanished = setup.pbs.faults.add("/admin/datastore/main/snapshots", Fault.status(400, "unable to read manifest"))
+        await look(setup)
+        vanished.remove()
+        setup.clock.advance(seconds * 0.7)
+        assert ("main", "") not in (await look(setup)).listed_in_full
+        setup.clock.advance(seconds * 0.4)
+        assert ("main", "") in (await look(setup)).listed_in_full
+        page = (await look(setup)).page
+        assert failed(page) == set()
+        assert of(page, "verification", WEB, state="ok") == 3
+
+
+async def test_groups_that_hit_the_limit_are_not_asked_again_at_once() -> None:
+    """After listing_timeout_seconds PBS is still reading groups: the same time passes before the next look."""
+    history = small_history()
+    async with changing(history, listing_timeout_seconds=0.3) as setup:
+        await look(setup)
+        history.backup(WEB)
+        setup.pbs.faults.add("/admin/datastore/main/groups", Fault.stall())
+        assert failed_datastores((await look(setup)).page) == {("snapshots", "main")}
+        setup.pbs.faults.clear()
+        setup.clock.advance(0.2)
+        seen = await look(setup)
+        assert {place.store for place in seen.groups} == {"mirror"}
+        assert failed_datastores(seen.page) == {("snapshots", "main")}
+        setup.clock.advance(0.2)
+        seen = await look(setup)
+        assert asked_for_changes_only(seen)
+        assert of(seen.page, "count", WEB) == 4
+        assert failed(seen.page) == set()
+
+
+async def test_a_group_with_a_bad_row_is_listed_again() -> None:
+    """A bad row of a group costs the success; the other rows show, and the group is listed until it is good."""
+    history = small_history()
+    async with changing(history) as setup:
+        await look(setup)
+        # No task names it.
+        history.own(WEB, "alice@pbs")
+        setup.pbs.faults.add(SNAPSHOTS, Fault.rows(lambda rows: [{**rows[0], "size": "big"}, *rows[1:]]))
+        for _ in range(2):
+            seen = await look(setup)
+            assert seen.listed == {WEB}
+            assert failed_datastores(seen.page) == {("snapshots", "main")}
+            assert of(seen.page, "count", WEB) == 2
+        setup.pbs.faults.clear()
+        seen = await look(setup)
+        assert seen.listed == {WEB}
+        assert of(seen.page, "count", WEB) == 3
+        assert failed(seen.page) == set()
+        assert (await look(setup)).listed == set()
+
+
+async def test_changed_groups_do_not_wait_for_tasks() -> None:
+    """A group that its row shows to have changed is listed while the task list is still awaited."""
+    history, gate = small_history(), Gate()
+    async with changing(history) as setup:
+        await look(setup)
+        history.backup(WEB)
+        setup.pbs.faults.add(TASKS, gate.fault)
+        setup.pbs.requests.clear()
+        page = asyncio.create_task(setup.scrape())
+        await eventually(lambda: any(request.template == SNAPSHOTS for request in setup.pbs.requests))
+        assert not page.done()
+        gate.open()
+        assert of(await page, "count", WEB) == 4
+
+
+async def test_changes_have_an_age_limit_too() -> None:
+    """Where looks for changes fail for listing_max_age_seconds, the datastore's series are gone."""
+    history = small_history()
+    async with changing(history, listing_max_age_seconds=1000.0, listing_refresh_seconds=5000.0) as setup:
+        await look(setup)
+        setup.pbs.faults.add("/admin/datastore/main/groups", Fault.status(500, "no"))
+        setup.clock.advance(1000)
+        assert places((await look(setup)).page) == {WEB, DNS, DEEP, OTHER}
+        setup.clock.advance(1)
+        assert places((await look(setup)).page) == {OTHER}
+
+
+async def test_a_datastore_that_comes_back() -> None:
+    """A datastore in maintenance has no series and isn't asked; when it is back it is listed in full at once."""
+    history = small_history()
+    async with changing(history) as setup:
+        await look(setup)
+        history.close_store("main")
+        seen = await look(setup)
+        assert places(seen.page) == {OTHER}
+        assert {place.store for place in seen.groups} == {"mirror"}
+        history.open_store("main")
+        seen = await look(setup)
+        assert seen.listed_in_full == OF_MAIN
+        assert places(seen.page) == {WEB, DNS, DEEP, OTHER}
+
+
+async def test_an_interval_spares_pbs_the_groups_too() -> None:
+    """With listing_interval_seconds what is younger is used as it is, and nothing is asked."""
+    history = small_history()
+    async with changing(history, listing_interval_seconds=300.0) as setup:
+        await look(setup)
+        setup.clock.advance(299)
+        seen = await look(setup)
+        assert (seen.groups, seen.listed, seen.listed_in_full) == ([], set(), [])
+        setup.clock.advance(1)
+        assert asked_for_changes_only(await look(setup))

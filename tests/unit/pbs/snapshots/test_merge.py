@@ -68,7 +68,7 @@ def incremental(
         listed=frozenset(listed),
         fingerprints={("", A): row(1)},
         relist=frozenset(),
-        left_out=None,
+        omitted=None,
         full_is_wanted=False,
         all_seen=True,
         goes_on=False,

@@ -1,7 +1,7 @@
-"""The process of the simulated PBS: `python -m benchmarks.simulated INPUT`, with an `Input` in JSON.
+"""The process of the simulated PBS: `python -m benchmarks.simulated_pbs INPUT`, with an `Input` in JSON.
 
-Its first line on stdout is an `Address`. For each line on stdin it writes a `Seen` of the requests since the one
-before. It ends with its stdin.
+The first line on stdout is a `PbsAccess`. For each line on stdin it writes the `RequestStats` since the last one. It
+ends when stdin is closed.
 """
 
 import asyncio
@@ -11,12 +11,12 @@ from collections.abc import Iterable
 import msgspec
 
 from benchmarks.inputs import Input
-from benchmarks.source import Still
+from benchmarks.static_source import StaticSource
 from pbs_exporter.simulator import LoggedRequest, SimulatedPbs
 
 
-class Address(msgspec.Struct, frozen=True):
-    """What an exporter must know of the PBS."""
+class PbsAccess(msgspec.Struct, frozen=True):
+    """What an exporter needs to connect to the PBS."""
 
     endpoint: str
     token_id: str
@@ -24,8 +24,8 @@ class Address(msgspec.Struct, frozen=True):
     fingerprint: str
 
 
-class Seen(msgspec.Struct, frozen=True):
-    """What PBS was asked: how many requests, how many of them one after another, and whether deflate was asked for."""
+class RequestStats(msgspec.Struct, frozen=True):
+    """The number of requests, of consecutive rounds of requests, and whether any accepted deflate."""
 
     requests: int
     rounds: int
@@ -33,7 +33,7 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 def rounds(requests: Iterable[tuple[float, float]]) -> int:
-    """Give the length of the longest row of requests (start, end) of which each began after the one before ended."""
+    """Return the length of the longest chain of requests (start, end) in which each starts after the previous ended."""
     count, last = 0, 0.0
     for started, ended in sorted(requests, key=lambda request: request[1]):
         if started >= last:
@@ -41,16 +41,16 @@ def rounds(requests: Iterable[tuple[float, float]]) -> int:
     return count
 
 
-def _seen(requests: Iterable[LoggedRequest]) -> Seen:
+def _stats(requests: Iterable[LoggedRequest]) -> RequestStats:
     times = [(request.started, request.ended) for request in requests if request.ended is not None]
-    return Seen(
+    return RequestStats(
         requests=len(times),
         rounds=rounds(times),
         deflate=any("deflate" in request.headers.get("Accept-Encoding", "") for request in requests),
     )
 
 
-def _say(message: msgspec.Struct) -> None:
+def _send(message: msgspec.Struct) -> None:
     sys.stdout.write(f"{msgspec.json.encode(message).decode()}\n")
     sys.stdout.flush()
 
@@ -58,10 +58,10 @@ def _say(message: msgspec.Struct) -> None:
 async def _serve(size: Input) -> None:
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    async with SimulatedPbs(Still(size), tls=size.tls, latency=size.latency) as pbs:
-        _say(Address(pbs.endpoint, pbs.token_id, pbs.secret, pbs.fingerprint))
+    async with SimulatedPbs(StaticSource(size), tls=size.tls, latency=size.latency) as pbs:
+        _send(PbsAccess(pbs.endpoint, pbs.token_id, pbs.secret, pbs.fingerprint))
         while await lines.readline():
-            _say(_seen(pbs.requests))
+            _send(_stats(pbs.requests))
             pbs.requests.clear()
 
 

@@ -1,4 +1,4 @@
-"""The generated world behind the simulated PBS of a measurement."""
+"""The source of the simulated PBS's answers."""
 
 import time
 from dataclasses import replace
@@ -12,8 +12,8 @@ _NOON = _DAY // 2
 _CACHED = ("/groups", "/snapshots")
 
 
-class Still:
-    """A world that stands still, and so can keep its large answers: what is measured is its client."""
+class StaticSource:
+    """A generated world at a fixed time. It caches large answers, because the client is measured, not the world."""
 
     def __init__(self, size: Input) -> None:
         self._input = size
@@ -29,9 +29,9 @@ class Still:
         self._answers: dict[tuple[str, tuple[tuple[str, str], ...]], Answer] = {}
 
     def answer(self, call: Call) -> Answer:
-        """Answer as the world does, and slowly where a whole namespace is listed."""
+        """Return the world's answer; delayed if it lists a whole namespace."""
         if call.path.endswith("/snapshots") and not any(name.startswith("backup-") for name, _ in call.query):
-            # Runs in a thread, as PBS lists in one.
+            # The server calls this in a thread.
             time.sleep(self._input.full_listing_seconds)
         if not call.path.endswith(_CACHED):
             return self._as_sent(call)
@@ -41,7 +41,7 @@ class Still:
         return self._answers[key]
 
     def unauthorized(self, failure: LoginFailure) -> Answer:
-        """Answer a failed login."""
+        """Return the answer to a failed login."""
         return self._world.unauthorized(failure)
 
     def _as_sent(self, call: Call) -> Answer:
@@ -50,5 +50,5 @@ class Still:
 
 
 def _last_noon() -> float:
-    """Give a time at which, whenever this runs, the same backups of the day are running."""
+    """Return the last noon (Unix seconds), so that the same backups run in every benchmark."""
     return (time.time() - _NOON) // _DAY * _DAY + _NOON

@@ -1,0 +1,93 @@
+"""What a page loses while an endpoint fails, and what the log says of it."""
+
+from typing import Any
+
+from pbs_exporter.collectors import COLLECTORS
+from tests.support.metrics_page import Scraped
+from tests.support.page_facts import LISTING_TIMES, Facts, facts, without
+from tests.support.small_pbs import NAMESPACES, SNAPSHOTS
+
+STORES = ("main", "archive")
+METRICS = {collector.name: {metric.name for metric in collector.metrics} for collector in COLLECTORS}
+LOST: dict[str, tuple[set[str], set[str]]] = {
+    "/version": (set(), {"pbs_version"}),
+    "/nodes/localhost/status": ({"host"}, METRICS["host"]),
+    "/admin/datastore": (
+        {"datastores", "snapshots", "s3"},
+        {"pbs_datastore_info", "pbs_datastore_maintenance", "pbs_datastore_mounted", *METRICS["s3"]},
+    ),
+    "/status/datastore-usage": (
+        {"datastores"},
+        {"pbs_datastore_estimated_full_timestamp_seconds", "pbs_datastore_deduplication_factor"},
+    ),
+    NAMESPACES: ({"snapshots"}, set()),
+    SNAPSHOTS: ({"snapshots"}, set()),
+    "/nodes/localhost/tasks": ({"tasks"}, METRICS["tasks"]),
+    "/admin/gc": ({"gc"}, METRICS["gc"]),
+    "/tape/drive": ({"tape"}, METRICS["tape"]),
+    "/admin/sync": ({"jobs"}, set()),
+    "/admin/verify": ({"jobs"}, set()),
+    "/admin/prune": ({"jobs"}, set()),
+    "/tape/backup": ({"jobs"}, set()),
+    "/status/metrics": ({"io"}, METRICS["io"]),
+    "/nodes/localhost/subscription": ({"subscription"}, set()),
+    "/nodes/localhost/apt/update": ({"updates"}, set()),
+    "/nodes/localhost/services": ({"services"}, set()),
+    "/access/permissions": ({"access"}, set()),
+    "/access/users": ({"access"}, set()),
+    "/nodes/localhost/disks/list": ({"disks"}, set()),
+    "/nodes/localhost/disks/zfs": ({"disks"}, set()),
+    "/tape/media/list": ({"tape_media"}, METRICS["tape_media"]),
+}
+"""By endpoint: the collectors that fail with it, and the metrics that a page then doesn't have.
+
+Listings and what slow collectors brought stay.
+"""
+JOB_TYPES = {"/admin/sync": "sync", "/admin/verify": "verify", "/admin/prune": "prune", "/tape/backup": "tape_backup"}
+NEVER_BROUGHT = {
+    "/access/permissions": {"pbs_token_privilege"},
+    "/access/users": {"pbs_token_expire_timestamp_seconds"},
+    "/nodes/localhost/disks/list": {name for name in METRICS["disks"] if name.startswith("pbs_disk_")},
+    "/nodes/localhost/disks/zfs": {name for name in METRICS["disks"] if name.startswith("pbs_zfs_")},
+}
+"""By endpoint of a slow collector that has two: the metrics that a first page with its fault doesn't have."""
+SLOW = {collector.name for collector in COLLECTORS if collector.intervals}
+STAY = {metric.name for collector in COLLECTORS if collector.intervals for metric in collector.metrics} | METRICS[
+    "snapshots"
+]
+"""Metrics that are shown also where PBS doesn't answer."""
+EAGER: dict[str, Any] = {
+    "listing_timeout_seconds": 5.0,
+    "slow_interval_seconds": 0.0,
+    "collectors": {"disks": True},
+}
+"""Settings with which each scrape asks all endpoints."""
+
+
+def lines(logs: list[Any], event: str) -> list[tuple[str, ...]]:
+    """Give level and subject of each line that says `event`."""
+    return sorted(
+        (line["log_level"], line["collector"], *([line["datastore"]] if "datastore" in line else []))
+        for line in logs
+        if line["event"] == event
+    )
+
+
+def counted(page: Scraped, template: str) -> dict[str, float]:
+    """Give how many requests to an endpoint had each code."""
+    series = page.series("pbs_exporter_api_requests_total")
+    return {labels["code"]: value for labels, value in series if labels["endpoint"] == template}
+
+
+def up(known: Facts) -> float:
+    return known["pbs_up", frozenset()]
+
+
+def left(known: Facts, endpoint: str, *metrics: str) -> Facts:
+    """Give what a page still has without these metrics, and without the jobs that the endpoint lists."""
+    of_type = ("job_type", JOB_TYPES.get(endpoint, ""))
+    return {key: value for key, value in without(known, *metrics).items() if of_type not in key[1]}
+
+
+def comparable(page: Scraped) -> Facts:
+    return without(facts(page), "pbs_up", *LISTING_TIMES)

@@ -1,0 +1,77 @@
+"""A page: families and series, each once."""
+
+from prometheus_client import generate_latest
+
+from pbs_exporter.exposition.metric import Metric
+from pbs_exporter.exposition.page import Page
+
+UP = Metric("pbs_up", "Whether it is up.")
+SIZE = Metric("pbs_size_bytes", "How large it is.", ("datastore", "namespace"))
+REQUESTS = Metric("pbs_requests_total", "How many.", ("code",), "counter")
+
+
+def test_a_page_has_each_family_and_series_once() -> None:
+    """The first sample of a series counts, the others are counted as doubles; families stay together."""
+    page = Page()
+    assert page.add([*UP(1), *SIZE(5, "a", "")]) == 0
+    assert page.add([*SIZE(6, "a", ""), *SIZE(7, "a", "ns"), *UP(0)]) == 2
+    assert [(family.name, [(s.labels, s.value) for s in family.samples]) for family in page.collect()] == [
+        ("pbs_up", [({}, 1)]),
+        (
+            "pbs_size_bytes",
+            [({"datastore": "a", "namespace": ""}, 5), ({"datastore": "a", "namespace": "ns"}, 7)],
+        ),
+    ]
+
+
+def test_labels_that_are_the_same_when_clean_are_doubles() -> None:
+    """Two names that differ in a control character only are one series: the page stays valid."""
+    page = Page()
+    assert page.add([*SIZE(1, "a", ""), *SIZE(2, "a\x00", "")]) == 1
+
+
+def test_a_page_is_written_with_help_and_type() -> None:
+    """HELP and TYPE are on every family, a counter keeps its `_total`, and label values are escaped."""
+    page = Page()
+    page.add([*UP(1), *SIZE(1024, 'a"\\', "ü"), *REQUESTS(3, "200")])
+    assert generate_latest(page.registry()).decode().splitlines() == [
+        "# HELP pbs_up Whether it is up.",
+        "# TYPE pbs_up gauge",
+        "pbs_up 1.0",
+        "# HELP pbs_size_bytes How large it is.",
+        "# TYPE pbs_size_bytes gauge",
+        'pbs_size_bytes{datastore="a\\"\\\\",namespace="ü"} 1024.0',
+        "# HELP pbs_requests_total How many.",
+        "# TYPE pbs_requests_total counter",
+        'pbs_requests_total{code="200"} 3.0',
+    ]
+
+
+def test_a_page_is_as_large_as_it_has_samples() -> None:
+    """The size is the number of samples, and an empty page has none."""
+    page = Page()
+    assert (page.size, page.empty) == (0, True)
+    page.add([*UP(1), *SIZE(1, "a", ""), *SIZE(2, "b", "")])
+    assert (page.size, page.empty) == (3, False)
+
+
+def other_page() -> Page:
+    page = Page()
+    page.add([*UP(0), *SIZE(1, "a", ""), *SIZE(2, "b", "")])
+    return page
+
+
+def test_adding_a_page_adds_the_series_that_are_missing() -> None:
+    """Series that the page already has stay as they are, and are counted as doubles."""
+    page = Page()
+    page.add(SIZE(5, "a", ""))
+    assert page.add_page(other_page()) == 1
+    assert [[sample.value for sample in family.samples] for family in page.collect()] == [[5, 2], [0]]
+
+
+def test_adding_missing_families_leaves_the_others() -> None:
+    """A family of which the page has a series gets no series from the other page."""
+    page = Page()
+    page.add(SIZE(5, "a", ""))
+    page.add_missing(other_page())
+    assert [[sample.value for sample in family.samples] for family in page.collect()] == [[5], [0]]

@@ -1,0 +1,84 @@
+"""The world of the demo."""
+
+from typing import Any
+
+from pbs_exporter.simulator import demo_world
+from tests.support.simulator_client import NOW, ask, tasks
+
+
+def test_every_moment_of_the_demo_has_something_for_every_metric() -> None:
+    """Whenever it is looked at, a task runs, one has ended, and a GC, a snapshot and a drive can be shown."""
+    clock = [NOW]
+    world = demo_world(now=lambda: clock[0])
+    for clock[0] in range(NOW, NOW + 2 * 3600, 13):
+        gc = [row for row in ask(world, "/admin/gc") if row.get("last-run-state") in {"OK", "WARNINGS: 1"}]
+        assert gc
+        assert {"duration", "last-run-endtime", "removed-bytes", "pending-bytes"} <= gc[0].keys()
+        assert tasks(world, running=1)["data"]
+    assert any("endtime" in row for row in tasks(world, since=NOW - 3 * 86400)["data"])
+    assert any("size" in row for row in ask(world, "/admin/datastore/main/snapshots", ("ns", "prod/db")))
+    assert any("total" in row for row in ask(world, "/status/datastore-usage"))
+    drives = ask(world, "/tape/drive", ("query-activity", "0"))
+    assert [sorted({"vendor", "model", "serial"} & drive.keys()) for drive in drives] == [
+        [],
+        ["model", "serial", "vendor"],
+    ]
+    host = ask(world, "/nodes/localhost/status")
+    assert {"cpu", "wait", "loadavg", "memory", "swap", "root", "uptime"} <= host.keys()
+
+
+def test_five_minutes_of_the_demo_move() -> None:
+    """Within five minutes backups arrive, tasks end, and sizes and the host's numbers change."""
+    clock = [NOW]
+    world = demo_world(now=lambda: clock[0])
+
+    def look() -> list[Any]:
+        host = ask(world, "/nodes/localhost/status")
+        return [
+            {row["backup-time"] for row in ask(world, "/admin/datastore/main/snapshots", ("ns", "prod/db"))},
+            {row["upid"] for row in tasks(world)["data"]},
+            [row.get("used") for row in ask(world, "/status/datastore-usage")],
+            host["cpu"],
+            host["loadavg"][0],
+            host["memory"]["used"],
+            host["uptime"],
+        ]
+
+    before = look()
+    clock[0] += 300
+    assert all(old != new for old, new in zip(before, look(), strict=True))
+
+
+def test_datastores_of_the_demo_come_and_go() -> None:
+    """One goes into maintenance and comes back, a disk is unplugged, and a drive is busy now and then."""
+    clock = [NOW]
+    world = demo_world(now=lambda: clock[0])
+    seen: set[tuple[str, bool]] = set()
+    for clock[0] in range(NOW, NOW + 1800, 30):
+        rows = ask(world, "/admin/datastore")
+        seen.add(("maintenance", any("maintenance" in row for row in rows)))
+        seen.add(("unplugged", any(row["mount-status"] == "notmounted" for row in rows)))
+        drive = ask(world, "/tape/drive")[1]
+        seen.add(("busy", "state" in drive))
+        if "state" in drive:
+            assert drive["state"] in {row["upid"] for row in tasks(world, running=1)["data"]}
+    assert seen == {(name, yes) for name in ("maintenance", "unplugged", "busy") for yes in (True, False)}
+    assert {row["backend-type"] for row in ask(world, "/admin/datastore")} == {"filesystem", "s3"}
+
+
+def test_a_verified_snapshot_names_a_task_of_the_list() -> None:
+    """The demo's parts agree: the newest verification of a snapshot is in the task list."""
+    world = demo_world(now=lambda: NOW)
+    rows = ask(world, "/admin/datastore/main/snapshots")
+    upids = {row["verification"]["upid"] for row in rows if "verification" in row}
+    listed = {row["upid"] for row in tasks(world, limit=0, typefilter="verif", since=NOW - 7200)["data"]}
+    assert upids & listed
+    unfinished = {
+        (row["backup-type"], row["backup-id"], row["backup-time"])
+        for namespace in ("", "prod", "prod/db", "lab")
+        for row in ask(world, "/admin/datastore/main/snapshots", ("ns", namespace))
+        if "size" not in row
+    }
+    for row in tasks(world, running=1, typefilter="backup", store="main")["data"]:
+        kind, _, backup_id = row["worker_id"].removeprefix("main:").partition("/")
+        assert (kind, backup_id, row["starttime"]) in unfinished
