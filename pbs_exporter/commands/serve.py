@@ -64,6 +64,9 @@ async def _serving(settings: Settings, sockets: Sequence[socket.socket]) -> Asyn
         access_log_class=AccessLogger,
         # A client that disconnects needs no answer; work shared with other scrapes continues.
         handler_cancellation=True,
+        # No handler reads the body of a request. What arrives isn't inflated, and isn't waited for after the response.
+        auto_decompress=False,
+        lingering_time=0.0,
         shutdown_timeout=SHUTDOWN_SECONDS,
     )
     await runner.setup()
