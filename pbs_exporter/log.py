@@ -8,8 +8,11 @@ from collections.abc import Sequence
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from pbs_exporter.standard_streams import LineWriter
+
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 _FIRST_KEYS = ["ts", "level", "logger", "msg"]
+_FLUSH_SECONDS = 1.0
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -44,11 +47,29 @@ def configure(log_level: str, log_format: str, secrets: Sequence[str] = ()) -> N
         ],
         foreign_pre_chain=shared,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(LineWriter(sys.stderr))
     handler.setFormatter(_Redacting(formatter, secrets))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(_LEVELS[log_level])
+
+
+class _Handler(logging.Handler):
+    """Writes to standard error, and never waits for it."""
+
+    def __init__(self, writer: LineWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if lost := self._writer.take_lost():
+            told = logging.LogRecord(__name__, logging.WARNING, __file__, 0, "log lines lost: %d", (lost,), None)
+            self._writer.write(f"{self.format(told)}\n")
+        self._writer.write(f"{self.format(record)}\n")
+
+    def flush(self) -> None:
+        """Wait for what is still to be written, but not for ever. Python calls this at exit."""
+        self._writer.flush(_FLUSH_SECONDS)
 
 
 class _Redacting(logging.Formatter):
