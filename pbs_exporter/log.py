@@ -3,7 +3,10 @@
 import logging
 import re
 import sys
+import warnings
 from collections.abc import Sequence
+from logging.handlers import MemoryHandler
+from typing import TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -49,6 +52,31 @@ def configure(log_level: str, log_format: str, secrets: Sequence[str] = ()) -> N
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(_LEVELS[log_level])
+    warnings.showwarning = _log_warning
+    _log_held_warnings(handler)
+
+
+def _log_held_warnings(handler: logging.Handler) -> None:
+    """Log the warnings that libraries raised before the log was configured."""
+    logger = logging.getLogger("py.warnings")
+    for held in logger.handlers:
+        if isinstance(held, MemoryHandler):
+            held.setTarget(handler)
+            held.close()
+    logger.handlers.clear()
+
+
+def _log_warning(  # noqa: PLR0917 - Python calls it
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001 - Python may pass it by name
+    line: str | None = None,  # noqa: ARG001 - as above
+) -> None:
+    """Log a warning that a library raises. Python would write it to stderr in two lines of its own."""
+    logger = structlog.get_logger("py.warnings")
+    logger.warning(str(message), category=category.__name__, raised_by=f"{filename}:{lineno}")
 
 
 class _Redacting(logging.Formatter):
