@@ -1,6 +1,7 @@
 """A scrape: one deadline, many at once, and manners towards PBS."""
 
 import asyncio
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
