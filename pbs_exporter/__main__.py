@@ -1,9 +1,11 @@
 """The command line."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from logging.handlers import MemoryHandler
 from typing import TYPE_CHECKING
 
 from pbs_exporter import __revision__, __version__, standard_streams
@@ -39,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             raise
         run = parsed.run
+        _hold_warnings()
         code: int = parsed.run(parsed)
         sys.stdout.flush()
     except ConfigError as error:
@@ -74,6 +77,13 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         print(self.const)
         parser.exit()
+
+
+def _hold_warnings() -> None:
+    """Hold the warnings of libraries until a command configures the log. Python would write them to stderr as is."""
+    logger = logging.getLogger("py.warnings")
+    logger.handlers[:] = [MemoryHandler(capacity=sys.maxsize, flushLevel=sys.maxsize)]
+    logging.captureWarnings(capture=True)
 
 
 def parsers() -> list[argparse.ArgumentParser]:

@@ -123,8 +123,8 @@ SETTINGS: tuple[Setting, ...] = (
             ),
             (
                 "max_concurrent_requests",
-                values.integer(minimum=1),
-                "Requests to PBS at the same time; listings use at most all but two of them, and at least one",
+                values.integer(minimum=2),
+                "Requests to PBS at the same time (at least 2); listings use at most all but two of them, at least one",
             ),
             (
                 "scrape_timeout_seconds",

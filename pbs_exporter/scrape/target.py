@@ -146,11 +146,15 @@ class Target:
     async def _version(self, deadline: float) -> Version | PbsError:
         try:
             async with asyncio.timeout_at(deadline):
-                return await self._client.version()
+                version = await self._client.version()
         except PbsError as error:
             return error
         except TimeoutError:
             return PbsTimeout("the scrape's time was up")
+        if self.last_scrape is not None and self.last_scrape.error is not None:
+            for slow in self._slow.values():
+                slow.retry()
+        return version
 
     async def _fetch(self, deadline: float) -> tuple[list[CollectorRun], Context, dict[str, str]]:
         """Let all collectors ask at once.

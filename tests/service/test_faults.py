@@ -59,9 +59,10 @@ async def test_a_slow_answer_within_its_time_costs_nothing() -> None:
         assert failed(page) == set()
 
 
-async def test_a_connection_that_pbs_closed_costs_nothing() -> None:
+@pytest.mark.parametrize("limit", [2, 8])
+async def test_a_connection_that_pbs_closed_costs_nothing(limit: int) -> None:
     """A kept connection that PBS closes before any byte of an answer is no failure, nor a second request counted."""
-    async with running(max_concurrent_requests=1) as setup:
+    async with running(max_concurrent_requests=limit) as setup:
         whole = await setup.scrape()
         dropped = setup.pbs.faults.add("*", Fault.drop_kept())
         page = await setup.scrape()

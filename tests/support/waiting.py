@@ -11,7 +11,7 @@ from pbs_exporter.simulator.exchange import Exchange
 
 async def eventually(condition: Callable[[], bool]) -> None:
     """Wait until the condition holds, for a bounded time."""
-    for _ in range(5_000):
+    for _ in range(20_000):
         if condition():
             return
         await asyncio.sleep(0.002)

@@ -7,6 +7,7 @@ import logging
 import re
 import sys
 import threading
+import warnings
 
 import pytest
 import structlog
@@ -233,3 +234,17 @@ def test_a_closed_stream_costs_nothing_but_its_lines(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "stderr", stream)
     configure()
     logging.getLogger("x").warning("nobody reads this")
+
+
+@pytest.mark.parametrize("log_format", ["logfmt", "json"])
+def test_a_librarys_warning_is_a_line(capsys: pytest.CaptureFixture[str], log_format: str) -> None:
+    """A Python warning is one line at the level warn, with its category and without its source text."""
+    configure(log_format)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        configure(log_format)
+        warnings.warn(f"two\nlines of {SECRET}", UserWarning, stacklevel=1)
+    (line,) = written(capsys)
+    for part in ("warn", "py.warnings", "UserWarning", "lines of ***", "test_log.py:"):
+        assert part in line
+    assert "stacklevel" not in line

@@ -20,6 +20,9 @@ LIFE_SECONDS = 3600.0
 reused: ContextVar[bool] = ContextVar("reused")
 """Whether the last request of this asyncio task reused a connection."""
 
+new_only: ContextVar[bool] = ContextVar("new_only", default=False)
+"""Whether the next request of this asyncio task must open a connection: after a restart of PBS all others are dead."""
+
 certificate: ContextVar[bytes | None] = ContextVar("certificate", default=None)
 """The certificate (DER) seen by the last request of this asyncio task; `None` if it opened no TLS connection."""
 
@@ -54,7 +57,7 @@ class _Connections:
         """Whether a request may use this connection. If so, set `reused` and `certificate`."""
         now = self._monotonic()
         opened_at = self._opened_at.get(connection.protocol)
-        if opened_at is not None and now - opened_at >= LIFE_SECONDS:
+        if opened_at is not None and (now - opened_at >= LIFE_SECONDS or new_only.get()):
             return False
         reused.set(opened_at is not None)
         if opened_at is None:

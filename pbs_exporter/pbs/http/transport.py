@@ -13,7 +13,7 @@ from yarl import URL
 
 from pbs_exporter.config import TargetSettings
 from pbs_exporter.errors import LoginRefused, PbsError, PbsTimeout, TooLarge
-from pbs_exporter.pbs.http.connector import certificate, reused
+from pbs_exporter.pbs.http.connector import certificate, new_only, reused
 from pbs_exporter.pbs.http.decoding import Decoder
 from pbs_exporter.pbs.http.error_translation import closed_unanswered, connection_error, status_error
 from pbs_exporter.pbs.http.request_limiter import Lane, RequestLimiter
@@ -101,13 +101,15 @@ class Transport:
             return Timed(value, seconds)
 
     async def _get_with_retry(self, url: URL, decode: Decoder[T]) -> T:
-        """GET, with one retry if a reused connection was closed before the answer: PBS was restarted."""
+        """GET, with one retry on a new connection if a reused one was closed before the answer: PBS was restarted."""
         reused.set(False)
+        new_only.set(False)
         try:
             return await self._get_once(url, decode)
         except (aiohttp.ClientError, OSError) as error:
             if not (reused.get() and closed_unanswered(error)):
                 raise connection_error(error) from error
+        new_only.set(True)
         try:
             return await self._get_once(url, decode)
         except (aiohttp.ClientError, OSError) as error:

@@ -110,14 +110,17 @@ class DatastoreRunner:
                 await self._list_all()
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs this datastore alone
             self._attempts = replace(self._attempts, incremental_error=error)
+        finally:
+            self._foreground = None
         self._attempts = replace(self._attempts, tried_at=self._clock.now())
-        self._foreground = None
         self._plan_background()
 
     async def _run_background(self) -> None:
-        await self._list_in_full(Lane.BACKGROUND)
+        try:
+            await self._list_in_full(Lane.BACKGROUND)
+        finally:
+            self._background = None
         self._attempts = replace(self._attempts, tried_at=self._clock.now())
-        self._background = None
         self._plan_background()
 
     def _plan_background(self) -> None:

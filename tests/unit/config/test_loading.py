@@ -166,9 +166,9 @@ WRONG_TEXT = [
     (
         REQUESTS,
         "8.0",
-        "8.0 is not a whole number; write a whole number of at least 1, without a decimal point",
+        "8.0 is not a whole number; write a whole number of at least 2, without a decimal point",
     ),
-    (REQUESTS, "0", "0 is too small; write a whole number of at least 1"),
+    (REQUESTS, "0", "0 is too small; write a whole number of at least 2"),
     (MODE, "fast", '"fast" is not one of the choices; write auto, full or changes'),
     (LEVEL, "loud", '"loud" is not one of the choices; write debug, info, warn or error'),
     (FORMAT, "xml", '"xml" is not one of the choices; write logfmt, json or console'),
@@ -227,7 +227,7 @@ WRONG_TOML = [
     (
         "pbs",
         "max_concurrent_requests = 8.0",
-        "8.0 is not a whole number; write a whole number of at least 1, without a decimal point",
+        "8.0 is not a whole number; write a whole number of at least 2, without a decimal point",
     ),
     (
         "pbs",

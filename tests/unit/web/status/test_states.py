@@ -158,7 +158,7 @@ async def test_a_first_listing_that_takes_its_time(setup: Setup) -> None:
     """A datastore whose first listing isn't through waits, which is no failure; the page says for how long."""
     gate = Gate()
     setup.pbs.faults.add("/admin/datastore/main/snapshots", gate.fault)
-    await setup.scrape(2)
+    await setup.scrape(4)
     setup.clock.advance(95)
     page = await look(setup)
     assert page.headings[1] == ("h2", "No problems so far")
@@ -178,7 +178,7 @@ async def test_a_slow_collector_that_hasnt_answered_yet(setup: Setup) -> None:
     """A slow collector whose first ask isn't through waits, and has neither age nor duration."""
     gate = Gate()
     setup.pbs.faults.add("/nodes/localhost/services", gate.fault)
-    await setup.scrape(2)
+    await setup.scrape(4)
     page = await look(setup)
     assert page.headings[1] == ("h2", "No problems so far")
     # What is behind it in the queue waits too.
