@@ -12,7 +12,7 @@ import msgspec
 from yarl import URL
 
 from pbs_exporter.config import TargetSettings
-from pbs_exporter.errors import LoginRefused, PbsError, PbsTimeout, TooLarge
+from pbs_exporter.errors import PbsError, PbsTimeout, TooLarge
 from pbs_exporter.pbs.http.connector import certificate, new_only, reused
 from pbs_exporter.pbs.http.decoding import Decoder
 from pbs_exporter.pbs.http.error_translation import closed_unanswered, connection_error, status_error
@@ -75,8 +75,7 @@ class Transport:
         url = f"{self._base}{template.format(**names)}"
         if query:
             url += f"?{urlencode(query, errors='replace', quote_via=quote)}"
-        async with self._limiter.take(lane):
-            self._auth.check()
+        async with self._limiter.take(lane), self._auth.attempt(template):
             started = time.perf_counter()
             # The code of a request that is cancelled by the scrape's deadline.
             code = PbsTimeout.code
@@ -90,8 +89,6 @@ class Transport:
                 code = error.code
                 # The text may quote an echo of the request, from an answer that isn't JSON or isn't HTTP.
                 error.args = (self._auth.hide(str(error)),)
-                if isinstance(error, LoginRefused):
-                    self._auth.refused()
                 # The error is kept until the next scrape; its traceback would keep the answer in memory.
                 error.__context__ = None
                 raise error.with_traceback(None) from None
