@@ -17,7 +17,7 @@ from pbs_exporter.collectors.base import AnyCollector, CollectorRequest, Context
 from pbs_exporter.collectors.privileges import Permissions
 from pbs_exporter.collectors.shared_call import SharedCall
 from pbs_exporter.config import Filters, TargetSettings, reread_secret
-from pbs_exporter.errors import LoginRefused, PbsError, PbsTimeout
+from pbs_exporter.errors import PbsError, PbsTimeout
 from pbs_exporter.exposition.page import Page
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http.token_auth import PATIENCE, PAUSE_SECONDS, TokenAuth
@@ -97,7 +97,7 @@ class Target:
         self._clock = clock
         self._compute = compute
         self._auth = TokenAuth(settings, clock, lambda: reread_secret(settings))
-        self._client = PbsClient(Transport(session, settings, self._auth, observe), settings, self._auth)
+        self._client = PbsClient(Transport(session, settings, self._auth, observe, clock), settings, self._auth)
         self._snapshots = SnapshotCache(self._client, settings, filters, clock)
         self._slow = {
             collector.name: SlowRun(collector, settings.slow_interval_seconds, self._run_alone, clock)
@@ -105,6 +105,7 @@ class Target:
             if collector.intervals
         }
         self._failures = FailureLog(clock)
+        self._told_pause = False
 
     async def close(self) -> None:
         """End what is under way in the background."""
@@ -205,8 +206,10 @@ class Target:
 
     def _log_failures(self, report: ScrapeReport) -> None:
         self._failures.judge(report.error, "version")
-        if isinstance(report.error, LoginRefused) and self._auth.refusals == PATIENCE:
+        paused = self._auth.refusals >= PATIENCE
+        if paused and not self._told_pause:
             _log.warning("login refused", times=PATIENCE, asked_again_after_seconds=PAUSE_SECONDS)
+        self._told_pause = paused
         for outcome in report.outcomes:
             self._failures.judge(outcome.error, outcome.name)
             for store, error in outcome.datastores.items():

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Generic, TypeVar
 from urllib.parse import quote, urlencode
@@ -11,8 +12,9 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from pbs_exporter.clock import Clock
 from pbs_exporter.config import TargetSettings
-from pbs_exporter.errors import LoginRefused, PbsError, PbsTimeout, TooLarge
+from pbs_exporter.errors import PbsError, PbsTimeout, TooLarge
 from pbs_exporter.pbs.http.connector import certificate, new_only, reused
 from pbs_exporter.pbs.http.decoding import Decoder
 from pbs_exporter.pbs.http.error_translation import closed_unanswered, connection_error, status_error
@@ -42,11 +44,19 @@ class Transport:
     """Sends GET requests to one PBS. The session belongs to the caller."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, settings: TargetSettings, auth: TokenAuth, observe: Observer
+        self,
+        session: aiohttp.ClientSession,
+        settings: TargetSettings,
+        auth: TokenAuth,
+        observe: Observer,
+        clock: Clock = Clock(),  # noqa: B008 - immutable
     ) -> None:
         self.certificate: bytes | None = None
         """The certificate (DER) that PBS presented at the newest TLS handshake."""
         self._session = session
+        self._clock = clock
+        # Seconds by which PBS's clock is ahead of ours, by the `Date` of its newest answer.
+        self._pbs_ahead = 0.0
         self._base = f"{settings.endpoint}/api2/json"
         self._auth = auth
         self._observe = observe
@@ -54,6 +64,10 @@ class Transport:
         self._trust = trust(settings)
         # PBS supports only deflate. It saves more decryption time than it costs; over plain HTTP it would only cost.
         self._encoding = "deflate" if settings.endpoint.startswith("https:") else "identity"
+
+    def pbs_now(self) -> float:
+        """Return PBS's own time (Unix seconds), at most a second late."""
+        return self._clock.now() + self._pbs_ahead
 
     async def get(
         self,
@@ -75,8 +89,7 @@ class Transport:
         url = f"{self._base}{template.format(**names)}"
         if query:
             url += f"?{urlencode(query, errors='replace', quote_via=quote)}"
-        async with self._limiter.take(lane):
-            self._auth.check()
+        async with self._limiter.take(lane), self._auth.attempt(template):
             started = time.perf_counter()
             # The code of a request that is cancelled by the scrape's deadline.
             code = PbsTimeout.code
@@ -90,8 +103,6 @@ class Transport:
                 code = error.code
                 # The text may quote an echo of the request, from an answer that isn't JSON or isn't HTTP.
                 error.args = (self._auth.hide(str(error)),)
-                if isinstance(error, LoginRefused):
-                    self._auth.refused()
                 # The error is kept until the next scrape; its traceback would keep the answer in memory.
                 error.__context__ = None
                 raise error.with_traceback(None) from None
@@ -124,9 +135,19 @@ class Transport:
             allow_redirects=False,
         ) as response:
             self.certificate = certificate.get() or self.certificate
+            sent = _unix_time(response.headers.get("Date"))
+            if sent is not None:
+                self._pbs_ahead = sent - self._clock.now()
             if response.status == HTTPStatus.OK:
                 return await decode(_chunks(response, BODY_LIMIT))
             raise await status_error(response, self._auth.hide)
+
+
+def _unix_time(date: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(date or "").timestamp()
+    except ValueError:
+        return None
 
 
 async def _chunks(response: aiohttp.ClientResponse, limit: int) -> AsyncIterator[bytes]:
