@@ -84,9 +84,18 @@ class FingerprintMismatch(TlsFailed):
 
 
 class PbsTimeout(PbsError):
-    """There was no complete answer in time."""
+    """There was no complete answer in time.
+
+    `by_client`: it isn't known whether PBS would have answered in its time, because the scrape ended before.
+    """
 
     code = "timeout"
+    SCRAPE_OVER = "the scrape's time was up"
+    """The text of such an error, and the message of the cancellation of a request whose scrape has no time left."""
+
+    def __init__(self, text: str, *, by_client: bool = False) -> None:
+        super().__init__(text)
+        self.by_client = by_client
 
 
 class ProtocolFailed(PbsError):

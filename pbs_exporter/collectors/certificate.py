@@ -7,6 +7,9 @@ from pbs_exporter.errors import TlsFailed
 from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.pbs.http.certificate_dates import certificate_dates
 
+NOT_SEEN = "no certificate seen yet"
+"""Why there are no dates while PBS has never been reached."""
+
 
 class CertificateCollector(Collector[bool]):
     """Reads the certificate of a handshake that other requests made."""
@@ -34,7 +37,7 @@ class CertificateCollector(Collector[bool]):
         if not tls:
             return
         if context.certificate is None:
-            raise TlsFailed("no certificate seen yet")
+            raise TlsFailed(NOT_SEEN)
         dates = certificate_dates(context.certificate)
         yield from self.NOT_AFTER(dates.not_after.timestamp())
         yield from self.NOT_BEFORE(dates.not_before.timestamp())

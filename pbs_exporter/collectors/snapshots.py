@@ -124,7 +124,7 @@ class SnapshotsCollector(Collector[Mapping[str, Listing]]):
         except PbsError as error:
             failures = (error,)
         except TimeoutError:
-            failures = (PbsTimeout("the scrape's time was up"),)
+            failures = (PbsTimeout(PbsTimeout.SCRAPE_OVER, by_client=True),)
         else:
             stores = [row.store for row in rows if row.available]
             unlisted = {row.store: _unavailable(row) for row in rows if not row.available}

@@ -57,7 +57,7 @@ class SlowRun:
         self._interval = interval_seconds * collector.intervals
         self._fly = fly
         self._clock = clock
-        not_yet = PbsTimeout("the first query isn't finished yet")
+        not_yet = PbsTimeout("the first query isn't finished yet", by_client=True)
         self._shown = _Shown(Outcome(collector.name, Page(), 0.0, not_yet, {}))
         self._due_at = -math.inf
         self._flight: asyncio.Task[None] | None = None
@@ -72,20 +72,31 @@ class SlowRun:
             await asyncio.wait([self._flight], timeout=max(0.0, request.until - asyncio.get_running_loop().time()))
         return Shared()
 
+    def verdict(self, _now: float) -> Outcome:
+        """Return how the newest finished flight went, without samples."""
+        state = self._shown
+        return msgspec.structs.replace(
+            state.newest, data_from=min((kept.at for kept in self._kept(state)), default=None)
+        )
+
     def outcome(self, _context: Context) -> Outcome:
         """Return how the newest finished flight went, with the last good samples while they aren't too old.
 
         A family that the newest flight failed to get is taken from the last good one.
         """
-        now = self._clock.monotonic()
         state = self._shown
-        shown = [kept for kept in (state.partial, state.good) if kept is not None and now <= kept.until]
+        shown = self._kept(state)
         page = Page()
         for kept in shown:
             page.add_missing(kept.page)
         return msgspec.structs.replace(
             state.newest, page=page, data_from=min((kept.at for kept in shown), default=None)
         )
+
+    def _kept(self, state: _Shown) -> list[_Kept]:
+        """Return the samples that aren't too old."""
+        now = self._clock.monotonic()
+        return [kept for kept in (state.partial, state.good) if kept is not None and now <= kept.until]
 
     def retry(self) -> None:
         """Start a flight now if the newest one failed: PBS is up again."""

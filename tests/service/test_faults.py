@@ -1,15 +1,18 @@
 """Faults of PBS as a whole and errors of the exporter: what they cost, and how long they are logged."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from pbs_exporter.collectors import COLLECTORS
+from pbs_exporter.scrape.failure_log import BURST
 from pbs_exporter.simulator import Fault
 from tests.support.fault_effects import METRICS, SLOW, STAY, counted, up
 from tests.support.page_facts import facts, failed, without
 from tests.support.running import Setup, running
+from tests.support.waiting import Gate, eventually
 
 
 async def test_a_failure_that_lasts_is_said_every_ten_minutes() -> None:
@@ -136,3 +139,127 @@ async def setup_with_faults() -> Any:
         setup.pbs.faults.add("/admin/gc", Fault.status(500, "disk <away>"))
         setup.pbs.faults.add("/admin/datastore/archive/snapshots", Fault.status(400, "no"))
         yield setup
+
+
+async def test_a_dead_pbs_is_one_line() -> None:
+    """A PBS on whose port nothing listens is one line in the log, and one when it is back, for all collectors."""
+    async with running() as setup:
+        whole = await setup.scrape()
+        port = int(setup.pbs.endpoint.rpartition(":")[2])
+        await setup.pbs.stop()
+        with capture_logs() as logs:
+            for _ in range(11):
+                setup.clock.advance(60)
+                assert len(failed(await setup.scrape())) > 5
+        assert [(line["event"], line["collector"], line["error"]) for line in logs] == [
+            ("PBS unreachable", "version", "ConnectionRefused")
+        ] * 2
+        await setup.pbs.start(port)
+        setup.clock.advance(60)
+        with capture_logs() as logs:
+            page = await setup.scrape()
+            setup.clock.advance(60)
+            await setup.scrape()
+        assert page.value("pbs_up") == whole.value("pbs_up") == 1
+        assert [(line["event"], line["collector"]) for line in logs] == [("recovered", "version")]
+
+
+async def test_a_collector_with_another_reason_has_a_line_while_pbs_is_down() -> None:
+    """While PBS is down, a collector is logged only where it fails for another reason, and so on the status page."""
+    async with running() as setup:
+        await setup.scrape()
+        setup.pbs.faults.add("*", Fault.status(503, "the proxy is out"))
+        setup.pbs.faults.add("/tape/drive", Fault.status(500, "no robot"))
+        with capture_logs() as logs:
+            await setup.scrape()
+        assert {(line["collector"], line["reason"]) for line in logs} == {
+            ("version", "503 the proxy is out"),
+            ("tape", "500 no robot"),
+        }
+        async with setup.exporter.client.get("/") as response:
+            text = await response.text()
+        assert text.partition("<main>")[2].count("503 the proxy is out") == 2
+        assert text.count("500 no robot") == 1
+
+
+async def test_a_short_deadline_is_no_failure_of_pbs() -> None:
+    """A client that allows less time than a request has says nothing about PBS: no line, and the page stays."""
+    async with running() as setup:
+        await setup.scrape()
+        with capture_logs() as logs:
+            for _ in range(4):
+                stalled = setup.pbs.faults.add("*", Fault.stall())
+                assert (await setup.scrape(0.1)).value("pbs_up") == 0
+                stalled.remove()
+                assert (await setup.scrape()).value("pbs_up") == 1
+                setup.clock.advance(15)
+            setup.pbs.faults.add("*", Fault.stall())
+            await setup.scrape(0.1)
+        assert logs == []
+        async with setup.exporter.client.get("/") as response:
+            text = await response.text()
+        assert "All well" in text
+
+
+async def test_a_failure_that_comes_and_goes_has_few_lines() -> None:
+    """A recovery doesn't reset the brake: what fails and recovers at each scrape has a few lines in ten minutes."""
+    async with running() as setup:
+        await setup.scrape()
+        with capture_logs() as logs:
+            for _ in range(20):
+                armed = setup.pbs.faults.add("/tape/drive", Fault.status(500, "no"))
+                await setup.scrape()
+                armed.remove()
+                await setup.scrape()
+                setup.clock.advance(15)
+        assert [line["event"] for line in logs] == ["failing", "recovered"] * BURST
+
+
+async def test_a_client_that_leaves_is_counted_and_its_scrape_remembered() -> None:
+    """What a scrape had found when its client left is in the log and on the status page; the rest is `cancelled`."""
+    async with running() as setup:
+        await setup.scrape()
+        setup.pbs.faults.add("/tape/drive", Fault.status(500, "no robot"))
+        setup.pbs.faults.add("/admin/gc", Fault.stall())
+        setup.clock.advance(60)
+        before = setup.asked("/admin/gc")
+        with capture_logs() as logs:
+            leaving = asyncio.create_task(setup.scrape())
+            await eventually(lambda: setup.asked("/admin/gc") > before)
+            await asyncio.sleep(0.2)
+            leaving.cancel()
+            await asyncio.gather(leaving, return_exceptions=True)
+            await eventually(lambda: bool(logs))
+        assert [(line["event"], line["collector"]) for line in logs] == [("failing", "tape")]
+        async with setup.exporter.client.get("/") as response:
+            text = await response.text()
+        assert "500 no robot" in text
+        assert ">1 min ago<" not in text.partition("tape")[0]
+        setup.pbs.faults.clear()
+        page = await setup.scrape()
+        codes = {
+            labels["code"]: count
+            for labels, count in page.series("pbs_exporter_api_requests_total")
+            if labels["endpoint"] == "/admin/gc"
+        }
+        assert codes == {"200": 2, "cancelled": 1}
+
+
+async def test_the_scrape_that_began_last_is_remembered() -> None:
+    """Of two scrapes at once the log and the status page show the one that began last, whichever ends last."""
+    async with running() as setup:
+        await setup.scrape()
+        gate = Gate()
+        setup.pbs.faults.add("/tape/drive", gate.fault, times=1)
+        first = asyncio.create_task(setup.scrape())
+        await eventually(lambda: len(gate.waiting) == 1)
+        setup.clock.advance(1)
+        setup.pbs.faults.add("/admin/gc", Fault.status(500, "no"))
+        with capture_logs() as logs:
+            await setup.scrape()
+            setup.pbs.faults.clear()
+            gate.open()
+            await first
+        assert [(line["event"], line["collector"]) for line in logs] == [("failing", "gc")]
+        async with setup.exporter.client.get("/") as response:
+            assert "500 no" in await response.text()

@@ -48,7 +48,6 @@ class TokenAuth:
         # The paths that PBS refused. Those that it has never refused go on once it has accepted the token.
         self._refused: set[str] = set()
         self._closed = False
-        self._tried = False
         # How often PBS has refused, ever. It tells whether an answer belongs to a request that was sent before that.
         self._known_refusals = 0
         # Set when the request that tries the token alone has ended.
@@ -85,7 +84,6 @@ class TokenAuth:
             log.hide(secret.reveal())
             self.refusals = 0
             self._refused.clear()
-            self._tried = False
         self._closed = self.paused
 
     @asynccontextmanager
@@ -110,7 +108,6 @@ class TokenAuth:
         else:
             self._on_accepted(template, before=known)
         finally:
-            self._tried = True
             if self._under_way is ended:
                 self._under_way = None
             ended.set()
@@ -124,7 +121,7 @@ class TokenAuth:
 
     def _alone(self, template: str) -> bool:
         """Whether such a request tries the token, so that no other may be sent meanwhile."""
-        return not self._tried or (bool(self._refused) and (template in self._refused or not self.proven))
+        return bool(self._refused) and (template in self._refused or not self.proven)
 
     def _on_accepted(self, template: str, before: int) -> None:
         if before != self._known_refusals:

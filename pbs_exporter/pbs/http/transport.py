@@ -25,6 +25,9 @@ from pbs_exporter.pbs.http.token_auth import TokenAuth
 BODY_LIMIT = 512 * 1024 * 1024
 """Size limit of one answer, in bytes after decompression."""
 
+CANCELLED = "cancelled"
+"""The code of a request whose answer nobody waits for any more: the client of the scrape has left."""
+
 Observer = Callable[[str, str, float], None]
 """Called after each request that was sent, with its path template, its code and its duration in seconds."""
 
@@ -91,13 +94,17 @@ class Transport:
             url += f"?{urlencode(query, errors='replace', quote_via=quote)}"
         async with self._limiter.take(lane), self._auth.attempt(template):
             started = time.perf_counter()
-            # The code of a request that is cancelled by the scrape's deadline.
-            code = PbsTimeout.code
+            code = CANCELLED
             try:
                 async with asyncio.timeout(timeout_seconds):
                     value = await self._get_with_retry(URL(url, encoded=True), decode)
                 code = "200"
+            except asyncio.CancelledError as error:
+                if PbsTimeout.SCRAPE_OVER in error.args:
+                    code = PbsTimeout.code
+                raise
             except TimeoutError as error:
+                code = PbsTimeout.code
                 raise PbsTimeout(f"no answer within {timeout_seconds:g} s") from error
             except PbsError as error:
                 code = error.code

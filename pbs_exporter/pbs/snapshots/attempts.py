@@ -12,7 +12,7 @@ class Attempts(msgspec.Struct, frozen=True):
     full listing that succeeded: its duration, and what PBS took for its answers. `None` means that there was none.
     """
 
-    full_error: BaseException | None = PbsTimeout("the first listing isn't finished yet")
+    full_error: BaseException | None = PbsTimeout("the first listing isn't finished yet", by_client=True)
     incremental_error: BaseException | None = None
     tried_at: float | None = None
     took_seconds: float | None = None
