@@ -43,7 +43,7 @@ def test_patterns(patterns: tuple[str, ...], kept: list[str]) -> None:
 
 
 def of_store(scraped: Scraped, store: str) -> list[str]:
-    """Give the names of a datastore's series."""
+    """Return the names of a datastore's series."""
     return [name for name, labels in facts(scraped) if ("datastore", store) in labels]
 
 
@@ -71,7 +71,7 @@ def tasks(scraped: Scraped) -> float:
 
 
 def namespaces_asked(setup: Setup) -> set[tuple[str, str]]:
-    """Give datastore and namespace of each listing that PBS was asked for."""
+    """Return datastore and namespace of each listing request."""
     return {
         (request.path.split("/")[3], parse_qs(request.query, keep_blank_values=True)["ns"][0])
         for request in setup.pbs.requests_to(SNAPSHOTS)

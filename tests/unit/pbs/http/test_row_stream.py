@@ -45,7 +45,7 @@ def cut(body: bytes, places: Sequence[int]) -> list[bytes]:
 
 
 def streamed(chunks: Sequence[bytes]) -> Rows[Row]:
-    """Give what a stream makes of the chunks of a body."""
+    """Return what a stream makes of the chunks of a body."""
     stream = RowStream(decode)
     rows = [row for chunk in chunks for row in stream.feed(chunk)] + stream.finish()
     return Rows(rows, [stream.omitted] if stream.omitted else [])
@@ -92,7 +92,7 @@ def test_rows_come_as_they_arrive() -> None:
 
 
 def listed(rows: list[dict[str, Any]], limit: int) -> dict[tuple[str, str], GroupSummary]:
-    """Give the groups of a listing with these rows."""
+    """Return the groups of a listing with these rows."""
 
     async def chunks() -> AsyncIterator[bytes]:
         body = json.dumps({"data": rows}, separators=(",", ":")).encode()

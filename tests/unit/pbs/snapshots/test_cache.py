@@ -270,7 +270,7 @@ async def test_no_listing_outlives_the_app(fault: str, caplog: pytest.LogCapture
 
 
 def _of_the_server(task: "asyncio.Task[object]") -> bool:
-    """Tell whether it is the simulated PBS's own: it may still be closing the exporter's connections."""
+    """Whether the task is the simulated PBS's own: it may still be closing the exporter's connections."""
     return "RequestHandler" in repr(task.get_coro())
 
 
