@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
+from pbs_exporter.pbs.snapshots import schedule
 from pbs_exporter.simulator import Fault
 from tests.support.backup_history import BackupHistory, Place
 from tests.support.clock import FakeClock
@@ -149,12 +151,15 @@ async def test_full_never_asks_for_groups() -> None:
             assert (seen.groups, seen.listed, seen.listed_in_full) == ([], set(), ALL_NAMESPACES)
 
 
-async def test_auto_lists_changes_where_pbs_is_slow() -> None:
+async def test_auto_lists_changes_where_pbs_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow datastore is asked for changes and a quick one is listed in full; each choice is one line of the log."""
+    # On a busy machine a quick answer may take longer than the usual limits.
+    monkeypatch.setattr(schedule, "SLOW_SECONDS", 1.6)
+    monkeypatch.setattr(schedule, "QUICK_SECONDS", 0.8)
     history = small_history()
     with capture_logs() as logs:
         async with listing_changes(history, "auto") as setup:
-            slow = setup.pbs.faults.add("/admin/datastore/main/snapshots", Fault.slow(0.55))
+            slow = setup.pbs.faults.add("/admin/datastore/main/snapshots", Fault.slow(1.7))
             assert (await observe(setup)).listed_in_full == ALL_NAMESPACES
             for _ in range(3):
                 seen = await observe(setup)
@@ -163,7 +168,7 @@ async def test_auto_lists_changes_where_pbs_is_slow() -> None:
             assert chosen(logs) == [("main", "changes"), ("mirror", "full")]
             # Between the two limits what was chosen stays.
             slow.remove()
-            slow = setup.pbs.faults.add("/admin/datastore/main/snapshots", Fault.slow(0.3))
+            slow = setup.pbs.faults.add("/admin/datastore/main/snapshots", Fault.slow(1.2))
             setup.clock.advance(900)
             assert (await observe(setup)).listed_in_full == ALL_NAMESPACES
             assert {place.store for place in (await observe(setup)).groups} == {"main"}
