@@ -28,14 +28,14 @@ dev: $(READY) ## like demo, with hot reload; CONFIG=my.toml uses the PBS in that
 
 test: $(READY) ## run the tests, with coverage
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist worksteal --cov --cov-report=term $(ARGS)
 
 test-long: $(READY) ## run only the property tests, with ten times the examples
 	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=long --timeout=3600 $(ARGS)
 
 test-deploy: $(DEPLOY)/ready ## test image, Compose, Kubernetes, Helm, systemd and release (Debian, root)
 	@tools/apt_install $(DEPLOY_PACKAGES)
-	@$(DEPLOY)/bin/python -m pytest tests/deploy -n 3 --dist loadfile --no-loadscope-reorder --timeout=900 --durations=10 $(ARGS)
+	@$(DEPLOY)/bin/python -m pytest tests/deploy -n 4 --dist loadfile --no-loadscope-reorder --timeout=900 --durations=10 $(ARGS)
 
 test-monitoring: $(MONITORING)/ready ## test rules, dashboards and pages in Prometheus, Alertmanager and Chromium (Debian, root)
 	@tools/apt_install $(MONITORING_PACKAGES)

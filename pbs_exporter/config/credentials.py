@@ -14,7 +14,7 @@ from pbs_exporter.config.values import InvalidValue, RawValue, string
 
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 _TOKEN_ID = re.compile(r"[^/]+@[A-Za-z0-9_][A-Za-z0-9._-]*![A-Za-z0-9_][A-Za-z0-9._-]*")
-_TOKEN_ID_RIGHT = "write USER@REALM!NAME, as in exporter@pbs!prometheus"  # noqa: S105 (a form, not a token)
+_TOKEN_ID_HINT = "write USER@REALM!NAME, as in exporter@pbs!prometheus"  # noqa: S105 (a form, not a token)
 
 
 class SecretFile(msgspec.Struct, frozen=True):
@@ -28,15 +28,15 @@ def token_id(raw: RawValue) -> str:
     """Parse `USER@REALM!NAME`."""
     value = string(raw)
     if ":" in value:
-        raise InvalidValue(f"contains a colon; {_TOKEN_ID_RIGHT}, and what follows the colon into token_secret")
+        raise InvalidValue(f"contains a colon; {_TOKEN_ID_HINT}, and what follows the colon into token_secret")
     if not _PRINTABLE.fullmatch(value):
-        raise InvalidValue(f"contains a space or another character that no token ID has; {_TOKEN_ID_RIGHT}")
+        raise InvalidValue(f"contains a space or another character that no token ID has; {_TOKEN_ID_HINT}")
     if "@" not in value:
-        raise InvalidValue(f"has no @ before a realm; {_TOKEN_ID_RIGHT}")
+        raise InvalidValue(f"has no @ before a realm; {_TOKEN_ID_HINT}")
     if "!" not in value:
-        raise InvalidValue(f"has no ! before the token's name; {_TOKEN_ID_RIGHT}")
+        raise InvalidValue(f"has no ! before the token's name; {_TOKEN_ID_HINT}")
     if not _TOKEN_ID.fullmatch(value):
-        raise InvalidValue(f"is not a valid token ID; {_TOKEN_ID_RIGHT}")
+        raise InvalidValue(f"is not a valid token ID; {_TOKEN_ID_HINT}")
     return value
 
 

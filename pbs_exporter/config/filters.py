@@ -40,29 +40,29 @@ def patterns(example: str, *, empty: bool = False, needs: str = "") -> Parser:
     `empty` permits the empty pattern, which matches the empty name. A pattern with neither `needs` nor a wildcard is
     invalid, because it can't match.
     """
-    right = f'write a list of patterns, such as ["{example}", "!{example}"]'
+    hint = f'write a list of patterns, such as ["{example}", "!{example}"]'
 
     def parse(raw: RawValue) -> Patterns:
-        for pattern in (found := _items(raw, right)):
+        for pattern in (found := _items(raw, hint)):
             plain = pattern.removeprefix("!")
             if not plain and not empty:
-                raise InvalidValue(f"{quote(pattern)} is an empty pattern, which matches nothing; {right}")
+                raise InvalidValue(f"{quote(pattern)} is an empty pattern, which matches nothing; {hint}")
             if "]" not in plain[plain.find("[") + 2 :] and "[" in plain:
-                raise InvalidValue(f"{quote(pattern)} has a [ without its ]; {right}")
+                raise InvalidValue(f"{quote(pattern)} has a [ without its ]; {hint}")
             if needs not in plain and not any(wild in plain for wild in _WILD):
-                raise InvalidValue(f"{quote(pattern)} has no {needs}, so it matches nothing; {right}")
+                raise InvalidValue(f"{quote(pattern)} has no {needs}, so it matches nothing; {hint}")
         return tuple(found)
 
     return parse
 
 
-def _items(raw: RawValue, right: str) -> Sequence[str]:
+def _items(raw: RawValue, hint: str) -> Sequence[str]:
     value = raw.value
     if isinstance(value, str) and not raw.typed:
         return [part.strip() for part in value.split(",")]
     if not isinstance(value, list):
-        raise InvalidValue(f"{quote(value)} is not a list; {right}")
+        raise InvalidValue(f"{quote(value)} is not a list; {hint}")
     for item in value:
         if not isinstance(item, str):
-            raise InvalidValue(f"{quote(item)} is not text; {right}")
+            raise InvalidValue(f"{quote(item)} is not text; {hint}")
     return value

@@ -15,29 +15,29 @@ PORT_LIMIT = 65535
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\[\]]*)\]|(?P<host>[^:\[\]]*))(?::(?P<port>[^:]*))?")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31}")
-_ENDPOINT_RIGHT = "write https://HOST:8007"
-_LISTEN_RIGHT = "write HOST:PORT, :PORT for all addresses, or [IPV6]:PORT, as in 127.0.0.1:9101"
+_ENDPOINT_HINT = "write https://HOST:8007"
+_LISTEN_HINT = "write HOST:PORT, :PORT for all addresses, or [IPV6]:PORT, as in 127.0.0.1:9101"
 
 
 def endpoint(raw: RawValue) -> str:
     """Parse `https://HOST[:PORT]` or `http://HOST[:PORT]`. Errors never show it: it may contain a password."""
     value = string(raw)
     if not re.fullmatch(r"[\x21-\x7e]+", value):
-        raise InvalidValue(f"contains a space or another character that no address has; {_ENDPOINT_RIGHT}")
+        raise InvalidValue(f"contains a space or another character that no address has; {_ENDPOINT_HINT}")
     scheme, separator, rest = value.partition("://")
     if not separator:
-        raise InvalidValue(f"has no scheme; {_ENDPOINT_RIGHT}")
+        raise InvalidValue(f"has no scheme; {_ENDPOINT_HINT}")
     if scheme.lower() not in ("https", "http"):
-        raise InvalidValue(f"has a scheme that is neither https nor http; {_ENDPOINT_RIGHT}")
+        raise InvalidValue(f"has a scheme that is neither https nor http; {_ENDPOINT_HINT}")
     address = re.split(r"[/?#]", rest, maxsplit=1)[0]
     if "@" in address:
         raise InvalidValue(
-            f"contains user info before an @; {_ENDPOINT_RIGHT}, and the token into token_id and token_secret"
+            f"contains user info before an @; {_ENDPOINT_HINT}, and the token into token_id and token_secret"
         )
     behind = rest.removeprefix(address)
     if behind not in ("", "/"):
         what = "path" if behind.startswith("/") else "query or fragment"
-        raise InvalidValue(f"has a {what} after the address; {_ENDPOINT_RIGHT} and nothing after it")
+        raise InvalidValue(f"has a {what} after the address; {_ENDPOINT_HINT} and nothing after it")
     _check_address(address)
     return f"{scheme.lower()}://{address}"
 
@@ -45,9 +45,9 @@ def endpoint(raw: RawValue) -> str:
 def _check_address(address: str) -> None:
     match = _ADDRESS.fullmatch(address)
     if match is None or not (_is_ipv6(match["ipv6"]) if match["ipv6"] else _HOST_NAME.fullmatch(match["host"] or "")):
-        raise InvalidValue(f"has no valid host; {_ENDPOINT_RIGHT}")
+        raise InvalidValue(f"has no valid host; {_ENDPOINT_HINT}")
     if match["port"] is not None and not _is_port(match["port"], minimum=1):
-        raise InvalidValue(f"has no valid port, which is a number from 1 to {PORT_LIMIT}; {_ENDPOINT_RIGHT}")
+        raise InvalidValue(f"has no valid port, which is a number from 1 to {PORT_LIMIT}; {_ENDPOINT_HINT}")
 
 
 def _is_ipv6(host: str) -> bool:
@@ -104,14 +104,14 @@ def listen_address(raw: RawValue) -> ListenAddress:
     match = _ADDRESS.fullmatch(value)
     if match is None or match["port"] is None:
         what = "has an IPv6 address without brackets" if _is_ipv6(value.rpartition(":")[0]) else "has no port"
-        raise InvalidValue(f"{quote(value)} {what}; {_LISTEN_RIGHT}")
+        raise InvalidValue(f"{quote(value)} {what}; {_LISTEN_HINT}")
     if not _is_port(match["port"], minimum=0):
-        raise InvalidValue(f"{quote(value)} has no port from 0 to {PORT_LIMIT}; {_LISTEN_RIGHT}")
+        raise InvalidValue(f"{quote(value)} has no port from 0 to {PORT_LIMIT}; {_LISTEN_HINT}")
     if match["ipv6"] is not None and not _is_ipv6(match["ipv6"]):
-        raise InvalidValue(f"{quote(value)} has no IPv6 address in its brackets; {_LISTEN_RIGHT}")
+        raise InvalidValue(f"{quote(value)} has no IPv6 address in its brackets; {_LISTEN_HINT}")
     host = match["ipv6"] or match["host"] or ""
     if host and not _resolves(host):
-        raise InvalidValue(f"{quote(value)} has a host that doesn't resolve; {_LISTEN_RIGHT}")
+        raise InvalidValue(f"{quote(value)} has a host that doesn't resolve; {_LISTEN_HINT}")
     return ListenAddress(host, int(match["port"]))
 
 

@@ -27,15 +27,15 @@ def unknown_section(name: str, table: Iterable[Setting]) -> str:
     sections = {row.section: f"[{row.section}]" for row in rows}
     keys = {row.key: str(row) for row in rows}
     meant = _nearest(name, sections) or _nearest(name, keys)
-    right = f"did you mean {meant}?" if meant else f"there are {', '.join(sections.values())}"
-    return f"there is no such section; {right}"
+    hint = f"did you mean {meant}?" if meant else f"there are {', '.join(sections.values())}"
+    return f"there is no such section; {hint}"
 
 
 def unknown_variable(name: str, table: Iterable[Setting]) -> str:
     """Return the problem with an unknown variable with the prefix `PBS_EXPORTER__`, with a suggestion."""
     meant = _nearest(_bare(name), {**_variables(table), "CONFIG": FILE_VARIABLE})
-    right = f"did you mean {meant}?" if meant else f"the form is {PREFIX}SECTION__KEY, as in {PREFIX}PBS__ENDPOINT"
-    return f"there is no such setting; {right}"
+    hint = f"did you mean {meant}?" if meant else f"the form is {PREFIX}SECTION__KEY, as in {PREFIX}PBS__ENDPOINT"
+    return f"there is no such setting; {hint}"
 
 
 def similar_variable(name: str, table: Iterable[Setting]) -> str | None:

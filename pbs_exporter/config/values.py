@@ -79,12 +79,12 @@ def string(raw: RawValue) -> str:
 def choice(*names: str, also: dict[str, str] | None = None) -> Parser:
     """Return a parser of one of `names`, ignoring case. `also` maps other spellings to them."""
     known = {**{name: name for name in names}, **(also or {})}
-    right = f"{', '.join(names[:-1])} or {names[-1]}"
+    hint = f"{', '.join(names[:-1])} or {names[-1]}"
 
     def parse(raw: RawValue) -> str:
         found = known.get(string(raw).lower())
         if found is None:
-            raise InvalidValue(f"{quote(raw.value)} is not one of the choices; write {right}")
+            raise InvalidValue(f"{quote(raw.value)} is not one of the choices; write {hint}")
         return found
 
     return parse
@@ -105,14 +105,14 @@ def seconds(*, minimum: float | None = None) -> Parser:
     """Return a parser of a duration in seconds, up to a year. Without `minimum` it must be above 0."""
     low = 0.0 if minimum is None else minimum
     range_text = " above 0" if minimum is None else f", at least {minimum:g}"
-    right = f"a number of seconds{range_text}, such as 5 or 2.5"
+    hint = f"a number of seconds{range_text}, such as 5 or 2.5"
 
     def parse(raw: RawValue) -> float:
-        value = _number(raw, right)
+        value = _number(raw, hint)
         if value < low or (minimum is None and value == low):
-            raise InvalidValue(f"{quote(value)} is too small; write {right}")
+            raise InvalidValue(f"{quote(value)} is too small; write {hint}")
         if value > YEAR_SECONDS:
-            raise InvalidValue(f"{quote(value)} is longer than a year; write {right}")
+            raise InvalidValue(f"{quote(value)} is longer than a year; write {hint}")
         return float(value)
 
     return parse
@@ -120,32 +120,32 @@ def seconds(*, minimum: float | None = None) -> Parser:
 
 def integer(*, minimum: int) -> Parser:
     """Return a parser of an integer from `minimum` on. 8.0 is not an integer."""
-    right = f"a whole number of at least {minimum}"
+    hint = f"a whole number of at least {minimum}"
 
     def parse(raw: RawValue) -> int:
-        value = _number(raw, right)
+        value = _number(raw, hint)
         if not isinstance(value, int):
-            raise InvalidValue(f"{quote(value)} is not a whole number; write {right}, without a decimal point")
+            raise InvalidValue(f"{quote(value)} is not a whole number; write {hint}, without a decimal point")
         if value < minimum:
-            raise InvalidValue(f"{quote(value)} is too small; write {right}")
+            raise InvalidValue(f"{quote(value)} is too small; write {hint}")
         if value > WHOLE_LIMIT:
-            raise InvalidValue(f"{quote(value)} is too large; write {right}, at most {WHOLE_LIMIT}")
+            raise InvalidValue(f"{quote(value)} is too large; write {hint}, at most {WHOLE_LIMIT}")
         return value
 
     return parse
 
 
-def _number(raw: RawValue, right: str) -> int | float:
+def _number(raw: RawValue, hint: str) -> int | float:
     value = raw.value
     if isinstance(value, str):
         if raw.typed:
-            raise InvalidValue(f"{quote(value)} is text, not a number; write {right}, without quotes")
+            raise InvalidValue(f"{quote(value)} is text, not a number; write {hint}, without quotes")
         # float() and int() also accept "1_0", "inf" and the digits of every script.
         if not _NUMBER.fullmatch(value):
-            raise InvalidValue(f"{quote(value)} is not a number; write {right}")
+            raise InvalidValue(f"{quote(value)} is not a number; write {hint}")
         return float(value) if "." in value else int(value)
     if isinstance(value, float) and not math.isfinite(value):
-        raise InvalidValue(f"{value} is not a usable number; write {right}")
+        raise InvalidValue(f"{value} is not a usable number; write {hint}")
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidValue(f"{quote(value)} is not a number; write {right}")
+        raise InvalidValue(f"{quote(value)} is not a number; write {hint}")
     return value

@@ -26,7 +26,7 @@ class Capabilities:
         self._paths: dict[str, NotOffered] = {}
         self._parameters: set[str] = set()
 
-    def take(self, version: Version) -> None:
+    def record_version(self, version: Version) -> None:
         """Record PBS's version. A different one may support everything."""
         if version != self._version:
             self._version = version

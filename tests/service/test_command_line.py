@@ -7,18 +7,18 @@ import sys
 import pytest
 
 from pbs_exporter import __version__
-from tests.support.program import WAIT, Ended, environment, run
+from tests.support.program import WAIT, Ended, program_environment, run_program
 
 
 async def test_version() -> None:
     """`--version` prints the name and the version."""
-    assert await run("--version") == Ended(0, f"pbs-exporter {__version__}\n", "")
+    assert await run_program("--version") == Ended(0, f"pbs-exporter {__version__}\n", "")
 
 
 async def test_runs_as_a_module() -> None:
     """`python -m pbs_exporter` is the same program, with the same exit codes."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "pbs_exporter", "srve", env=environment(), stderr=asyncio.subprocess.PIPE
+        sys.executable, "-m", "pbs_exporter", "srve", env=program_environment(), stderr=asyncio.subprocess.PIPE
     )
     async with asyncio.timeout(WAIT):
         _, stderr = await process.communicate()
@@ -28,7 +28,7 @@ async def test_runs_as_a_module() -> None:
 
 async def test_help_has_commands_and_examples() -> None:
     """`--help` lists every command and has examples."""
-    ended = await run("--help")
+    ended = await run_program("--help")
     assert (ended.code, ended.stderr) == (0, "")
     commands = re.findall(r"^ {4}([a-z]+) ", ended.stdout, re.MULTILINE)
     assert commands == ["serve", "check", "once", "healthcheck", "demo"]
@@ -42,7 +42,7 @@ async def test_help_has_commands_and_examples() -> None:
 )
 async def test_wrong_command_line(arguments: list[str]) -> None:
     """An unknown command or option is exit 2, one line of usage and one that says what is wrong."""
-    ended = await run(*arguments)
+    ended = await run_program(*arguments)
     assert (ended.code, ended.stdout) == (2, "")
     assert [line.partition(":")[0] for line in ended.lines][:1] == ["usage"]
     assert len([line for line in ended.lines if line.startswith("usage:")]) == 1

@@ -55,7 +55,7 @@ FAULTS = {
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """Give an error, and all that it came from."""
+    """Yield an error and all its causes."""
     seen: list[BaseException] = []
     todo = [error]
     while todo:
@@ -182,7 +182,7 @@ async def test_no_task_is_named_after_the_secret() -> None:
     """What a debugger or `asyncio` says of running tasks holds no secret."""
     async with simulated(secret=SECRET) as pbs, exporting(make_settings(pbs)) as exporter:
         pbs.faults.add(SNAPSHOTS, Fault.stall())
-        await exporter.scrape(1)
+        await exporter.scrape(3)
         tasks = asyncio.all_tasks()
         assert any(task.get_name().startswith("listing of ") for task in tasks)
         assert SECRET not in repr(tasks)

@@ -65,7 +65,7 @@ class TokenAuth:
             when = f"next try in {seconds} s" if self.paused else "next try at the next scrape"
             raise LoginPaused(f"PBS refused the token ({self.refusals} in a row): {when}")
 
-    def taken(self) -> None:
+    def accepted(self) -> None:
         """Record that PBS accepted the token."""
         self.proven = True
         self.refusals = 0

@@ -48,7 +48,7 @@ async def test_a_listing_goes_on_past_the_deadline() -> None:
     async with running() as setup:
         armed = setup.pbs.faults.add(MAIN, gate.fault)
         for _ in range(2):
-            page = await setup.scrape(1.5)
+            page = await setup.scrape(3)
             assert listed_at(page) == {"archive": NOW}
             assert failed(page) == {"snapshots"}
             # There has been no listing of it, so there is no good one.
@@ -60,7 +60,7 @@ async def test_a_listing_goes_on_past_the_deadline() -> None:
         await landed(setup)
         armed.remove()
         setup.pbs.faults.add(SNAPSHOTS, Gate().fault)
-        page = await setup.scrape(1.5)
+        page = await setup.scrape(3)
         assert listed_at(page) == {"main": NOW + 100, "archive": NOW}
         assert failed(page) == set()
 
@@ -72,7 +72,7 @@ async def test_a_slow_listing_leaves_the_one_before_it() -> None:
         whole = await setup.scrape()
         setup.pbs.faults.add(SNAPSHOTS, gate.fault)
         setup.clock.advance(60)
-        page = await setup.scrape(1.5)
+        page = await setup.scrape(3)
         assert facts(page) == facts(whole)
         assert failed(page) == set()
         gate.open()
@@ -86,7 +86,7 @@ async def test_a_busy_exporter_still_shows_the_last_good_listing() -> None:
         whole = await setup.scrape()
         setup.pbs.faults.add(SNAPSHOTS, Fault.stall())
         asyncio.get_running_loop().call_later(0.35, time.sleep, 0.4)
-        page = await setup.scrape(1)
+        page = await setup.scrape(3)
         assert listed_at(page) == listed_at(whole)
         assert page.series("pbs_snapshot_count") == whole.series("pbs_snapshot_count")
 
@@ -229,7 +229,7 @@ async def test_a_datastore_that_goes_while_it_is_listed() -> None:
     async with running(world) as setup:
         await setup.scrape()
         armed = setup.pbs.faults.add(MAIN, gate.fault)
-        await setup.scrape(1.5)
+        await setup.scrape(3)
         assert len(gate.waiting) == 2
         store = world.stores.pop(0)
         page = await setup.scrape()
@@ -256,7 +256,7 @@ async def test_no_listing_outlives_the_app(fault: str, caplog: pytest.LogCapture
         before = asyncio.all_tasks()
         async with exporting(make_settings(pbs), FakeClock(NOW).clock) as exporter:
             pbs.faults.add(SNAPSHOTS, faults[fault])
-            page = await exporter.scrape(1)
+            page = await exporter.scrape(3)
             assert page.value("pbs_up") == 1
             flights = [task for task in asyncio.all_tasks() if task.get_name().startswith("listing of ")]
             assert bool(flights) == fault.startswith("stall")
@@ -270,7 +270,7 @@ async def test_no_listing_outlives_the_app(fault: str, caplog: pytest.LogCapture
 
 
 def _of_the_server(task: "asyncio.Task[object]") -> bool:
-    """Tell whether it is the simulated PBS's own: it may still be closing the exporter's connections."""
+    """Whether the task is the simulated PBS's own: it may still be closing the exporter's connections."""
     return "RequestHandler" in repr(task.get_coro())
 
 
@@ -281,7 +281,7 @@ async def test_the_app_may_end_right_after_a_datastore_has_gone() -> None:
         before = asyncio.all_tasks()
         async with exporting(make_settings(pbs), FakeClock(NOW).clock) as exporter:
             pbs.faults.add(MAIN, Fault.stall())
-            await exporter.scrape(1)
+            await exporter.scrape(3)
             world.stores.pop(0)
             await exporter.scrape()
         assert {task for task in asyncio.all_tasks() - before if not _of_the_server(task)} == set()

@@ -1,1 +1,0 @@
-"""Tests of the image, and of each way to run it."""

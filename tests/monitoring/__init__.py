@@ -1,1 +1,0 @@
-"""Rules, dashboards and the status page, in real Prometheus, Alertmanager and Chromium."""

@@ -1,1 +1,0 @@
-"""What tests share, in files named for what they give."""

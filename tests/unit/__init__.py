@@ -1,1 +1,0 @@
-"""Tests of single modules, in the tree of what they test."""
