@@ -59,6 +59,7 @@ def _lifetime(
                 yield
             finally:
                 await target.close()
+                worker.close()
 
     return lifetime
 

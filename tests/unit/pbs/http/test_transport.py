@@ -1,8 +1,11 @@
 """What goes over the wire to PBS, what is read of what comes back, and when a request is sent twice."""
 
 import asyncio
+import errno
 import gzip
 import json
+import os
+import socket
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,7 +20,7 @@ from pbs_exporter import __version__, errors, plain_text
 from pbs_exporter.clock import Clock
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http import transport
-from pbs_exporter.pbs.http.connector import make_session
+from pbs_exporter.pbs.http.connector import DEAD_SECONDS, make_session
 from pbs_exporter.pbs.http.decoding import many
 from pbs_exporter.pbs.http.token_auth import TokenAuth
 from pbs_exporter.pbs.http.transport import Transport
@@ -411,3 +414,27 @@ def test_a_row_that_is_left_out_holds_no_answer() -> None:
     rows = [snapshot(1_795_000_000, size="big"), snapshot(1_795_000_001)]
     wrong = many(Snapshot)(json.dumps({"data": rows}).encode()).invalid
     assert [error.__traceback__ for error in wrong] == [None]
+
+
+async def test_dead_connections_are_found() -> None:
+    """A connection to PBS is probed when nothing comes, and ends if nothing is acknowledged, as far as Linux can."""
+    async with asking() as asked, make_session() as session:
+        async with session.get(f"{asked.pbs.endpoint}/api2/json/version") as response:
+            assert response.connection is not None
+            assert response.connection.transport is not None
+            connected = response.connection.transport.get_extra_info("socket")
+            assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == DEAD_SECONDS
+            assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1000 * DEAD_SECONDS
+
+
+async def test_a_dead_connection_is_no_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system says of a dead connection is a broken connection: PBS isn't working on it, so nothing pauses."""
+
+    async def dead(_self: Transport, *_: object) -> None:
+        raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+    monkeypatch.setattr(Transport, "_get_once", dead)
+    async with asking() as asked:
+        with pytest.raises(errors.ProtocolFailed, match=r"^the connection broke: Connection timed out$"):
+            await asked.client.version()
