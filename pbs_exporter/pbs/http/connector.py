@@ -39,6 +39,8 @@ def make_session(monotonic: Callable[[], float] = time.monotonic) -> aiohttp.Cli
         connector=connector,
         # PBS prefers a cookie to the token.
         cookie_jar=aiohttp.DummyCookieJar(),
+        # `body` inflates, and counts while it does.
+        auto_decompress=False,
         headers={"User-Agent": f"pbs-exporter/{__version__}"},
         timeout=aiohttp.ClientTimeout(),
     )

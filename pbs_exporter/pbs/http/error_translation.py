@@ -23,6 +23,7 @@ from pbs_exporter.errors import (
     Unavailable,
     Unreachable,
 )
+from pbs_exporter.pbs.http.body import start_of_body
 from pbs_exporter.plain_text import first_line
 
 ERROR_BODY_LIMIT = 64 * 1024
@@ -50,10 +51,7 @@ async def status_error(response: aiohttp.ClientResponse, hide: Callable[[str], s
     if status // 100 == _REDIRECTION:
         where = first_line(hide(response.headers.get("Location", "")))
         return StatusError(status, f"a redirect to {where}, not followed: is the endpoint right?")
-    raw = b""
-    while len(raw) < ERROR_BODY_LIMIT and (chunk := await response.content.readany()):
-        raw += chunk
-    text = hide(raw.decode(errors="replace"))
+    text = hide((await start_of_body(response, ERROR_BODY_LIMIT)).decode(errors="replace"))
     # PBS 4.1.2 and 4.1.3 answer 400 instead of 401.
     if status == HTTPStatus.UNAUTHORIZED or (
         status == HTTPStatus.BAD_REQUEST and text.startswith("authentication failed")

@@ -96,9 +96,16 @@ def grouped(limit: int) -> Decoder[GroupedSnapshots]:
     async def decode(chunks: AsyncIterator[bytes]) -> GroupedSnapshots:
         stream = RowStream(_snapshots)
         groups: dict[GroupId, GroupSummary] = {}
-        async for chunk in chunks:
-            add(groups, stream.feed(chunk), limit)
-        add(groups, stream.finish(), limit)
+        try:
+            async for chunk in chunks:
+                add(groups, stream.feed(chunk), limit)
+            add(groups, stream.finish(), limit)
+        except BaseException:
+            # An error or a cancellation keeps this frame for some time.
+            groups.clear()
+            raise
+        finally:
+            stream.close()
         for group in groups.values():
             _trim(group, limit)
         return GroupedSnapshots(groups, stream.omitted)

@@ -229,7 +229,7 @@ BODIES = [
     ("", errors.NotJson),
     ("<!DOCTYPE html><html>hello</html>", errors.NotJson),
     ('{"data":{"version":"4.2"', errors.NotJson),
-    ("[" * 100_000, errors.NotJson),
+    ("[" * 60_000, errors.NotJson),
     ("null", errors.WrongShape),
     ("[]", errors.WrongShape),
     ("{}", errors.WrongShape),
@@ -335,5 +335,5 @@ def test_every_class_of_the_tree_is_tested_here() -> None:
         todo.extend(kind.__subclasses__())
         leaves.add(kind)
     tested = {row[2] for row in STATUSES} | {row[1] for row in BROKEN} | {row[1] for row in BODIES}
-    elsewhere = {errors.LoginPaused, errors.TooLarge}
+    elsewhere = {errors.LoginPaused, errors.TooLarge, errors.ListingUnfinished}
     assert leaves - {errors.PbsError, errors.DecodeFailed} == tested | elsewhere
