@@ -1,9 +1,11 @@
 """The command line."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from logging.handlers import MemoryHandler
 
 from pbs_exporter import __revision__, __version__
 from pbs_exporter.errors import ConfigError, PbsExporterError
@@ -26,6 +28,7 @@ PBS_EXPORTER_CONFIG names the file, if it is set.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line, and return its exit code. A user's mistake is a line on stderr and exit code 1."""
     parsed = parsers()[0].parse_args(arguments)
+    _hold_warnings()
     try:
         code: int = parsed.run(parsed)
         sys.stdout.flush()
@@ -47,6 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Ctrl-C is the regular end of a service, but aborts any other command.
         return 0 if parsed.run in (_serve, _demo) else INTERRUPTED
     return code
+
+
+def _hold_warnings() -> None:
+    """Hold the warnings of libraries until a command configures the log. Python would write them to stderr as is."""
+    logger = logging.getLogger("py.warnings")
+    logger.handlers[:] = [MemoryHandler(capacity=sys.maxsize, flushLevel=sys.maxsize)]
+    logging.captureWarnings(capture=True)
 
 
 def parsers() -> list[argparse.ArgumentParser]:

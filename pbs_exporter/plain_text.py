@@ -1,4 +1,4 @@
-"""Text from outside the program, made safe for labels, logs and pages: one line without control characters."""
+"""Text from outside the program, made safe for labels, logs and pages: one printable line without secrets."""
 
 import re
 import unicodedata
@@ -34,3 +34,35 @@ def first_line(text: str) -> str:
 def comment(text: str | None) -> str:
     """Return a comment as a label value: its first line, in printable form and truncated to `COMMENT_LIMIT`."""
     return shortened(printable(re.split(r"[\r\n]", text or "", maxsplit=1)[0]), COMMENT_LIMIT)
+
+
+_INVISIBLE = r"(?:[\x00-\x1f\x7f-\x9f\ud800-\udfff]|\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|\\[0nrt])*"
+_CUT = re.compile(r"(?=\W*$|…|\.\.\.)")
+_SHORTEST_PART = 3
+
+
+def without_secret(text: str, secret: str) -> str:
+    """Return the text with the secret masked, also where quotes are escaped or invisible characters are in between."""
+    return _secret_pattern(secret).sub("***", text)
+
+
+def without_cut_secret(text: str, secret: str) -> str:
+    """Return the text with a beginning of the secret masked where the text was cut: at its end, or before an ellipsis.
+
+    Libraries also cut what they quote, so it isn't always possible to mask the secret before.
+    """
+    begin = secret[:_SHORTEST_PART]
+    at = text.find(begin)
+    while at >= 0:
+        end = at
+        while end - at < len(secret) and text[end : end + 1] == secret[end - at]:
+            end += 1
+        if _CUT.match(text, end):
+            text = f"{text[:at]}***{text[end:]}"
+        at = text.find(begin, at + 1)
+    return text
+
+
+@lru_cache(maxsize=16)
+def _secret_pattern(secret: str) -> re.Pattern[str]:
+    return re.compile(_INVISIBLE.join(r"\\+" if c == "\\" else rf"\\*{re.escape(c)}" for c in secret))

@@ -142,3 +142,11 @@ async def test_check_over_http() -> None:
     assert (ended.code, ended.stderr) == (0, "")
     assert "tls         none: the token is sent unencrypted" in ended.stdout
     assert ended.stdout.count("warning: ") == 1
+
+
+async def test_check_prints_no_escape_sequences(pbs: SimulatedPbs) -> None:
+    """A PBS whose version has control characters writes none of them to the terminal."""
+    pbs.faults.add("/version", Fault.json({"version": "4.2\x1b]0;title\x07\x1b[2J\n\x9b31m", "release": "3\r"}))
+    ended = await run("check", env=settings(pbs))
+    assert "\nversion     PBS 4.2" in ended.stdout
+    assert not [c for c in ended.stdout if not c.isprintable() and c != "\n"]

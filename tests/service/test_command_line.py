@@ -1,13 +1,17 @@
 """The command line: version, help, and what it refuses."""
 
 import asyncio
+import os
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
 from pbs_exporter import __version__
-from tests.support.program import WAIT, Ended, environment, run
+from pbs_exporter.simulator import Replay, SimulatedPbs
+from tests.support.program import WAIT, Ended, environment, run, settings
+from tests.support.recordings import recording_file
 
 
 async def test_version() -> None:
@@ -47,3 +51,23 @@ async def test_wrong_command_line(arguments: list[str]) -> None:
     assert [line.partition(":")[0] for line in ended.lines][:1] == ["usage"]
     assert len([line for line in ended.lines if line.startswith("usage:")]) == 1
     assert re.match(r"pbs-exporter( [a-z]+)?: error: ", ended.lines[-1])
+
+
+async def test_a_warning_of_a_library_goes_through_the_log(tmp_path: Path) -> None:
+    """What a library warns of while it is imported is a line of the log, also in `check`, and never Python's own."""
+    # Python imports this module at start. It makes a library that is imported later warn.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, warnings\n"
+        "class Warning_:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'pbs_exporter.pbs.client':\n"
+        "            warnings.warn('a raw warning', UserWarning)\n"
+        "sys.meta_path.insert(0, Warning_())\n"
+    )
+    python_path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    async with SimulatedPbs(Replay(recording_file("pbs-4.2.3"))) as pbs:
+        for command in ("check", "once"):
+            ended = await run(command, env=settings(pbs, PYTHONPATH=python_path))
+            (line,) = [line for line in ended.lines if "a raw warning" in line]
+            assert line.startswith("ts=")
+            assert "level=warn logger=py.warnings" in line

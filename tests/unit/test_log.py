@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import re
+import warnings
 
 import pytest
 import structlog
@@ -193,3 +194,17 @@ def test_configuring_again_replaces_what_was(capsys: pytest.CaptureFixture[str])
     logging.getLogger("x").warning("once")
     (line,) = written(capsys)
     assert line.startswith("ts=")
+
+
+@pytest.mark.parametrize("log_format", ["logfmt", "json"])
+def test_a_librarys_warning_is_a_line(capsys: pytest.CaptureFixture[str], log_format: str) -> None:
+    """A Python warning is one line at the level warn, with its category and without its source text."""
+    configure(log_format)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        configure(log_format)
+        warnings.warn(f"two\nlines of {SECRET}", UserWarning, stacklevel=1)
+    (line,) = written(capsys)
+    for part in ("warn", "py.warnings", "UserWarning", "lines of ***", "test_log.py:"):
+        assert part in line
+    assert "stacklevel" not in line

@@ -1,8 +1,10 @@
 """Text from outside, made fit for a label."""
 
+import json
+
 import pytest
 
-from pbs_exporter.plain_text import comment
+from pbs_exporter.plain_text import comment, without_cut_secret, without_secret
 
 COMMENTS = [
     (None, ""),
@@ -30,3 +32,40 @@ COMMENTS = [
 def test_a_comment_is_its_clean_first_line(text: str | None, label: str) -> None:
     """A comment is the text before the first line break, printable, and cut to 64 code points with `…` at the end."""
     assert comment(text) == label
+
+
+HIDDEN = "c0ff-'\\ee"
+WHOLE = [
+    ("before c0ff-'\\ee after", "before *** after"),
+    (repr("before c0ff-'\\ee after"), '"before *** after"'),
+    (json.dumps({"k": "c0ff-'\\ee"}), '{"k": "***"}'),
+    (repr(json.dumps("c0ff-'\\ee")), "'\"***\"'"),
+    ("\0".join("c0ff-'\\ee"), "***"),
+    (repr("\0".join("c0ff-'\\ee")), '"***"'),
+    ("c0ff-\ud800'\\ee", "***"),
+    ("c0ff-'\\e", "c0ff-'\\e"),
+    ("C0FF-'\\EE", "C0FF-'\\EE"),
+]
+CUT = [
+    ("PBSAPIToken=x: c0ff-'\\e", "PBSAPIToken=x: ***"),
+    ("'...c0ff'", "'...***'"),
+    ("a c0ff…", "a ***…"),
+    ("a c0ff...', url='https://pbs'", "a ***...', url='https://pbs'"),
+    ("a c0f", "a ***"),
+    ("c0ff c0ff", "c0ff ***"),
+    ("a c0", "a c0"),
+    ("the c0ffee is hot", "the c0ffee is hot"),
+    ("", ""),
+]
+
+
+@pytest.mark.parametrize(("text", "shown"), WHOLE)
+def test_a_secret_is_masked_in_each_of_its_forms(text: str, shown: str) -> None:
+    """A secret is masked as it is, with its quotes and backslashes escaped, and with invisible characters in it."""
+    assert without_secret(text, HIDDEN) == shown
+
+
+@pytest.mark.parametrize(("text", "shown"), CUT)
+def test_a_secret_that_was_cut_is_masked(text: str, shown: str) -> None:
+    """The beginning of a secret is masked where a text ends or was cut, and nowhere else."""
+    assert without_cut_secret(text, HIDDEN) == shown

@@ -4,11 +4,14 @@ PBS delays the answer to a failed login by three seconds and logs it, and that l
 token is tried once per scrape, and after `PATIENCE` refusals once per minute.
 """
 
+import re
 from collections.abc import Callable
 
+from pbs_exporter import log
 from pbs_exporter.clock import Clock
 from pbs_exporter.config import Secret, TargetSettings
 from pbs_exporter.errors import LoginPaused
+from pbs_exporter.plain_text import without_cut_secret, without_secret
 
 PATIENCE = 3
 """Refusals in a row after which the pause begins."""
@@ -28,6 +31,10 @@ class TokenAuth:
         self.refusals = 0
         self._token_id = settings.token_id
         self._secret = settings.token_secret
+        # Also those that the file had before: an answer that comes late may quote one.
+        self._secrets = [self._secret.reveal()]
+        # What follows the token's ID in an echo of the header, even if it was cut within the secret.
+        self._after_id = re.compile(rf"(?<={re.escape(settings.token_id)}:)[^\s'\"<>…]+")
         self._reread = reread
         self._clock = clock
         self._refused_at = 0.0
@@ -39,8 +46,13 @@ class TokenAuth:
         return f"PBSAPIToken={self._token_id}:{self._secret.reveal()}"
 
     def hide(self, text: str) -> str:
-        """Return the text with the secret masked."""
-        return text.replace(self._secret.reveal(), "***")
+        """Return the text with the secret masked, also if the text was cut within the secret."""
+        for secret in self._secrets:
+            text = without_secret(text, secret)
+        text = self._after_id.sub("***", text)
+        for secret in self._secrets:
+            text = without_cut_secret(text, secret)
+        return text
 
     @property
     def paused(self) -> bool:
@@ -55,6 +67,8 @@ class TokenAuth:
         secret = self._reread()
         if secret is not None and secret != self._secret:
             self._secret = secret
+            self._secrets.append(secret.reveal())
+            log.hide(secret.reveal())
             self.refusals = 0
         self._closed = self.paused
 
