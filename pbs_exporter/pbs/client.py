@@ -210,7 +210,7 @@ class PbsClient:
         path: dict[str, str] | None = None,
         query: Query | None = None,
         newer: Query | None = None,
-        limit: int = LIST_BYTES,
+        limit: int | None = None,
         lane: Lane = Lane.PROMPT,
     ) -> T:
         """GET within `timeout_seconds`. `newer` are parameters that an older PBS refuses."""
@@ -218,7 +218,7 @@ class PbsClient:
 
         async def get(query: Query) -> T:
             answer = await self._transport.get(
-                template, decode, path=path, query=query, limit=limit, timeout_seconds=seconds, lane=lane
+                template, decode, path=path, query=query, limit=limit or LIST_BYTES, timeout_seconds=seconds, lane=lane
             )
             return answer.value
 
