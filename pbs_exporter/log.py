@@ -12,9 +12,11 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from pbs_exporter.plain_text import without_secret
+from pbs_exporter.standard_streams import LineWriter
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 _FIRST_KEYS = ["ts", "level", "logger", "msg"]
+_FLUSH_SECONDS = 1.0
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 _secrets: list[str] = []
@@ -51,7 +53,7 @@ def configure(log_level: str, log_format: str, secrets: Sequence[str] = ()) -> N
         ],
         foreign_pre_chain=shared,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(LineWriter(sys.stderr))
     _secrets[:] = secrets
     handler.setFormatter(_Redacting(formatter))
     root = logging.getLogger()
@@ -88,6 +90,24 @@ def _log_warning(  # noqa: PLR0917 - Python calls it
     """Log a warning that a library raises. Python would write it to stderr in two lines of its own."""
     logger = structlog.get_logger("py.warnings")
     logger.warning(str(message), category=category.__name__, raised_by=f"{filename}:{lineno}")
+
+
+class _Handler(logging.Handler):
+    """Writes to standard error, and never waits for it."""
+
+    def __init__(self, writer: LineWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if lost := self._writer.take_lost():
+            told = logging.LogRecord(__name__, logging.WARNING, __file__, 0, "log lines lost: %d", (lost,), None)
+            self._writer.write(f"{self.format(told)}\n")
+        self._writer.write(f"{self.format(record)}\n")
+
+    def flush(self) -> None:
+        """Wait for what is still to be written, but not for ever. Python calls this at exit."""
+        self._writer.flush(_FLUSH_SECONDS)
 
 
 class _Redacting(logging.Formatter):

@@ -27,6 +27,8 @@ _log = structlog.get_logger(__name__)
 
 def run(settings: Settings, warnings: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT, and return 0. Raises `ListenError` if the listen address can't be bound."""
+    # `serve_until_stopped` logs it; until then, too, it mustn't end the program.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sockets = open_sockets(settings.exporter.listen_address)
     exporter = settings.exporter
     log.configure(exporter.log_level, exporter.log_format, [settings.pbs.token_secret.reveal()])
@@ -43,6 +45,7 @@ async def serve_until_stopped(settings: Settings, sockets: Sequence[socket.socke
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+    loop.add_signal_handler(signal.SIGHUP, _log.warning, "SIGHUP ignored: settings are only read at start")
     # With port 0 in the settings, the system has chosen the port.
     address = ListenAddress(settings.exporter.listen_address.host, sockets[0].getsockname()[1])
     async with _serving(settings, sockets):
@@ -64,6 +67,9 @@ async def _serving(settings: Settings, sockets: Sequence[socket.socket]) -> Asyn
         access_log_class=AccessLogger,
         # A client that disconnects needs no answer; work shared with other scrapes continues.
         handler_cancellation=True,
+        # No handler reads the body of a request. What arrives isn't inflated, and isn't waited for after the response.
+        auto_decompress=False,
+        lingering_time=0.0,
         shutdown_timeout=SHUTDOWN_SECONDS,
     )
     await runner.setup()

@@ -62,6 +62,10 @@ class PbsClient:
         """The certificate (DER) that PBS presented at the newest TLS handshake; `None` before the first."""
         return self._transport.certificate
 
+    def pbs_now(self) -> float:
+        """Return PBS's own time (Unix seconds), at most a second late. Its clock may differ from ours."""
+        return self._transport.pbs_now()
+
     async def version(self) -> models.Version:
         """`GET /version`. It needs a valid token and no privilege, so success means that PBS accepts the token."""
         seconds = max(self._settings.timeout_seconds, VERSION_SECONDS)

@@ -97,7 +97,7 @@ class Target:
         self._clock = clock
         self._compute = compute
         self._auth = TokenAuth(settings, clock, lambda: reread_secret(settings))
-        self._client = PbsClient(Transport(session, settings, self._auth, observe), settings, self._auth)
+        self._client = PbsClient(Transport(session, settings, self._auth, observe, clock), settings, self._auth)
         self._snapshots = SnapshotCache(self._client, settings, filters, clock)
         self._slow = {
             collector.name: SlowRun(collector, settings.slow_interval_seconds, self._run_alone, clock)

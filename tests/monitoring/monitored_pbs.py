@@ -60,6 +60,9 @@ class EditableWorld:
         self.world = world
         self._changes: tuple[tuple[str, Change, bool], ...] = ()
 
+    def pbs_time(self) -> float:
+        return self.world.pbs_time()
+
     def unauthorized(self, failure: LoginFailure) -> Answer:
         return self.world.unauthorized(failure)
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Generic, TypeVar
 from urllib.parse import quote, urlencode
@@ -12,6 +13,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from pbs_exporter.clock import Clock
 from pbs_exporter.config import TargetSettings
 from pbs_exporter.errors import LoginRefused, PbsError, PbsTimeout, WrongShape, bare
 from pbs_exporter.pbs.http import body
@@ -43,11 +45,19 @@ class Transport:
     """Sends GET requests to one PBS. The session belongs to the caller."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, settings: TargetSettings, auth: TokenAuth, observe: Observer
+        self,
+        session: aiohttp.ClientSession,
+        settings: TargetSettings,
+        auth: TokenAuth,
+        observe: Observer,
+        clock: Clock = Clock(),  # noqa: B008 - immutable
     ) -> None:
         self.certificate: bytes | None = None
         """The certificate (DER) that PBS presented at the newest TLS handshake."""
         self._session = session
+        self._clock = clock
+        # Seconds by which PBS's clock is ahead of ours, by the `Date` of its newest answer.
+        self._pbs_ahead = 0.0
         self._base = f"{settings.endpoint}/api2/json"
         self._auth = auth
         self._observe = observe
@@ -55,6 +65,10 @@ class Transport:
         self._trust = trust(settings)
         # PBS supports only deflate. It saves more decryption time than it costs; over plain HTTP it would only cost.
         self._encoding = "deflate" if settings.endpoint.startswith("https:") else "identity"
+
+    def pbs_now(self) -> float:
+        """Return PBS's own time (Unix seconds), at most a second late."""
+        return self._clock.now() + self._pbs_ahead
 
     async def get(
         self,
@@ -131,6 +145,9 @@ class Transport:
             allow_redirects=False,
         ) as response:
             self.certificate = certificate.get() or self.certificate
+            sent = _unix_time(response.headers.get("Date"))
+            if sent is not None:
+                self._pbs_ahead = sent - self._clock.now()
             if response.status == HTTPStatus.OK:
                 async with aclosing(body.pieces(response, min(limit, BODY_LIMIT))) as pieces:
                     return await self._decoded(decode, pieces)
@@ -144,3 +161,10 @@ class Transport:
             raise
         except Exception as error:
             raise WrongShape(f"can't be decoded: {type(error).__name__}") from error
+
+
+def _unix_time(date: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(date or "").timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -39,6 +39,10 @@ class DatastoreClient:
         self._patterns = patterns
         self._decode = decode
 
+    def pbs_now(self) -> float:
+        """Return PBS's own time (Unix seconds), at most a second late."""
+        return self._client.pbs_now()
+
     async def namespaces(self, lane: Lane) -> NamespaceNames:
         """`GET /admin/datastore/{store}/namespace`.
 

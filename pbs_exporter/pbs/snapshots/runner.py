@@ -140,7 +140,7 @@ class DatastoreRunner:
 
     async def _list_all(self) -> bool:
         """List all for the scrapes that wait. Return whether it succeeded."""
-        self._seen = task_hints.all_listed(self._seen, self._clock.now())
+        self._seen = task_hints.all_listed(self._seen, self._datastore.pbs_now())
         is_good = await self._list_in_full(Lane.LISTING)
         self._attempts = replace(self._attempts, incremental_error=None)
         return is_good
