@@ -33,6 +33,9 @@ _STATUS_ERRORS: dict[int, type[StatusError]] = {403: Forbidden, 404: NotFound}
 
 _NO_SUCH_PARAMETER = "schema does not allow additional properties"
 
+_REFUSALS = ("authentication failed", "permission check failed")
+_IN_BETWEEN = "(not PBS's words: something in between, such as a proxy, refused the request)"
+
 _UNAVAILABLE = (
     "is unavailable: ",
     "maintenance mode",
@@ -56,7 +59,7 @@ async def status_error(response: aiohttp.ClientResponse, hide: Callable[[str], s
     if status == HTTPStatus.UNAUTHORIZED or (
         status == HTTPStatus.BAD_REQUEST and text.startswith("authentication failed")
     ):
-        return LoginRefused(status, text)
+        return LoginRefused(status, text if _is_pbs_refusal(text) else f"{first_line(text)[:100]} {_IN_BETWEEN}")
     if status == HTTPStatus.BAD_REQUEST and any(words in text for words in _UNAVAILABLE):
         return Unavailable(status, text)
     if status == HTTPStatus.BAD_REQUEST and _NO_SUCH_PARAMETER in text:
@@ -64,6 +67,10 @@ async def status_error(response: aiohttp.ClientResponse, hide: Callable[[str], s
     if status == HTTPStatus.NOT_FOUND and text.strip() == f"Path '{response.url.path}' not found.":
         return NotOffered(status, text)
     return _STATUS_ERRORS.get(status, StatusError)(status, text)
+
+
+def _is_pbs_refusal(text: str) -> bool:
+    return not text.strip() or text.startswith(_REFUSALS)
 
 
 def closed_unanswered(error: Exception) -> bool:

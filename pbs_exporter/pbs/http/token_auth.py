@@ -77,7 +77,7 @@ class TokenAuth:
         if self._closed:
             seconds = max(0, round(self._refused_at + PAUSE_SECONDS - self._clock.monotonic()))
             when = f"next try in {seconds} s" if self.paused else "next try at the next scrape"
-            raise LoginPaused(f"PBS refused the token ({self.refusals} in a row): {when}")
+            raise LoginPaused(f"the token was refused ({self.refusals} in a row): {when}")
 
     def accepted(self) -> None:
         """Record that PBS accepted the token."""

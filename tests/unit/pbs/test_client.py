@@ -71,6 +71,12 @@ STATUSES = [
     (401, "", errors.LoginRefused, "401"),
     (401, "authentication failed", errors.LoginRefused, "401 authentication failed"),
     (401, "permission check failed", errors.LoginRefused, "401 permission check failed"),
+    (
+        401,
+        "<html>\n<head><title>401 Authorization Required</title></head>",
+        errors.LoginRefused,
+        "401 <html> (not PBS's words: something in between, such as a proxy, refused the request)",
+    ),
     (403, "permission check failed", errors.Forbidden, "403 permission check failed"),
     (404, "Path '/api2/json/x' not found.", errors.NotFound, "404 Path '/api2/json/x' not found."),
     (404, "Path '/api2/json/version' not found.", errors.NotOffered, "404 Path '/api2/json/version' not found."),
