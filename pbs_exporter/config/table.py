@@ -185,6 +185,11 @@ SETTINGS: tuple[Setting, ...] = (
             ),
             ("max_requests", values.integer(minimum=1), "Scrapes at the same time; further ones get status 503"),
             (
+                "max_connections",
+                values.integer(minimum=1),
+                "Open connections of clients; a new one closes the one that has been idle for longest",
+            ),
+            (
                 "process_metrics",
                 values.boolean,
                 "Export metrics of the exporter's own process: memory, CPU time, open files",

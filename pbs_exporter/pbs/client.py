@@ -70,7 +70,6 @@ class PbsClient:
         """`GET /version`. It needs a valid token and no privilege, so success means that PBS accepts the token."""
         seconds = max(self._settings.timeout_seconds, VERSION_SECONDS)
         answer = await self._transport.get("/version", _version, limit=VERSION_BYTES, timeout_seconds=seconds)
-        self.auth.accepted()
         self._capabilities.record_version(answer.value)
         return answer.value
 

@@ -17,7 +17,7 @@ from pbs_exporter.collectors.base import AnyCollector, CollectorRequest, Context
 from pbs_exporter.collectors.privileges import Permissions
 from pbs_exporter.collectors.shared_call import SharedCall
 from pbs_exporter.config import Filters, TargetSettings, reread_secret
-from pbs_exporter.errors import LoginRefused, PbsError, PbsTimeout, bare
+from pbs_exporter.errors import PbsError, PbsTimeout, bare
 from pbs_exporter.exposition.page import Page
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http.token_auth import PATIENCE, PAUSE_SECONDS, TokenAuth
@@ -105,6 +105,7 @@ class Target:
             if collector.intervals
         }
         self._failures = FailureLog(clock)
+        self._told_pause = False
 
     async def close(self) -> None:
         """End what is under way in the background."""
@@ -205,8 +206,10 @@ class Target:
 
     def _log_failures(self, report: ScrapeReport) -> None:
         self._failures.judge(report.error, "version")
-        if isinstance(report.error, LoginRefused) and self._auth.refusals == PATIENCE:
+        paused = self._auth.refusals >= PATIENCE
+        if paused and not self._told_pause:
             _log.warning("login refused", times=PATIENCE, asked_again_after_seconds=PAUSE_SECONDS)
+        self._told_pause = paused
         for outcome in report.outcomes:
             self._failures.judge(outcome.error, outcome.name)
             for store, error in outcome.datastores.items():

@@ -4,13 +4,19 @@ import asyncio
 import gzip
 import re
 import signal
-from contextlib import suppress
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from pbs_exporter.aiohttp_internals import ConnectionLimits
+from pbs_exporter.commands import serve
 from pbs_exporter.simulator import SimulatedPbs
-from tests.support.program import WAIT, Running, get, serving, settings, started
+from tests.support.exporter import make_settings
+from tests.support.metrics_page import Scraped
+from tests.support.program import PROGRAM, WAIT, Running, environment, get, serving, settings, started
 
 MIB = 1024 * 1024
 
@@ -68,3 +74,116 @@ async def test_a_body_is_not_read_on(pbs: SimulatedPbs) -> None:
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"\r\nConnection: close\r\n" in head
     assert sent < 50 * MIB
+
+
+# --- connections that cost more than they should
+
+
+@asynccontextmanager
+async def limited(pbs: SimulatedPbs, **limits: float) -> AsyncIterator[str]:
+    """Serve in this process, with these limits for connections."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        async with serve._serving(make_settings(pbs), [listening], ConnectionLimits(**limits)):  # type: ignore[arg-type]
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    """Ask for `/health` on an open connection, and return the first line of the answer."""
+    writer.write(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+    async with asyncio.timeout(WAIT):
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(3)
+    return head.split(b"\r\n")[0]
+
+
+@pytest.mark.parametrize("answered_before", [False, True])
+@pytest.mark.parametrize("drips", [False, True])
+async def test_a_head_that_does_not_come_ends_the_connection(
+    pbs: SimulatedPbs, *, drips: bool, answered_before: bool
+) -> None:
+    """A connection without a whole head in time is closed, also if a byte comes now and then; others stay."""
+    async with limited(pbs, request_seconds=0.2) as address:
+        other, (reader, writer) = await connect(address), await connect(address)
+        assert await ask(*other) == b"HTTP/1.1 200 OK"
+        if answered_before:
+            assert await ask(reader, writer) == b"HTTP/1.1 200 OK"
+        writer.write(b"GET /health HTTP/1.1\r\nX: ")
+        async with asyncio.timeout(WAIT):
+            while drips and not reader.at_eof():
+                writer.write(b"x")
+                await asyncio.sleep(0.02)
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
+        assert await ask(*other) == b"HTTP/1.1 200 OK"
+        for stream in (writer, other[1]):
+            stream.close()
+
+
+async def test_silence_ends_a_connection(pbs: SimulatedPbs) -> None:
+    """A connection that never sends anything is closed, and one that has been answered after its own limit."""
+    async with limited(pbs, request_seconds=0.2, idle_seconds=1.0) as address, asyncio.timeout(WAIT):
+        for is_first in (True, False):
+            reader, writer = await connect(address)
+            if not is_first:
+                await ask(reader, writer)
+            assert await reader.read() == b""
+            writer.close()
+
+
+async def test_a_new_connection_ends_the_longest_idle(pbs: SimulatedPbs) -> None:
+    """Where all connections are used up, a new one is served, and the one that was idle for longest is closed."""
+    async with limited(pbs, number=3) as address:
+        first, second, third = [await connect(address) for _ in range(3)]
+        for connection in (second, third, first):
+            assert await ask(*connection) == b"HTTP/1.1 200 OK"
+        fourth = await connect(address)
+        assert await ask(*fourth) == b"HTTP/1.1 200 OK"
+        async with asyncio.timeout(WAIT):
+            assert await second[0].read() == b""
+        for connection in (first, third, fourth):
+            assert await ask(*connection) == b"HTTP/1.1 200 OK"
+        for _, writer in (first, second, third, fourth):
+            writer.close()
+
+
+async def test_a_flood_of_connections(pbs: SimulatedPbs) -> None:
+    """With few descriptors, many more idle connections than these cost neither an answer nor many log lines."""
+    process = await asyncio.create_subprocess_exec(
+        "/bin/sh",
+        "-c",
+        f"ulimit -n 128; exec {PROGRAM}",
+        env=environment(**settings(pbs)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    running, opened = Running(process), []
+    try:
+        address = await serving(running)
+        for _ in range(4):
+            opened += await asyncio.gather(*(connect(address) for _ in range(100)))
+            assert await get(f"{address}/health") == (200, "ok\n")
+        status, text = await get(f"{address}/metrics")
+        assert (status, Scraped(text).value("pbs_up")) == (200, 1)
+        ended = await running.end(signal.SIGTERM)
+    finally:
+        for _, writer in opened:
+            writer.close()
+        if process.returncode is None:
+            process.kill()
+    assert "max_connections" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert len([line for line in ended.lines if "connections" in line]) == 1
+
+
+async def test_a_half_closed_client_gets_its_page(pbs: SimulatedPbs) -> None:
+    """A client that ends its side after the requests, as `nc -N` does, gets all answers, and the connection ends."""
+    async with started(env=settings(pbs)) as running:
+        reader, writer = await connect(await serving(running))
+        request = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
+        writer.write(request + request.replace(b"metrics", b"health"))
+        writer.write_eof()
+        async with asyncio.timeout(WAIT):
+            page, health = re.split(rb"(?=HTTP/1.1 200 OK)", await reader.read())[1:]
+        writer.close()
+    assert Scraped(page.partition(b"\r\n\r\n")[2].decode()).value("pbs_up") == 1
+    assert health.endswith(b"\r\n\r\nok\n")

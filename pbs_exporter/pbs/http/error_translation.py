@@ -24,7 +24,7 @@ from pbs_exporter.errors import (
     Unreachable,
 )
 from pbs_exporter.pbs.http.body import start_of_body
-from pbs_exporter.plain_text import first_line
+from pbs_exporter.plain_text import ERROR_LIMIT, first_line, shortened
 
 ERROR_BODY_LIMIT = 64 * 1024
 
@@ -59,7 +59,7 @@ async def status_error(response: aiohttp.ClientResponse, hide: Callable[[str], s
     if status == HTTPStatus.UNAUTHORIZED or (
         status == HTTPStatus.BAD_REQUEST and text.startswith("authentication failed")
     ):
-        return LoginRefused(status, text if _is_pbs_refusal(text) else f"{first_line(text)[:100]} {_IN_BETWEEN}")
+        return LoginRefused(status, text if _is_pbs_refusal(text) else _from_in_between(text))
     if status == HTTPStatus.BAD_REQUEST and any(words in text for words in _UNAVAILABLE):
         return Unavailable(status, text)
     if status == HTTPStatus.BAD_REQUEST and _NO_SUCH_PARAMETER in text:
@@ -67,6 +67,10 @@ async def status_error(response: aiohttp.ClientResponse, hide: Callable[[str], s
     if status == HTTPStatus.NOT_FOUND and text.strip() == f"Path '{response.url.path}' not found.":
         return NotOffered(status, text)
     return _STATUS_ERRORS.get(status, StatusError)(status, text)
+
+
+def _from_in_between(text: str) -> str:
+    return f"{shortened(first_line(text), ERROR_LIMIT - len(_IN_BETWEEN) - 1)} {_IN_BETWEEN}"
 
 
 def _is_pbs_refusal(text: str) -> bool:

@@ -15,7 +15,7 @@ from yarl import URL
 
 from pbs_exporter.clock import Clock
 from pbs_exporter.config import TargetSettings
-from pbs_exporter.errors import LoginRefused, PbsError, PbsTimeout, WrongShape, bare
+from pbs_exporter.errors import PbsError, PbsTimeout, WrongShape, bare
 from pbs_exporter.pbs.http import body
 from pbs_exporter.pbs.http.body import MIB
 from pbs_exporter.pbs.http.connector import certificate, new_only, reused
@@ -91,8 +91,7 @@ class Transport:
         url = f"{self._base}{template.format(**names)}"
         if query:
             url += f"?{urlencode(query, errors='replace', quote_via=quote)}"
-        async with self._limiter.take(lane):
-            self._auth.check()
+        async with self._limiter.take(lane), self._auth.attempt(template):
             started = time.perf_counter()
             # The code of a request that is cancelled by the scrape's deadline.
             code = PbsTimeout.code
@@ -117,8 +116,6 @@ class Transport:
         except PbsError as error:
             # The text may quote an echo of the request, from an answer that isn't JSON or isn't HTTP.
             error.args = (self._auth.hide(str(error)),)
-            if isinstance(error, LoginRefused):
-                self._auth.refused()
             return bare(error)
 
     async def _get_with_retry(self, url: URL, decode: Decoder[T], limit: int) -> T:
