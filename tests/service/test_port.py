@@ -16,7 +16,7 @@ from pbs_exporter.commands import serve
 from pbs_exporter.simulator import SimulatedPbs
 from tests.support.exporter import make_settings
 from tests.support.metrics_page import Scraped
-from tests.support.program import PROGRAM, WAIT, Running, environment, get, serving, settings, started
+from tests.support.program import PROGRAM, WAIT, Running, get, program_environment, serving, settings, started
 
 MIB = 1024 * 1024
 
@@ -152,7 +152,7 @@ async def test_a_flood_of_connections(pbs: SimulatedPbs) -> None:
         "/bin/sh",
         "-c",
         f"ulimit -n 128; exec {PROGRAM}",
-        env=environment(**settings(pbs)),
+        env=program_environment(**settings(pbs)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

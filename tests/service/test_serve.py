@@ -12,7 +12,7 @@ import pytest
 
 from pbs_exporter.simulator import Fault, SimulatedPbs
 from tests.support.metrics_page import Scraped
-from tests.support.program import WAIT, get, run, serving, settings, started
+from tests.support.program import WAIT, get, run_program, serving, settings, started
 
 
 async def asked(pbs: SimulatedPbs) -> None:
@@ -84,7 +84,7 @@ async def test_taken_port(pbs: SimulatedPbs, command: str) -> None:
     """A listen address that is taken is one line on stderr and exit 1."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"127.0.0.1:{listening.getsockname()[1]}"
-        ended = await run(command, env=settings(pbs, PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS=address))
+        ended = await run_program(command, env=settings(pbs, PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS=address))
     assert (ended.code, ended.stdout) == (1, "")
     assert ended.lines == [
         f"pbs-exporter: can't listen on {address}: address already in use; [exporter] listen_address says where"
@@ -101,7 +101,7 @@ async def test_wrong_settings(pbs: SimulatedPbs, command: str) -> None:
         PBS_EXPORTER__PBS__TIMEOUT_SECONDS="five",
         PBS_EXPORTER__PBS__TIMEOUT="5",
     )
-    ended = await run(command, env=wrong)
+    ended = await run_program(command, env=wrong)
     assert (ended.code, ended.stdout) == (1, "")
     assert sorted(line.partition(": ")[2].partition(":")[0] for line in ended.lines) == [
         "PBS_EXPORTER__PBS__ENDPOINT",
@@ -115,7 +115,7 @@ async def test_wrong_settings(pbs: SimulatedPbs, command: str) -> None:
 
 async def test_no_settings_at_all() -> None:
     """Without any setting, each of the three that are needed is named in a line, and the exit code is 1."""
-    ended = await run()
+    ended = await run_program()
     assert (ended.code, ended.stdout) == (1, "")
     assert [re.findall(r"PBS_EXPORTER__PBS__\w+", line) for line in ended.lines] == [
         ["PBS_EXPORTER__PBS__ENDPOINT"],

@@ -42,7 +42,7 @@ def ended(state: str) -> Json:
 
 
 def numbers(scraped: Scraped) -> dict[str, float]:
-    """Give all that the page says of the garbage collection of `main`."""
+    """Return all values about the garbage collection of `main`."""
     return {
         sample.name: sample.value
         for family in scraped.families.values()

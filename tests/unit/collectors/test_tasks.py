@@ -31,12 +31,12 @@ async def tasks_page(*tasks: Json, **settings: Json) -> Scraped:
 
 
 def totals(scraped: Scraped) -> dict[tuple[str, str], float]:
-    """Give the number of tasks per type and status."""
+    """Return the number of tasks per type and status."""
     return {(labels["worker_type"], labels["status"]): value for labels, value in series(scraped, "pbs_task_total")}
 
 
 def durations(scraped: Scraped) -> dict[tuple[str, str, str], float]:
-    """Give the durations per type, ID and status."""
+    """Return the durations per type, ID and status."""
     return {
         (labels["worker_type"], labels["worker_id"], labels["status"]): value
         for labels, value in series(scraped, "pbs_task_duration_seconds")
@@ -221,7 +221,7 @@ BACKUP = task("backup", "main:vm/100", 60, 50)
 
 
 async def comments(listings: Listings, *tasks: Json, collectors: tuple[str, ...] = ("snapshots", "tasks")) -> set[str]:
-    """Give the comments that the tasks' series carry, from a PBS with these snapshots."""
+    """Return the comments of the tasks' series, from a PBS with these snapshots."""
     stores: Json = [{"store": store} for store in listings]
     paths: Json = {f"/admin/datastore/{store}/snapshots": listing for store, listing in listings.items()}
     scraped = await page({"/admin/datastore": stores, TASKS: list(tasks) or [BACKUP], **paths}, collectors)

@@ -19,7 +19,7 @@ OTHER = {"version": "4.3", "release": "1", "repoid": "def"}
 
 
 def told(logs: list[Any]) -> list[tuple[str, str, str]]:
-    """Give level, endpoint and version of each line about what isn't there."""
+    """Return level, endpoint and version of each line about a missing endpoint."""
     return [
         (line["log_level"], line["endpoint"], line["version"])
         for line in logs

@@ -48,7 +48,7 @@ class Asked:
 
 @pytest.fixture
 async def asked() -> AsyncIterator[Asked]:
-    """Give a client of a PBS that isn't there."""
+    """Return a client of a PBS that doesn't exist."""
     settings = TargetSettings(endpoint=ENDPOINT, token_id="exporter@pbs!metrics", token_secret=Secret(SECRET))
     login = TokenAuth(settings, Clock(), lambda: None)
     counted: list[tuple[str, str]] = []

@@ -25,7 +25,7 @@ from pbs_exporter.pbs.models import Snapshot
 from pbs_exporter.pbs.snapshots.group_summary import grouped
 from pbs_exporter.simulator import Answer, Call, Certificate, Fault, SimulatedPbs
 from pbs_exporter.simulator.exchange import Exchange
-from tests.support.canned_pbs import HandMade, snapshot
+from tests.support.canned_pbs import CannedPbs, snapshot
 from tests.support.exporter import exporting, make_settings
 
 CERTIFICATE = Certificate.make()
@@ -46,7 +46,7 @@ class Asked:
 async def asking(answers: dict[str, Any] | None = None, *, tls: bool = False) -> AsyncIterator[Asked]:
     """Run a PBS that gives these answers, and a client of it."""
     counted: list[tuple[str, str]] = []
-    source = HandMade(answers or {})
+    source = CannedPbs(answers or {})
     async with (
         SimulatedPbs(source, tls=tls, certificate=CERTIFICATE, login_delay=0.0) as pbs,
         make_session() as session,
@@ -59,7 +59,7 @@ async def asking(answers: dict[str, Any] | None = None, *, tls: bool = False) ->
 
 @pytest.fixture
 async def asked() -> AsyncIterator[Asked]:
-    """Give a client of a PBS without TLS."""
+    """Return a client of a PBS without TLS."""
     async with asking() as asked:
         yield asked
 
@@ -148,7 +148,7 @@ async def test_odd_names_come_through_to_the_page() -> None:
     """A datastore and a namespace with any characters in their names have their series under these very names."""
     store, namespace = "st ore/ü&?#%", 'a b/ü&?#%"\\'
 
-    class Odd(HandMade):
+    class Odd(CannedPbs):
         def answer(self, call: Call) -> Answer:
             return super().answer(Call(unquote(call.path), call.query, call.fingerprint))
 
