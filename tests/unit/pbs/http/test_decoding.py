@@ -27,7 +27,7 @@ from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.pbs.models import GcJob, Point, Task
 from pbs_exporter.simulator import Answer, Certificate, Fault, SimulatedPbs
 from pbs_exporter.simulator.exchange import Exchange
-from tests.support.canned_pbs import NOW, HandMade, page, snapshot, snapshots_page, success
+from tests.support.canned_pbs import NOW, CannedPbs, page, snapshot, snapshots_page, success
 from tests.support.exporter import exporting, make_settings
 
 CERTIFICATE = Certificate.make()
@@ -44,7 +44,7 @@ async def chunked(body: bytes, size: int = PIECE_BYTES) -> AsyncIterator[bytes]:
 async def asking(**settings: Any) -> AsyncIterator[tuple[SimulatedPbs, PbsClient]]:
     """Run a PBS, and a client of it."""
     async with (
-        SimulatedPbs(HandMade({}), tls=False, certificate=CERTIFICATE) as pbs,
+        SimulatedPbs(CannedPbs({}), tls=False, certificate=CERTIFICATE) as pbs,
         make_session() as session,
     ):
         made = make_settings(pbs, **settings).pbs
@@ -324,7 +324,7 @@ async def test_nothing_of_an_answer_outlives_its_request(how: str) -> None:
     collectors: Any = dict.fromkeys(
         ("host", "datastores", "snapshots", "gc", "tape", "jobs", "io", "certificate"), False
     )
-    async with SimulatedPbs(HandMade({}), tls=False, certificate=CERTIFICATE) as pbs:
+    async with SimulatedPbs(CannedPbs({}), tls=False, certificate=CERTIFICATE) as pbs:
         made = make_settings(pbs, collectors=collectors | {"tasks": True}, **settings)
         async with exporting(made) as exporter:
             await exporter.scrape()
