@@ -47,12 +47,14 @@ def make_session(monotonic: Callable[[], float] = time.monotonic) -> aiohttp.Cli
         limit=0,
         keepalive_timeout=IDLE_SECONDS,
         resolver=_DaemonResolver(),
-        socket_factory=_open_socket,
+        socket_factory=open_socket,
     )
     session = aiohttp.ClientSession(
         connector=connector,
         # PBS prefers a cookie to the token.
         cookie_jar=aiohttp.DummyCookieJar(),
+        # `body` inflates, and counts while it does.
+        auto_decompress=False,
         headers={"User-Agent": f"pbs-exporter/{__version__}"},
         timeout=aiohttp.ClientTimeout(),
     )
@@ -160,7 +162,7 @@ def _resolve(host: str, port: int, family: int) -> list[ResolveResult]:
     return results
 
 
-def _open_socket(address: AddrInfoType) -> socket.socket:
+def open_socket(address: AddrInfoType) -> socket.socket:
     """Return a socket whose connection is found to be dead after half a minute, whether it is used or not.
 
     Without that, a request on a connection that a firewall has forgotten would wait for its whole timeout.
