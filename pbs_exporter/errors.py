@@ -27,7 +27,17 @@ PbsExporterError
         └── TooLarge
 """
 
+from typing import TypeVar
+
 from pbs_exporter.plain_text import first_line
+
+E = TypeVar("E", bound=BaseException)
+
+
+def bare(error: E) -> E:
+    """Return the error without its traceback and causes: their frames hold answers of PBS while the error is kept."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 class PbsExporterError(Exception):

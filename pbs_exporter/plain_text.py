@@ -2,10 +2,19 @@
 
 import re
 import unicodedata
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import TypeVar
 
 COMMENT_LIMIT = 64
 """The longest comment in a label, in code points."""
+
+LABEL_LIMIT = 1024
+"""The longest other label, in code points."""
+
+_CACHED_LIMIT = 256
+
+T = TypeVar("T")
 
 ERROR_LIMIT = 200
 """The longest quotation of PBS in an error, in code points."""
@@ -29,8 +38,24 @@ def first_line(text: str) -> str:
     return shortened(printable(line), ERROR_LIMIT)
 
 
+def label(text: str) -> str:
+    """Return the text as a label value: in printable form and truncated to `LABEL_LIMIT`."""
+    return shortened(printable(text), LABEL_LIMIT)
+
+
+def cached(function: Callable[[str | None], T]) -> Callable[[str | None], T]:
+    """Return the function of a text with a cache of the last 4,096 results. Long texts aren't kept."""
+    remember = lru_cache(maxsize=4096)(function)
+
+    @wraps(function)
+    def call(text: str | None) -> T:
+        return remember(text) if text is None or len(text) <= _CACHED_LIMIT else function(text)
+
+    return call
+
+
 # The snapshots of a group often have the same comment: the cache makes them share one string.
-@lru_cache(maxsize=4096)
+@cached
 def comment(text: str | None) -> str:
     """Return a comment as a label value: its first line, in printable form and truncated to `COMMENT_LIMIT`."""
     return shortened(printable(re.split(r"[\r\n]", text or "", maxsplit=1)[0]), COMMENT_LIMIT)

@@ -1,4 +1,4 @@
-"""What every test runs under."""
+"""Settings and fixtures of all tests."""
 
 import logging
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import structlog
 from aiohttp import ClientResponse
 from hypothesis import settings
 
-# Every run tries the same, and a slow machine is no failure.
+# Every run tries the same examples, and a slow machine is no failure.
 settings.register_profile("quick", max_examples=200, derandomize=True, deadline=None, database=None)
 settings.register_profile("long", settings.get_profile("quick"), max_examples=2000)
 settings.load_profile("quick")
@@ -22,7 +22,7 @@ setattr(aioresponses.core, "ClientResponse", partial(ClientResponse, stream_writ
 
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
-    """Take back what a test configures: the handlers of logging, its level, and structlog."""
+    """Restore logging's handlers and level, and structlog, after a test."""
     root = logging.getLogger()
     level, handlers = root.level, root.handlers[:]
     yield

@@ -40,6 +40,8 @@ def endpoint(raw: RawValue) -> str:
     if behind not in ("", "/"):
         what = "path" if behind.startswith("/") else "query or fragment"
         raise InvalidValue(f"has a {what} after the address; {_ENDPOINT_HINT} and nothing after it")
+    # A zone after %25, as in RFC 6874, and after % are the same. Of the two, the client takes %.
+    address = re.sub(r"\A(\[[^\]%]*)%25(?=[^\]])", r"\1%", address)
     _check_address(address)
     return f"{scheme.lower()}://{address}"
 

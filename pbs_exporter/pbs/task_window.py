@@ -22,13 +22,13 @@ async def tasks_since(client: PbsClient, since: float) -> Rows[Task]:
         return_exceptions=True,
     )
     tasks: dict[str, Task] = {}
-    invalid = []
+    invalid, reason = 0, ""
     for answer in answers:
         if isinstance(answer, BaseException):
             raise answer
-        invalid += answer.invalid
+        invalid, reason = invalid + answer.invalid, reason or answer.reason
         for task in answer.rows:
             # A task that ended between the two answers is in both.
             if task.upid not in tasks or task.endtime is not None:
                 tasks[task.upid] = task
-    return Rows(list(tasks.values()), invalid)
+    return Rows(list(tasks.values()), invalid, reason)

@@ -17,7 +17,7 @@ from pbs_exporter.collectors.base import AnyCollector, CollectorRequest, Context
 from pbs_exporter.collectors.privileges import Permissions
 from pbs_exporter.collectors.shared_call import SharedCall
 from pbs_exporter.config import Filters, TargetSettings, reread_secret
-from pbs_exporter.errors import PbsError, PbsTimeout
+from pbs_exporter.errors import PbsError, PbsTimeout, bare
 from pbs_exporter.exposition.page import Page
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http.token_auth import PATIENCE, PAUSE_SECONDS, TokenAuth
@@ -298,3 +298,7 @@ class Target:
                     judge(error, outcome.name, store)
             if outcome.success:
                 self._failures.all_well(outcome.name)
+            # The report is kept, and the frames of a traceback have other answers that came with the failed one.
+            for error in (outcome.error, *outcome.datastores.values()):
+                if error is not None:
+                    bare(error)

@@ -109,7 +109,7 @@ def test_credits_are_honest(name: str, credit: str) -> None:
 
 
 def strings_of(source: str) -> set[object]:
-    """Give the constants in a module's source."""
+    """Return the constants in a module's source."""
     return {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
 
 
@@ -127,7 +127,7 @@ def test_marked_block(block: Block) -> None:
 
 
 def benchmark_lines() -> list[list[str]]:
-    """Give module and arguments of each benchmark that the documentation runs."""
+    """Return module and arguments of each benchmark in the documentation."""
     lines = [shlex.split(line) for block in COMMANDS for line in block.text.replace("\\\n", " ").splitlines()]
     made = [line[2:] for line in lines if line[:2] == ["make", "bench"]]
     found = [["benchmarks", *shlex.split(line[0].removeprefix("ARGS=") if line else "")] for line in made]

@@ -21,7 +21,7 @@ from pbs_exporter.exposition.page import Page
 from pbs_exporter.plain_text import comment, printable
 from pbs_exporter.simulator import Answer, Call, Certificate, SimulatedPbs
 from pbs_exporter.web.budget import budget
-from tests.support.canned_pbs import NOW, HandMade, snapshot
+from tests.support.canned_pbs import NOW, CannedPbs, snapshot
 from tests.support.clock import FakeClock
 from tests.support.exporter import Exporter, exporting, make_settings
 from tests.support.metrics_page import Scraped
@@ -161,8 +161,8 @@ GOOD: dict[str, Any] = {
 }
 
 
-class Said(HandMade):
-    """A PBS that says whatever it is told, by path template, to whatever it is asked."""
+class Said(CannedPbs):
+    """A PBS with answers by path template."""
 
     def answer(self, call: Call) -> Answer:
         """Say it."""
@@ -174,7 +174,7 @@ class Said(HandMade):
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[tuple[Said, Exporter]]:
+async def exporter_and_answers() -> AsyncIterator[tuple[Said, Exporter]]:
     """Run an exporter in front of a PBS whose answers can be changed."""
     said = Said(dict(GOOD))
     async with (
@@ -196,16 +196,16 @@ class Bench:
         self._exporter = exporter
 
     def run(self, scenario: Scenario, **answers: Any) -> None:
-        """Let PBS say these answers (beside good ones) during a scenario."""
+        """Run a scenario while PBS gives these answers, and good ones elsewhere."""
         self._said.answers = GOOD | answers
         self._runner.run(scenario(self._said, self._exporter))
 
 
 @pytest.fixture
 def bench() -> Any:
-    """Give a running exporter."""
+    """Run an exporter."""
     with asyncio.Runner() as runner:
-        manager = running()
+        manager = exporter_and_answers()
         said, exporter = runner.run(manager.__aenter__())
         try:
             yield Bench(runner, said, exporter)
@@ -213,8 +213,8 @@ def bench() -> Any:
             runner.run(manager.__aexit__(None, None, None))
 
 
-def series(families: list[Family]) -> list[tuple[str, frozenset[tuple[str, str]]]]:
-    """Give all series of a page; none may be there twice, nor any family."""
+def distinct_series(families: list[Family]) -> list[tuple[str, frozenset[tuple[str, str]]]]:
+    """Return all series of a page. No series and no family may occur twice."""
     names = [family.name for family in families]
     assert len(names) == len(set(names))
     found = [(sample.name, frozenset(sample.labels.items())) for family in families for sample in family.samples]
@@ -229,7 +229,7 @@ async def check_page(exporter: Exporter, headers: dict[str, str] | None = None) 
         assert response.status == 200, text
         content_type = response.headers["Content-Type"]
     if content_type.startswith("application/openmetrics-text"):
-        names = {name for name, _ in series(list(parse_openmetrics(text)))}  # type: ignore[no-untyped-call]
+        names = {name for name, _ in distinct_series(list(parse_openmetrics(text)))}  # type: ignore[no-untyped-call]
     else:
         assert content_type.startswith("text/plain; version=")
         heads = re.findall("^# TYPE (.+) .+$", text, re.MULTILINE)
@@ -391,6 +391,6 @@ def test_any_samples_make_a_valid_page(values: list[tuple[str, float | None]]) -
     page = Page()
     for label, value in values:
         page.add(metric(value, label))
-    found = series(list(parse_text(generate_latest(page.registry()).decode())))
+    found = distinct_series(list(parse_text(generate_latest(page.registry()).decode())))
     expected = {printable(label) for label, value in values if metric(value, label)}
     assert {dict(labels).get("name", "") for _, labels in found} == expected

@@ -26,7 +26,7 @@ def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def cells(text: str) -> dict[str, list[str]]:
-    """Give the cells of the first table line of each row, by the row's name."""
+    """Return the cells of the first table line of each row, by the row's name."""
     lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
     return {line[0].strip("`"): line for line in reversed(lines)}
 

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
 import pytest
 
@@ -6,28 +6,21 @@ from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.collectors.base import enabled
 from pbs_exporter.simulator import Fault, Replay, SimulatedPbs
 from tests.support.ports import closed_port, deaf
-from tests.support.program import run, settings
+from tests.support.program import run_program, settings
 from tests.support.recordings import recording_file
 
 VERIFY = "PBS_EXPORTER__PBS__VERIFY_TLS"
 FINGERPRINT = "PBS_EXPORTER__PBS__FINGERPRINT"
 
 
-def simulated(recording: str = "pbs-4.2.3", *, tls: bool = True) -> SimulatedPbs:
-    """Make a recorded PBS that holds nothing back."""
+def recorded_pbs(recording: str = "pbs-4.2.3", *, tls: bool = True) -> SimulatedPbs:
+    """Return a recorded PBS that refuses without delay."""
     return SimulatedPbs(Replay(recording_file(recording)), tls=tls, login_delay=0, forbidden_delay=0)
-
-
-@pytest.fixture
-async def pbs() -> AsyncIterator[SimulatedPbs]:
-    """Run a recorded PBS over TLS."""
-    async with simulated() as running:
-        yield running
 
 
 async def test_check_with_all_that_is_needed(pbs: SimulatedPbs) -> None:
     """`check` tells version, login and each collector's privileges, and is exit 0 where none is missing."""
-    ended = await run("check", env=settings(pbs, **{FINGERPRINT: pbs.fingerprint}))
+    ended = await run_program("check", env=settings(pbs, **{FINGERPRINT: pbs.fingerprint}))
     assert (ended.code, ended.stderr) == (0, "")
     rows = [line.split() for line in ended.stdout.splitlines()]
     assert ["endpoint", pbs.endpoint] in rows
@@ -42,8 +35,8 @@ async def test_check_with_all_that_is_needed(pbs: SimulatedPbs) -> None:
 
 async def test_check_names_what_would_grant_a_missing_right() -> None:
     """`check` is exit 1 where a right is missing, and prints the line that grants it to the user and to the token."""
-    async with simulated("pbs-4.2.3-partial") as pbs:
-        ended = await run("check", env=settings(pbs))
+    async with recorded_pbs("pbs-4.2.3-partial") as pbs:
+        ended = await run_program("check", env=settings(pbs))
     assert (ended.code, ended.stderr) == (1, "")
     user = pbs.token_id.partition("!")[0]
     lines = [line.strip() for line in ended.stdout.splitlines() if "acl update" in line]
@@ -63,8 +56,8 @@ async def test_check_asks_only_for_rights_of_enabled_collectors() -> None:
     """A collector that is switched off needs no right."""
     names = {collector.name for collector in COLLECTORS} - {"tape"}
     off = {f"PBS_EXPORTER__COLLECTORS__{name.upper()}": "false" for name in names}
-    async with simulated("pbs-4.2.3-partial") as pbs:
-        ended = await run("check", env=settings(pbs) | off)
+    async with recorded_pbs("pbs-4.2.3-partial") as pbs:
+        ended = await run_program("check", env=settings(pbs) | off)
     assert ended.code == 1
     assert ended.stdout.count(" NO\n") == 1
     assert "/tape" in ended.stdout
@@ -74,7 +67,7 @@ async def test_check_asks_only_for_rights_of_enabled_collectors() -> None:
 async def test_check_with_a_wrong_token(pbs: SimulatedPbs) -> None:
     """A token that PBS refuses is exit 1, costs one refused login, and never shows its secret."""
     secret = "00000000-1111-2222-3333-444444444444"
-    ended = await run("check", env=settings(pbs, PBS_EXPORTER__PBS__TOKEN_SECRET=secret))
+    ended = await run_program("check", env=settings(pbs, PBS_EXPORTER__PBS__TOKEN_SECRET=secret))
     assert (ended.code, ended.stderr) == (1, "")
     assert f"login       FAILED as {pbs.token_id}: 401 " in ended.stdout
     assert secret not in ended.stdout
@@ -84,7 +77,7 @@ async def test_check_with_a_wrong_token(pbs: SimulatedPbs) -> None:
 async def test_check_with_an_answer_that_holds_the_secret(pbs: SimulatedPbs) -> None:
     """A proxy that sends the request back in its error doesn't get the secret printed."""
     pbs.faults.add("*", Fault.status(502, f"Authorization: PBSAPIToken={pbs.token_id}:{pbs.secret}"))
-    ended = await run("check", env=settings(pbs))
+    ended = await run_program("check", env=settings(pbs))
     assert ended.code == 1
     assert "502 Authorization" in ended.stdout
     assert pbs.secret not in ended.stdout + ended.stderr
@@ -93,7 +86,7 @@ async def test_check_with_an_answer_that_holds_the_secret(pbs: SimulatedPbs) -> 
 async def test_check_with_a_dead_pbs(pbs: SimulatedPbs) -> None:
     """A PBS on whose port nothing listens is exit 1 and a line that says so."""
     port = closed_port()
-    ended = await run("check", env=settings(pbs, PBS_EXPORTER__PBS__ENDPOINT=f"https://127.0.0.1:{port}"))
+    ended = await run_program("check", env=settings(pbs, PBS_EXPORTER__PBS__ENDPOINT=f"https://127.0.0.1:{port}"))
     assert (ended.code, ended.stderr) == (1, "")
     assert f"connection  FAILED: nothing listens on 127.0.0.1:{port}" in ended.stdout
     assert "tls         no certificate: " in ended.stdout
@@ -104,7 +97,7 @@ async def test_check_with_a_pbs_that_never_answers(pbs: SimulatedPbs) -> None:
     async with deaf() as port:
         endpoint = f"https://127.0.0.1:{port}"
         short = settings(pbs, PBS_EXPORTER__PBS__ENDPOINT=endpoint, PBS_EXPORTER__PBS__TIMEOUT_SECONDS="0.2")
-        ended = await run("check", env=short)
+        ended = await run_program("check", env=short)
     assert (ended.code, ended.stderr) == (1, "")
     assert "no certificate: no answer in time" in ended.stdout
     assert "connection  FAILED: no answer within 4 s" in ended.stdout
@@ -112,13 +105,13 @@ async def test_check_with_a_pbs_that_never_answers(pbs: SimulatedPbs) -> None:
 
 async def test_check_shows_the_fingerprint_with_verification_off(pbs: SimulatedPbs) -> None:
     """With verification off the certificate's fingerprint and expiry are printed, ready to be set."""
-    ended = await run("check", env=settings(pbs))
+    ended = await run_program("check", env=settings(pbs))
     assert ended.code == 0
     assert "tls         NOT verified; certificate expires 20" in ended.stdout
     printed = next(line.strip() for line in ended.stdout.splitlines() if line.count(":") == 31)
     assert printed == pbs.fingerprint
     assert "warning: PBS's certificate is not verified" in ended.stdout
-    pinned = await run("check", env=settings(pbs, **{FINGERPRINT: printed}))
+    pinned = await run_program("check", env=settings(pbs, **{FINGERPRINT: printed}))
     assert pinned.code == 0
     assert "tls         verification on; certificate expires 20" in pinned.stdout
     assert "warning" not in pinned.stdout
@@ -127,7 +120,7 @@ async def test_check_shows_the_fingerprint_with_verification_off(pbs: SimulatedP
 @pytest.mark.parametrize("trust", [{VERIFY: "true"}, {FINGERPRINT: "ab" * 32}], ids=["system", "fingerprint"])
 async def test_check_with_an_untrusted_certificate(pbs: SimulatedPbs, trust: Mapping[str, str]) -> None:
     """An untrusted certificate is exit 1, isn't called verified, never sees the token, and its fingerprint is shown."""
-    ended = await run("check", env=settings(pbs) | dict(trust))
+    ended = await run_program("check", env=settings(pbs) | dict(trust))
     assert (ended.code, ended.stderr) == (1, "")
     assert "connection  FAILED: " in ended.stdout
     assert " verified" not in ended.stdout
@@ -137,8 +130,8 @@ async def test_check_with_an_untrusted_certificate(pbs: SimulatedPbs, trust: Map
 
 async def test_check_over_http() -> None:
     """Over plain http `check` works, and says that the token is sent unencrypted."""
-    async with simulated(tls=False) as pbs:
-        ended = await run("check", env=settings(pbs))
+    async with recorded_pbs(tls=False) as pbs:
+        ended = await run_program("check", env=settings(pbs))
     assert (ended.code, ended.stderr) == (0, "")
     assert "tls         none: the token is sent unencrypted" in ended.stdout
     assert ended.stdout.count("warning: ") == 1
@@ -147,6 +140,6 @@ async def test_check_over_http() -> None:
 async def test_check_prints_no_escape_sequences(pbs: SimulatedPbs) -> None:
     """A PBS whose version has control characters writes none of them to the terminal."""
     pbs.faults.add("/version", Fault.json({"version": "4.2\x1b]0;title\x07\x1b[2J\n\x9b31m", "release": "3\r"}))
-    ended = await run("check", env=settings(pbs))
+    ended = await run_program("check", env=settings(pbs))
     assert "\nversion     PBS 4.2" in ended.stdout
     assert not [c for c in ended.stdout if not c.isprintable() and c != "\n"]

@@ -10,19 +10,19 @@ import pytest
 
 from pbs_exporter import __version__
 from pbs_exporter.simulator import Replay, SimulatedPbs
-from tests.support.program import WAIT, Ended, environment, run, settings
+from tests.support.program import WAIT, Ended, program_environment, run_program, settings
 from tests.support.recordings import recording_file
 
 
 async def test_version() -> None:
     """`--version` prints the name and the version."""
-    assert await run("--version") == Ended(0, f"pbs-exporter {__version__}\n", "")
+    assert await run_program("--version") == Ended(0, f"pbs-exporter {__version__}\n", "")
 
 
 async def test_runs_as_a_module() -> None:
     """`python -m pbs_exporter` is the same program, with the same exit codes."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "pbs_exporter", "srve", env=environment(), stderr=asyncio.subprocess.PIPE
+        sys.executable, "-m", "pbs_exporter", "srve", env=program_environment(), stderr=asyncio.subprocess.PIPE
     )
     async with asyncio.timeout(WAIT):
         _, stderr = await process.communicate()
@@ -32,7 +32,7 @@ async def test_runs_as_a_module() -> None:
 
 async def test_help_has_commands_and_examples() -> None:
     """`--help` lists every command and has examples."""
-    ended = await run("--help")
+    ended = await run_program("--help")
     assert (ended.code, ended.stderr) == (0, "")
     commands = re.findall(r"^ {4}([a-z]+) ", ended.stdout, re.MULTILINE)
     assert commands == ["serve", "check", "once", "healthcheck", "demo"]
@@ -46,7 +46,7 @@ async def test_help_has_commands_and_examples() -> None:
 )
 async def test_wrong_command_line(arguments: list[str]) -> None:
     """An unknown command or option is exit 2, one line of usage and one that says what is wrong."""
-    ended = await run(*arguments)
+    ended = await run_program(*arguments)
     assert (ended.code, ended.stdout) == (2, "")
     assert [line.partition(":")[0] for line in ended.lines][:1] == ["usage"]
     assert len([line for line in ended.lines if line.startswith("usage:")]) == 1
@@ -67,7 +67,7 @@ async def test_a_warning_of_a_library_goes_through_the_log(tmp_path: Path) -> No
     python_path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     async with SimulatedPbs(Replay(recording_file("pbs-4.2.3"))) as pbs:
         for command in ("check", "once"):
-            ended = await run(command, env=settings(pbs, PYTHONPATH=python_path))
+            ended = await run_program(command, env=settings(pbs, PYTHONPATH=python_path))
             (line,) = [line for line in ended.lines if "a raw warning" in line]
             assert line.startswith("ts=")
             assert "level=warn logger=py.warnings" in line

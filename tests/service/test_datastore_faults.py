@@ -180,7 +180,7 @@ async def test_without_the_list_the_last_known_datastores_are_shown() -> None:
 
 
 def without_store(page: Scraped, whole: Scraped, store: str) -> bool:
-    """Tell whether the snapshots' series are those of `whole`, but for the ones of that datastore."""
+    """Whether the snapshots' series are those of `whole` without that datastore's."""
 
     def snapshots(scraped: Scraped) -> Facts:
         return {key: value for key, value in facts(scraped).items() if key[0] in METRICS["snapshots"]}

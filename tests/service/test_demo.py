@@ -10,7 +10,7 @@ from tests.support.fixed_metrics import FIXED
 from tests.support.metrics_page import Scraped
 from tests.support.paths import ROOT
 from tests.support.ports import closed_port
-from tests.support.program import environment, get, run, serving, started
+from tests.support.program import get, program_environment, run_program, serving, started
 
 DEMO_LOGIN = ROOT / "deploy" / "compose" / "simulated-pbs.env"
 
@@ -55,7 +55,7 @@ async def test_demo_can_let_others_ask_its_pbs() -> None:
     env = {"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": "127.0.0.1:0"}
     async with started("demo", "--pbs-port", str(port), env=env) as running:
         await running.line("msg=started")
-        ended = await run("once", env=environment(**variables))
+        ended = await run_program("once", env=program_environment(**variables))
     assert Scraped(ended.stdout).value("pbs_up") == 1
 
 
@@ -63,7 +63,7 @@ async def test_demo_without_its_pbs_port() -> None:
     """A port for the simulated PBS that is taken is one line on stderr and exit 1."""
     with socket.create_server(("", 0)) as listening:
         port = listening.getsockname()[1]
-        env = environment(PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS="127.0.0.1:0")
-        ended = await run("demo", "--pbs-port", str(port), env=env)
+        env = program_environment(PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS="127.0.0.1:0")
+        ended = await run_program("demo", "--pbs-port", str(port), env=env)
     assert (ended.code, len(ended.lines)) == (1, 1)
     assert "address already in use" in ended.lines[0]

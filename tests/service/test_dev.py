@@ -42,7 +42,7 @@ class Developing:
         self._file.write_text("def (\n")
 
     async def get(self, path: str) -> str | None:
-        """Give a page; `None` where nobody answers."""
+        """Return a page, or `None` if there is no answer."""
         try:
             async with aiohttp.ClientSession() as session, session.get(f"{self._url}{path}") as response:
                 return await response.text()
@@ -97,7 +97,7 @@ async def developing(folder: Path, *arguments: str) -> AsyncIterator[Developing]
 
 
 def group_lives(leader: int) -> bool:
-    """Tell whether a process of the group is still there."""
+    """Whether a process of the group still exists."""
     try:
         os.killpg(leader, 0)
     except ProcessLookupError:

@@ -85,7 +85,7 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> Impatience:
 
 
 class Endpoint:
-    """An endpoint that is given one fault after the other, and the last page on which nothing was amiss."""
+    """An endpoint that gets one fault after the other, and the last page without a failure."""
 
     def __init__(self, name: str, setup: Setup) -> None:
         self.name = name
@@ -103,7 +103,7 @@ class Endpoint:
         return whole
 
     def recovered(self, page: Scraped) -> None:
-        """Note the page after a fault has passed."""
+        """Keep the page after a fault has passed."""
         self._whole = page
 
 
@@ -155,7 +155,7 @@ async def test_a_fault_costs_what_it_must_is_said_once_and_passes(
 
 
 def subjects(endpoint: str) -> list[tuple[str, ...]]:
-    """Give the lines that an endpoint's fault must write."""
+    """Return the log lines that an endpoint's fault must cause."""
     if endpoint == "/version":
         return [("warning", "version")]
     if endpoint in (NAMESPACES, SNAPSHOTS):

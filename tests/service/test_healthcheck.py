@@ -11,7 +11,7 @@ import pytest
 
 from pbs_exporter.simulator import Fault, SimulatedPbs
 from tests.support.ports import closed_port, deaf
-from tests.support.program import Ended, run, serving, settings, started
+from tests.support.program import Ended, run_program, serving, settings, started
 
 
 async def test_healthcheck_of_a_running_exporter(pbs: SimulatedPbs) -> None:
@@ -19,7 +19,7 @@ async def test_healthcheck_of_a_running_exporter(pbs: SimulatedPbs) -> None:
     pbs.faults.add("*", Fault.reset())
     async with started(env=settings(pbs)) as running:
         address = (await serving(running)).removeprefix("http://")
-        ended = await run("healthcheck", env={"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": address})
+        ended = await run_program("healthcheck", env={"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": address})
     assert ended == Ended(0, "", "")
     assert pbs.requests == []
 
@@ -49,7 +49,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"
 async def test_healthcheck_asks_the_loopback_for_a_wildcard(form: str) -> None:
     """A wildcard listen address means the loopback address, and no setting of PBS is needed."""
     async with answering(OK) as port:
-        ended = await run("healthcheck", env={"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": form.format(port)})
+        ended = await run_program("healthcheck", env={"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": form.format(port)})
     assert ended == Ended(0, "", "")
 
 
@@ -61,7 +61,7 @@ async def test_healthcheck_over_ipv6(form: str) -> None:
     except OSError:
         pytest.skip("this machine has no IPv6 loopback")
     async with answering(OK, "::1") as port:
-        ended = await run("healthcheck", env={"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": form.format(port)})
+        ended = await run_program("healthcheck", env={"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": form.format(port)})
     assert ended == Ended(0, "", "")
 
 
@@ -78,7 +78,7 @@ async def test_healthcheck_over_ipv6(form: str) -> None:
 async def test_healthcheck_of_something_else(answer: bytes, said: str) -> None:
     """Anything but a 200 is exit 1 and one line."""
     async with answering(answer) as port:
-        ended = await run("healthcheck", env={"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": f"127.0.0.1:{port}"})
+        ended = await run_program("healthcheck", env={"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": f"127.0.0.1:{port}"})
     assert (ended.code, ended.stdout) == (1, "")
     assert len(ended.lines) == 1
     assert said in ended.lines[0]
@@ -89,11 +89,11 @@ async def test_healthcheck_gives_up_within_three_seconds() -> None:
     """A port that takes connections and never answers is exit 1 and one line within 3 s, and so is a closed one."""
     refused = {"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": f"127.0.0.1:{closed_port()}"}
     begun = time.monotonic()
-    closed = await run("healthcheck", env=refused)
+    closed = await run_program("healthcheck", env=refused)
     start = time.monotonic() - begun
     async with deaf() as port:
         begun = time.monotonic()
-        silent = await run("healthcheck", env={"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": f"127.0.0.1:{port}"})
+        silent = await run_program("healthcheck", env={"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": f"127.0.0.1:{port}"})
         seconds = time.monotonic() - begun
     for ended in (closed, silent):
         assert (ended.code, ended.stdout, len(ended.lines)) == (1, "", 1)
@@ -113,5 +113,5 @@ async def test_healthcheck_reads_the_settings_file(tmp_path: Path, way: str) -> 
             "behind": (["healthcheck", "--config", str(file)], {}),
             "variable": (["healthcheck"], {"PBS_EXPORTER_CONFIG": str(file)}),
         }[way]
-        ended = await run(*arguments, env=env)
+        ended = await run_program(*arguments, env=env)
     assert ended == Ended(0, "", "")

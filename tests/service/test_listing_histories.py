@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pbs_exporter.collectors import DEFAULTS
-from tests.support.backup_history import Group, History, Place, Snapshot
-from tests.support.backup_history_pbs import HistoricPbs
+from tests.support.backup_history import BackupHistory, Group, Place, Snapshot
+from tests.support.backup_history_pbs import BackupHistoryPbs
 from tests.support.clock import FakeClock
 from tests.support.exporter import Exporter, exporting, make_settings
-from tests.support.incremental_listing import landed
+from tests.support.incremental_listing import full_listings_done
 from tests.support.small_pbs import NOW, simulated
 
 REFRESH = 900.0
@@ -36,7 +36,7 @@ T = TypeVar("T")
 class Chance:
     """Chooses among what there is. What can't happen doesn't, then."""
 
-    def __init__(self, history: History, numbers: Sequence[int]) -> None:
+    def __init__(self, history: BackupHistory, numbers: Sequence[int]) -> None:
         self.history = history
         self._numbers = list(numbers)
         self.unseen: set[Place] = set()
@@ -237,8 +237,10 @@ SAMPLE = re.compile(r"(\w+)(?:\{(.*)\})? (\S+)")
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
-def facts(text: str, without: Sequence[str], labels: Sequence[str] = (), unseen: Collection[Place] = ()) -> Facts:
-    """Give what a page says of PBS, but for some metrics, labels, and groups. A whole parser would be too slow."""
+def compared_series(
+    text: str, without: Sequence[str], labels: Sequence[str] = (), unseen: Collection[Place] = ()
+) -> Facts:
+    """Return the values about PBS on a page, without some metrics, labels and groups; a full parser is too slow."""
     found: Facts = defaultdict(float)
     for name, inner, value in SAMPLE.findall(re.sub("^#.*\n", "", text, flags=re.MULTILINE)):
         if name in without or name.startswith(("pbs_exporter_", "pbs_scrape_collector_duration")):
@@ -256,7 +258,7 @@ def _place(labels: dict[str, str]) -> Place | None:
     return Place(labels["datastore"], labels["namespace"], (labels["backup_type"], labels["backup_id"]))
 
 
-async def scrape(exporter: Exporter) -> str:
+async def metrics_text(exporter: Exporter) -> str:
     async with exporter.client.get("/metrics") as response:
         assert response.status == 200
         return await response.text()
@@ -274,21 +276,21 @@ class Pair:
 
     async def refresh(self) -> None:
         """Scrape the one that lists what has changed, and let the full listings that are due come to their end."""
-        await scrape(self._changes)
-        await landed()
+        await metrics_text(self._changes)
+        await full_listings_done()
 
     async def compare(self, *without: str, **options: Any) -> None:
         """Scrape both: but for what is named they must say the same, and both that all is well."""
-        pages = [await scrape(exporter) for exporter in (self._full, self._changes)]
-        await landed()
+        pages = [await metrics_text(exporter) for exporter in (self._full, self._changes)]
+        await full_listings_done()
         assert not any(re.search("^pbs_scrape_.*_success.* 0", page, re.MULTILINE) for page in pages)
-        full, changes = (facts(page, without, **options) for page in pages)
+        full, changes = (compared_series(page, without, **options) for page in pages)
         assert changes == full
 
 
-def small_history(clock: FakeClock, stores: int) -> History:
+def first_history(clock: FakeClock, stores: int) -> BackupHistory:
     """Make a PBS with a few groups, of which one is in two namespaces."""
-    history = History(clock, *STORES[:stores])
+    history = BackupHistory(clock, *STORES[:stores])
     for store in history.stores:
         history.add_namespace(store, "a")
         for namespace, group, sizes in (
@@ -302,11 +304,11 @@ def small_history(clock: FakeClock, stores: int) -> History:
 
 
 async def live_through(stores: int, old: bool, limit: int, steps: list[Any]) -> None:  # noqa: FBT001
-    """Let a history happen in front of both exporters."""
+    """Run a history in front of both exporters."""
     clock = FakeClock(NOW)
-    history = small_history(clock, stores)
+    history = first_history(clock, stores)
     async with AsyncExitStack() as stack:
-        pbs = await stack.enter_async_context(simulated(HistoricPbs(history, old=old)))
+        pbs = await stack.enter_async_context(simulated(BackupHistoryPbs(history, old=old)))
         exporters = []
         for mode in ("full", "changes"):
             made = make_settings(
@@ -335,7 +337,7 @@ async def live_through(stores: int, old: bool, limit: int, steps: list[Any]) -> 
 
 @pytest.fixture(scope="module")
 def runner() -> Any:
-    """Give one event loop for all examples: hypothesis knows none."""
+    """Return one event loop for all examples: hypothesis has none."""
     with asyncio.Runner() as running:
         yield running
 

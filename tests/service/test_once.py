@@ -9,17 +9,17 @@ import pytest
 from pbs_exporter.simulator import SimulatedPbs
 from tests.support.metrics_page import Scraped
 from tests.support.ports import closed_port
-from tests.support.program import run, settings
+from tests.support.program import run_program, settings
 
 
 def inside(folder: Path) -> list[str]:
-    """Give the names of all that is in a folder."""
+    """Return the names of everything in a folder."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
 async def test_once_writes_a_page(pbs: SimulatedPbs) -> None:
     """`once` writes one page to standard output, without the metrics of its own short life."""
-    ended = await run("once", env=settings(pbs))
+    ended = await run_program("once", env=settings(pbs))
     assert ended.code == 0
     page = Scraped(ended.stdout)
     assert page.value("pbs_up") == 1
@@ -34,7 +34,7 @@ async def test_once_writes_a_page_of_a_dead_pbs() -> None:
         "PBS_EXPORTER__PBS__TOKEN_ID": "exporter@pbs!metrics",
         "PBS_EXPORTER__PBS__TOKEN_SECRET": "secret",
     }
-    ended = await run("once", env=variables)
+    ended = await run_program("once", env=variables)
     assert ended.code == 0
     assert Scraped(ended.stdout).value("pbs_up") == 0
 
@@ -44,7 +44,7 @@ async def test_once_replaces_the_output_file(pbs: SimulatedPbs, tmp_path: Path) 
     file = tmp_path / "pbs.prom"
     file.write_text("old")
     with file.open() as reader:
-        ended = await run("once", "--output", str(file), env=settings(pbs))
+        ended = await run_program("once", "--output", str(file), env=settings(pbs))
         # Who has the old file open goes on reading the old text: it was replaced, not written over.
         assert reader.read() == "old"
     assert (ended.code, ended.stdout) == (0, "")
@@ -66,7 +66,9 @@ async def test_once_with_a_folder_that_cannot_be_written(
     folder.mkdir()
     (folder / "file").touch()
     path = folder / output
-    ended = await run("once", "--output", str(path), env=settings(pbs, PBS_EXPORTER__EXPORTER__LOG_LEVEL="error"))
+    ended = await run_program(
+        "once", "--output", str(path), env=settings(pbs, PBS_EXPORTER__EXPORTER__LOG_LEVEL="error")
+    )
     assert (ended.code, ended.stdout) == (1, "")
     assert ended.lines == [f"pbs-exporter: can't write {path}: {reason}"]
     assert inside(tmp_path) == ["out", "out/file"]
@@ -76,7 +78,7 @@ async def test_once_writes_through_a_link(pbs: SimulatedPbs, tmp_path: Path) -> 
     """Where the output file is a symbolic link, the file that it leads to is written, and the link stays."""
     file, link = tmp_path / "pbs.prom", tmp_path / "link.prom"
     link.symlink_to(file)
-    ended = await run("once", "--output", str(link), env=settings(pbs))
+    ended = await run_program("once", "--output", str(link), env=settings(pbs))
     assert ended.code == 0
     assert link.readlink() == file
     assert Scraped(file.read_text()).value("pbs_up") == 1
@@ -86,6 +88,8 @@ async def test_once_replaces_no_device(pbs: SimulatedPbs, tmp_path: Path) -> Non
     """An output that is not a regular file, such as a pipe or a device, is one line on stderr, and stays what it is."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    ended = await run("once", "--output", str(pipe), env=settings(pbs, PBS_EXPORTER__EXPORTER__LOG_LEVEL="error"))
+    ended = await run_program(
+        "once", "--output", str(pipe), env=settings(pbs, PBS_EXPORTER__EXPORTER__LOG_LEVEL="error")
+    )
     assert (ended.code, ended.lines) == (1, [f"pbs-exporter: can't write {pipe}: it is not a regular file"])
     assert pipe.is_fifo()

@@ -12,7 +12,7 @@ import pytest
 from pbs_exporter.simulator import SimulatedPbs
 from tests.support.metrics_page import Scraped
 from tests.support.ports import closed_port
-from tests.support.program import WAIT, environment, get, serving, settings, started
+from tests.support.program import WAIT, get, program_environment, serving, settings, started
 
 SCRIPT = Path(sys.executable).with_name("pbs-exporter")
 NOBODY = {
@@ -77,7 +77,7 @@ def shell(redirections: str, *arguments: str) -> "subprocess.CompletedProcess[st
     """Run the program with these redirections."""
     return subprocess.run(  # noqa: S603 - our own script
         ["/bin/sh", "-c", f'exec "$0" "$@" {redirections}', SCRIPT, *arguments],
-        env=environment(**NOBODY),
+        env=program_environment(**NOBODY),
         capture_output=True,
         encoding="utf-8",
         timeout=WAIT,
@@ -136,7 +136,9 @@ async def test_a_stuck_log_holds_up_nobody(pbs: SimulatedPbs) -> None:
         "PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": f"127.0.0.1:{port}",
         "PBS_EXPORTER__EXPORTER__LOG_LEVEL": "debug",
     }
-    process = await asyncio.create_subprocess_exec(SCRIPT, env=environment(**settings(pbs, **more)), stderr=writer)
+    process = await asyncio.create_subprocess_exec(
+        SCRIPT, env=program_environment(**settings(pbs, **more)), stderr=writer
+    )
     os.close(writer)
     try:
         async with asyncio.timeout(WAIT):

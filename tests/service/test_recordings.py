@@ -1,8 +1,8 @@
 """The pages for the recorded answers of real PBS servers.
 
-Each recording is replayed at the time at which it was made, and its page is checked twice: every series against
-a computation of its own (`count.py`), and the whole text against `data/golden/NAME.prom`. After a change that is meant,
-write the golden files anew, and read their difference:
+Each recording is replayed at the time at which it was made. Its page is checked twice: each series against
+`tests/support/expected_page.py`, and the whole text against `tests/data/golden/NAME.prom`. After an intended change,
+write the golden files again and review the difference:
 
     UPDATE_GOLDEN=1 .venv/bin/python -m pytest tests/service/test_recordings.py
 """
@@ -15,10 +15,11 @@ from collections.abc import Iterable
 import pytest
 
 from pbs_exporter.simulator import Certificate, Replay, SimulatedPbs
-from tests.support import expected_page as count
+from tests.support import expected_page
 from tests.support.clock import FakeClock
 from tests.support.expected_collectors import VALID_FROM, VALID_UNTIL, with_disks
 from tests.support.exporter import exporting, make_settings
+from tests.support.fixed_metrics import FIXED
 from tests.support.metrics_page import Scraped
 from tests.support.paths import DATA
 from tests.support.recordings import RECORDINGS, recorded_time, recording_file
@@ -35,16 +36,16 @@ MEASURED = (
 """What differs from run to run, or from machine to machine."""
 
 _pages: dict[str, Scraped] = {}
-_expected: dict[str, dict[str, dict[count.Labels, float]]] = {}
+_expected: dict[str, dict[str, dict[expected_page.Labels, float]]] = {}
 
 
 async def page(recording: str) -> Scraped:
-    """Give the page of a recording, which is scraped once for all tests."""
+    """Return the page of a recording, scraped once for all tests."""
     if recording not in _pages:
         clock = FakeClock(recorded_time(recording)).clock
         replay = Replay(recording_file(recording))
         certificate = Certificate.make(not_before=utc(VALID_FROM), not_after=utc(VALID_UNTIL))
-        disks = with_disks(count.Recording(recording_file(recording)))
+        disks = with_disks(expected_page.Recording(recording_file(recording)))
         async with (
             SimulatedPbs(replay, forbidden_delay=0.0, certificate=certificate) as pbs,
             exporting(make_settings(pbs, collectors={"disks": disks}), clock) as exporter,
@@ -54,24 +55,24 @@ async def page(recording: str) -> Scraped:
 
 
 def utc(time: float) -> dt.datetime:
-    """Give a Unix time as certificates have it."""
+    """Return a Unix time as certificates have it."""
     return dt.datetime.fromtimestamp(time, tz=dt.UTC)
 
 
-def counted(recording: str) -> dict[str, dict[count.Labels, float]]:
-    """Give all series that a recording must make, computed from its bodies."""
+def counted(recording: str) -> dict[str, dict[expected_page.Labels, float]]:
+    """Return all series expected for a recording, computed from its bodies."""
     if recording not in _expected:
-        _expected[recording] = count.expected(count.Recording(recording_file(recording)))
+        _expected[recording] = expected_page.expected(expected_page.Recording(recording_file(recording)))
     return _expected[recording]
 
 
-def on_page(scraped: Scraped, name: str) -> dict[count.Labels, float]:
-    """Give the page's series of a metric."""
+def on_page(scraped: Scraped, name: str) -> dict[expected_page.Labels, float]:
+    """Return the page's series of a metric."""
     return {frozenset(labels.items()): value for labels, value in scraped.series(name)}
 
 
 def names(scraped: Scraped) -> set[str]:
-    """Give the names of all samples on the page."""
+    """Return the names of all samples on the page."""
     return {sample.name for family in scraped.families.values() for sample in family.samples}
 
 
@@ -99,7 +100,7 @@ async def test_nothing_else_is_on_the_page(recording: str) -> None:
     assert {name for name in names(await page(recording)) if not own.match(name)} == set(counted(recording))
 
 
-@pytest.mark.parametrize("name", count.SPECIFIED)
+@pytest.mark.parametrize("name", FIXED)
 async def test_every_specified_metric_is_in_a_recording(name: str) -> None:
     """Each of the 33 names that the specification fixes has samples in the pages of the recordings."""
     assert any([on_page(await page(recording), name) for recording in RECORDINGS])
@@ -108,7 +109,7 @@ async def test_every_specified_metric_is_in_a_recording(name: str) -> None:
 @pytest.mark.parametrize("recording", RECORDINGS)
 async def test_requests_are_counted(recording: str) -> None:
     """The exporter counts one request for each answer that it needs, by path template and status."""
-    wanted = count.requests(count.Recording(recording_file(recording)))
+    wanted = expected_page.requests(expected_page.Recording(recording_file(recording)))
     assert {
         (labels["endpoint"], labels["code"]): value
         for labels, value in (await page(recording)).series("pbs_exporter_api_requests_total")
@@ -151,7 +152,7 @@ def _placeholder(line: str) -> str:
 @pytest.mark.parametrize("recording", RECORDINGS)
 async def test_of_a_state_set_exactly_one_is_true(recording: str) -> None:
     """A state set shows all its states for each group, one of them 1 and the others 0."""
-    things: dict[count.Labels, dict[str, float]] = {}
+    things: dict[expected_page.Labels, dict[str, float]] = {}
     for labels, value in (await page(recording)).series("pbs_snapshot_last_verification"):
         state = labels.pop("state")
         things.setdefault(frozenset(labels.items()), {})[state] = value
@@ -165,7 +166,7 @@ async def test_of_a_state_set_exactly_one_is_true(recording: str) -> None:
 async def test_states_of_a_group_add_up(recording: str) -> None:
     """The snapshots of a group per verification state add up to the group's count."""
     scraped = await page(recording)
-    sums: dict[count.Labels, float] = {}
+    sums: dict[expected_page.Labels, float] = {}
     for labels, value in scraped.series("pbs_snapshot_verification"):
         del labels["state"]
         key = frozenset(labels.items())

@@ -55,7 +55,7 @@ FAULTS = {
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """Give an error, and all that it came from."""
+    """Yield an error and all its causes."""
     seen: list[BaseException] = []
     todo = [error]
     while todo:

@@ -18,19 +18,13 @@ from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.plain_text import ERROR_LIMIT
 from pbs_exporter.simulator import Certificate, Fault, SimulatedPbs
 from pbs_exporter.web.app import create_app
-from tests.support.canned_pbs import HandMade
+from tests.support.canned_pbs import CannedPbs
 from tests.support.exporter import Client, Exporter, exporting, make_settings
-from tests.support.html_page import information
+from tests.support.html_page import status_page
+from tests.support.ports import closed_port
 
 CERTIFICATE = Certificate.make()
 SECRET = "0f8fad5b-d9cb-469f-a165-70867728950e"
-
-
-def closed_port() -> int:
-    """Give a port on which nothing listens."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return int(bound.getsockname()[1])
 
 
 def dead() -> Settings:
@@ -49,7 +43,7 @@ def dead() -> Settings:
 async def pbs_and_exporter(answers: dict[str, Any] | None = None) -> AsyncIterator[tuple[SimulatedPbs, Exporter]]:
     """Run a PBS that gives these answers, and the exporter in front of it."""
     async with (
-        SimulatedPbs(HandMade(answers or {}), tls=False, certificate=CERTIFICATE, login_delay=0.0) as pbs,
+        SimulatedPbs(CannedPbs(answers or {}), tls=False, certificate=CERTIFICATE, login_delay=0.0) as pbs,
         exporting(make_settings(pbs)) as exporter,
     ):
         yield pbs, exporter
@@ -57,7 +51,7 @@ async def pbs_and_exporter(answers: dict[str, Any] | None = None) -> AsyncIterat
 
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
-    """Give a client of an exporter whose PBS is dead."""
+    """Run a client of an exporter whose PBS is down."""
     async with exporting(dead()) as exporter:
         yield exporter.client
 
@@ -183,7 +177,7 @@ async def test_no_answer_has_the_secret(name: str) -> None:
             async with exporter.client.get(path) as response:
                 text = await response.text() + str(response.headers)
                 assert pbs.secret[:8] not in text
-        page = await information(exporter.client)
+        page = await status_page(exporter.client)
     assert "***" in page.text or name == "cut"
 
 
@@ -227,12 +221,12 @@ BUGS: list[AnyCollector] = [FailsToFetch(), FailsToCompute()]
 @pytest.mark.parametrize("bug", BUGS, ids=["fetch", "samples"])
 async def test_a_bug_costs_its_collector_alone(bug: AnyCollector) -> None:
     """An exception in a collector is its success 0; the rest is whole, and no page has the exception's text."""
-    async with SimulatedPbs(HandMade({}), tls=False, certificate=CERTIFICATE) as pbs:
+    async with SimulatedPbs(CannedPbs({}), tls=False, certificate=CERTIFICATE) as pbs:
         settings = make_settings(pbs, collectors={"bug": True})
         async with TestClient(TestServer(create_app(settings, [*COLLECTORS, bug]))) as client:
             exporter = Exporter(client)
             scraped = await exporter.scrape()
-            page = await information(client)
+            page = await status_page(client)
     success = scraped.by("pbs_scrape_collector_success", "collector")
     assert success.pop("bug") == 0
     assert set(success.values()) == {1}

@@ -1,4 +1,4 @@
-"""A PBS whose history a test makes: what there is, as plain data, and what can happen to it."""
+"""The history of a PBS: its contents as plain data, and what can happen to them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -53,7 +53,7 @@ class Group:
     snapshots: list[Snapshot] = field(default_factory=list)
 
     def finished(self) -> list[Snapshot]:
-        """Give the finished ones, the oldest first."""
+        """Return the finished snapshots, the oldest first."""
         return sorted((one for one in self.snapshots if one.size is not None), key=_time)
 
     def oldest_first(self) -> list[Snapshot]:
@@ -90,8 +90,8 @@ class Task:
         )
 
 
-class History:
-    """All that is in a PBS, and what happens to it. What happens takes a second at least."""
+class BackupHistory:
+    """The contents of a PBS, and what happens to them. Each event takes at least a second."""
 
     def __init__(self, clock: FakeClock, *stores: str) -> None:
         self.clock = clock
@@ -105,7 +105,7 @@ class History:
         return int(self.clock.time)
 
     def places(self) -> Iterator[Place]:
-        """Give where all groups are."""
+        """Yield the places of all groups."""
         for name, store in self.stores.items():
             for namespace, groups in store.namespaces.items():
                 yield from (Place(name, namespace, group) for group in groups)
@@ -114,14 +114,14 @@ class History:
         return self.stores[place.store].namespaces[place.namespace][place.group]
 
     def running(self, place: Place) -> Snapshot | None:
-        """Give the snapshot of the backup that runs: then PBS lets nobody touch it, or remove the group."""
+        """Return the snapshot of the running backup. PBS lets nobody change it, or remove its group."""
         task = self._backup_of(place)
         return None if task is None else max(self.at(place).snapshots, key=_time)
 
     # --- tasks
 
     def begin(self, worker_type: str, worker_id: str) -> Task:
-        """Let a task begin."""
+        """Start a task."""
         self.clock.advance(1)
         self.tasks.append(Task(len(self.tasks), worker_type, worker_id, self.now))
         return self.tasks[-1]
@@ -131,7 +131,7 @@ class History:
         task.end, task.status = self.now, status
 
     def run(self, worker_type: str, worker_id: str) -> Task:
-        """Let a task begin and end."""
+        """Start and end a task."""
         task = self.begin(worker_type, worker_id)
         self.end(task)
         return task
@@ -139,14 +139,14 @@ class History:
     # --- backups
 
     def start_backup(self, place: Place) -> None:
-        """Let a backup begin: of a group that is there, or of a new one."""
+        """Start a backup of an existing group, or of a new one."""
         task = self.begin("backup", _backup_id(place))
         groups = self.stores[place.store].namespaces.setdefault(place.namespace, {})
-        # A directory has its entries in no order: this is one that isn't that of the times.
+        # A directory has no order: this one isn't the order of the times.
         groups.setdefault(place.group, Group()).snapshots.insert(0, Snapshot(task.start, None))
 
     def finish_backup(self, place: Place, size: int = 1000, *, encrypted: bool = False) -> None:
-        """Let the backup that runs end well."""
+        """End the running backup with success."""
         snapshot, task = self.running(place), self._backup_of(place)
         assert snapshot
         assert task
@@ -154,7 +154,7 @@ class History:
         self.end(task)
 
     def abort_backup(self, place: Place, *, leaves: bool = True) -> None:
-        """Let the backup that runs fail; what there is of it is left behind, or cleared away."""
+        """Fail the running backup; its snapshot stays or is removed."""
         snapshot, task = self.running(place), self._backup_of(place)
         assert snapshot
         assert task
@@ -163,7 +163,7 @@ class History:
         self.end(task, "backup ended: connection error")
 
     def backup(self, place: Place, size: int = 1000, *, encrypted: bool = False) -> None:
-        """Let a backup begin and end."""
+        """Start and end a backup."""
         self.start_backup(place)
         self.finish_backup(place, size, encrypted=encrypted)
 
@@ -258,7 +258,7 @@ class History:
         self.at(place).owner = owner
 
     def _backup_of(self, place: Place) -> Task | None:
-        """Give the backup that runs. A task doesn't tell its namespace: the snapshot's time does."""
+        """Return the running backup. A task doesn't name its namespace, so the snapshot's time decides."""
         times = {snapshot.time for snapshot in self.at(place).snapshots}
         found = (
             task

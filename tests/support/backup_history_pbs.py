@@ -1,11 +1,11 @@
-"""What PBS answers about a history."""
+"""The answers of a PBS about its history."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from pbs_exporter.simulator import Answer, Call, RefusedError, api
 from pbs_exporter.simulator.answer import UNAUTHORIZED, LoginFailure, no_such_datastore, no_such_namespace
-from tests.support.backup_history import Group, GroupId, History, Namespace, Snapshot, Store, Task
+from tests.support.backup_history import BackupHistory, Group, GroupId, Namespace, Snapshot, Store, Task
 
 Row = dict[str, Any]
 Names = Mapping[str, str]
@@ -14,10 +14,10 @@ _MANIFEST = "index.json.blob"
 _DISK = "drive-scsi0.img.fidx"
 
 
-class HistoricPbs:
+class BackupHistoryPbs:
     """A source of answers about a history. `old` is PBS before 4.0.17, whose `/groups` says less."""
 
-    def __init__(self, history: History, *, old: bool = False) -> None:
+    def __init__(self, history: BackupHistory, *, old: bool = False) -> None:
         self.history = history
         self.old = old
         self._answers: dict[str, Callable[[Names, api.Params], object]] = {
@@ -103,12 +103,12 @@ def _usage_row(name: str, store: Store) -> Row:
 
 
 def _last(group: Group) -> Snapshot | None:
-    """Give the newest finished snapshot; where there is none, the newest."""
+    """Return the newest finished snapshot, or the newest if none is finished."""
     return max(group.finished() or group.snapshots, key=lambda snapshot: snapshot.time, default=None)
 
 
 def _old_last(group: Group) -> Snapshot:
-    """Give the last backup as PBS before 4.0.17 works it out: it may be an unfinished one."""
+    """Return the last backup as PBS before 4.0.17 does: it may be unfinished."""
     last = group.snapshots[0]
     for snapshot in group.snapshots:
         if last.size is None or last.time <= snapshot.time:

@@ -1,4 +1,4 @@
-"""A PBS that says what a test tells it to, for what no recording holds."""
+"""A PBS with the answers that a test sets, for what no recording has."""
 
 import json
 from collections.abc import Iterable
@@ -21,11 +21,11 @@ Series = dict[frozenset[tuple[str, str]], float]
 
 _CERTIFICATE = Certificate.make()
 _COLLECTORS = ("host", "datastores", "snapshots", "tasks", "gc", "tape")
-"""What most of these pages are about."""
+"""Collectors of most of these pages."""
 
 
-class HandMade:
-    """A source of answers: by path what PBS says (`data`), or a whole `Answer`.
+class CannedPbs:
+    """A source of answers: by path the `data` of the answer, or a whole `Answer`.
 
     Snapshots are given by namespace; tasks are picked by `since` and `running` as PBS does it.
     """
@@ -49,7 +49,7 @@ class HandMade:
         return UNAUTHORIZED
 
     def answer(self, call: Call) -> Answer:
-        """Say what the test wants."""
+        """Return the answer that the test set."""
         said = self.answers.get(call.path, {"": []} if call.path.endswith("/snapshots") else [])
         query = dict(call.query)
         if call.path.endswith("/namespace"):
@@ -76,7 +76,7 @@ async def page(
 ) -> Scraped:
     """Scrape a PBS that gives these answers, with these collectors, at that time; `settings` are keys of `[pbs]`."""
     collectors = dict.fromkeys(DEFAULTS, False) | dict.fromkeys(only, True)
-    async with SimulatedPbs(HandMade(answers), tls=False, certificate=_CERTIFICATE) as pbs:
+    async with SimulatedPbs(CannedPbs(answers), tls=False, certificate=_CERTIFICATE) as pbs:
         made = make_settings(pbs, collectors=collectors, **settings)
         async with exporting(made, FakeClock(now).clock) as exporter:
             return await exporter.scrape()
@@ -105,7 +105,7 @@ def snapshot(time: int, backup_type: str = "vm", backup_id: str = "100", **field
 
 
 def series(scraped: Scraped, name: str) -> list[tuple[dict[str, str], float]]:
-    """Give a metric's series in the page's order."""
+    """Return a metric's series in the page's order."""
     return [
         (dict(sample.labels), sample.value)
         for family in scraped.families.values()
@@ -115,5 +115,5 @@ def series(scraped: Scraped, name: str) -> list[tuple[dict[str, str], float]]:
 
 
 def success(scraped: Scraped, collector: str) -> float | None:
-    """Tell whether a collector got all that it asked for."""
+    """Return a collector's success."""
     return scraped.value("pbs_scrape_collector_success", collector=collector)

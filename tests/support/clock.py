@@ -4,7 +4,7 @@ from pbs_exporter.clock import Clock
 
 
 class FakeClock:
-    """Time that passes only when a test says so. `clock` is what the program takes."""
+    """A clock that moves only when a test moves it. The program takes `clock`."""
 
     def __init__(self, now: float) -> None:
         self.time = now

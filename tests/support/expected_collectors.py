@@ -1,4 +1,4 @@
-"""What a page must say of a recording about jobs, I/O, S3, tapes and the host's upkeep: see `count.py`."""
+"""The expected series of a recording about jobs, I/O, S3, tapes and the host's upkeep: see `expected_page.py`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ VALID_UNTIL = 1_830_000_000
 
 
 def others(recording: Recording) -> Iterator[Row]:
-    """Give all series of these subjects."""
+    """Yield all series of these collectors."""
     yield from _jobs(recording)
     yield from _io(recording)
     yield from _s3(recording)
@@ -72,12 +72,12 @@ def others(recording: Recording) -> Iterator[Row]:
 
 
 def with_disks(recording: Recording) -> bool:
-    """Tell whether the page is made with the collector `disks`: one server had a list of them."""
+    """Whether the page is made with the collector `disks`: one server had a list of disks."""
     return recording.name == "pbs-4.2.3-more"
 
 
 def slow_state(recording: Recording, collector: str) -> str:
-    """Tell whether a slow collector of one endpoint got its answer."""
+    """Return the state of a slow collector of one endpoint."""
     path = {"services": "/nodes/localhost/services", "updates": "/nodes/localhost/apt/update"}.get(collector)
     return "good" if path is None or recording.status(path) == 200 else "failed"
 
@@ -118,7 +118,7 @@ def _disks(recording: Recording) -> Iterator[Row]:
 
 
 def requests_of_others(recording: Recording) -> dict[tuple[str, str], int]:
-    """Give how many requests one scrape needs for them, by path template and status."""
+    """Return the number of requests per scrape for these collectors, by path template and status."""
     found: dict[tuple[str, str], int] = defaultdict(int)
     for path, query in (*ONCE, *(DISKS if with_disks(recording) else ())):
         found[path, str(recording.status(path, query))] += 1
@@ -131,13 +131,13 @@ def requests_of_others(recording: Recording) -> dict[tuple[str, str], int]:
 
 
 def s3_stores(recording: Recording) -> list[str]:
-    """Give the datastores in a bucket that can be asked."""
+    """Return the S3 datastores that a scrape asks."""
     rows = recording.data("/admin/datastore")
     return [row["store"] for row in rows if row.get("backend-type") == "s3" and "maintenance" not in row]
 
 
 def ended_as(state: str) -> str:
-    """Give the state of a run that has ended."""
+    """Return the state of a finished run."""
     return "warning" if state.startswith("WARNINGS: ") else {"OK": "ok", "unknown": "unknown"}.get(state, "error")
 
 

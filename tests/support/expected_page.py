@@ -1,4 +1,4 @@
-"""What a page must say of a recording, computed from the recorded bodies.
+"""The expected page of a recording, computed from the recorded bodies.
 
 The metric contract once more, in plain loops over plain JSON. It shares no code with the exporter: what both get
 wrong in the same way would have to be misread twice.
@@ -27,29 +27,6 @@ HOST = (
     *(f"pbs_host_rootfs_{key}_bytes" for key in ("used", "total", "avail")),
     "pbs_host_uptime_seconds",
 )
-SPECIFIED = (
-    *HOST,
-    "pbs_up",
-    "pbs_version",
-    "pbs_datastore_total_bytes",
-    "pbs_datastore_used_bytes",
-    "pbs_datastore_available_bytes",
-    "pbs_snapshot_info",
-    "pbs_snapshot_size_bytes",
-    "pbs_snapshot_count",
-    "pbs_task_total",
-    "pbs_task_duration_seconds",
-    "pbs_task_running",
-    "pbs_gc_last_run_timestamp",
-    "pbs_gc_duration_seconds",
-    "pbs_gc_removed_bytes",
-    "pbs_gc_pending_bytes",
-    "pbs_gc_status",
-    "pbs_tape_drive_info",
-    "pbs_tape_drive_available",
-)
-"""The 33 names that the specification fixes."""
-
 Json = Any
 Labels = frozenset[tuple[str, str]]
 Row = tuple[str, dict[str, str], float | None]
@@ -78,14 +55,14 @@ class Recording:
         return answer["body"]["data"] if answer["status"] == 200 else None
 
     def snapshots(self, store: str, namespace: str) -> Json:
-        """Give a namespace's rows. The root was also asked for without `ns`, and in some places only so."""
+        """Return a namespace's rows. The root was also requested without `ns`, in some places only so."""
         path = f"/admin/datastore/{store}/snapshots"
         query = f"ns={namespace.replace('/', '%2F')}"
         return self.data(path, query if namespace or (path, query) in self._answers else "")
 
 
 def expected(recording: Recording) -> dict[str, dict[Labels, float]]:
-    """Give all series, by metric; besides, a page has only what the exporter measures of itself."""
+    """Return all series by metric. Beside these, a page has only the exporter's metrics of itself."""
     found: dict[str, dict[Labels, float]] = defaultdict(dict)
     listings = dict(_listings(recording))
     shown = {store: listing for store, listing in listings.items() if listing is not None}
@@ -107,7 +84,7 @@ def expected(recording: Recording) -> dict[str, dict[Labels, float]]:
 
 
 def requests(recording: Recording) -> dict[tuple[str, str], int]:
-    """Give how many requests one scrape needs, by path template and status."""
+    """Return the number of requests per scrape, by path template and status."""
     found: dict[tuple[str, str], int] = defaultdict(int)
     found["/nodes/localhost/tasks", "200"] = 2
     found["/tape/drive", "200"] = 1
@@ -127,7 +104,7 @@ def requests(recording: Recording) -> dict[tuple[str, str], int]:
 
 
 def text(value: str | None) -> str:
-    """Give a comment's label. The recordings have no control characters; some comments have several lines."""
+    """Return a comment's label. The recordings have no control characters; some comments have several lines."""
     line = (value or "").split("\n")[0]
     return line if len(line) <= 64 else line[:63] + "…"
 
@@ -183,12 +160,12 @@ def _host(recording: Recording) -> Iterator[Row]:
 
 
 def mode(row: Json) -> str | None:
-    """Give the maintenance mode. The recordings have only the form `MODE` or `MODE,message=…`."""
+    """Return the maintenance mode. The recordings have only the form `MODE` or `MODE,message=…`."""
     return row["maintenance"].split(",")[0] if row.get("maintenance") else None
 
 
 def _asked(recording: Recording) -> Iterator[str]:
-    """Give the datastores that must be asked: not those that PBS says are closed."""
+    """Yield the datastores that a scrape asks: all but those in maintenance or not mounted."""
     for row in recording.data("/admin/datastore"):
         if mode(row) in (None, "read-only") and row.get("mount-status") != "notmounted":
             yield row["store"]
@@ -227,7 +204,7 @@ def _datastores(recording: Recording) -> Iterator[Row]:
 
 
 def _listings(recording: Recording) -> Iterator[tuple[str, Json]]:
-    """Give each datastore's snapshots by namespace, or `None` where one of the answers was refused."""
+    """Yield each datastore's snapshots by namespace, or `None` if one of the requests was refused."""
     for store in _asked(recording):
         namespaces = recording.data(f"/admin/datastore/{store}/namespace")
         if namespaces is None:
@@ -246,12 +223,12 @@ def grouped(rows: Iterable[Json]) -> dict[tuple[str, str], list[Json]]:
 
 
 def verified(row: Json) -> str:
-    """Give a snapshot's verification state."""
+    """Return a snapshot's verification state."""
     return str(row["verification"]["state"]) if row.get("verification") else "none"
 
 
 def encrypted(row: Json) -> bool:
-    """Tell whether any of its files is."""
+    """Whether any file of the snapshot is encrypted."""
     return "encrypt" in [file.get("crypt-mode") for file in row["files"]]
 
 
@@ -304,7 +281,7 @@ def _group(group: list[Json]) -> Iterator[Row]:
 
 
 def state(task: Json) -> str:
-    """Give a task's state."""
+    """Return a task's state."""
     status = task.get("status")
     if status is None:
         return "running"
@@ -314,13 +291,13 @@ def state(task: Json) -> str:
 
 
 def worker_id(task: Json) -> str:
-    """Give a task's worker ID, without the time of a snapshot."""
+    """Return a task's worker ID, without the time of a snapshot."""
     name = task["worker_id"] or ""
     return name.rpartition("/")[0] if task["worker_type"] in ("reader", "verify_snapshot") else name
 
 
 def note(task: Json, listings: dict[str, Json]) -> str:
-    """Give a backup task's comment."""
+    """Return a backup task's comment."""
     if task["worker_type"] != "backup":
         return ""
     store, _, group = task["worker_id"].partition(":")

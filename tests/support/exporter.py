@@ -24,7 +24,7 @@ class Exporter:
         self.client = client
 
     async def scrape(self, timeout_seconds: float | str | None = None) -> Scraped:
-        """Ask for a page as Prometheus does that allows so many seconds; it must be a 200."""
+        """Scrape as Prometheus does with that timeout; the answer must be a 200."""
         headers = {} if timeout_seconds is None else {"X-Prometheus-Scrape-Timeout-Seconds": str(timeout_seconds)}
         async with self.client.get("/metrics", headers=headers) as response:
             text = await response.text()
@@ -40,13 +40,15 @@ def make_settings(
     filters: Filters | None = None,
     **target: Any,
 ) -> Settings:
-    """Make settings for a simulated PBS; `target` are keys of `[pbs]`."""
+    """Return settings for a simulated PBS; `target` are keys of `[pbs]`."""
     values: dict[str, Any] = {
         "endpoint": pbs.endpoint,
         "token_id": pbs.token_id,
         "token_secret": Secret(pbs.secret),
-        # A machine that is busy with other tests is no failure.
+        # A machine that is busy with other tests must not cause timeouts.
         "timeout_seconds": 60.0,
+        # Nor must it change from full listings to incremental ones.
+        "listing_mode": "full",
     }
     return Settings(
         pbs=TargetSettings(**values | target),
@@ -58,6 +60,6 @@ def make_settings(
 
 @asynccontextmanager
 async def exporting(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Exporter]:
-    """Run the exporter with these settings, as long as the block lasts."""
+    """Run the exporter with these settings until the block ends."""
     async with TestClient(TestServer(create_app(settings, COLLECTORS, clock))) as client:
         yield Exporter(client)

@@ -39,7 +39,7 @@ LOST: dict[str, tuple[set[str], set[str]]] = {
     "/nodes/localhost/disks/zfs": ({"disks"}, set()),
     "/tape/media/list": ({"tape_media"}, METRICS["tape_media"]),
 }
-"""By endpoint: the collectors that fail with it, and the metrics that a page then doesn't have.
+"""By endpoint: the collectors that fail with it, and the metrics that are missing.
 
 Listings and what slow collectors brought stay.
 """
@@ -50,22 +50,22 @@ NEVER_BROUGHT = {
     "/nodes/localhost/disks/list": {name for name in METRICS["disks"] if name.startswith("pbs_disk_")},
     "/nodes/localhost/disks/zfs": {name for name in METRICS["disks"] if name.startswith("pbs_zfs_")},
 }
-"""By endpoint of a slow collector that has two: the metrics that a first page with its fault doesn't have."""
+"""By endpoint of a slow collector with two: the metrics that are missing if the first scrape fails."""
 SLOW = {collector.name for collector in COLLECTORS if collector.intervals}
 STAY = {metric.name for collector in COLLECTORS if collector.intervals for metric in collector.metrics} | METRICS[
     "snapshots"
 ]
-"""Metrics that are shown also where PBS doesn't answer."""
+"""Metrics that are exported also while PBS doesn't answer."""
 EAGER: dict[str, Any] = {
     "listing_timeout_seconds": 5.0,
     "slow_interval_seconds": 0.0,
     "collectors": {"disks": True},
 }
-"""Settings with which each scrape asks all endpoints."""
+"""Settings with which each scrape requests all endpoints."""
 
 
 def lines(logs: list[Any], event: str) -> list[tuple[str, ...]]:
-    """Give level and subject of each line that says `event`."""
+    """Return level and subject of each log line with that event."""
     return sorted(
         (line["log_level"], line["collector"], *([line["datastore"]] if "datastore" in line else []))
         for line in logs
@@ -74,7 +74,7 @@ def lines(logs: list[Any], event: str) -> list[tuple[str, ...]]:
 
 
 def counted(page: Scraped, template: str) -> dict[str, float]:
-    """Give how many requests to an endpoint had each code."""
+    """Return the number of requests to an endpoint, by code."""
     series = page.series("pbs_exporter_api_requests_total")
     return {labels["code"]: value for labels, value in series if labels["endpoint"] == template}
 
@@ -84,7 +84,7 @@ def up(known: Facts) -> float:
 
 
 def left(known: Facts, endpoint: str, *metrics: str) -> Facts:
-    """Give what a page still has without these metrics, and without the jobs that the endpoint lists."""
+    """Return the facts without these metrics, and without the jobs that the endpoint lists."""
     of_type = ("job_type", JOB_TYPES.get(endpoint, ""))
     return {key: value for key, value in without(known, *metrics).items() if of_type not in key[1]}
 

@@ -14,7 +14,7 @@ class Table:
         self.rows: list[list[str]] = []
 
     def by_name(self) -> dict[str, dict[str, str]]:
-        """Give the rows by their first cell, each by the heads of the others."""
+        """Return the rows by first cell, each as values by column head."""
         return {row[0]: dict(zip(self.heads[1:], row[1:], strict=True)) for row in self.rows}
 
 
@@ -83,12 +83,12 @@ class Page(HTMLParser):
             self.terms[self._term] = self.terms.get(self._term, "") + data
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
-        """Give the attributes of all elements of a kind."""
+        """Return the attributes of all elements of a kind."""
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-async def information(client: Client) -> Page:
-    """Give the status page, parsed; it must be complete."""
+async def status_page(client: Client) -> Page:
+    """Return the status page, parsed; it must be complete."""
     async with client.get("/") as response:
         assert response.status == 200
         page = Page(await response.text())

@@ -1,4 +1,4 @@
-"""An exporter that lists only what has changed, in front of a PBS with a history, and what it asked for."""
+"""An exporter with incremental listings in front of a PBS with a history, and its requests."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,8 +10,8 @@ from aiohttp import web
 
 from pbs_exporter.simulator import LoggedRequest
 from pbs_exporter.simulator.exchange import Exchange
-from tests.support.backup_history import Group, History, Place, Snapshot
-from tests.support.backup_history_pbs import HistoricPbs
+from tests.support.backup_history import BackupHistory, Group, Place, Snapshot
+from tests.support.backup_history_pbs import BackupHistoryPbs
 from tests.support.clock import FakeClock
 from tests.support.exporter import exporting, make_settings
 from tests.support.metrics_page import Scraped
@@ -27,9 +27,9 @@ DEEP = Place("main", "a/b", ("vm", "102"))
 OTHER = Place("mirror", "", ("vm", "100"))
 
 
-def small_history() -> History:
-    """Make two datastores, of which the first has namespaces and three groups."""
-    history = History(FakeClock(NOW), "main", "mirror")
+def small_history() -> BackupHistory:
+    """Return two datastores; the first has namespaces and three groups."""
+    history = BackupHistory(FakeClock(NOW), "main", "mirror")
     history.add_namespace("main", "a")
     for place in (WEB, DNS, DEEP, OTHER):
         for size in (10, 20, 30):
@@ -40,18 +40,18 @@ def small_history() -> History:
 
 
 @asynccontextmanager
-async def changing(
-    history: History, mode: str = "changes", *, ahead: float = 0.0, **settings: Any
+async def listing_changes(
+    history: BackupHistory, mode: str = "changes", *, ahead: float = 0.0, **settings: Any
 ) -> AsyncIterator[Setup]:
     """Run an exporter in front of a PBS with that history. Its clock is `ahead` of PBS's by that number of seconds."""
-    async with simulated(HistoricPbs(history)) as pbs:
+    async with simulated(BackupHistoryPbs(history)) as pbs:
         made = make_settings(pbs, listing_mode=mode, **settings)
         async with exporting(made, history.clock.ahead(ahead)) as exporter:
             yield Setup(pbs, exporter, history.clock)
 
 
-async def landed() -> None:
-    """Wait until no full listing is under way in the background."""
+async def full_listings_done() -> None:
+    """Wait until no full listing runs in the background."""
     for _ in range(20_000):
         if not any(task.get_name().startswith("full listing of ") for task in asyncio.all_tasks()):
             return
@@ -59,8 +59,8 @@ async def landed() -> None:
     raise AssertionError("a listing in the background doesn't end")
 
 
-class Look:
-    """A page, and what was asked for until all had landed that the scrape had begun."""
+class ObservedScrape:
+    """A page, and the requests until all listings that the scrape started had ended."""
 
     def __init__(self, page: Scraped, requests: list[LoggedRequest]) -> None:
         self.page = page
@@ -70,13 +70,13 @@ class Look:
         self.listed_in_full = sorted((place.store, place.namespace) for place in listings if place.group == ("", ""))
 
 
-async def look(setup: Setup) -> Look:
-    """Scrape, and wait for the background."""
-    await landed()
+async def observe(setup: Setup) -> ObservedScrape:
+    """Scrape, and wait for listings in the background."""
+    await full_listings_done()
     setup.pbs.requests.clear()
     page = await setup.scrape()
-    await landed()
-    return Look(page, list(setup.pbs.requests))
+    await full_listings_done()
+    return ObservedScrape(page, list(setup.pbs.requests))
 
 
 def _place(request: LoggedRequest) -> Place:
@@ -86,7 +86,7 @@ def _place(request: LoggedRequest) -> Place:
 
 
 class FullListings(Gate):
-    """Holds the full listings: either before PBS has read anything, or what it has read."""
+    """A gate for full listings: before PBS reads anything, or after it has read."""
 
     def __init__(self, *, read: bool = False) -> None:
         super().__init__()
@@ -105,10 +105,10 @@ class FullListings(Gate):
         return await super()._hold(exchange)
 
 
-def of(page: Scraped, name: str, place: Place, **labels: str) -> float | None:
-    """Give a group's value."""
+def group_value(page: Scraped, name: str, place: Place, **labels: str) -> float | None:
+    """Return a group's value."""
     values = {"datastore": place.store, "backup_type": place.group[0], "backup_id": place.group[1], **labels}
-    # To Prometheus an empty label is none; the page has it all the same.
+    # The page has empty labels, though to Prometheus they are none.
     return page.value(f"pbs_snapshot_{name}", namespace=place.namespace, **values)
 
 
@@ -118,27 +118,27 @@ TASKS = "/nodes/{node}/tasks"
 
 
 def fully_listed_at(page: Scraped) -> dict[str, float]:
-    """Give the time of each datastore's full listing on the page."""
+    """Return the time of each datastore's full listing."""
     return page.by("pbs_snapshot_full_listing_timestamp_seconds", "datastore")
 
 
 def places(page: Scraped) -> set[Place]:
-    """Give the groups on the page."""
+    """Return the groups on the page."""
     return {
         Place(labels["datastore"], labels["namespace"], (labels["backup_type"], labels["backup_id"]))
         for labels, _ in page.series("pbs_snapshot_count")
     }
 
 
-def asked_for_changes_only(seen: Look) -> bool:
-    """Tell whether each namespace was asked for its groups once, and nothing was listed in full."""
+def asked_for_changes_only(seen: ObservedScrape) -> bool:
+    """Whether the groups of each namespace were requested once, and nothing was listed in full."""
     asked = sorted((place.store, place.namespace) for place in seen.groups)
     return asked == ALL_NAMESPACES and seen.listed_in_full == []
 
 
-def many_groups(number: int) -> History:
-    """Make a datastore of so many groups with a snapshot each, in two namespaces."""
-    history = History(FakeClock(1_795_000_000.0), "main")
+def many_groups(number: int) -> BackupHistory:
+    """Return a datastore with `number` groups of one snapshot each, in two namespaces."""
+    history = BackupHistory(FakeClock(1_795_000_000.0), "main")
     history.add_namespace("main", "a")
     for index in range(number):
         name = ("", "a")[index % 2]

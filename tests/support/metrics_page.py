@@ -1,4 +1,4 @@
-"""A page of metrics, parsed."""
+"""A parsed page of metrics."""
 
 import re
 from functools import lru_cache

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 @asynccontextmanager
 async def deaf() -> AsyncIterator[int]:
-    """Listen on a loopback port, take connections and never answer; gives the port."""
+    """Accept connections on a loopback port and never answer; yield the port."""
     held: list[asyncio.StreamWriter] = []
 
     async def take(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -25,7 +25,7 @@ async def deaf() -> AsyncIterator[int]:
 
 
 def closed_port() -> int:
-    """Give a loopback port on which nothing listens."""
+    """Return a loopback port on which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]
     return port

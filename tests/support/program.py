@@ -59,14 +59,14 @@ class Running:
         return Ended(self.process.returncode, stdout.decode(), "".join(self.lines) + stderr.decode())
 
 
-def environment(**variables: str) -> dict[str, str]:
-    """Give this process's environment with these variables, and none else that the program or its log obeys."""
+def program_environment(**variables: str) -> dict[str, str]:
+    """Return this process's environment with these variables, and no others that the program or its log reads."""
     ours = ("PBS_EXPORTER", "RUST_LOG", "NO_COLOR", "FORCE_COLOR")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | variables
 
 
 def settings(pbs: SimulatedPbs, **more: str) -> dict[str, str]:
-    """Give the variables for an exporter of this PBS on a port that the system chooses."""
+    """Return the variables for an exporter of this PBS on a port that the system chooses."""
     return {
         "PBS_EXPORTER__PBS__ENDPOINT": pbs.endpoint,
         "PBS_EXPORTER__PBS__TOKEN_ID": pbs.token_id,
@@ -77,11 +77,11 @@ def settings(pbs: SimulatedPbs, **more: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def started(*arguments: str, env: Mapping[str, str] | None = None) -> AsyncIterator[Running]:
-    """Start the program; it doesn't outlive the block."""
+    """Run the program until the block ends."""
     process = await asyncio.create_subprocess_exec(
         PROGRAM,
         *arguments,
-        env=environment(**(env or {})),
+        env=program_environment(**(env or {})),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -94,19 +94,19 @@ async def started(*arguments: str, env: Mapping[str, str] | None = None) -> Asyn
             await process.communicate()
 
 
-async def run(*arguments: str, env: Mapping[str, str] | None = None) -> Ended:
+async def run_program(*arguments: str, env: Mapping[str, str] | None = None) -> Ended:
     """Run the program to its end."""
     async with started(*arguments, env=env) as running:
         return await running.end()
 
 
 async def serving(running: Running) -> str:
-    """Wait until it serves; gives its address with a scheme."""
+    """Wait until the program serves, and return its URL."""
     found = await running.line(r"msg=started .*listen_address=(\S+:[1-9]\d*) ")
     return f"http://{found[1]}"
 
 
 async def get(url: str) -> tuple[int, str]:
-    """Give status and body."""
+    """Return status and body."""
     async with aiohttp.ClientSession() as session, session.get(url) as response:
         return response.status, await response.text()

@@ -23,7 +23,7 @@ class Setup:
         return await self.exporter.scrape(timeout_seconds)
 
     def asked(self, pattern: str) -> int:
-        """Tell how often PBS has been asked for a path, or a template."""
+        """Return the number of requests for a path or template."""
         return len(self.pbs.requests_to(pattern))
 
 

@@ -1,4 +1,4 @@
-"""A client of the simulated PBS that reads each answer to its end, and asks for single paths of a world."""
+"""A client of the simulated PBS, and requests for single paths of a world."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ class Reply:
 
 
 class Client:
-    """Asks one simulated PBS."""
+    """A client of one simulated PBS."""
 
     def __init__(self, pbs: SimulatedPbs, session: aiohttp.ClientSession) -> None:
         self.pbs = pbs
@@ -52,7 +52,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
         method: str = "GET",
     ) -> Reply:
-        """Ask for a path (and query) as it is written, with the right login if none is given."""
+        """Request a path and query exactly as written, with the right login if none is given."""
         login = f"PBSAPIToken={self.pbs.token_id}:{self.pbs.secret}" if login is None else login
         sent = {**({"Authorization": login} if login else {}), **(headers or {})}
         url = URL(f"{self.pbs.endpoint}/api2/json{path}", encoded=True)

@@ -14,11 +14,11 @@ _CERTIFICATE = Certificate.make()
 
 
 def small_world(datastores: int = 2, namespaces: int = 2) -> World:
-    """Make a PBS where no collector fails, standing still."""
+    """Return a PBS where no collector fails and nothing changes."""
     return World(datastores, namespaces, 1, 2, seed=1, now=lambda: NOW, task_history_seconds=100_000)
 
 
 def simulated(source: Source | None = None, **options: Any) -> SimulatedPbs:
-    """Make a simulated PBS that refuses without delay."""
+    """Return a simulated PBS that refuses without delay."""
     values = {"tls": False, "login_delay": 0.0, "forbidden_delay": 0.0, "certificate": _CERTIFICATE}
     return SimulatedPbs(source or small_world(), **{**values, **options})

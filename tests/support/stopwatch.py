@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 class Stopwatch:
-    """Measures time without the seconds in which this process was ready to run and had no core."""
+    """Elapsed time, without the time in which this process waited for a core."""
 
     def __init__(self) -> None:
         self._begun = time.monotonic() - _waited()

@@ -1,4 +1,4 @@
-"""Waiting for an event, and holding requests back until a test lets them go."""
+"""Waiting for an event, and holding requests until a test releases them."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from pbs_exporter.simulator.exchange import Exchange
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    """Wait until the condition holds, for a bounded time."""
+    """Wait until the condition holds. Raise `AssertionError` after a bounded time."""
     for _ in range(20_000):
         if condition():
             return
@@ -19,7 +19,7 @@ async def eventually(condition: Callable[[], bool]) -> None:
 
 
 class Gate:
-    """A fault that holds requests, until a test lets them go on to their usual answer."""
+    """A fault that holds requests until a test releases them to their usual answer."""
 
     def __init__(self) -> None:
         self.waiting: list[LoggedRequest] = []
@@ -29,17 +29,17 @@ class Gate:
         self._is_open = False
 
     def open(self) -> None:
-        """Let all go on, also those that come later."""
+        """Release all requests, and those that come later."""
         self._is_open = True
         self.release()
 
     def release(self) -> None:
-        """Let those go on that wait now."""
+        """Release the requests that wait now."""
         self._opening.set()
         self._opening = asyncio.Event()
 
     async def settled(self, pbs: SimulatedPbs) -> None:
-        """Wait until all that PBS has been asked is answered or held, and nothing new comes.
+        """Wait until each request to PBS is answered or held, and no new one comes.
 
         Client and server share this event loop: what comes of an answer comes within a few of its turns.
         """

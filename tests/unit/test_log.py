@@ -28,7 +28,7 @@ def configure(log_format: str = "logfmt", level: str = "info") -> None:
 
 
 def written(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """Give the lines on stderr; nothing may be on stdout."""
+    """Return the lines on stderr; stdout must be empty."""
     out, err = capsys.readouterr()
     assert out == ""
     assert err == "" or err.endswith("\n")

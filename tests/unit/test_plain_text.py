@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pbs_exporter.plain_text import comment, without_cut_secret, without_secret
+from pbs_exporter.plain_text import cached, comment, without_cut_secret, without_secret
 
 COMMENTS = [
     (None, ""),
@@ -57,6 +57,20 @@ CUT = [
     ("the c0ffee is hot", "the c0ffee is hot"),
     ("", ""),
 ]
+
+
+@pytest.mark.parametrize(("length", "calls"), [(256, 1), (257, 2)])
+def test_only_short_texts_are_remembered(length: int, calls: int) -> None:
+    """The cache of comments and owners keeps no long text."""
+    seen = []
+
+    @cached
+    def called(text: str | None) -> None:
+        seen.append(text)
+
+    called("x" * length)
+    called("x" * length)
+    assert len(seen) == calls
 
 
 @pytest.mark.parametrize(("text", "shown"), WHOLE)

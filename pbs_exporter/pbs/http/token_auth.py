@@ -117,7 +117,7 @@ class TokenAuth:
         if self._closed and (template in self._refused or not known):
             seconds = max(0, round(self._refused_at + PAUSE_SECONDS - self._clock.monotonic()))
             when = f"next try in {seconds} s" if self.paused else "next try at the next scrape"
-            raise LoginPaused(f"PBS refused the token ({self.refusals} in a row): {when}")
+            raise LoginPaused(f"the token was refused ({self.refusals} in a row): {when}")
 
     def _alone(self, template: str) -> bool:
         """Whether such a request tries the token, so that no other may be sent meanwhile."""

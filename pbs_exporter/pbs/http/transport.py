@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Generic, TypeVar
@@ -14,7 +15,9 @@ from yarl import URL
 
 from pbs_exporter.clock import Clock
 from pbs_exporter.config import TargetSettings
-from pbs_exporter.errors import PbsError, PbsTimeout, TooLarge
+from pbs_exporter.errors import PbsError, PbsTimeout, WrongShape, bare
+from pbs_exporter.pbs.http import body
+from pbs_exporter.pbs.http.body import MIB
 from pbs_exporter.pbs.http.connector import certificate, new_only, reused
 from pbs_exporter.pbs.http.decoding import Decoder
 from pbs_exporter.pbs.http.error_translation import closed_unanswered, connection_error, status_error
@@ -22,8 +25,8 @@ from pbs_exporter.pbs.http.request_limiter import Lane, RequestLimiter
 from pbs_exporter.pbs.http.tls import trust
 from pbs_exporter.pbs.http.token_auth import TokenAuth
 
-BODY_LIMIT = 512 * 1024 * 1024
-"""Size limit of one answer, in bytes after decompression."""
+BODY_LIMIT = 512 * MIB
+"""Size limit of the largest answers, the listings, in inflated bytes."""
 
 CANCELLED = "cancelled"
 """The code of a request whose answer nobody waits for any more: the client of the scrape has left."""
@@ -32,8 +35,6 @@ Observer = Callable[[str, str, float], None]
 """Called after each request that was sent, with its path template, its code and its duration in seconds."""
 
 T = TypeVar("T")
-
-_LARGE = 64 * 1024
 
 
 class Timed(msgspec.Struct, Generic[T], frozen=True):
@@ -78,6 +79,7 @@ class Transport:
         decode: Decoder[T],
         *,
         timeout_seconds: float,
+        limit: int = BODY_LIMIT,
         path: dict[str, str] | None = None,
         query: Mapping[str, str] | None = None,
         lane: Lane = Lane.PROMPT,
@@ -85,7 +87,7 @@ class Transport:
         """Return the decoded body of a 200. Raises a `PbsError` for everything else.
 
         `template` is the path with `{names}`, which `path` fills. The values of `path` and `query` are percent-encoded
-        here. The timeout begins when the request gets its slot.
+        here. The timeout begins when the request gets its slot. At most `limit` bytes are read, counted inflated.
         """
         # A lone surrogate can't be encoded. It becomes `?`, and PBS refuses the name.
         names = {name: quote(value, safe="", errors="replace") for name, value in (path or {}).items()}
@@ -96,44 +98,48 @@ class Transport:
             started = time.perf_counter()
             code = CANCELLED
             try:
-                async with asyncio.timeout(timeout_seconds):
-                    value = await self._get_with_retry(URL(url, encoded=True), decode)
-                code = "200"
+                value = await self._answer(URL(url, encoded=True), decode, limit, timeout_seconds)
+                code = value.code if isinstance(value, PbsError) else "200"
             except asyncio.CancelledError as error:
                 if PbsTimeout.SCRAPE_OVER in error.args:
                     code = PbsTimeout.code
                 raise
-            except TimeoutError as error:
-                code = PbsTimeout.code
-                raise PbsTimeout(f"no answer within {timeout_seconds:g} s") from error
-            except PbsError as error:
-                code = error.code
-                # The text may quote an echo of the request, from an answer that isn't JSON or isn't HTTP.
-                error.args = (self._auth.hide(str(error)),)
-                # The error is kept until the next scrape; its traceback would keep the answer in memory.
-                error.__context__ = None
-                raise error.with_traceback(None) from None
             finally:
                 seconds = time.perf_counter() - started
                 self._observe(template, code, seconds)
+            if isinstance(value, PbsError):
+                # Raised here, its traceback and causes have no frame that has seen the answer. The error is kept.
+                raise value
             return Timed(value, seconds)
 
-    async def _get_with_retry(self, url: URL, decode: Decoder[T]) -> T:
+    async def _answer(self, url: URL, decode: Decoder[T], limit: int, timeout_seconds: float) -> T | PbsError:
+        """Return the decoded answer or the error, which holds nothing of the answer."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                return await self._get_with_retry(url, decode, limit)
+        except TimeoutError:
+            return PbsTimeout(f"no answer within {timeout_seconds:g} s")
+        except PbsError as error:
+            # The text may quote an echo of the request, from an answer that isn't JSON or isn't HTTP.
+            error.args = (self._auth.hide(str(error)),)
+            return bare(error)
+
+    async def _get_with_retry(self, url: URL, decode: Decoder[T], limit: int) -> T:
         """GET, with one retry on a new connection if a reused one was closed before the answer: PBS was restarted."""
         reused.set(False)
         new_only.set(False)
         try:
-            return await self._get_once(url, decode)
+            return await self._get_once(url, decode, limit)
         except (aiohttp.ClientError, OSError) as error:
             if not (reused.get() and closed_unanswered(error)):
                 raise connection_error(error) from error
         new_only.set(True)
         try:
-            return await self._get_once(url, decode)
+            return await self._get_once(url, decode, limit)
         except (aiohttp.ClientError, OSError) as error:
             raise connection_error(error) from error
 
-    async def _get_once(self, url: URL, decode: Decoder[T]) -> T:
+    async def _get_once(self, url: URL, decode: Decoder[T], limit: int) -> T:
         certificate.set(None)
         async with self._session.get(
             url,
@@ -146,25 +152,22 @@ class Transport:
             if sent is not None:
                 self._pbs_ahead = sent - self._clock.now()
             if response.status == HTTPStatus.OK:
-                return await decode(_chunks(response, BODY_LIMIT))
+                async with aclosing(body.pieces(response, min(limit, BODY_LIMIT))) as pieces:
+                    return await self._decoded(decode, pieces)
             raise await status_error(response, self._auth.hide)
+
+    async def _decoded(self, decode: Decoder[T], pieces: AsyncIterator[bytes]) -> T:
+        """Decode the body. Whatever goes wrong is a failure of this request alone."""
+        try:
+            return await decode(pieces)
+        except (PbsError, aiohttp.ClientError, OSError):
+            raise
+        except Exception as error:
+            raise WrongShape(f"can't be decoded: {type(error).__name__}") from error
 
 
 def _unix_time(date: str | None) -> float | None:
     try:
         return parsedate_to_datetime(date or "").timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-
-
-async def _chunks(response: aiohttp.ClientResponse, limit: int) -> AsyncIterator[bytes]:
-    """Yield the decompressed body as it arrives."""
-    size = 0
-    async for chunk in response.content.iter_any():
-        size += len(chunk)
-        if size > limit:
-            raise TooLarge(f"the answer is larger than {limit // 1024**2} MiB")
-        yield chunk
-        if len(chunk) >= _LARGE:
-            # More chunks may be ready; without this, other asyncio tasks would wait for the end of the body.
-            await asyncio.sleep(0)

@@ -35,7 +35,7 @@ UNLOCKS = {
 
 
 def unlocking(template: str) -> tuple[str, ...]:
-    """Give what an endpoint needs."""
+    """Return the privileges that an endpoint needs."""
     (found,) = (needs for pattern, needs in UNLOCKS.items() if _matches(template, pattern))
     return found
 

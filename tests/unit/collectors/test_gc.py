@@ -42,7 +42,7 @@ def ended(state: str) -> Json:
 
 
 def numbers(scraped: Scraped) -> dict[str, float]:
-    """Give all that the page says of the garbage collection of `main`."""
+    """Return all values about the garbage collection of `main`."""
     return {
         sample.name: sample.value
         for family in scraped.families.values()
@@ -71,6 +71,11 @@ FAILED = {"pbs_gc_status": 0}
         pytest.param(ended("OK") | {"next-run": None}, COUNTERS | ENDED | GOOD, id="not scheduled"),
         pytest.param(
             ended("OK") | {"duration": None}, COUNTERS | NEXT | ENDED | {"pbs_gc_status": 1}, id="no duration"
+        ),
+        pytest.param(
+            ended("OK") | {"duration": -5},
+            COUNTERS | NEXT | ENDED | {"pbs_gc_status": 1},
+            id="clock set back",
         ),
         pytest.param(ended("OK") | {"removed-bytes": 0}, COUNTERS | NEXT | ENDED | GOOD | {"pbs_gc_removed_bytes": 0}),
     ],

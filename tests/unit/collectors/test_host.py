@@ -43,7 +43,7 @@ MEMORY = {name for name in NUMBERS if "_memory_" in name}
 
 
 def numbers(scraped: Scraped) -> dict[str, float]:
-    """Give all numbers of the host."""
+    """Return all numbers of the host."""
     return {
         sample.name: sample.value
         for family in scraped.families.values()

@@ -1,4 +1,4 @@
-"""Jobs in each state that they can be in, and tapes, which no recording holds."""
+"""Jobs in each of their states, and of each type."""
 
 import pytest
 
@@ -9,7 +9,6 @@ UPID = f"UPID:pbs1:00006261:000502DA:00000044:{START:08X}:verificationjob:main\\
 ENDED = {"last-run-upid": UPID, "last-run-endtime": START + 20}
 DUE = {"schedule": "daily", "next-run": NOW + 60}
 LABELS = {"job_type": "verify", "job_id": "v-one", "datastore": "main"}
-
 LAST = "pbs_job_last_run_timestamp_seconds"
 TOOK = "pbs_job_last_run_duration_seconds"
 NEXT = "pbs_job_next_run_timestamp_seconds"
@@ -23,6 +22,12 @@ RAN = {LAST: START + 20, TOOK: 20}
         pytest.param(ENDED | {"last-run-state": "WARNINGS: 3"}, "warning", RAN, id="warnings, without schedule"),
         pytest.param(ENDED | {"last-run-state": "disk away\nsecond line"}, "error", RAN, id="failed in two lines"),
         pytest.param(ENDED | {"last-run-state": "OK\nnot quite"}, "error", RAN, id="failed with a good beginning"),
+        pytest.param(
+            ENDED | {"last-run-state": "OK", "last-run-endtime": START - 5},
+            "ok",
+            {LAST: START - 5},
+            id="clock set back",
+        ),
         pytest.param(ENDED | {"last-run-state": "unknown"}, "unknown", RAN, id="nobody knows how it ended"),
         pytest.param({"last-run-upid": UPID} | DUE, "running", {NEXT: NOW + 60}, id="running"),
         pytest.param(DUE, "never", {NEXT: NOW + 60}, id="never run"),
@@ -78,87 +83,3 @@ async def test_tape_jobs_are_of_interest_with_tapes(kinds: set[str], *, tape: bo
     assert {labels["job_type"] for labels, _ in series(scraped, "pbs_job_info")} == kinds
     for labels, _ in series(scraped, "pbs_job_info"):
         assert (labels["direction"], labels["remote"], labels["remote_datastore"]) == ("", "", "")
-
-
-@pytest.mark.parametrize(
-    ("tape", "labels"),
-    [
-        ({"pool": "a", "status": "full", "location": "online-changer-one"}, ("a", "full", "online")),
-        ({"status": "writable", "location": "vault-cellar"}, ("", "writable", "vault")),
-        ({"pool": None, "status": "damaged", "location": "offline"}, ("", "damaged", "offline")),
-        ({"status": "retired", "location": "offline-somewhere"}, ("", "retired", "unknown")),
-        ({"status": "melted", "location": "moon"}, ("", "unknown", "unknown")),
-        ({}, ("", "unknown", "unknown")),
-    ],
-)
-async def test_one_tape(tape: Json, labels: tuple[str, str, str]) -> None:
-    """A tape is counted under its pool, its status and the kind of its place; what is new there is unknown."""
-    scraped = await page({"/tape/media/list": [tape]}, ["tape_media"])
-    pool, status, location = labels
-    assert series(scraped, "pbs_tape_media") == [({"pool": pool, "status": status, "location": location}, 1)]
-    assert scraped.by("pbs_tape_media_expired", "pool") == {pool: 0}
-    assert not series(scraped, "pbs_tape_media_used_bytes")
-
-
-async def test_tapes_of_a_pool_add_up() -> None:
-    """Of each pool the expired tapes are counted, and the bytes of those that hold some are added up."""
-    tape = {"pool": "a", "status": "full", "location": "offline"}
-    tapes = [tape | {"bytes-used": 5, "expired": True}, tape | {"bytes-used": 7, "expired": False}, tape, {"pool": "b"}]
-    scraped = await page({"/tape/media/list": tapes}, ["tape_media"])
-    assert scraped.value("pbs_tape_media", pool="a", status="full", location="offline") == 3
-    assert scraped.by("pbs_tape_media_expired", "pool") == {"a": 1, "b": 0}
-    assert scraped.by("pbs_tape_media_used_bytes", "pool") == {"a": 12}
-
-
-def point(metric: str, value: Json, subject: str = "host", time: int = 1) -> Json:
-    """Make a row of `/status/metrics`."""
-    return {"id": subject, "metric": metric, "timestamp": time, "type": "derive", "value": value}
-
-
-async def test_counters_are_the_newest_known_ones() -> None:
-    """Of several points the last counts, null is no sample, and what isn't of a host or datastore is left out."""
-    points = [
-        point("net_in", 5.0),
-        point("net_in", 9.0, time=2),
-        point("net_out", None),
-        point("disk_read", 7.0, "datastore/main"),
-        point("uploaded", 3.0, "datastore/main/s3"),
-        point("disk_read", 1.0, "moon"),
-        {"id": "host", "metric": "disk_write", "value": "much"},
-    ]
-    scraped = await page({"/status/metrics": {"data": points}}, ["io"])
-    assert scraped.value("pbs_host_network_receive_bytes_total") == 9
-    assert scraped.value("pbs_host_network_transmit_bytes_total") is None
-    assert scraped.value("pbs_host_disk_written_bytes_total") is None
-    assert scraped.by("pbs_datastore_read_bytes_total", "datastore") == {"main": 7}
-    # A row that can't be read is left out.
-    assert success(scraped, "io") == 0
-
-
-@pytest.mark.parametrize("said", [[], {}, {"data": {}}, {"data": None}, None, "no"])
-async def test_counters_of_the_wrong_shape_fail(said: Json) -> None:
-    """An answer without a list of points is a failure of the collector alone."""
-    scraped = await page({"/status/metrics": said}, ["io"])
-    assert (success(scraped, "io"), scraped.value("pbs_up")) == (0, 1)
-
-
-async def test_buckets() -> None:
-    """Each S3 datastore that can be asked is, and has what PBS says of its bucket, be it nothing."""
-    numbers = {"get": 1, "put": 2, "post": 0, "head": 4, "uploaded": 6, "downloaded": None}
-    scraped = await page(
-        {
-            "/admin/datastore": [
-                {"store": "a", "backend-type": "s3"},
-                {"store": "b", "backend-type": "s3"},
-                {"store": "c", "backend-type": "s3", "maintenance": "s3-refresh"},
-                {"store": "d", "backend-type": "filesystem"},
-            ],
-            "/admin/datastore/a/status": {"total": 1, "s3-statistics": numbers},
-            "/admin/datastore/b/status": {"total": 1},
-        },
-        ["s3"],
-    )
-    assert scraped.by("pbs_datastore_s3_requests_total", "method") == {"get": 1, "put": 2, "post": 0, "head": 4}
-    assert scraped.by("pbs_datastore_s3_uploaded_bytes_total", "datastore") == {"a": 6}
-    assert not series(scraped, "pbs_datastore_s3_downloaded_bytes_total")
-    assert scraped.by("pbs_scrape_datastore_success", "datastore") == {"a": 1, "b": 1}

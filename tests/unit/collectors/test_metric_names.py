@@ -52,7 +52,7 @@ _API_PATH = re.compile(r"\(/[a-z]+(?:[-/a-z{}]+)(?:[,;][^()]*)?\)\.")
 
 
 def lint(metric: Metric) -> Iterator[str]:
-    """Give what the naming rules of Prometheus have against a metric, a line for each rule."""
+    """Yield a line for each of Prometheus's naming rules that a metric breaks."""
     for problem in (*_name_problems(metric), *_type_problems(metric), *_unit_problems(metric)):
         yield f"{metric.name}: {problem}"
 
@@ -220,7 +220,7 @@ SOURCES = [pytest.param(source, now, id=name) for name, source, now in _sources(
 async def _page(
     source: Source, now: float | None, enabled: Iterable[str], accept: str = "text/plain", *, tls: bool = False
 ) -> str:
-    """Give the raw page of an exporter with these collectors alone."""
+    """Return the raw page of an exporter with only these collectors."""
     clock = None if now is None else FakeClock(now).clock
     async with SimulatedPbs(source, tls=tls, forbidden_delay=0) as pbs:
         settings = make_settings(
@@ -237,7 +237,7 @@ async def _page(
 
 
 def _family(sample_line: str) -> str:
-    """Give the family that a line of a text page belongs to."""
+    """Return the family of a line of a text page."""
     name = re.split(r"[{ ]", sample_line, maxsplit=1)[0]
     histogram = re.sub(r"_(bucket|sum|count)$", "", name)
     return histogram if histogram in BY_NAME and BY_NAME[histogram].type == "histogram" else name

@@ -29,12 +29,12 @@ async def group(*rows: Json, **settings: Json) -> Scraped:
 
 
 def number(scraped: Scraped, name: str, **labels: str) -> float | None:
-    """Give a number of that group."""
+    """Return a number of that group."""
     return scraped.value(f"pbs_snapshot_{name}", **GROUP, **labels)
 
 
 def times(scraped: Scraped) -> list[int]:
-    """Give the times of the snapshots that are shown, in the page's order."""
+    """Return the times of the exported snapshots, in the page's order."""
     return [int(labels["backup_time"]) for labels, _ in series(scraped, "pbs_snapshot_info")]
 
 

@@ -1,7 +1,5 @@
 """The encoder writes what prometheus_client writes, byte for byte."""
 
-from collections.abc import Callable, Iterable
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,44 +7,12 @@ from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram
 from prometheus_client import Metric as Family
 from prometheus_client.exposition import generate_latest as text
 from prometheus_client.metrics_core import METRIC_TYPES
-from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
-from prometheus_client.samples import Sample as FamilySample
 from prometheus_client.samples import Timestamp
 
 from pbs_exporter.exposition.encoder import ROWS_AT_ONCE, encode
-from pbs_exporter.exposition.formats import OPENMETRICS, TEXT, TEXT_1, Format, choose, render
 from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.exposition.page import Page
-from pbs_exporter.exposition.row_family import RowFamily
-
-MODELS = ((TEXT, text), (TEXT_1, text), (OPENMETRICS, openmetrics))
-
-Rows = dict[tuple[str, ...], float]
-
-
-class Given:
-    """A source of these families."""
-
-    def __init__(self, families: Iterable[Family]) -> None:
-        self._families = list(families)
-
-    def collect(self) -> Iterable[Family]:
-        return self._families
-
-
-def assert_same(make: Callable[[], CollectorRegistry]) -> None:
-    """Compare all formats with prometheus_client's, each from a registry of its own."""
-    for form, model in MODELS:
-        assert written(form, make()) == model(make())
-
-
-def written(form: Format, registry: CollectorRegistry) -> bytes:
-    chosen = choose(f"{form.media_type};version={form.version}")
-    assert chosen.format is form
-    return render(registry, chosen)
-
-
-# --- what may be on a page
+from tests.support.registries import Given, assert_same, family, registry
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12) | st.text('\\"\n\r\0%{}=,ü', max_size=6)
 LEGACY = st.from_regex(r"[a-z_]{1,4}(_bytes|_seconds)?(_total|_created|_gsum)?", fullmatch=True)
@@ -113,8 +79,6 @@ def test_any_page_is_written_as_prometheus_client_does(
     assert_same(make)
 
 
-# --- what the search could miss
-
 ODD = [
     *(0, 0.0, -0.0, False, 1, 1.0, True, -1, 0.1, 1e-9, 5e-324),
     *(float("nan"), float("inf"), float("-inf"), 1.7976931348623157e308),
@@ -157,72 +121,3 @@ def test_a_row_with_too_few_labels_is_refused(row: tuple[str, ...]) -> None:
     """A row that lacks label values is an error, and no series with others' labels."""
     with pytest.raises((ValueError, IndexError)):
         encode(registry(family({("a", "b"): 1, row: 2})), text)
-
-
-# --- families that keep rows, for anyone else
-
-
-def family(rows: Rows) -> RowFamily:
-    return RowFamily("x_bytes", "X.", "counter", "bytes", sample_name="x_bytes_total", labels=("b", "a"), rows=rows)
-
-
-def plain(*samples: FamilySample) -> Family:
-    """Make the same family in prometheus_client's own way."""
-    made = Family("x_bytes", "X.", "counter", "bytes")
-    made.samples = list(samples)
-    return made
-
-
-def registry(*given: Family) -> CollectorRegistry:
-    made = CollectorRegistry()
-    made.register(Given(given))
-    return made
-
-
-SAMPLE = FamilySample("x_bytes_total", {"b": "1", "a": "2"}, 3)
-OTHER = FamilySample("x_bytes_total", {"b": "4", "a": "5"}, 6, timestamp=7)
-
-
-def test_a_family_of_rows_is_a_family() -> None:
-    """It equals, shows itself as, and has the samples of the family that prometheus_client would have made."""
-    assert family({("1", "2"): 3}).samples == [SAMPLE]
-    assert family({("1", "2"): 3}) == plain(SAMPLE)
-    assert plain(SAMPLE) == family({("1", "2"): 3})
-    assert family({("1", "2"): 3}) != plain()
-    assert repr(family({("1", "2"): 3})) == repr(plain(SAMPLE))
-    assert registry(family({("1", "2"): 3})).get_sample_value("x_bytes_total", {"a": "2", "b": "1"}) == 3
-
-
-def test_a_registry_can_be_restricted_to_a_family_of_rows() -> None:
-    """A restricted registry gives the family if it was asked for, and else not."""
-
-    class Described(Given):
-        def describe(self) -> Iterable[Family]:
-            return self._families
-
-    made = CollectorRegistry()
-    made.register(Described([family({("1", "2"): 3})]))
-    assert b'x_bytes_total{a="2",b="1"} 3.0\n' in text(made.restricted_registry(["x_bytes_total"]))
-    assert text(made.restricted_registry(["other"])) == b""
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda made: made.samples.append(OTHER),
-        lambda made: made.add_sample(*OTHER),
-        lambda made: setattr(made, "samples", [OTHER]),
-        lambda made: made.samples.clear(),
-        lambda made: setattr(made, "name", "y"),
-        lambda made: setattr(made, "documentation", "Y.\n"),
-        lambda made: setattr(made, "unit", ""),
-        lambda made: setattr(made, "type", "gauge"),
-    ],
-)
-def test_what_somebody_changes_is_written(change: Callable[[Family], None]) -> None:
-    """A family that was changed is written as it is now."""
-    changed, expected = family({("1", "2"): 3}), plain(SAMPLE)
-    change(changed)
-    change(expected)
-    for form, model in MODELS:
-        assert written(form, registry(changed)) == model(registry(expected))

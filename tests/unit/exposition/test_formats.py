@@ -10,7 +10,7 @@ from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.config import ExporterSettings
 from pbs_exporter.exposition.formats import accepts_gzip, choose, compress
 from pbs_exporter.simulator import Certificate, Replay, SimulatedPbs
-from tests.support.canned_pbs import HandMade
+from tests.support.canned_pbs import CannedPbs
 from tests.support.clock import FakeClock
 from tests.support.exporter import exporting, make_settings
 from tests.support.recordings import recorded_time, recording_file
@@ -207,7 +207,7 @@ NEGOTIATED = [("gzip", "gzip"), ("gzip;q=0", None), ("*", "gzip"), ("identity", 
 async def test_a_page_is_compressed_where_accepted(accept_encoding: str, encoding: str | None) -> None:
     """The answer is compressed where that is accepted, says so, and says which headers it depends on."""
     async with (
-        SimulatedPbs(HandMade({}), tls=False, certificate=CERTIFICATE) as pbs,
+        SimulatedPbs(CannedPbs({}), tls=False, certificate=CERTIFICATE) as pbs,
         exporting(make_settings(pbs)) as exporter,
     ):
         headers = {"Accept-Encoding": accept_encoding}

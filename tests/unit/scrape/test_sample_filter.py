@@ -1,12 +1,10 @@
-"""What is filtered out isn't asked for where that is possible, is on no page, and is no failure."""
+"""Filtered samples aren't exported, cost no requests where possible, and are no failure."""
 
-from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 
-from pbs_exporter.config import Filters, keeps, load
-from pbs_exporter.errors import ConfigError
+from pbs_exporter.config import Filters
 from pbs_exporter.simulator import Replay, SimulatedPbs
 from tests.support.clock import FakeClock
 from tests.support.exporter import exporting, make_settings
@@ -19,31 +17,8 @@ from tests.support.small_pbs import NAMESPACES, SNAPSHOTS, small_world
 GROUP = "backup_id"
 
 
-@pytest.mark.parametrize(
-    ("patterns", "kept"),
-    [
-        ((), ["", "a", "a/b", "b", "[x]"]),
-        (("a",), ["a"]),
-        (("a*",), ["a", "a/b"]),
-        (("*",), ["", "a", "a/b", "b", "[x]"]),
-        (("!a",), ["", "a/b", "b", "[x]"]),
-        (("!a*", "!b"), ["", "[x]"]),
-        (("a*", "!a/*"), ["a"]),
-        (("!a/*", "a*"), ["a"]),
-        (("",), [""]),
-        (("!",), ["a", "a/b", "b", "[x]"]),
-        (("A",), []),
-        (("?", "a?b"), ["a", "a/b", "b"]),
-        (("[[]x]",), ["[x]"]),
-    ],
-)
-def test_patterns(patterns: tuple[str, ...], kept: list[str]) -> None:
-    """Kept is what any plain pattern matches as a whole, or all where there is none, and no excluding one does."""
-    assert [name for name in ("", "a", "a/b", "b", "[x]") if keeps(patterns, name)] == kept
-
-
 def of_store(scraped: Scraped, store: str) -> list[str]:
-    """Give the names of a datastore's series."""
+    """Return the names of a datastore's series."""
     return [name for name, labels in facts(scraped) if ("datastore", store) in labels]
 
 
@@ -71,7 +46,7 @@ def tasks(scraped: Scraped) -> float:
 
 
 def namespaces_asked(setup: Setup) -> set[tuple[str, str]]:
-    """Give datastore and namespace of each listing that PBS was asked for."""
+    """Return datastore and namespace of each listing request."""
     return {
         (request.path.split("/")[3], parse_qs(request.query, keep_blank_values=True)["ns"][0])
         for request in setup.pbs.requests_to(SNAPSHOTS)
@@ -132,52 +107,3 @@ async def test_a_datastore_that_fails_all_usage_can_be_left_out() -> None:
     assert failed(scraped) == set()
     assert "gone" not in scraped.by("pbs_datastore_readable", "datastore")
     assert len(scraped.by("pbs_datastore_total_bytes", "datastore")) > 3
-
-
-GOOD = {
-    "PBS_EXPORTER__PBS__ENDPOINT": "https://pbs.example.com:8007",
-    "PBS_EXPORTER__PBS__TOKEN_ID": "a@pbs!b",
-    "PBS_EXPORTER__PBS__TOKEN_SECRET": "x",
-}
-
-
-def from_file(text: str, tmp_path: Any) -> Filters:
-    """Load a settings file with that section."""
-    file = tmp_path / "settings.toml"
-    file.write_text(f"[filters]\n{text}\n")
-    return load(str(file), GOOD, {})[0].filters
-
-
-def test_filters_of_a_file(tmp_path: Any) -> None:
-    """A file has lists, in which an empty pattern is the root namespace."""
-    filters = from_file('datastores = ["a", "!b*"]\nnamespaces = ["", "!"]\ngroups = ["vm/*"]', tmp_path)
-    assert filters == Filters(datastores=("a", "!b*"), namespaces=("", "!"), groups=("vm/*",))
-
-
-def test_filters_of_the_environment() -> None:
-    """The environment has patterns separated by commas, with space around them or not."""
-    environ = {"PBS_EXPORTER__FILTERS__DATASTORES": "a, !b*", "PBS_EXPORTER__FILTERS__NAMESPACES": ",prod"}
-    assert load(None, GOOD | environ, {})[0].filters == Filters(datastores=("a", "!b*"), namespaces=("", "prod"))
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ('datastores = "main"', '"main" is not a list'),
-        ("datastores = 5", "5 is not a list"),
-        ("datastores = [5]", "5 is not text"),
-        ('datastores = [["a"]]', "a list is not text"),
-        ('datastores = ["a", ""]', '"" is an empty pattern'),
-        ('groups = ["!"]', '"!" is an empty pattern'),
-        ('datastores = ["a[b"]', '"a[b" has a [ without its ]'),
-        ('namespaces = ["[]"]', '"[]" has a [ without its ]'),
-        ('groups = ["vm"]', '"vm" has no /'),
-    ],
-)
-def test_bad_filters(text: str, complaint: str, tmp_path: Any) -> None:
-    """A pattern that can't be meant so ends the start with a line that says what is wrong and what would be right."""
-    with pytest.raises(ConfigError) as error:
-        from_file(text, tmp_path)
-    (problem,) = error.value.problems
-    assert complaint in problem
-    assert "write a list of patterns" in problem

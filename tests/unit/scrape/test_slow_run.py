@@ -56,7 +56,7 @@ async def slowly(intervals: int = 1, **settings: Any) -> AsyncIterator[Setup]:
 
 
 def said(page: Scraped) -> tuple[float | None, float | None, float | None]:
-    """Give success, samples, and the time that they are from."""
+    """Return success, samples, and the time of the samples."""
     success = page.value("pbs_scrape_collector_success", collector="slow")
     since = page.value("pbs_collector_data_timestamp_seconds", collector="slow")
     return success, page.value("pbs_slow_drives"), since

@@ -12,7 +12,7 @@ from pbs_exporter.errors import OutputError
 from pbs_exporter.plain_text import comment
 from pbs_exporter.simulator import Answer, Certificate, Fault, Replay, SimulatedPbs, Source, World
 from pbs_exporter.simulator.recording import Recording
-from tests.support.canned_pbs import HandMade, snapshot
+from tests.support.canned_pbs import CannedPbs, snapshot
 from tests.support.clock import FakeClock
 from tests.support.exporter import exporting, make_settings
 from tests.support.metrics_page import Scraped
@@ -238,7 +238,7 @@ async def test_nothing_private_is_left(tmp_path: Path) -> None:
     """No name, secret, address, fingerprint, serial number, host name, owner or note is in the file."""
     file = tmp_path / "my.jsonl"
     options: Mapping[str, Any] = {"token_id": "private@pam!private", "secret": "a-secret-that-is-private"}
-    async with simulated(HandMade(dict(PRIVATE)), **options) as pbs:
+    async with simulated(CannedPbs(dict(PRIVATE)), **options) as pbs:
         await recorded(pbs, file)
         host, port = pbs.endpoint.removeprefix("https://").split(":")
     text = file.read_text()

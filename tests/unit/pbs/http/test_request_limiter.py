@@ -22,7 +22,7 @@ class Traffic:
             self._requests.append((lane, asyncio.create_task(self._request(lane, end)), end))
 
     async def settle(self) -> Counter[Lane]:
-        """Let all happen that can, and give what is held then."""
+        """Wait until nothing more happens, and return what is held."""
         for _ in range(20):
             await asyncio.sleep(0)
         return Counter(self.held)

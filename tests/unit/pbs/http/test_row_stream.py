@@ -1,8 +1,7 @@
-"""A long list is decoded while it arrives: the same rows as of the whole body, however it is cut."""
+"""A long list is decoded while it arrives: the same rows as from the whole body, however it is cut."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 from pbs_exporter.errors import NotJson, WrongShape
 from pbs_exporter.pbs.http.decoding import Rows, many
 from pbs_exporter.pbs.http.row_stream import RowStream
-from pbs_exporter.pbs.snapshots.group_summary import GroupSummary, grouped
 
 
 class Row(msgspec.Struct, frozen=True, rename="kebab"):
@@ -25,7 +23,6 @@ class Row(msgspec.Struct, frozen=True, rename="kebab"):
 
 
 decode = many(Row)
-
 texts = st.one_of(st.text(), st.sampled_from(['},{"backup-type":', '"},{"', "\\", '\\"},{"backup-type"', "\ud800"]))
 good: st.SearchStrategy[Any] = st.recursive(
     st.builds(dict, **{"backup-type": texts}),
@@ -45,10 +42,10 @@ def cut(body: bytes, places: Sequence[int]) -> list[bytes]:
 
 
 def streamed(chunks: Sequence[bytes]) -> Rows[Row]:
-    """Give what a stream makes of the chunks of a body."""
+    """Return what a stream makes of the chunks of a body."""
     stream = RowStream(decode)
     rows = [row for chunk in chunks for row in stream.feed(chunk)] + stream.finish()
-    return Rows(rows, [stream.omitted] if stream.omitted else [])
+    return Rows(rows, stream.invalid, stream.reason)
 
 
 @given(rows_of_all_kinds, st.lists(st.integers(0), max_size=12), st.sampled_from([(",", ":"), (", ", ": ")]))
@@ -89,33 +86,3 @@ def test_rows_come_as_they_arrive() -> None:
     assert stream.feed(b'pe":"b"},{"backup-type":"c"},{"backup-type":"d"}') == [Row("a"), Row("b"), Row("c")]
     assert stream.feed(b"]}") == []
     assert stream.finish() == [Row("d")]
-
-
-def listed(rows: list[dict[str, Any]], limit: int) -> dict[tuple[str, str], GroupSummary]:
-    """Give the groups of a listing with these rows."""
-
-    async def chunks() -> AsyncIterator[bytes]:
-        body = json.dumps({"data": rows}, separators=(",", ":")).encode()
-        for begin in range(0, len(body), 100):
-            yield body[begin : begin + 100]
-
-    async def groups() -> dict[tuple[str, str], GroupSummary]:
-        return (await grouped(limit)(chunks())).groups
-
-    return asyncio.run(groups())
-
-
-@given(st.lists(st.integers(0, 200), max_size=150), st.integers(0, 40))
-def test_the_newest_are_kept(times: list[int], limit: int) -> None:
-    """Of each group the newest snapshots are kept, newest first, as many as the limit says; of 0 all."""
-    rows: list[dict[str, Any]] = [
-        {"backup-type": "vm", "backup-id": str(number % 2), "backup-time": time, "comment": str(number)}
-        for number, time in enumerate(times)
-    ]
-    for (_, backup_id), group in listed(rows, limit).items():
-        own = [(row["backup-time"], row["comment"]) for row in rows if row["backup-id"] == backup_id]
-        own.sort(key=lambda pair: pair[0], reverse=True)
-        assert [kept.time for kept in group.kept] == [time for time, _ in own][: limit or None]
-        assert group.count == len(own)
-        if not limit:
-            assert [(kept.time, kept.note) for kept in group.kept] == own

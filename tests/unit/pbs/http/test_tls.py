@@ -23,11 +23,11 @@ from pbs_exporter.config import load
 from pbs_exporter.pbs.http.tls import peer_certificate
 from pbs_exporter.simulator import Certificate, SimulatedPbs
 from pbs_exporter.simulator.certificate import server_context
-from tests.support.canned_pbs import HandMade
+from tests.support.canned_pbs import CannedPbs
 from tests.support.exporter import Exporter, exporting, make_settings
 from tests.support.metrics_page import Scraped
 
-ANSWERS = HandMade({})
+ANSWERS = CannedPbs({})
 SELF_SIGNED = Certificate.make()
 
 
@@ -45,19 +45,19 @@ async def scrape(pbs: SimulatedPbs, **settings: Any) -> tuple[Scraped, str]:
 
 
 async def information(exporter: Exporter) -> str:
-    """Give the status page's text."""
+    """Return the status page's text."""
     async with exporter.client.get("/") as response:
         return unescape(await response.text())
 
 
 def refused(page: Scraped, code: str = "tls") -> bool:
-    """Tell whether no request got further than that code."""
+    """Whether all requests ended with that code."""
     codes = {labels["code"] for labels, _ in page.series("pbs_exporter_api_requests_total")}
     return page.value("pbs_up") == 0 and codes == {code}
 
 
 def fingerprint(pbs: SimulatedPbs) -> bytes:
-    """Give a PBS's fingerprint as the settings hold it."""
+    """Return a PBS's fingerprint as the settings hold it."""
     return bytes.fromhex(pbs.fingerprint.replace(":", ""))
 
 
@@ -71,13 +71,13 @@ def issued(authority: trustme.CA, *names: str) -> Certificate:
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
-    """Give a certificate authority."""
+    """Return a certificate authority."""
     return trustme.CA()
 
 
 @pytest.fixture
 def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
-    """Give its certificate as a file."""
+    """Return the authority's certificate as a file."""
     path = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(path))
     return path

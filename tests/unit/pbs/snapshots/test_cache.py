@@ -12,7 +12,7 @@ from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.simulator import Answer, Call, Fault, Replay
 from tests.support.clock import FakeClock
 from tests.support.exporter import exporting, make_settings
-from tests.support.html_page import information
+from tests.support.html_page import status_page
 from tests.support.metrics_page import Scraped
 from tests.support.page_facts import facts, failed, failed_datastores, listed_at
 from tests.support.recordings import recorded_time, recording_file
@@ -182,7 +182,7 @@ async def test_a_namespace_that_fails_from_the_start() -> None:
     async with running() as setup:
         _fail_namespace(setup, namespace)
         page = await setup.scrape()
-        status = (await information(setup.exporter.client)).text
+        status = (await status_page(setup.exporter.client)).text
     others = _without(whole, namespace)
     assert page.series("pbs_snapshot_count") == others
     assert failed_datastores(page) == {("snapshots", "main")}
@@ -300,7 +300,7 @@ async def test_no_listing_outlives_the_app(fault: str, caplog: pytest.LogCapture
 
 
 def _of_the_server(task: "asyncio.Task[object]") -> bool:
-    """Tell whether it is the simulated PBS's own: it may still be closing the exporter's connections."""
+    """Whether the task is the simulated PBS's own: it may still be closing the exporter's connections."""
     return "RequestHandler" in repr(task.get_coro())
 
 

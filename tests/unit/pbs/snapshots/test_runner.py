@@ -11,7 +11,7 @@ from pbs_exporter.pbs.http.request_limiter import Lane
 from pbs_exporter.pbs.http.transport import Timed
 from pbs_exporter.pbs.snapshots.datastore_client import DatastoreClient
 from pbs_exporter.pbs.snapshots.group_summary import GroupedSnapshots, GroupId
-from tests.support.backup_history import History, Place
+from tests.support.backup_history import BackupHistory, Place
 from tests.support.clock import FakeClock
 from tests.support.incremental_listing import (
     ALL_NAMESPACES,
@@ -22,10 +22,10 @@ from tests.support.incremental_listing import (
     WEB,
     FullListings,
     asked_for_changes_only,
-    changing,
-    landed,
-    look,
-    of,
+    full_listings_done,
+    group_value,
+    listing_changes,
+    observe,
     places,
     small_history,
 )
@@ -37,30 +37,30 @@ from tests.support.waiting import eventually
 async def test_a_full_listing_in_the_background_holds_no_scrape_up() -> None:
     """While a full listing is under way scrapes show what they know, and changes; it isn't begun twice."""
     history, gate = small_history(), FullListings()
-    async with changing(history) as setup:
-        await look(setup)
+    async with listing_changes(history) as setup:
+        await observe(setup)
         history.verify("main")
         setup.pbs.faults.add(SNAPSHOTS, gate.fault)
         for count in (4, 5):
             history.backup(WEB)
             page = await setup.scrape()
             assert failed(page) == set()
-            assert of(page, "count", WEB) == count
-            assert of(page, "verification", DNS, state="ok") == 0
+            assert group_value(page, "count", WEB) == count
+            assert group_value(page, "verification", DNS, state="ok") == 0
             await gate.settled(setup.pbs)
             assert len(gate.waiting) == 3
         gate.open()
-        seen = await look(setup)
+        seen = await observe(setup)
         assert seen.listed_in_full == []
-        assert of(seen.page, "verification", DNS, state="ok") == 3
-        assert of(seen.page, "count", WEB) == 5
+        assert group_value(seen.page, "verification", DNS, state="ok") == 3
+        assert group_value(seen.page, "count", WEB) == 5
 
 
 async def test_a_full_listing_does_not_undo_what_came_after_it() -> None:
     """What a group's own listing has shown stays, although a full one that had begun before lands after it."""
     history, gate = small_history(), FullListings(read=True)
-    async with changing(history) as setup:
-        await look(setup)
+    async with listing_changes(history) as setup:
+        await observe(setup)
         setup.pbs.faults.add(SNAPSHOTS, gate.fault)
         history.verify("main")
         await setup.scrape()
@@ -72,25 +72,25 @@ async def test_a_full_listing_does_not_undo_what_came_after_it() -> None:
         history.backup(new)
         assert places(await setup.scrape()) == {WEB, DEEP, OTHER, new}
         gate.open()
-        await landed()
+        await full_listings_done()
         for _ in range(2):
-            seen = await look(setup)
+            seen = await observe(setup)
             assert places(seen.page) == {WEB, DEEP, OTHER, new}
-            assert of(seen.page, "count", WEB) == 4
-            assert of(seen.page, "verification", DEEP, state="ok") == 3
+            assert group_value(seen.page, "count", WEB) == 4
+            assert group_value(seen.page, "verification", DEEP, state="ok") == 3
 
 
 async def test_the_refresh() -> None:
     """Each datastore is listed in full when 0.8 to 1.0 of listing_refresh_seconds have passed since it was."""
     history = small_history()
-    async with changing(history, listing_refresh_seconds=1000.0) as setup:
-        await look(setup)
+    async with listing_changes(history, listing_refresh_seconds=1000.0) as setup:
+        await observe(setup)
         for _ in range(3):
             setup.clock.advance(799)
-            seen = await look(setup)
+            seen = await observe(setup)
             assert (seen.listed, seen.listed_in_full) == (set(), [])
             setup.clock.advance(201)
-            seen = await look(setup)
+            seen = await observe(setup)
             assert asked_for_changes_only(seen) is False
             assert (seen.listed, seen.listed_in_full) == (set(), ALL_NAMESPACES)
 
@@ -98,26 +98,26 @@ async def test_the_refresh() -> None:
 async def test_a_full_listing_for_a_task_counts_as_a_refresh() -> None:
     """The time of the refresh begins with the last full listing, whatever that was for."""
     history = small_history()
-    async with changing(history, listing_refresh_seconds=1000.0) as setup:
-        await look(setup)
+    async with listing_changes(history, listing_refresh_seconds=1000.0) as setup:
+        await observe(setup)
         setup.clock.advance(700)
         history.verify("main")
-        assert (await look(setup)).listed_in_full == OF_MAIN
+        assert (await observe(setup)).listed_in_full == OF_MAIN
         setup.clock.advance(790)
-        assert (await look(setup)).listed_in_full == [("mirror", "")]
+        assert (await observe(setup)).listed_in_full == [("mirror", "")]
 
 
 async def test_refreshes_are_spread() -> None:
     """Datastores that were listed at the same time aren't listed at the same time again."""
-    history = History(FakeClock(1_795_000_000.0), *(f"store{number}" for number in range(20)))
-    async with changing(history, listing_refresh_seconds=1000.0) as setup:
-        await look(setup)
+    history = BackupHistory(FakeClock(1_795_000_000.0), *(f"store{number}" for number in range(20)))
+    async with listing_changes(history, listing_refresh_seconds=1000.0) as setup:
+        await observe(setup)
         setup.clock.advance(800)
         listed = []
         for _ in range(8):
-            listed.append(len((await look(setup)).listed_in_full))
+            listed.append(len((await observe(setup)).listed_in_full))
             setup.clock.advance(25)
-        listed.append(len((await look(setup)).listed_in_full))
+        listed.append(len((await observe(setup)).listed_in_full))
         assert sum(listed) == 20
         assert len([number for number in listed if number]) > 1
 
@@ -125,8 +125,8 @@ async def test_refreshes_are_spread() -> None:
 async def test_the_refresh_needs_no_scrape() -> None:
     """A target that was scraped not long ago is refreshed by itself."""
     history = small_history()
-    async with changing(history, listing_refresh_seconds=1.0) as setup:
-        await look(setup)
+    async with listing_changes(history, listing_refresh_seconds=1.0) as setup:
+        await observe(setup)
         setup.clock.advance(10)
         await eventually(lambda: setup.asked(SNAPSHOTS) == 8)
 
@@ -134,22 +134,22 @@ async def test_the_refresh_needs_no_scrape() -> None:
 async def test_what_nobody_scrapes_is_not_refreshed() -> None:
     """Nothing is asked in the background of a target that nobody has scraped for listing_max_age_seconds."""
     history = small_history()
-    async with changing(history, listing_refresh_seconds=1.0, listing_max_age_seconds=100.0) as setup:
-        await look(setup)
+    async with listing_changes(history, listing_refresh_seconds=1.0, listing_max_age_seconds=100.0) as setup:
+        await observe(setup)
         setup.clock.advance(101)
         asked = len(setup.pbs.requests)
         # Longer than any refresh takes to come: too short a time would hide a fault, and not make one.
         await asyncio.sleep(1.2)
         assert len(setup.pbs.requests) == asked
-        seen = await look(setup)
+        seen = await observe(setup)
         assert failed(seen.page) == set()
 
 
 async def test_full_never_asks_for_groups() -> None:
     """The mode `full` lists all at each scrape."""
-    async with changing(small_history(), "full") as setup:
+    async with listing_changes(small_history(), "full") as setup:
         for _ in range(2):
-            seen = await look(setup)
+            seen = await observe(setup)
             assert (seen.groups, seen.listed, seen.listed_in_full) == ([], set(), ALL_NAMESPACES)
 
 
@@ -165,28 +165,28 @@ async def test_auto_lists_changes_where_pbs_is_slow(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(DatastoreClient, "snapshots", timed)
     with capture_logs() as logs:
-        async with changing(history, "auto") as setup:
+        async with listing_changes(history, "auto") as setup:
             # The first datastore has three namespaces, the other one.
-            assert (await look(setup)).listed_in_full == ALL_NAMESPACES
+            assert (await observe(setup)).listed_in_full == ALL_NAMESPACES
             for _ in range(3):
-                seen = await look(setup)
+                seen = await observe(setup)
                 assert {place.store for place in seen.groups} == {"main"}
                 assert (seen.listed, seen.listed_in_full) == (set(), [("mirror", "")])
             assert chosen(logs) == [("main", "changes"), ("mirror", "full")]
             # Between the two limits what was chosen stays.
             seconds["main"] = 0.1
             setup.clock.advance(900)
-            assert (await look(setup)).listed_in_full == ALL_NAMESPACES
-            assert {place.store for place in (await look(setup)).groups} == {"main"}
+            assert (await observe(setup)).listed_in_full == ALL_NAMESPACES
+            assert {place.store for place in (await observe(setup)).groups} == {"main"}
             seconds["main"] = 0.08
             setup.clock.advance(900)
-            assert (await look(setup)).listed_in_full == ALL_NAMESPACES
+            assert (await observe(setup)).listed_in_full == ALL_NAMESPACES
             for _ in range(2):
-                seen = await look(setup)
+                seen = await observe(setup)
                 assert (seen.groups, seen.listed_in_full) == ([], ALL_NAMESPACES)
             assert chosen(logs) == [("main", "changes"), ("main", "full"), ("mirror", "full")]
 
 
 def chosen(logs: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Give the choices in the log: datastores and modes."""
+    """Return the choices in the log: datastores and modes."""
     return sorted((line["datastore"], line["mode"]) for line in logs if "mode" in line)

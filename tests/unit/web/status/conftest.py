@@ -9,6 +9,6 @@ from tests.support.running import Setup, running
 
 @pytest.fixture
 async def setup() -> AsyncIterator[Setup]:
-    """Give an exporter in front of a PBS with two datastores where all is well."""
+    """Run an exporter in front of a PBS with two datastores and no faults."""
     async with running() as made:
         yield made

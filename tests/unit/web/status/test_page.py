@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pbs_exporter.simulator import Fault, World
-from tests.support.canned_pbs import HandMade
+from tests.support.canned_pbs import CannedPbs
 from tests.support.running import Setup, running
 from tests.support.small_pbs import NOW, small_world
 from tests.support.status_page import EVIL, after_a_scrape
@@ -43,7 +43,7 @@ async def test_foreign_text_is_escaped() -> None:
         "/version": {"version": "<i>4", "release": "&amp;", "repoid": "abc"},
         "/admin/datastore": [{"store": "<b>&"}, {"store": "x", "maintenance": "<u>,message=a"}],
     }
-    async with running(HandMade(answers)) as setup:
+    async with running(CannedPbs(answers)) as setup:
         setup.pbs.faults.add("/admin/gc", Fault.status(500, EVIL))
         setup.pbs.faults.add("*/namespace", Fault.status(500, EVIL))
         page = await after_a_scrape(setup)
@@ -75,7 +75,7 @@ async def test_foreign_text_is_escaped() -> None:
 )
 async def test_any_name_is_shown_as_it_is(name: str, shown: str) -> None:
     """Whatever a datastore is called, its row has that name without control characters, and the page stays whole."""
-    async with running(HandMade({"/admin/datastore": [{"store": name}]})) as setup:
+    async with running(CannedPbs({"/admin/datastore": [{"store": name}]})) as setup:
         setup.pbs.faults.add("*/namespace", Fault.status(500, "no"))
         page = await after_a_scrape(setup)
     assert [row[0] for row in page.tables["datastores"].rows] == [shown]

@@ -8,16 +8,16 @@ from pbs_exporter.simulator import Fault
 from pbs_exporter.web.status.formatting import span
 from tests.support.clock import FakeClock
 from tests.support.exporter import exporting, make_settings
-from tests.support.html_page import information
+from tests.support.html_page import status_page
 from tests.support.running import Setup, running
 from tests.support.small_pbs import NOW, simulated, small_world
-from tests.support.status_page import DASH, HEADS, ON, after_a_scrape, look
+from tests.support.status_page import DASH, HEADS, ON, after_a_scrape, read_status_page
 from tests.support.waiting import Gate
 
 
 async def test_before_the_first_scrape_it_says_so(setup: Setup) -> None:
     """A page that is read before any scrape says that nothing is known, and what this program is."""
-    page = await look(setup)
+    page = await read_status_page(setup)
     assert page.headings == [("h1", "pbs-exporter"), ("h2", "Not scraped yet")]
     assert page.terms == {
         "PBS": setup.pbs.endpoint,
@@ -79,7 +79,7 @@ async def test_nothing_that_listens() -> None:
     async with running() as setup:
         await setup.pbs.stop()
         await setup.scrape()
-        page = await information(setup.exporter.client)
+        page = await status_page(setup.exporter.client)
     assert re.fullmatch(
         r"PBS is down for this token: nothing listens on 127\.0\.0\.1:\d+ \(connection refused\)", page.items[2]
     )
@@ -92,7 +92,7 @@ async def test_a_login_that_is_refused() -> None:
     """A refused login is PBS's own words at the top, and the privileges are unknown for the same reason."""
     async with simulated() as pbs, exporting(make_settings(pbs, token_id="nobody@pbs!x"), FakeClock(NOW).clock) as made:
         await made.scrape()
-        page = await information(made.client)
+        page = await status_page(made.client)
     assert "PBS is down for this token: 401" in page.items[2]
     assert page.terms["State"].startswith("down: 401")
     assert any(item.startswith("The token's privileges are unknown: ") for item in page.items)
@@ -160,7 +160,7 @@ async def test_a_first_listing_that_takes_its_time(setup: Setup) -> None:
     setup.pbs.faults.add("/admin/datastore/main/snapshots", gate.fault)
     await setup.scrape(4)
     setup.clock.advance(95)
-    page = await look(setup)
+    page = await read_status_page(setup)
     assert page.headings[1] == ("h2", "No problems so far")
     assert "Not listed yet: main" in page.items
     waiting = "waiting: snapshots: the first listing isn't finished yet"
@@ -169,7 +169,7 @@ async def test_a_first_listing_that_takes_its_time(setup: Setup) -> None:
     assert page.tables["collectors"].by_name()["snapshots"]["Result"] == "waiting: 1 datastore: main"
     gate.open()
     await gate.settled(setup.pbs)
-    row_now = (await look(setup)).tables["datastores"].by_name()["main"]
+    row_now = (await read_status_page(setup)).tables["datastores"].by_name()["main"]
     assert row_now["Result"] == "ok"
     assert row_now["Took"] == "1 min 35 s"
 
@@ -179,7 +179,7 @@ async def test_a_slow_collector_that_hasnt_answered_yet(setup: Setup) -> None:
     gate = Gate()
     setup.pbs.faults.add("/nodes/localhost/services", gate.fault)
     await setup.scrape(4)
-    page = await look(setup)
+    page = await read_status_page(setup)
     assert page.headings[1] == ("h2", "No problems so far")
     # What is behind it in the queue waits too.
     (waiting,) = [item for item in page.items if item.startswith("Waiting for the first answers: ")]
@@ -221,7 +221,7 @@ async def test_a_full_listing_in_the_background_that_fails() -> None:
         gate.open()
         setup.clock.advance(20)
         await gate.settled(setup.pbs)
-        row = (await look(setup)).tables["datastores"].by_name()["main"]
+        row = (await read_status_page(setup)).tables["datastores"].by_name()["main"]
     assert row["Result"] == "failed: snapshots: namespace prod: 500 disk gone"
     assert row["Age"] == "0 s ago"
     assert row["Next full listing"] == "in 1 min"
@@ -279,7 +279,7 @@ async def test_nobody_scrapes_any_more(setup: Setup) -> None:
     page = await after_a_scrape(setup, seconds=600)
     assert page.headings[1] == ("h2", "All well")
     setup.clock.advance(1)
-    page = await look(setup)
+    page = await read_status_page(setup)
     assert page.headings[1] == ("h2", "Not scraped for 10 min 1 s")
     assert page.items[2] == "At the last scrape, 10 min 1 s ago, PBS answered and nothing failed."
 
