@@ -208,6 +208,10 @@ class Target:
         self.last_scrape = completed(report, before) if ended_early else report
         self.version = answer if isinstance(answer, Version) else self.version
         self._log_failures(self.last_scrape, ended_early=ended_early)
+        for outcome in self.last_scrape.outcomes:
+            # The report is kept, and the frames of a traceback have other answers that came with the failed one.
+            for error in filter(None, (outcome.error, *outcome.datastores.values())):
+                bare(error)
 
     async def _version(self, deadline: float) -> Version | PbsError:
         asking = asyncio.create_task(self._client.version())
@@ -298,7 +302,3 @@ class Target:
                     judge(error, outcome.name, store)
             if outcome.success:
                 self._failures.all_well(outcome.name)
-            # The report is kept, and the frames of a traceback have other answers that came with the failed one.
-            for error in (outcome.error, *outcome.datastores.values()):
-                if error is not None:
-                    bare(error)
