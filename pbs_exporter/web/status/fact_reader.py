@@ -25,9 +25,12 @@ from pbs_exporter.web.status.facts import (
 )
 
 
-def read_facts(target: Target, disabled: tuple[str, ...]) -> Facts:
-    """Return the facts about a target, sorted by state; datastores of the same state by name."""
-    last, listings = target.last_scrape, target.listings()
+def read_facts(target: Target, listings: dict[str, ListingStatus], disabled: tuple[str, ...]) -> Facts:
+    """Return the facts about a target, sorted by state; datastores of the same state by name.
+
+    It may run in a thread: of the target it reads what is never changed, but only replaced.
+    """
+    last = target.last_scrape
     outcomes = [] if last is None else [_newest(outcome, listings) for outcome in last.outcomes]
     slow = {
         collector.name: collector.intervals * target.settings.slow_interval_seconds
