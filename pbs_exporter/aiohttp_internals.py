@@ -37,8 +37,8 @@ class SelectiveConnector(aiohttp.TCPConnector):
     serves a request. `connect` is public, but its parameters aren't documented.
     """
 
-    def __init__(self, accept: Callable[[Connection], bool], *, limit: int, keepalive_timeout: float) -> None:
-        super().__init__(limit=limit, keepalive_timeout=keepalive_timeout)
+    def __init__(self, accept: Callable[[Connection], bool], **options: Any) -> None:  # noqa: ANN401 - aiohttp's
+        super().__init__(**options)
         self._accept = accept
 
     async def connect(

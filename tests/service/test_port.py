@@ -5,15 +5,19 @@ import gzip
 import re
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from pbs_exporter.aiohttp_internals import ConnectionLimits
+from pbs_exporter.collectors.base import Collector, CollectorRequest, Context, Result
 from pbs_exporter.commands import serve
+from pbs_exporter.config import ExporterSettings
+from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.simulator import SimulatedPbs
+from pbs_exporter.web import app, unsent
 from tests.support.exporter import make_settings
 from tests.support.metrics_page import Scraped
 from tests.support.program import PROGRAM, WAIT, Running, get, program_environment, serving, settings, started
@@ -74,6 +78,119 @@ async def test_a_body_is_not_read_on(pbs: SimulatedPbs) -> None:
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"\r\nConnection: close\r\n" in head
     assert sent < 50 * MIB
+
+
+# --- clients that don't read
+
+
+class LargeCollector(Collector[None]):
+    """A collector that makes the page 20 MiB large: more than any system holds for one connection."""
+
+    name = "large"
+    help = "A large page."
+    LARGE = Metric("pbs_large", "Nothing.", ("text", "number"))
+    metrics = (LARGE,)
+
+    async def fetch(self, _request: CollectorRequest) -> Result[None]:
+        return Result(None)
+
+    def samples(self, _answer: None, _context: Context) -> Iterator[Sample]:
+        for number in range(2100):
+            yield from self.LARGE(1, "x" * 10 * 1024, str(number))
+
+
+@asynccontextmanager
+async def large_pages(
+    pbs: SimulatedPbs, monkeypatch: pytest.MonkeyPatch, *, max_requests: int = 40, stalled_seconds: float = 60.0
+) -> AsyncIterator[str]:
+    """Serve large pages, and nothing else."""
+    monkeypatch.setattr(serve, "COLLECTORS", [LargeCollector()])
+    exporter = ExporterSettings(process_metrics=False, max_requests=max_requests)
+    settings = make_settings(pbs, exporter=exporter, collectors={"large": True})
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        async with serve._serving(settings, [listening], ConnectionLimits(stalled_seconds=stalled_seconds)):
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+async def ask_and_wait(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Ask for a page, and read no more of it than its status line."""
+    reader, writer = await connect(address)
+    writer.write(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    async with asyncio.timeout(WAIT):
+        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+    return reader, writer
+
+
+async def test_a_reader_holds_its_place_until_it_has_all(pbs: SimulatedPbs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that doesn't read its page counts against max_requests; when it has read all there is room again."""
+    async with large_pages(pbs, monkeypatch, max_requests=1) as address:
+        reader, writer = await ask_and_wait(address)
+        status, text = await get(f"{address}/metrics")
+        assert (status, "max_requests" in text) == (503, True)
+        async with asyncio.timeout(WAIT):
+            assert len(await reader.read()) > 20 * MIB
+        writer.close()
+        assert (await get(f"{address}/metrics"))[0] == 200
+
+
+@pytest.mark.parametrize("reads", [False, True])
+async def test_a_reader_that_takes_nothing_is_cut_off(
+    pbs: SimulatedPbs, monkeypatch: pytest.MonkeyPatch, *, reads: bool
+) -> None:
+    """A client that takes nothing of its page for too long loses its connection and its place; a slow one doesn't."""
+    async with large_pages(pbs, monkeypatch, max_requests=1, stalled_seconds=1.0) as address:
+        reader, writer = await ask_and_wait(address)
+        size = 0
+        async with asyncio.timeout(WAIT):
+            if reads:
+                while got := await reader.read(64 * 1024):
+                    size += len(got)
+                    await asyncio.sleep(0.01)
+            else:
+                while (await get(f"{address}/metrics"))[0] == 503:  # noqa: ASYNC110 - the program has no event for this
+                    await asyncio.sleep(0.1)
+                with suppress(ConnectionError):
+                    size = len(await reader.read())
+        assert (size > 20 * MIB) == reads
+        writer.close()
+
+
+async def test_all_unsent_pages_have_a_bound(pbs: SimulatedPbs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the pages that nobody reads take too much memory together, a scrape is a 503, until they are read."""
+    monkeypatch.setattr(app, "limit_of_unsent", lambda: 30 * MIB)
+    async with large_pages(pbs, monkeypatch) as address:
+        reader, writer = await ask_and_wait(address)
+        other, other_writer = await connect(address)
+        other_writer.write(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        async with asyncio.timeout(WAIT):
+            answer = (await other.read()).decode()
+            await reader.read()
+        assert answer.startswith("HTTP/1.1 503 Service Unavailable\r\n")
+        assert "Limit of 30 MiB for responses that clients don't read" in answer
+        for stream in (writer, other_writer, (await ask_and_wait(address))[1]):
+            stream.close()
+
+
+CGROUPS = {
+    "none": ({}, "0::/a/b\n", 512 * MIB),
+    "own": ({"a/b/memory.max": "104857600"}, "0::/a/b\n", 25 * MIB),
+    "around": ({"a/memory.max": "104857600\n", "a/b/memory.max": "max\n"}, "0::/a/b\n", 25 * MIB),
+    "container": ({"memory.max": "104857600"}, "0::/\n", 25 * MIB),
+    "hidden path": ({"memory.max": "104857600"}, "0::/../../x\n", 25 * MIB),
+    "large": ({"memory.max": str(8 * 1024 * MIB)}, "0::/\n", 512 * MIB),
+    "version 1": ({"memory/a/memory.limit_in_bytes": "104857600"}, "5:cpu:/\n7:memory:/a\n", 25 * MIB),
+    "other controller": ({"memory/a/memory.limit_in_bytes": "104857600"}, "7:cpu:/a\n", 512 * MIB),
+}
+
+
+@pytest.mark.parametrize(("files", "own", "limit"), CGROUPS.values(), ids=CGROUPS)
+def test_the_bound_of_unsent_pages(tmp_path: Path, files: dict[str, str], own: str, limit: int) -> None:
+    """Unsent pages take at most 512 MiB, and a quarter of the memory limit of the cgroup or one around it."""
+    for name, text in files.items():
+        (tmp_path / "top" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "top" / name).write_text(text)
+    (tmp_path / "own").write_text(own)
+    assert unsent.limit_of_unsent(tmp_path / "top", tmp_path / "own") == limit
 
 
 # --- connections that cost more than they should

@@ -101,7 +101,8 @@ def connection_error(error: Exception) -> PbsError:  # noqa: C901, PLR0911 - a t
             return ConnectionRefused(f"nothing listens on {error.host}:{error.port} (connection refused)")
         case aiohttp.ClientConnectorError():
             return Unreachable(f"no connection to {error.host}:{error.port}: {first_line(str(error.os_error))}")
-        case TimeoutError():
+        case TimeoutError() if error.errno is None:
+            # One with a number is from the system: the connection is dead.
             return PbsTimeout("no answer in time")
         case aiohttp.ClientPayloadError():
             return ProtocolFailed("the connection broke in the middle of the answer")

@@ -1,8 +1,11 @@
 """What goes over the wire to PBS, what is read of what comes back, and when a request is sent twice."""
 
 import asyncio
+import errno
 import gzip
 import json
+import os
+import socket
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,7 +20,7 @@ from pbs_exporter import __version__, errors, plain_text
 from pbs_exporter.clock import Clock
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http import body, transport
-from pbs_exporter.pbs.http.connector import make_session
+from pbs_exporter.pbs.http.connector import DEAD_SECONDS, make_session, open_socket
 from pbs_exporter.pbs.http.decoding import many
 from pbs_exporter.pbs.http.token_auth import TokenAuth
 from pbs_exporter.pbs.http.transport import Transport
@@ -412,3 +415,23 @@ def test_a_row_that_is_left_out_holds_no_answer() -> None:
     wrong = many(Snapshot)(json.dumps({"data": rows}).encode()).omitted
     assert wrong is not None
     assert (wrong.__traceback__, wrong.__cause__, wrong.__context__) == (None, None, None)
+
+
+def test_dead_connections_are_found() -> None:
+    """A connection to PBS is probed when nothing comes, and ends if nothing is acknowledged, as far as Linux can."""
+    with open_socket((socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 1))) as opened:
+        assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == DEAD_SECONDS
+        assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1000 * DEAD_SECONDS
+
+
+async def test_a_dead_connection_is_no_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system says of a dead connection is a broken connection: PBS isn't working on it, so nothing pauses."""
+
+    async def dead(_self: Transport, *_: object) -> None:
+        raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+    monkeypatch.setattr(Transport, "_get_once", dead)
+    async with asking() as asked:
+        with pytest.raises(errors.ProtocolFailed, match=r"^the connection broke: Connection timed out$"):
+            await asked.client.version()
