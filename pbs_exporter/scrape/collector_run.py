@@ -135,4 +135,6 @@ class PromptRun:
 def _rows(answer: object) -> int:
     if isinstance(answer, msgspec.Struct):
         return sum(map(_rows, msgspec.structs.astuple(answer)))
-    return len(answer) if isinstance(answer, list | dict) else 0
+    if isinstance(answer, dict):
+        return sum(len(value) if isinstance(value, list) else 1 for value in answer.values())
+    return len(answer) if isinstance(answer, list) else 0

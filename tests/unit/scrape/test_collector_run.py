@@ -174,6 +174,6 @@ async def test_the_rows_of_an_answer_are_counted() -> None:
 
     lists = msgspec.defstruct("Lists", ["listed", "usage", "other"])
     assert await size(["a", "b"]) == 2
-    assert await size({"sync": ["a"], "verify": ["b"]}) == 2
+    assert await size({"sync": ["a", "b"], "verify": ["c"]}) == 3
     assert await size(lists(["a", "b"], ["c"], None)) == 3
     assert await size(None) == 0
