@@ -50,6 +50,11 @@ class CollectorRun(Protocol):
         """Let the collector ask PBS until `request.until`. Return what others may show of its result."""
         ...
 
+    @property
+    def size(self) -> int:
+        """The number of rows that `outcome` makes samples of, without those of snapshot listings."""
+        ...
+
     def outcome(self, context: Context) -> Outcome:
         """Return the samples, and how it went."""
         ...
@@ -73,6 +78,11 @@ class PromptRun:
             self._failures += self._result.failures
             self._datastores = self._result.datastores
         return Shared() if self._result is None else self._result.shared
+
+    @property
+    def size(self) -> int:
+        """The number of rows that the collector makes samples of."""
+        return 0 if self._result is None else _rows(self._result.answer)
 
     def outcome(self, context: Context) -> Outcome:
         """Let the collector make its samples."""
@@ -120,3 +130,11 @@ class PromptRun:
             self._failures.append(error)
         finally:
             self._seconds += time.perf_counter() - started
+
+
+def _rows(answer: object) -> int:
+    if isinstance(answer, msgspec.Struct):
+        return sum(map(_rows, msgspec.structs.astuple(answer)))
+    if isinstance(answer, dict):
+        return sum(len(value) if isinstance(value, list) else 1 for value in answer.values())
+    return len(answer) if isinstance(answer, list) else 0

@@ -72,6 +72,11 @@ class SlowRun:
             await asyncio.wait([self._flight], timeout=max(0.0, request.until - asyncio.get_running_loop().time()))
         return Shared()
 
+    @property
+    def size(self) -> int:
+        """Nothing: the samples have been made."""
+        return 0
+
     def outcome(self, _context: Context) -> Outcome:
         """Return how the newest finished flight went, with the last good samples while they aren't too old.
 

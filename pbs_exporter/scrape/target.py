@@ -136,7 +136,7 @@ class Target:
             return outcomes, page
 
         groups = sum(len(groups) for shown in context.listings.values() for groups in shown.namespaces.values())
-        outcomes, page = await self._compute(make, groups)
+        outcomes, page = await self._compute(make, groups + sum(run.size for run in runs))
         error = answer if isinstance(answer, PbsError) else None
         kept = [msgspec.structs.replace(outcome, page=Page()) for outcome in outcomes]
         self.last_scrape = ScrapeReport(began, time.perf_counter() - started, error, kept, unlisted)
