@@ -57,6 +57,11 @@ class CollectorRun(Protocol):
         """Return how it went, without samples. `now` is the scrape's time (Unix seconds)."""
         ...
 
+    @property
+    def size(self) -> int:
+        """The number of rows that `outcome` makes samples of, without those of snapshot listings."""
+        ...
+
     def outcome(self, context: Context) -> Outcome:
         """Return the samples, and how it went."""
         ...
@@ -78,6 +83,11 @@ class PromptRun:
         with self._judged():
             self._take(await self._fetched(request))
         return Shared() if self._result is None else self._result.shared
+
+    @property
+    def size(self) -> int:
+        """The number of rows that the collector makes samples of."""
+        return 0 if self._result is None else _rows(self._result.answer)
 
     def outcome(self, context: Context) -> Outcome:
         """Let the collector make its samples."""
@@ -158,3 +168,11 @@ async def _ended(asking: "asyncio.Task[Result[Any]]", message: str | None = None
     if asking.cancelled():
         return asyncio.CancelledError()
     return asking.exception() or asking.result()
+
+
+def _rows(answer: object) -> int:
+    if isinstance(answer, msgspec.Struct):
+        return sum(map(_rows, msgspec.structs.astuple(answer)))
+    if isinstance(answer, dict):
+        return sum(len(value) if isinstance(value, list) else 1 for value in answer.values())
+    return len(answer) if isinstance(answer, list) else 0

@@ -1,11 +1,14 @@
-"""Which failures get a line in the log: one that begins, one that lasts now and then, and one that ends."""
+"""How a scrape went, and which failures get a line in the log: one that begins, lasts (now and then) or ends."""
+
+from collections.abc import Mapping
 
 import msgspec
 import structlog
 
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors.certificate import NOT_SEEN
-from pbs_exporter.errors import LoginPaused, PbsExporterError, PbsTimeout, TlsFailed, Unreachable
+from pbs_exporter.errors import LoginPaused, PbsError, PbsExporterError, PbsTimeout, TlsFailed, Unreachable
+from pbs_exporter.scrape.collector_run import Outcome
 
 REPEAT_SECONDS = 600.0
 """Time between two lines about a failure that lasts."""
@@ -34,6 +37,51 @@ def same_cause(error: BaseException | None, down: BaseException | None) -> bool:
         return str(error).endswith(str(down)) or isinstance(down, PbsTimeout)
     without_tls = isinstance(down, Unreachable | TlsFailed | PbsTimeout)
     return without_tls and isinstance(error, TlsFailed) and str(error) == NOT_SEEN
+
+
+class ScrapeReport(msgspec.Struct, frozen=True):
+    """How a scrape went: when it began (Unix time), how long it took, and the outcomes without their samples.
+
+    `error` is the reason why PBS is down, if it is, known at `answered_at` (Unix time). `unlisted` are the datastores
+    that PBS can't read, with the reason.
+    """
+
+    at: float
+    seconds: float
+    error: PbsError | None
+    answered_at: float
+    outcomes: list[Outcome]
+    unlisted: Mapping[str, str]
+
+
+def completed(report: ScrapeReport, before: ScrapeReport | None) -> ScrapeReport:
+    """Return the report of a scrape that its client ended early, completed by what an earlier scrape got.
+
+    What such a scrape didn't get isn't PBS's failure, until nothing has been got for `REPEAT_SECONDS`.
+    """
+    if before is None:
+        return report
+    known = {outcome.name: outcome for outcome in before.outcomes}
+    outcomes = []
+    for outcome in report.outcomes:
+        earlier = known.get(outcome.name, outcome)
+        recent = report.at - (earlier.at or report.at) < REPEAT_SECONDS
+        if recent and by_client(outcome.error):
+            outcomes.append(earlier)
+            continue
+        datastores = {
+            store: earlier.datastores.get(store) if recent and by_client(error) else error
+            for store, error in outcome.datastores.items()
+        }
+        outcomes.append(msgspec.structs.replace(outcome, datastores=datastores))
+    if by_client(report.error) and report.at - before.answered_at < REPEAT_SECONDS:
+        report = msgspec.structs.replace(report, error=before.error, answered_at=before.answered_at)
+    return msgspec.structs.replace(report, outcomes=outcomes, unlisted=report.unlisted or before.unlisted)
+
+
+def by_client(error: BaseException | None) -> bool:
+    """Whether PBS had no time to answer, because the client of the scrape had none."""
+    return isinstance(error, PbsTimeout) and error.by_client
 
 
 class _Subject(msgspec.Struct):

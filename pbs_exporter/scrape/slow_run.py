@@ -79,6 +79,11 @@ class SlowRun:
             state.newest, data_from=min((kept.at for kept in self._kept(state)), default=None)
         )
 
+    @property
+    def size(self) -> int:
+        """Nothing: the samples have been made."""
+        return 0
+
     def outcome(self, _context: Context) -> Outcome:
         """Return how the newest finished flight went, with the last good samples while they aren't too old.
 

@@ -27,7 +27,14 @@ from pbs_exporter.pbs.snapshots.cache import SnapshotCache
 from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.pbs.task_window import tasks_since
 from pbs_exporter.scrape.collector_run import CLIENT_LEFT, GRACE_SECONDS, CollectorRun, Outcome, PromptRun
-from pbs_exporter.scrape.failure_log import REPEAT_SECONDS, TARGET, FailureLog, same_cause
+from pbs_exporter.scrape.failure_log import (
+    TARGET,
+    FailureLog,
+    ScrapeReport,
+    by_client,
+    completed,
+    same_cause,
+)
 from pbs_exporter.scrape.scrape_metrics import SCRAPE_DURATION, about
 from pbs_exporter.scrape.slow_run import SlowRun
 
@@ -47,50 +54,6 @@ class Compute(Protocol):
 async def at_once(work: Callable[[], T], _size: int, /) -> T:
     """Do the work here and now."""
     return work()
-
-
-class ScrapeReport(msgspec.Struct, frozen=True):
-    """How a scrape went: when it began (Unix time), how long it took, and the outcomes without their samples.
-
-    `error` is the reason why PBS is down, if it is, known at `answered_at` (Unix time). `unlisted` are the datastores
-    that PBS can't read, with the reason.
-    """
-
-    at: float
-    seconds: float
-    error: PbsError | None
-    answered_at: float
-    outcomes: list[Outcome]
-    unlisted: Mapping[str, str]
-
-
-def completed(report: ScrapeReport, before: ScrapeReport | None) -> ScrapeReport:
-    """Return the report of a scrape that its client ended early, completed by what an earlier scrape got.
-
-    What such a scrape didn't get isn't PBS's failure, until nothing has been got for `REPEAT_SECONDS`.
-    """
-    if before is None:
-        return report
-    known = {outcome.name: outcome for outcome in before.outcomes}
-    outcomes = []
-    for outcome in report.outcomes:
-        earlier = known.get(outcome.name, outcome)
-        recent = report.at - (earlier.at or report.at) < REPEAT_SECONDS
-        if recent and _by_client(outcome.error):
-            outcomes.append(earlier)
-            continue
-        datastores = {
-            store: earlier.datastores.get(store) if recent and _by_client(error) else error
-            for store, error in outcome.datastores.items()
-        }
-        outcomes.append(msgspec.structs.replace(outcome, datastores=datastores))
-    if _by_client(report.error) and report.at - before.answered_at < REPEAT_SECONDS:
-        report = msgspec.structs.replace(report, error=before.error, answered_at=before.answered_at)
-    return msgspec.structs.replace(report, outcomes=outcomes, unlisted=report.unlisted or before.unlisted)
-
-
-def _by_client(error: BaseException | None) -> bool:
-    return isinstance(error, PbsTimeout) and error.by_client
 
 
 class TokenPermissions(msgspec.Struct, frozen=True):
@@ -182,7 +145,14 @@ class Target:
             return outcomes, page
 
         groups = sum(len(groups) for shown in context.listings.values() for groups in shown.namespaces.values())
-        outcomes, page = await self._compute(make, groups)
+        size = groups + sum(run.size for run in runs)
+        try:
+            outcomes, page = await self._compute(make, size)
+        except asyncio.CancelledError:
+            verdicts = [run.verdict(context.now) for run in runs]
+            report = self._report(began, started, answer, verdicts, unlisted)
+            self._remember(number, report, answer, ended_early=True)
+            raise
         kept = [msgspec.structs.replace(outcome, page=Page()) for outcome in outcomes]
         report = self._report(began, started, answer, kept, unlisted)
         self._remember(number, report, answer, ended_early=seconds < self.settings.timeout_seconds)
@@ -282,7 +252,7 @@ class Target:
         """Log what is worth a line."""
 
         def judge(error: BaseException | None, *subject: str) -> None:
-            if not (ended_early and _by_client(error)):
+            if not (ended_early and by_client(error)):
                 self._failures.judge(error, *subject)
 
         judge(report.error, TARGET)

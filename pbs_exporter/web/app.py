@@ -39,7 +39,8 @@ def _lifetime(
     settings: Settings, collectors: Sequence[AnyCollector], clock: Clock
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
-        worker = Worker()
+        # The status page can't take the threads of scrapes.
+        worker, status_worker = Worker(), Worker(threads=1)
         unsent = UnsentBodies(limit_of_unsent())
         self_metrics = SelfMetrics(process=settings.exporter.process_metrics)
         async with make_session(clock.monotonic) as session:
@@ -54,12 +55,13 @@ def _lifetime(
             )
             app[TARGET] = target
             app[METRICS] = MetricsHandler(settings, target, self_metrics, worker.step("body"), unsent)
-            app[STATUS] = StatusHandler(settings, target, clock)
+            app[STATUS] = StatusHandler(settings, target, clock, status_worker.step("page"))
             try:
                 yield
             finally:
                 await target.close()
                 worker.close()
+                status_worker.close()
 
     return lifetime
 

@@ -24,10 +24,10 @@ class Worker:
     The event loop stays free that way, however large a response is.
     """
 
-    def __init__(self, counter: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, counter: Callable[[], float] = time.perf_counter, threads: int = THREADS) -> None:
         self._counter = counter
         # Its own threads: those that the event loop offers to all may be taken.
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="page")
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="page")
         self._last: dict[str, tuple[float, int]] = {}
 
     def step(self, name: str) -> Compute:

@@ -11,8 +11,8 @@ from pbs_exporter.errors import PbsExporterError
 from pbs_exporter.pbs.models import Version
 from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.scrape.collector_run import Outcome
-from pbs_exporter.scrape.failure_log import same_cause
-from pbs_exporter.scrape.target import ScrapeReport, Target
+from pbs_exporter.scrape.failure_log import ScrapeReport, same_cause
+from pbs_exporter.scrape.target import Target
 from pbs_exporter.web.status.facts import (
     NOT_QUERIED,
     CollectorRow,
@@ -26,9 +26,12 @@ from pbs_exporter.web.status.facts import (
 )
 
 
-def read_facts(target: Target, disabled: tuple[str, ...]) -> Facts:
-    """Return the facts about a target, sorted by state; datastores of the same state by name."""
-    last, listings = target.last_scrape, target.listings()
+def read_facts(target: Target, listings: dict[str, ListingStatus], disabled: tuple[str, ...]) -> Facts:
+    """Return the facts about a target, sorted by state; datastores of the same state by name.
+
+    It may run in a thread: of the target it reads what is never changed, but only replaced.
+    """
+    last = target.last_scrape
     outcomes = [] if last is None else [_newest(outcome, listings) for outcome in last.outcomes]
     slow = {
         collector.name: collector.intervals * target.settings.slow_interval_seconds
