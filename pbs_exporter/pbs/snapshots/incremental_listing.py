@@ -26,7 +26,7 @@ class IncrementalListing(msgspec.Struct, frozen=True, kw_only=True):
     that a request timed out, and that PBS is still working on it.
     """
 
-    names: frozenset[str]
+    names: tuple[str, ...]
     namespace_count: int
     namespaces: Namespaces
     errors: Mapping[str, BaseException]
@@ -155,7 +155,7 @@ def _assembled(
     waiting = len(listings.waiting)
     postponed = ListingUnfinished(f"{waiting} changed groups wait for the next listings") if waiting else None
     return IncrementalListing(
-        names=frozenset(names.wanted),
+        names=tuple(names.wanted),
         namespace_count=names.count,
         # A namespace that hasn't told its groups and was never listed isn't there.
         namespaces={name: those for name, those in groups.items() if name not in read.errors or those},

@@ -33,7 +33,7 @@ class Known(msgspec.Struct, frozen=True):
     own listing.
     """
 
-    names: frozenset[str] = frozenset()
+    names: tuple[str, ...] = ()
     names_number: int = -1
     namespace_count: int = 0
     namespaces: Mapping[str, KnownNamespace] = {}

@@ -25,7 +25,7 @@ def with_full(known: Known, full: FullListing, number: int, at: Instant) -> Know
     if full.names is None:
         return known
     is_newest = known.names_number < number
-    names = frozenset(full.names) if is_newest else known.names
+    names = tuple(full.names) if is_newest else known.names
     later = {key: own for key, own in known.group_numbers.items() if own > number}
     namespaces: dict[str, KnownNamespace] = {}
     for name in names:
@@ -79,7 +79,7 @@ def with_incremental(known: Known, found: IncrementalListing, at: Instant) -> Kn
         names_number=max(known.names_number, found.groups_number),
         namespace_count=found.namespace_count if is_newest else known.namespace_count,
         namespaces=namespaces,
-        listed=known.listed if names and names <= found.errors.keys() else at,
+        listed=known.listed if names and found.errors.keys() >= set(names) else at,
         relist=found.relist,
         group_numbers={**known.group_numbers, **dict.fromkeys(found.listed, found.number)},
     )

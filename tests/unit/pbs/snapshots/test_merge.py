@@ -33,7 +33,7 @@ def known(
 ) -> Known:
     """Make what is known since `BEFORE`, by the full listing and the incremental one with these numbers."""
     return Known(
-        names=frozenset(groups),
+        names=tuple(groups),
         names_number=max(full_number, groups_number),
         namespace_count=2,
         namespaces={
@@ -59,7 +59,7 @@ def incremental(
 ) -> IncrementalListing:
     """Make an incremental listing that has listed some groups, with the row of `A` as its fingerprint."""
     return IncrementalListing(
-        names=frozenset({*groups, *(errors or {})}),
+        names=tuple(dict.fromkeys([*groups, *(errors or {})])),
         namespace_count=4,
         namespaces=groups,
         errors=errors or {},
