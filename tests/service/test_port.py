@@ -95,8 +95,8 @@ class LargeCollector(Collector[None]):
         return Result(None)
 
     def samples(self, _answer: None, _context: Context) -> Iterator[Sample]:
-        for number in range(2100):
-            yield from self.LARGE(1, "x" * 10 * 1024, str(number))
+        for number in range(21_000):
+            yield from self.LARGE(1, "x" * 1000, str(number))
 
 
 @asynccontextmanager
