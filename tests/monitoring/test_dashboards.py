@@ -113,7 +113,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     # A week to show, and the week before it, for the forecasts.
     week = now - 7.2 * 86400
     write_past(folder, (DEMO, SECOND), start=now - 14.5 * 86400, end=week - 1, step=21600)
-    write_past(folder, (DEMO, SECOND), start=week, end=now, step=3000)
+    write_past(folder, (DEMO, SECOND), start=week, end=now, step=7200)
     rules = hurried_rules(folder)
     with exporters(folder) as ports, prometheus(folder, rules=rules, targets=ports) as running:
         poll(lambda: len(running.instant("pbs_up == 1")) == len(ports), "all PBS are up", seconds=60)
