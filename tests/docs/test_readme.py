@@ -14,9 +14,8 @@ from pbs_exporter.exposition import self_metrics
 from pbs_exporter.scrape import scrape_metrics
 from pbs_exporter.simulator import Fault, Replay, SimulatedPbs
 from pbs_exporter.web.app import create_app
-from tests.support.clock import FakeClock
 from tests.support.documented import PAGES, block, blocks, commands
-from tests.support.exporter import exporting, make_settings
+from tests.support.exporter import FakeClock, exporting, make_settings
 from tests.support.metrics_page import Scraped
 from tests.support.paths import ROOT
 from tests.support.recordings import recorded_time, recording_file

@@ -22,8 +22,7 @@ from pbs_exporter.plain_text import comment, printable
 from pbs_exporter.simulator import Answer, Call, Certificate, SimulatedPbs
 from pbs_exporter.web.budget import budget
 from tests.support.canned_pbs import NOW, CannedPbs, snapshot
-from tests.support.clock import FakeClock
-from tests.support.exporter import Exporter, exporting, make_settings
+from tests.support.exporter import Exporter, FakeClock, exporting, make_settings
 from tests.support.metrics_page import Scraped
 
 # Many similar runs: other tests cover the same lines, and tracing doubles the time.

@@ -24,10 +24,8 @@ from tests.support.fault_effects import (
     lines,
     up,
 )
-from tests.support.metrics_page import Scraped
-from tests.support.page_facts import facts, failed, listed_at, without
-from tests.support.running import Setup, running
-from tests.support.small_pbs import NAMESPACES, SNAPSHOTS
+from tests.support.metrics_page import Scraped, facts, failed, listed_at, without
+from tests.support.running import NAMESPACES, SNAPSHOTS, Setup, running
 
 # Many similar runs: other tests cover the same lines, and tracing doubles the time.
 pytestmark = pytest.mark.no_cover

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from pbs_exporter.collectors import DEFAULTS
 from tests.support.backup_history import BackupHistory, Group, Place, Snapshot
 from tests.support.backup_history_pbs import BackupHistoryPbs
-from tests.support.clock import FakeClock
-from tests.support.exporter import Exporter, exporting, make_settings
+from tests.support.exporter import Exporter, FakeClock, exporting, make_settings
 from tests.support.incremental_listing import full_listings_done
-from tests.support.small_pbs import NOW, simulated
+from tests.support.running import NOW, simulated
 
 # Many similar runs: other tests cover the same lines, and tracing doubles the time.
 pytestmark = pytest.mark.no_cover

@@ -16,9 +16,8 @@ import pytest
 
 from pbs_exporter.simulator import Certificate, Replay, SimulatedPbs
 from tests.support import expected_page
-from tests.support.clock import FakeClock
 from tests.support.expected_collectors import VALID_FROM, VALID_UNTIL, with_disks
-from tests.support.exporter import exporting, make_settings
+from tests.support.exporter import FakeClock, exporting, make_settings
 from tests.support.fixed_metrics import FIXED
 from tests.support.metrics_page import Scraped
 from tests.support.paths import DATA

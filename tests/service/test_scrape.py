@@ -13,11 +13,9 @@ from pbs_exporter.collectors.snapshots import SnapshotsCollector
 from pbs_exporter.config import ExporterSettings
 from pbs_exporter.simulator import Fault
 from tests.support.exporter import Exporter, exporting, make_settings
-from tests.support.page_facts import facts, failed, listed_at, without
-from tests.support.running import Setup, running
-from tests.support.small_pbs import NAMESPACES, NOW, SNAPSHOTS, simulated, small_world
-from tests.support.stopwatch import Stopwatch
-from tests.support.waiting import Gate, eventually
+from tests.support.metrics_page import facts, failed, listed_at, without
+from tests.support.running import NAMESPACES, NOW, SNAPSHOTS, Setup, running, simulated, small_world
+from tests.support.waiting import Gate, Stopwatch, eventually
 
 if TYPE_CHECKING:
     from tests.support.metrics_page import Scraped

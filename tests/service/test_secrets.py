@@ -18,9 +18,8 @@ from pbs_exporter.pbs.http.token_auth import TokenAuth
 from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.simulator import Fault
 from tests.support.exporter import exporting, make_settings
-from tests.support.page_facts import LISTING_TIMES, facts, without
-from tests.support.running import running
-from tests.support.small_pbs import NAMESPACES, SNAPSHOTS, STATUS, simulated
+from tests.support.metrics_page import LISTING_TIMES, facts, without
+from tests.support.running import NAMESPACES, SNAPSHOTS, STATUS, running, simulated
 
 SECRET = "c0ffee00-dead-4bad-8bad-feedfacecafe"
 

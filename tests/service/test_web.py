@@ -20,8 +20,8 @@ from pbs_exporter.simulator import Certificate, Fault, SimulatedPbs
 from pbs_exporter.web.app import create_app
 from tests.support.canned_pbs import CannedPbs
 from tests.support.exporter import Client, Exporter, exporting, make_settings
-from tests.support.html_page import status_page
 from tests.support.ports import closed_port
+from tests.support.status_page import status_page
 
 CERTIFICATE = Certificate.make()
 SECRET = "0f8fad5b-d9cb-469f-a165-70867728950e"

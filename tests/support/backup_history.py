@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tests.support.clock import FakeClock
+from tests.support.exporter import FakeClock
 
 GroupId = tuple[str, str]
 """Backup type and backup ID."""

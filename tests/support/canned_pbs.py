@@ -8,8 +8,7 @@ from pbs_exporter.collectors import DEFAULTS
 from pbs_exporter.simulator import Answer, Call, SimulatedPbs
 from pbs_exporter.simulator.answer import UNAUTHORIZED, LoginFailure
 from pbs_exporter.simulator.certificate import Certificate
-from tests.support.clock import FakeClock
-from tests.support.exporter import exporting, make_settings
+from tests.support.exporter import FakeClock, exporting, make_settings
 from tests.support.metrics_page import Scraped
 
 NOW = 1_795_000_000

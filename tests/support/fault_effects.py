@@ -3,9 +3,8 @@
 from typing import Any
 
 from pbs_exporter.collectors import COLLECTORS
-from tests.support.metrics_page import Scraped
-from tests.support.page_facts import LISTING_TIMES, Facts, facts, without
-from tests.support.small_pbs import NAMESPACES, SNAPSHOTS
+from tests.support.metrics_page import LISTING_TIMES, Facts, Scraped, facts, without
+from tests.support.running import NAMESPACES, SNAPSHOTS
 
 STORES = ("main", "archive")
 METRICS = {collector.name: {metric.name for metric in collector.metrics} for collector in COLLECTORS}

@@ -12,11 +12,9 @@ from pbs_exporter.simulator import LoggedRequest
 from pbs_exporter.simulator.exchange import Exchange
 from tests.support.backup_history import BackupHistory, Group, Place, Snapshot
 from tests.support.backup_history_pbs import BackupHistoryPbs
-from tests.support.clock import FakeClock
-from tests.support.exporter import exporting, make_settings
+from tests.support.exporter import FakeClock, exporting, make_settings
 from tests.support.metrics_page import Scraped
-from tests.support.running import Setup
-from tests.support.small_pbs import NOW, SNAPSHOTS, simulated
+from tests.support.running import NOW, SNAPSHOTS, Setup, simulated
 from tests.support.waiting import Gate
 
 GROUPS = "/admin/datastore/{store}/groups"

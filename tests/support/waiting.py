@@ -1,7 +1,9 @@
-"""Waiting for an event, and holding requests until a test releases them."""
+"""Waiting for an event, holding requests until a test releases them, and measuring time on a busy machine."""
 
 import asyncio
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 from aiohttp import web
 
@@ -64,3 +66,23 @@ class Gate:
             finally:
                 self.waiting.remove(exchange.log)
         return await exchange.send(await exchange.answer())
+
+
+class Stopwatch:
+    """Elapsed time, without the time in which this process waited for a core."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic() - _waited()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - _waited() - self._begun
+
+
+def _waited() -> float:
+    """Return how long the main thread has waited for a core, in seconds; 0 where the system doesn't count that."""
+    try:
+        nanoseconds = Path("/proc/self/schedstat").read_text(encoding="ascii").split()[1]
+    except OSError:
+        return 0.0
+    return int(nanoseconds) / 1e9

@@ -8,9 +8,8 @@ import pytest
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.collectors.base import AnyCollector
 from tests.support.canned_pbs import NOW, Json, page
-from tests.support.page_facts import facts, failed
-from tests.support.running import running
-from tests.support.small_pbs import small_world
+from tests.support.metrics_page import facts, failed
+from tests.support.running import running, small_world
 
 UNLOCKS = {
     "/version": (),

@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 from pbs_exporter.simulator import Certificate, Fault, SimulatedPbs
-from tests.support.clock import FakeClock
-from tests.support.exporter import exporting, make_settings
-from tests.support.page_facts import failed
-from tests.support.small_pbs import NOW, simulated, small_world
+from tests.support.exporter import FakeClock, exporting, make_settings
+from tests.support.metrics_page import failed
+from tests.support.running import NOW, simulated, small_world
 
 AFTER = "pbs_certificate_not_after_timestamp_seconds"
 BEFORE = "pbs_certificate_not_before_timestamp_seconds"

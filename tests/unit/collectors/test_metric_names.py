@@ -19,8 +19,7 @@ from pbs_exporter.exposition.formats import OPENMETRICS
 from pbs_exporter.exposition.metric import Metric
 from pbs_exporter.scrape import scrape_metrics
 from pbs_exporter.simulator import Replay, SimulatedPbs, Source, demo_world
-from tests.support.clock import FakeClock
-from tests.support.exporter import exporting, make_settings
+from tests.support.exporter import FakeClock, exporting, make_settings
 from tests.support.fixed_metrics import FIXED
 from tests.support.paths import ROOT
 from tests.support.recordings import RECORDINGS, recorded_time, recording_file

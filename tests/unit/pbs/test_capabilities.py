@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from pbs_exporter.simulator import Fault, Replay
-from tests.support.page_facts import facts, failed
+from tests.support.metrics_page import facts, failed
 from tests.support.recordings import recording_file
 from tests.support.running import Setup, running
 

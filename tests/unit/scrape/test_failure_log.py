@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from pbs_exporter.errors import LoginPaused, NotJson
 from pbs_exporter.scrape.failure_log import REPEAT_SECONDS, FailureLog
-from tests.support.clock import FakeClock
+from tests.support.exporter import FakeClock
 
 
 @pytest.fixture

@@ -6,13 +6,10 @@ import pytest
 
 from pbs_exporter.config import Filters
 from pbs_exporter.simulator import Replay, SimulatedPbs
-from tests.support.clock import FakeClock
-from tests.support.exporter import exporting, make_settings
-from tests.support.metrics_page import Scraped
-from tests.support.page_facts import facts, failed
+from tests.support.exporter import FakeClock, exporting, make_settings
+from tests.support.metrics_page import Scraped, facts, failed
 from tests.support.recordings import recorded_time, recording_file
-from tests.support.running import Setup, running
-from tests.support.small_pbs import NAMESPACES, SNAPSHOTS, small_world
+from tests.support.running import NAMESPACES, SNAPSHOTS, Setup, running, small_world
 
 GROUP = "backup_id"
 

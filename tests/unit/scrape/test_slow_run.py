@@ -15,12 +15,9 @@ from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.pbs.models import TapeDrive
 from pbs_exporter.simulator import Fault
 from pbs_exporter.web.app import create_app
-from tests.support.clock import FakeClock
-from tests.support.exporter import Exporter, make_settings
-from tests.support.metrics_page import Scraped
-from tests.support.page_facts import failed
-from tests.support.running import Setup
-from tests.support.small_pbs import NOW, simulated
+from tests.support.exporter import Exporter, FakeClock, make_settings
+from tests.support.metrics_page import Scraped, failed
+from tests.support.running import NOW, Setup, simulated
 from tests.support.waiting import Gate, eventually
 
 DRIVE = "/tape/drive"

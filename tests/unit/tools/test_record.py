@@ -13,8 +13,7 @@ from pbs_exporter.plain_text import comment
 from pbs_exporter.simulator import Answer, Certificate, Fault, Replay, SimulatedPbs, Source, World
 from pbs_exporter.simulator.recording import Recording
 from tests.support.canned_pbs import CannedPbs, snapshot
-from tests.support.clock import FakeClock
-from tests.support.exporter import exporting, make_settings
+from tests.support.exporter import FakeClock, exporting, make_settings
 from tests.support.metrics_page import Scraped
 from tests.support.recordings import RECORDINGS, recorded_time, recording_file
 from tools.record import main, record

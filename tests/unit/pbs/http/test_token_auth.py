@@ -11,9 +11,8 @@ from structlog.testing import capture_logs
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.config import Secret
 from pbs_exporter.simulator import Fault
-from tests.support.page_facts import facts, failed, listed_at
-from tests.support.running import Setup, running
-from tests.support.small_pbs import NOW, small_world
+from tests.support.metrics_page import facts, failed, listed_at
+from tests.support.running import NOW, Setup, running, small_world
 
 ALL = {collector.name for collector in COLLECTORS if collector.default and collector.name != "certificate"}
 """All that ask, over plain http."""

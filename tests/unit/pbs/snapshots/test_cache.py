@@ -10,12 +10,10 @@ import pytest
 
 from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.simulator import Answer, Call, Fault, Replay
-from tests.support.clock import FakeClock
-from tests.support.exporter import exporting, make_settings
-from tests.support.page_facts import facts, failed, failed_datastores, listed_at
+from tests.support.exporter import FakeClock, exporting, make_settings
+from tests.support.metrics_page import facts, failed, failed_datastores, listed_at
 from tests.support.recordings import recorded_time, recording_file
-from tests.support.running import Setup, running
-from tests.support.small_pbs import NAMESPACES, NOW, SNAPSHOTS, simulated, small_world
+from tests.support.running import NAMESPACES, NOW, SNAPSHOTS, Setup, running, simulated, small_world
 from tests.support.waiting import Gate, eventually
 
 MAIN = "/admin/datastore/main/snapshots"

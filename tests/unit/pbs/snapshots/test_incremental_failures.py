@@ -28,8 +28,8 @@ from tests.support.incremental_listing import (
     places,
     small_history,
 )
-from tests.support.page_facts import failed, failed_datastores, listed_at
-from tests.support.small_pbs import NAMESPACES, SNAPSHOTS
+from tests.support.metrics_page import failed, failed_datastores, listed_at
+from tests.support.running import NAMESPACES, SNAPSHOTS
 from tests.support.waiting import Gate, eventually
 
 SNAPSHOTS_OF_MAIN = "/admin/datastore/main/snapshots"

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from pbs_exporter.pbs.snapshots import schedule
 from pbs_exporter.simulator import Fault
 from tests.support.backup_history import BackupHistory, Place
-from tests.support.clock import FakeClock
+from tests.support.exporter import FakeClock
 from tests.support.incremental_listing import (
     ALL_NAMESPACES,
     DEEP,
@@ -27,8 +27,8 @@ from tests.support.incremental_listing import (
     places,
     small_history,
 )
-from tests.support.page_facts import failed
-from tests.support.small_pbs import SNAPSHOTS
+from tests.support.metrics_page import failed
+from tests.support.running import SNAPSHOTS
 from tests.support.waiting import eventually
 
 

@@ -10,8 +10,7 @@ import pytest
 
 from pbs_exporter.simulator import Fault, World
 from tests.support.canned_pbs import CannedPbs
-from tests.support.running import Setup, running
-from tests.support.small_pbs import NOW, small_world
+from tests.support.running import NOW, Setup, running, small_world
 from tests.support.status_page import EVIL, after_a_scrape
 
 

@@ -6,12 +6,9 @@ from pbs_exporter import __version__
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.simulator import Fault
 from pbs_exporter.web.status.formatting import span
-from tests.support.clock import FakeClock
-from tests.support.exporter import exporting, make_settings
-from tests.support.html_page import status_page
-from tests.support.running import Setup, running
-from tests.support.small_pbs import NOW, simulated, small_world
-from tests.support.status_page import DASH, HEADS, ON, after_a_scrape, read_status_page
+from tests.support.exporter import FakeClock, exporting, make_settings
+from tests.support.running import NOW, Setup, running, simulated, small_world
+from tests.support.status_page import DASH, HEADS, ON, after_a_scrape, read_status_page, status_page
 from tests.support.waiting import Gate
 
 
