@@ -1,6 +1,5 @@
 """Prometheus with rules, generated past samples, and exporters in front of simulated PBS."""
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -12,7 +11,6 @@ from tests.monitoring.rule_files import Rules, rewritten
 from tests.monitoring.servers import HOST, Prometheus, add_samples
 from tests.monitoring.short_durations import without_intervals
 from tests.support.commands import environment, process, run
-from tests.support.paths import ROOT
 from tests.support.ports import closed_port
 
 WORLDS = ("-m", "tests.monitoring.demo_pbs")

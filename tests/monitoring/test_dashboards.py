@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.monitoring.demo_pbs import BARE, DEMO, SECOND
-from tests.monitoring.demo_prometheus import exporters, hurried_rules, demo_prometheus, write_past
+from tests.monitoring.demo_prometheus import demo_prometheus, exporters, hurried_rules, write_past
 from tests.monitoring.expressions import faults
 from tests.monitoring.grafana import (
     ALL,

@@ -11,11 +11,11 @@ from tests.monitoring.metric_labels import with_rules
 from tests.monitoring.rule_files import ALERTS_FILE, RECORDING_FILE, rules_of
 from tests.monitoring.rule_tests import (
     FILES,
+    alert_checks,
     alert_groups,
     cases,
     content,
     expected_alerts,
-    alert_checks,
     reduced,
     silent,
 )
