@@ -11,7 +11,7 @@ REQUESTS = Metric("pbs_requests_total", "How many.", ("code",), "counter")
 
 
 def test_a_page_has_each_family_and_series_once() -> None:
-    """The first sample of a series counts, the others are counted as doubles; families stay together."""
+    """The first sample of a series counts, the others are counted as duplicates; families stay together."""
     page = Page()
     assert page.add([*UP(1), *SIZE(5, "a", "")]) == 0
     assert page.add([*SIZE(6, "a", ""), *SIZE(7, "a", "ns"), *UP(0)]) == 2
@@ -62,7 +62,7 @@ def other_page() -> Page:
 
 
 def test_adding_a_page_adds_the_series_that_are_missing() -> None:
-    """Series that the page already has stay as they are, and are counted as doubles."""
+    """Series that the page already has stay as they are, and are counted as duplicates."""
     page = Page()
     page.add(SIZE(5, "a", ""))
     assert page.add_page(other_page()) == 1
