@@ -105,12 +105,14 @@ FULL_LISTINGS = {
 }
 
 
-@pytest.mark.parametrize(("before", "numbers", "looked", "read", "after"), FULL_LISTINGS.values(), ids=FULL_LISTINGS)
+@pytest.mark.parametrize(
+    ("before", "numbers", "incremental_number", "read", "after"), FULL_LISTINGS.values(), ids=FULL_LISTINGS
+)
 def test_what_a_full_listing_changes(
-    before: Namespaces, numbers: dict[GroupKey, int], looked: int, read: Namespaces, after: Namespaces
+    before: Namespaces, numbers: dict[GroupKey, int], incremental_number: int, read: Namespaces, after: Namespaces
 ) -> None:
     """Of two that read a group the later one wins; which groups exist, a later incremental listing knows better."""
-    known = Known(shown(before), BEFORE.monotonic, group_numbers=numbers, incremental_number=looked)
+    known = Known(shown(before), BEFORE.monotonic, group_numbers=numbers, incremental_number=incremental_number)
     merged = with_full(known, full(read), 5, AT)
     assert merged.namespaces == after
     assert merged.full_number == 5
@@ -118,13 +120,15 @@ def test_what_a_full_listing_changes(
 
 
 @pytest.mark.parametrize(
-    ("looked", "timestamp", "listed_at", "count"),
+    ("incremental_number", "timestamp", "listed_at", "count"),
     [(4, AT.unix, AT.monotonic, 3), (6, BEFORE.unix, BEFORE.monotonic, 2)],
     ids=["after an earlier incremental listing", "after a later one"],
 )
-def test_the_times_after_a_full_listing(looked: int, timestamp: float, listed_at: float, count: int) -> None:
+def test_the_times_after_a_full_listing(
+    incremental_number: int, timestamp: float, listed_at: float, count: int
+) -> None:
     """Counts and times are as old as the listing that says which groups exist; the rest is the full listing's."""
-    known = Known(shown({"": {A: group(1)}}), BEFORE.monotonic, incremental_number=looked)
+    known = Known(shown({"": {A: group(1)}}), BEFORE.monotonic, incremental_number=incremental_number)
     merged = with_full(known, full({"": {A: group(2)}}), 5, AT)
     assert merged.listing == Listing({"": {A: group(2)}}, timestamp, AT.unix, count)
     assert merged.listed_at == listed_at
