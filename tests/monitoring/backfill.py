@@ -36,7 +36,7 @@ def of_page(page: str, target: Mapping[str, str]) -> Iterator[Point]:
                     yield shown.name, {**shown.labels, **target}, shown.value, now - age
 
 
-def written(points: Iterable[Point]) -> str:
+def openmetrics_text(points: Iterable[Point]) -> str:
     """Write points as promtool reads them."""
     families: dict[str, list[str]] = {}
     for name, labels, value, at in points:

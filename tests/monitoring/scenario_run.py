@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from pbs_exporter.simulator import Fault
-from tests.monitoring.backfill import MINUTE, Point, of_page, written
+from tests.monitoring.backfill import MINUTE, Point, of_page, openmetrics_text
 from tests.monitoring.monitored_pbs import BackgroundLoop, MonitoredPbs
 from tests.monitoring.pbs_specs import BASIS, FAULTLESS, PBS_SPECS, UNPLUGGED
 from tests.monitoring.rule_files import Rules, rewritten
@@ -67,7 +67,7 @@ def run_scenarios(folder: Path) -> ScenarioRun:
         by_name = {name: running.enter_context(_monitored(name, loop, folder)) for name in PBS_SPECS}
         for monitored in by_name.values():
             monitored.wait()
-        add_samples(folder, written(_past(by_name)))
+        add_samples(folder, openmetrics_text(_past(by_name)))
         alerts = running.enter_context(alertmanager(folder))
         options = ("--rules.alert.resend-delay=5s",)
         configuration = _configuration(folder, by_name, alerts)
@@ -96,13 +96,13 @@ def run_scenarios(folder: Path) -> ScenarioRun:
     return ScenarioRun(before, during, after, fired, pending, pages, missed)
 
 
-def expected(instance: str) -> tuple[list[Expected], list[Expected]]:
+def expected_notifications(instance: str) -> tuple[list[Expected], list[Expected]]:
     """Return the alerts that must fire for a PBS: those that are sent, and those that are inhibited."""
     scenarios = [scenario for scenario in SCENARIOS if scenario.instance == instance]
     return [*chain(*(one.active for one in scenarios))], [*chain(*(one.inhibited for one in scenarios))]
 
 
-def differences(alerts: Sequence[Alert], wanted: Sequence[Expected]) -> tuple[list[Expected], list[Alert]]:
+def missing_and_unexpected(alerts: Sequence[Alert], wanted: Sequence[Expected]) -> tuple[list[Expected], list[Alert]]:
     """Pair each alert with an expected one. Return what is missing, and the alerts left over."""
     left, missing = list(alerts), []
     # The expectation with the most labels chooses first, or a vaguer one could take its alert.
@@ -118,9 +118,9 @@ def differences(alerts: Sequence[Alert], wanted: Sequence[Expected]) -> tuple[li
 def all_there(alerts: Mapping[str, Sequence[Alert]]) -> bool:
     """Whether each expected alert fires, and is inhibited or not as expected."""
     for instance in PBS_SPECS:
-        for wanted, suppressed in zip(expected(instance), (False, True), strict=True):
+        for wanted, suppressed in zip(expected_notifications(instance), (False, True), strict=True):
             there = [alert for alert in alerts[instance] if alert.suppressed == suppressed]
-            if differences(there, wanted)[0]:
+            if missing_and_unexpected(there, wanted)[0]:
                 return False
     return True
 
@@ -130,12 +130,12 @@ def of_scenario(scenario: Scenario, alerts: Sequence[Alert]) -> str:
     lines = []
     for wanted, suppressed in ((scenario.active, False), (scenario.inhibited, True)):
         there = [alert for alert in alerts if alert.suppressed == suppressed]
-        missing, _ = differences(there, wanted)
+        missing, _ = missing_and_unexpected(there, wanted)
         lines += [f"missing ({'inhibited' if suppressed else 'active'}): {one}" for one in missing]
-    return "\n".join((*lines, shown(alerts))) if lines else ""
+    return "\n".join((*lines, alert_lines(alerts))) if lines else ""
 
 
-def shown(alerts: Sequence[Alert]) -> str:
+def alert_lines(alerts: Sequence[Alert]) -> str:
     """Return alerts as lines of text."""
     return "\n".join(sorted(f"fires ({'inhibited' if one.suppressed else 'active'}): {one}" for one in alerts))
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.monitoring.demo_pbs import BARE, DEMO, SECOND
-from tests.monitoring.demo_prometheus import exporters, hurried_rules, prometheus, write_past
+from tests.monitoring.demo_prometheus import demo_prometheus, exporters, hurried_rules, write_past
 from tests.monitoring.expressions import faults
 from tests.monitoring.grafana import (
     ALL,
@@ -115,7 +115,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     write_past(folder, (DEMO, SECOND), start=now - 14.5 * 86400, end=week - 1, step=21600)
     write_past(folder, (DEMO, SECOND), start=week, end=now, step=7200)
     rules = hurried_rules(folder)
-    with exporters(folder) as ports, prometheus(folder, rules=rules, targets=ports) as running:
+    with exporters(folder) as ports, demo_prometheus(folder, rules=rules, targets=ports) as running:
         poll(lambda: len(running.instant("pbs_up == 1")) == len(ports), "all PBS are up", seconds=60)
         # A rate needs two samples, and a rule that reads recorded series needs a few evaluations.
         enough = "min(count_over_time(pbs_up[1m])) > 4 and min(count_over_time(pbs_gc_status[1m])) > 4"

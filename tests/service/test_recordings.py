@@ -61,7 +61,7 @@ def utc(time: float) -> dt.datetime:
 def counted(recording: str) -> dict[str, dict[expected_page.Labels, float]]:
     """Return all series expected for a recording, computed from its bodies."""
     if recording not in _expected:
-        _expected[recording] = expected_page.expected(expected_page.Recording(recording_file(recording)))
+        _expected[recording] = expected_page.expected_series(expected_page.Recording(recording_file(recording)))
     return _expected[recording]
 
 

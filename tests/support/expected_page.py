@@ -61,7 +61,7 @@ class Recording:
         return self.data(path, query if namespace or (path, query) in self._answers else "")
 
 
-def expected(recording: Recording) -> dict[str, dict[Labels, float]]:
+def expected_series(recording: Recording) -> dict[str, dict[Labels, float]]:
     """Return all series by metric. Beside these, a page has only the exporter's metrics of itself."""
     found: dict[str, dict[Labels, float]] = defaultdict(dict)
     listings = dict(_listings(recording))
@@ -103,7 +103,7 @@ def requests(recording: Recording) -> dict[tuple[str, str], int]:
     return dict(found)
 
 
-def text(value: str | None) -> str:
+def comment_label(value: str | None) -> str:
     """Return a comment's label. The recordings have no control characters; some comments have several lines."""
     line = (value or "").split("\n")[0]
     return line if len(line) <= 64 else line[:63] + "…"
@@ -176,7 +176,7 @@ def _datastores(recording: Recording) -> Iterator[Row]:
     readable = {row["store"]: 0 for row in rows if row["store"] not in asked}
     for row in rows:
         labels = {"datastore": row["store"]}
-        about = {"backend": row.get("backend-type", ""), "comment": text(row.get("comment"))}
+        about = {"backend": row.get("backend-type", ""), "comment": comment_label(row.get("comment"))}
         yield "pbs_datastore_info", labels | about, 1
         if mode(row) is not None:
             yield "pbs_datastore_maintenance", labels | {"mode": mode(row) or ""}, 1
@@ -222,7 +222,7 @@ def grouped(rows: Iterable[Json]) -> dict[tuple[str, str], list[Json]]:
     return found
 
 
-def verified(row: Json) -> str:
+def verification_state(row: Json) -> str:
     """Return a snapshot's verification state."""
     return str(row["verification"]["state"]) if row.get("verification") else "none"
 
@@ -253,9 +253,9 @@ def _group(group: list[Json]) -> Iterator[Row]:
     for row in group:
         labels = {
             "backup_time": str(row["backup-time"]),
-            "comment": text(row.get("comment")),
+            "comment": comment_label(row.get("comment")),
             "owner": row["owner"],
-            "verification_state": verified(row),
+            "verification_state": verification_state(row),
         }
         yield "info", labels, 1
     yield "count", {}, len(group)
@@ -265,7 +265,7 @@ def _group(group: list[Json]) -> Iterator[Row]:
     yield "protected", {}, len([row for row in group if row["protected"]])
     yield "encrypted", {}, len([row for row in group if encrypted(row)])
     for state in ("ok", "failed", "none"):
-        yield "verification", {"state": state}, len([row for row in group if verified(row) == state])
+        yield "verification", {"state": state}, len([row for row in group if verification_state(row) == state])
     starts = [int(row["verification"]["upid"].split(":")[5], 16) for row in group if row.get("verification")]
     yield "last_verification_timestamp_seconds", {}, max(starts) if starts else None
     finished = sorted((row for row in group if "size" in row), key=lambda row: -row["backup-time"])
@@ -277,7 +277,7 @@ def _group(group: list[Json]) -> Iterator[Row]:
         yield "logical_size_bytes", {}, sum(row["size"] for row in finished)
         yield "last_encrypted", {}, int(encrypted(newest))
         for state in ("ok", "failed", "none"):
-            yield "last_verification", {"state": state}, int(verified(newest) == state)
+            yield "last_verification", {"state": state}, int(verification_state(newest) == state)
 
 
 def state(task: Json) -> str:
@@ -309,8 +309,8 @@ def note(task: Json, listings: dict[str, Json]) -> str:
     ]
     if len(per_namespace) != 1:
         return ""
-    with_note = [row for row in per_namespace[0] if text(row.get("comment"))]
-    return text(max(with_note, key=lambda row: row["backup-time"])["comment"]) if with_note else ""
+    with_note = [row for row in per_namespace[0] if comment_label(row.get("comment"))]
+    return comment_label(max(with_note, key=lambda row: row["backup-time"])["comment"]) if with_note else ""
 
 
 def _tasks(recording: Recording, listings: dict[str, Json]) -> Iterator[Row]:

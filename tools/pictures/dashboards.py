@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image  # type: ignore[import-not-found] # comes with matplotlib
 
 from tests.monitoring.demo_pbs import OFFICE, SECOND
-from tests.monitoring.demo_prometheus import prometheus, write_past
+from tests.monitoring.demo_prometheus import demo_prometheus, write_past
 from tests.monitoring.grafana import ALL, POINTS, asked, dashboards, put_in, seconds, values_of, variables
 from tests.monitoring.servers import Prometheus, Series
 from tools.pictures import drawing
@@ -157,7 +157,7 @@ def main(target: Path) -> None:
 
 def draw_all(folder: Path, target: Path, end: int) -> None:
     """Draw all dashboards at a time, from Prometheus's data."""
-    with prometheus(folder, lookback=_LOOKBACK) as running:
+    with demo_prometheus(folder, lookback=_LOOKBACK) as running:
         for uid, board in dashboards().items():
             picture, file = Picture(board, running, end), target / f"dashboard-{uid.removeprefix('pbs-')}.png"
             picture.draw(file)
