@@ -62,7 +62,7 @@ def other_page() -> Page:
 
 
 def test_adding_a_page_adds_the_series_that_are_missing() -> None:
-    """Series that the page already has are kept, and further ones are counted as duplicates."""
+    """Series that the page already has stay as they are, and their duplicates are counted."""
     page = Page()
     page.add(SIZE(5, "a", ""))
     assert page.add_page(other_page()) == 1
