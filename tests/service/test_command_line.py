@@ -1,4 +1,4 @@
-"""The command line: version, help, what it refuses, and output that nobody reads."""
+"""The command line: version, help, usage errors, and output that can't be written."""
 
 import asyncio
 import os
@@ -44,7 +44,7 @@ async def test_help_has_commands_and_examples() -> None:
     ids=" ".join,
 )
 async def test_wrong_command_line(arguments: list[str]) -> None:
-    """An unknown command or option is exit 2, one line of usage and one that says what is wrong."""
+    """An unknown command or option causes a usage line, a line with the error, and exit code 2."""
     ended = await run_program(*arguments)
     assert (ended.code, ended.stdout) == (2, "")
     assert [line.partition(":")[0] for line in ended.lines][:1] == ["usage"]
@@ -58,12 +58,12 @@ NOBODY = {
     "PBS_EXPORTER__PBS__TOKEN_ID": "exporter@pbs!metrics",
     "PBS_EXPORTER__PBS__TOKEN_SECRET": "00000000-0000-0000-0000-000000000000",
 }
-"""Settings of a PBS that isn't there, which is all that output needs."""
+"""Settings of a PBS that doesn't exist, which are enough for output."""
 
 
 @pytest.mark.parametrize("command", ["once", "check"])
 def test_a_reader_that_has_left(command: str) -> None:
-    """Where nobody reads the output any more, as behind `| head`, a command ends with code 1 and no traceback."""
+    """If the reader of the output has exited, as with `| head`, a command exits with 1 and without a traceback."""
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -85,7 +85,7 @@ def test_a_reader_that_has_left(command: str) -> None:
 
 @pytest.mark.parametrize("command", ["once", "check"])
 def test_a_full_disk(command: str) -> None:
-    """Output that can't be written is one line on stderr beside the log, exit code 1, and no traceback."""
+    """Output that can't be written causes one line on stderr beside the log, and exit code 1 without a traceback."""
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(  # noqa: S603 - our own script
             [SCRIPT, command],

@@ -1,4 +1,4 @@
-"""Faults of PBS, of single datastores and of the exporter itself: what they cost, and how long they are logged."""
+"""Faults of PBS, of single datastores and of the exporter itself: the missing samples, and the log."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from tests.support.running import NOW, STATUS, Setup, running, small_world
 
 
 async def test_a_failure_that_lasts_is_said_every_ten_minutes() -> None:
-    """A lasting failure has one line at its start and one each 10 minutes, with PBS's reason; its end has one."""
+    """A lasting failure is logged at its start, every 10 minutes with PBS's reason, and at its end."""
     async with running() as setup:
         await setup.scrape()
         setup.pbs.faults.add("/admin/gc", Fault.status(500, "no such\tdisk\nsecond line"))
@@ -37,7 +37,7 @@ async def test_a_failure_that_lasts_is_said_every_ten_minutes() -> None:
 
 
 async def test_a_failure_that_comes_back_is_said_again_at_once() -> None:
-    """A failure after a recovery is a new one, however short the time between."""
+    """A failure after a recovery is logged at once, however short the time between them."""
     async with running() as setup:
         await setup.scrape()
         with capture_logs() as logs:
@@ -50,7 +50,7 @@ async def test_a_failure_that_comes_back_is_said_again_at_once() -> None:
 
 
 async def test_a_slow_answer_within_its_time_costs_nothing() -> None:
-    """An answer that comes late, but in time, is as good as any."""
+    """A slow answer within the timeout counts as a success."""
     async with running() as setup:
         whole = await setup.scrape()
         setup.pbs.faults.add("*", Fault.slow(0.05))
@@ -60,7 +60,7 @@ async def test_a_slow_answer_within_its_time_costs_nothing() -> None:
 
 
 async def test_a_connection_that_pbs_closed_costs_nothing() -> None:
-    """A kept connection that PBS closes before any byte of an answer is no failure, nor a second request counted."""
+    """If PBS closes a kept connection before it answers, the request is repeated, and counted once as a success."""
     async with running(max_concurrent_requests=1) as setup:
         whole = await setup.scrape()
         dropped = setup.pbs.faults.add("*", Fault.drop_kept())
@@ -72,7 +72,7 @@ async def test_a_connection_that_pbs_closed_costs_nothing() -> None:
 
 
 async def test_a_new_connection_that_is_reset_is_not_tried_again() -> None:
-    """Only a kept connection is worth a second try: a fresh one that breaks has failed."""
+    """Only a kept connection gets a second attempt. A new connection that is reset is a failure."""
     async with running(collectors={"snapshots": False}) as setup:
         setup.pbs.faults.add("*", Fault.reset())
         page = await setup.scrape()
@@ -81,14 +81,14 @@ async def test_a_new_connection_that_is_reset_is_not_tried_again() -> None:
 
 
 async def test_a_pbs_that_is_away_costs_all_but_the_page() -> None:
-    """Where nothing listens the page is a 200 that says so, with the listings known; then all comes back."""
+    """While nothing listens, the page is a 200 with pbs_up 0 and the known listings. Later everything returns."""
     async with running() as setup:
         whole = await setup.scrape()
         port = int(setup.pbs.endpoint.rpartition(":")[2])
         await setup.pbs.stop()
         page = await setup.scrape()
         assert up(facts(page)) == 0
-        # There was a certificate before.
+        # The certificate is known from before.
         assert failed(page) == {collector.name for collector in COLLECTORS if collector.default} - SLOW - {
             "certificate"
         }
@@ -99,7 +99,7 @@ async def test_a_pbs_that_is_away_costs_all_but_the_page() -> None:
 
 
 async def test_a_bug_in_a_collector_costs_that_collector(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error that nobody foresaw is success 0 of one collector, a traceback in the log, and no text on a page."""
+    """An unexpected error sets one collector's success to 0, is logged with a traceback, and isn't on any page."""
     async with running() as setup:
         whole = await setup.scrape()
         with monkeypatch.context() as broken, capture_logs() as logs:
@@ -121,7 +121,7 @@ def fail(_value: object) -> None:
 
 
 async def test_the_status_page_says_what_failed(setup_with_faults: Setup) -> None:
-    """The status page names each collector that failed in the last scrape, with PBS's words."""
+    """The status page names each collector that failed in the last scrape, with PBS's error text."""
     await setup_with_faults.scrape()
     async with setup_with_faults.exporter.client.get("/") as response:
         text = await response.text()
@@ -148,7 +148,7 @@ async def setup_with_faults() -> Any:
     ],
 )
 async def test_a_bad_snapshot_fails_its_datastore_and_leaves_the_others(row: object) -> None:
-    """A snapshot that can't be read costs itself: the rest of a fresh listing is shown, its datastore is 0."""
+    """An unreadable snapshot is left out of a fresh listing, and its datastore's success is 0."""
     async with running() as setup:
         whole = await setup.scrape()
         setup.pbs.faults.add("/admin/datastore/main/snapshots", Fault.rows(lambda rows: [*rows, row]))
@@ -162,7 +162,7 @@ async def test_a_bad_snapshot_fails_its_datastore_and_leaves_the_others(row: obj
 
 @pytest.mark.parametrize("row", [{}, {"ns": 1}, "lab", None])
 async def test_a_bad_namespace_fails_the_listing(row: object) -> None:
-    """A namespace that can't be read may hide snapshots: the listing before it stays, with its time."""
+    """If a namespace can't be read, the previous listing stays with its time, because snapshots may be hidden."""
     async with running() as setup:
         whole = await setup.scrape()
         setup.pbs.faults.add("/admin/datastore/main/namespace", Fault.rows(lambda rows: [*rows, row]))
@@ -174,7 +174,7 @@ async def test_a_bad_namespace_fails_the_listing(row: object) -> None:
 
 
 async def test_the_usage_that_fails_is_asked_of_each_datastore() -> None:
-    """Where the usage is 400 as a whole each status is asked, and only the datastore that fails is missing."""
+    """If the request for all usage returns 400, each status is requested, and only the failing datastore is missing."""
     async with running() as setup:
         whole = await setup.scrape()
         assert setup.asked(STATUS) == 0
@@ -205,7 +205,7 @@ async def test_the_usage_that_fails_is_asked_of_each_datastore() -> None:
     ids=["403", "500", "zeros", "no object", "400"],
 )
 async def test_a_status_says_unreadable_only_where_pbs_says_so(fault: Fault, readable: float | None) -> None:
-    """Of all that a datastore's own status can be, a 400 alone says that PBS can't read it."""
+    """Only a 400 for a datastore's own status marks it as unreadable."""
     async with running() as setup:
         setup.pbs.faults.add("/status/datastore-usage", Fault.status(400, "no"))
         setup.pbs.faults.add("/admin/datastore/main/status", fault)
@@ -216,7 +216,7 @@ async def test_a_status_says_unreadable_only_where_pbs_says_so(fault: Fault, rea
 
 
 async def test_a_datastore_that_failed_recovers_in_the_log_with_the_usage() -> None:
-    """A datastore whose own status failed is well again when the usage answers for all, and the log says so."""
+    """A datastore whose own status failed recovers when the request for all usage succeeds, and the log says so."""
     async with running() as setup:
         usage = setup.pbs.faults.add("/status/datastore-usage", Fault.status(400, "no"))
         setup.pbs.faults.add("/admin/datastore/main/status", Fault.status(500, "no"))
@@ -244,7 +244,7 @@ async def test_a_datastore_that_failed_recovers_in_the_log_with_the_usage() -> N
 )
 @pytest.mark.parametrize("usage_fails", [False, True])
 async def test_a_datastore_that_is_away_is_not_asked(away: dict[str, Any], *, usage_fails: bool) -> None:
-    """In maintenance or not mounted: PBS isn't asked for it, it isn't readable, and its snapshots vanish at once."""
+    """A datastore in maintenance or not mounted isn't queried, isn't readable, and loses its snapshots at once."""
     world = small_world()
     async with running(world) as setup:
         whole = await setup.scrape()
@@ -266,7 +266,7 @@ async def test_a_datastore_that_is_away_is_not_asked(away: dict[str, Any], *, us
 
 @pytest.mark.parametrize("mode", ["read-only", "read-only,message=being moved"])
 async def test_a_read_only_datastore_is_asked_as_ever(mode: str) -> None:
-    """Read-only is the one maintenance mode in which PBS answers, so nothing is missing."""
+    """A read-only datastore is queried, because PBS answers in this maintenance mode, so nothing is missing."""
     world = small_world()
     async with running(world) as setup:
         whole = await setup.scrape()
@@ -277,7 +277,7 @@ async def test_a_read_only_datastore_is_asked_as_ever(mode: str) -> None:
 
 
 async def test_a_datastore_that_is_gone_vanishes_at_once() -> None:
-    """All of a datastore's series are gone with its row in PBS's list, and nothing has failed."""
+    """When a datastore leaves PBS's list, all its series disappear, and nothing fails."""
     world = small_world()
     async with running(world) as setup:
         await setup.scrape()
@@ -289,7 +289,7 @@ async def test_a_datastore_that_is_gone_vanishes_at_once() -> None:
 
 
 async def test_without_the_list_the_last_known_datastores_are_shown() -> None:
-    """Where PBS's list of datastores fails, the listings of the last good list stay, and none is asked."""
+    """If PBS's list of datastores fails, the listings of the last good list stay, and no datastore is queried."""
     async with running() as setup:
         whole = await setup.scrape()
         setup.pbs.faults.add("/admin/datastore", Fault.status(500, "no"))
@@ -304,7 +304,7 @@ async def test_without_the_list_the_last_known_datastores_are_shown() -> None:
 
 
 def without_store(page: Scraped, whole: Scraped, store: str) -> bool:
-    """Whether the snapshots' series are those of `whole` without that datastore's."""
+    """Whether the series of snapshots are those of `whole` without that datastore's."""
 
     def snapshots(scraped: Scraped) -> Facts:
         return {key: value for key, value in facts(scraped).items() if key[0] in METRICS["snapshots"]}
