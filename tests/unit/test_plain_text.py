@@ -1,4 +1,4 @@
-"""The text of others in labels: what is cut and removed."""
+"""Foreign text in labels: cutting and cleaning."""
 
 import pytest
 
@@ -70,7 +70,7 @@ async def test_comment_of_a_datastore(said: str | None, shown: str) -> None:
 
 @pytest.mark.parametrize(("said", "shown"), SAID)
 async def test_comment_of_a_snapshot(said: str | None, shown: str) -> None:
-    """A snapshot's comment obeys the same rule, and what is cut from it costs no row."""
+    """A snapshot's comment obeys the same rule, and the cut text costs no row."""
     rows = [snapshot(NOW, comment=said), snapshot(NOW - 1, comment="other")]
     scraped = await snapshots_page({"main": {"": rows}})
     assert [labels["comment"] for labels, _ in series(scraped, "pbs_snapshot_info")] == [shown, "other"]

@@ -1,4 +1,4 @@
-"""How the simulated PBS checks logins, reads requests and writes answers."""
+"""Logins, requests and answers of the simulated PBS."""
 
 import json
 import time
@@ -34,7 +34,7 @@ async def test_both_forms_of_the_header_log_in(separator: str) -> None:
     ],
 )
 async def test_a_wrong_login_is_a_401(login: str) -> None:
-    """A 401 has no content type, and takes a cookie away."""
+    """A 401 has no content type, and removes a cookie."""
     async with served() as client:
         reply = await client.get("/version", login=login.format(secret=client.pbs.secret))
     assert (reply.status, reply.text) == (401, "authentication failed")
@@ -44,7 +44,7 @@ async def test_a_wrong_login_is_a_401(login: str) -> None:
 
 @pytest.mark.parametrize("cookie", ["PBSAuthCookie", "__Host-PBSAuthCookie"])
 async def test_a_cookie_beats_the_token(cookie: str) -> None:
-    """With a ticket's cookie PBS doesn't look at the token."""
+    """With a ticket's cookie PBS ignores the token."""
     async with served() as client:
         reply = await client.get("/version", headers={"Cookie": f"{cookie}=PBS:old"})
         assert reply.status == 401
@@ -52,7 +52,7 @@ async def test_a_cookie_beats_the_token(cookie: str) -> None:
 
 
 async def test_a_401_is_held_back() -> None:
-    """A refused login takes as long as is set, and a good one doesn't."""
+    """A refused login takes the configured time, and a good one doesn't."""
     async with served(login_delay=0.5) as client:
         watch = Stopwatch()
         await client.get("/version")
@@ -74,7 +74,7 @@ async def test_a_403_of_the_router_is_held_back() -> None:
 
 
 async def test_ping_needs_no_login() -> None:
-    """`/ping` is open to the world, whatever it sends."""
+    """`/ping` needs no login, and accepts any credentials."""
     async with served() as client:
         for login in ("", "PBSAPIToken=a:b"):
             assert (await client.get("/ping", login=login)).data == {"pong": True}
@@ -90,7 +90,7 @@ async def test_the_token_can_be_changed() -> None:
 
 
 async def test_an_unknown_path_is_404_only_after_login() -> None:
-    """Without a login, PBS doesn't say which paths it has."""
+    """Without a login, PBS doesn't reveal which paths exist."""
     async with served() as client:
         assert (await client.get("/a/b", login="")).status == 401
         reply = await client.get("/a/b?c=d")
@@ -131,13 +131,13 @@ async def test_wrong_parameters_are_refused(query: str, text: str) -> None:
 
 @pytest.mark.parametrize("query", ["_dc=1", "running=Yes", "running=OFF", "limit=-0", "since=17&until=18"])
 async def test_right_parameters_are_taken(query: str) -> None:
-    """`_dc` is ignored, and truth has several spellings."""
+    """`_dc` is ignored, and booleans have several spellings."""
     async with served() as client:
         assert (await client.get(f"/nodes/localhost/tasks?{query}")).status == 200
 
 
 async def test_a_json_content_type_hides_the_query() -> None:
-    """With `Content-Type: application/json`, PBS ignores the query, and with others it refuses the call."""
+    """With `Content-Type: application/json`, PBS ignores the query, and with other types it refuses the call."""
     async with served(World(datastores=1, namespaces=2, groups=1, snapshots=1)) as client:
         path = "/admin/datastore/main/snapshots?ns=prod"
         typed = await client.get(path, headers={"Content-Type": "application/json; charset=utf-8"})
@@ -161,7 +161,7 @@ async def test_a_json_content_type_hides_the_query() -> None:
     ],
 )
 async def test_only_deflate_is_spoken(accepted: str, encoding: str | None) -> None:
-    """PBS deflates (in a zlib wrapper) where the client lists it, and does nothing else."""
+    """PBS deflates (with a zlib wrapper) if the client lists it, and supports nothing else."""
     async with (
         served() as client,
         aiohttp.ClientSession(
@@ -176,7 +176,7 @@ async def test_only_deflate_is_spoken(accepted: str, encoding: str | None) -> No
 
 
 async def test_a_large_listing_is_deflated_too() -> None:
-    """A listing of more than one portion arrives whole, deflated and plain."""
+    """A listing of more than one chunk arrives whole, deflated and plain."""
     async with served(World(datastores=1, namespaces=1, groups=40, snapshots=10)) as client:
         path = "/admin/datastore/main/snapshots"
         deflated = await client.get(path)
@@ -205,7 +205,7 @@ async def test_lists_are_streamed_with_data_last(path: str) -> None:
 
 
 async def test_other_answers_have_a_length_and_sorted_keys() -> None:
-    """An answer that isn't streamed is built whole first."""
+    """An answer that isn't streamed is built completely first."""
     async with served() as client:
         reply = await client.get("/access/users", headers={"Accept-Encoding": "identity"})
     assert int(reply.headers["Content-Length"]) == len(reply.body)
@@ -213,7 +213,7 @@ async def test_other_answers_have_a_length_and_sorted_keys() -> None:
 
 
 async def test_a_connection_is_kept_and_says_nothing_of_aiohttp() -> None:
-    """Requests one after the other share a connection."""
+    """Consecutive requests share a connection."""
     async with served() as client:
         for _ in range(3):
             reply = await client.get("/version")
@@ -224,7 +224,7 @@ async def test_a_connection_is_kept_and_says_nothing_of_aiohttp() -> None:
 
 
 async def test_a_long_url_is_a_414() -> None:
-    """Path and query of more than 3072 bytes get an empty answer."""
+    """A path and query above 3072 bytes get an empty answer."""
     async with served() as client:
         path = "/admin/datastore/main/snapshots?ns="
         room = 3072 - len("/api2/json") - len(path)
