@@ -10,7 +10,7 @@ import yaml
 
 from tests.monitoring.demo_pbs import BARE, DEMO, SECOND
 from tests.monitoring.demo_prometheus import demo_prometheus, exporters, hurried_rules, write_past
-from tests.monitoring.expressions import faults
+from tests.monitoring.expressions import expression_faults
 from tests.monitoring.grafana import (
     ALL,
     FOLDER,
@@ -140,7 +140,7 @@ def test_json_is_what_the_source_makes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "expr"), every_expression().items())
 def test_names_exist(name: str, expr: str) -> None:
     """Every metric and label in a panel or a variable comes from the code, Prometheus or the rules."""
-    assert faults(expr, DECLARED) == [], name
+    assert expression_faults(expr, DECLARED) == [], name
 
 
 @pytest.mark.parametrize("promtool", [oldest("promtool"), newest("promtool")], ids=["2.42", "3.5"])
@@ -217,7 +217,7 @@ def test_choices_narrow(uid: str, demo: Demo) -> None:
 
 @pytest.mark.parametrize("uid", sorted(UIDS))
 def test_variables_have_options(uid: str, demo: Demo) -> None:
-    """Every variable's query gives options."""
+    """Every variable's query returns options."""
     assert {name: bool(options) for name, (_, _, options) in demo.options(uid).items()} == {
         variable.name: True for variable in variables(BOARDS[uid])
     }

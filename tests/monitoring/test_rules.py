@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.monitoring.expressions import faults
+from tests.monitoring.expressions import expression_faults
 from tests.monitoring.metric_labels import with_rules
 from tests.monitoring.rule_files import ALERTS_FILE, RECORDING_FILE, rules_of
 from tests.monitoring.rule_tests import (
@@ -99,7 +99,7 @@ def test_tests_name_what_there_is(file: Path) -> None:
     for test in content(file)["tests"]:
         texts = [given["series"] for given in test["input_series"]]
         texts += [check["expr"] for check in test.get("promql_expr_test", ())]
-        assert {text: found for text in texts if (found := faults(text, DECLARED))} == {}
+        assert {text: found for text in texts if (found := expression_faults(text, DECLARED))} == {}
 
 
 def test_tests_look_at_alerts_that_there_are() -> None:

@@ -131,7 +131,7 @@ def requests_of_others(recording: Recording) -> dict[tuple[str, str], int]:
 
 
 def s3_stores(recording: Recording) -> list[str]:
-    """Return the S3 datastores that a scrape asks."""
+    """Return the S3 datastores that a scrape queries."""
     rows = recording.data("/admin/datastore")
     return [row["store"] for row in rows if row.get("backend-type") == "s3" and "maintenance" not in row]
 

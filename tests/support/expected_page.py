@@ -165,7 +165,7 @@ def mode(row: Json) -> str | None:
 
 
 def _asked(recording: Recording) -> Iterator[str]:
-    """Yield the datastores that a scrape asks: all but those in maintenance or not mounted."""
+    """Yield the datastores that a scrape queries: all except those in maintenance or not mounted."""
     for row in recording.data("/admin/datastore"):
         if mode(row) in (None, "read-only") and row.get("mount-status") != "notmounted":
             yield row["store"]

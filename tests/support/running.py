@@ -1,4 +1,4 @@
-"""An exporter in front of a small simulated PBS where nothing fails until a test adds a fault."""
+"""An exporter in front of a small simulated PBS without failures, to which a test adds faults."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

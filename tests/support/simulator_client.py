@@ -37,7 +37,7 @@ class Reply:
         return json.loads(self.body)["data"]
 
 
-class Client:
+class SimulatorClient:
     """A client of one simulated PBS."""
 
     def __init__(self, pbs: SimulatedPbs, session: aiohttp.ClientSession) -> None:
@@ -61,7 +61,7 @@ class Client:
 
 
 @asynccontextmanager
-async def served(source: Source | None = None, *, limit: int = 10, **options: Any) -> AsyncIterator[Client]:
+async def served(source: Source | None = None, *, limit: int = 10, **options: Any) -> AsyncIterator[SimulatorClient]:
     options = {"login_delay": 0.0, "forbidden_delay": 0.0, **options}
     async with (
         SimulatedPbs(source or World(**SMALL), **options) as pbs,
@@ -73,7 +73,7 @@ async def served(source: Source | None = None, *, limit: int = 10, **options: An
     ):
         # aiohttp's client repeats a GET whose connection broke, even a new one. Here each request is sent once.
         session._retry_connection = False
-        yield Client(pbs, session)
+        yield SimulatorClient(pbs, session)
 
 
 async def until(happened: Callable[[], bool]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from pbs_exporter.simulator import Replay, World
 from tests.support.recordings import recording_file
-from tests.support.simulator_client import JSON, Client, served
+from tests.support.simulator_client import JSON, SimulatorClient, served
 from tests.support.waiting import Stopwatch
 
 
@@ -169,7 +169,7 @@ async def test_only_deflate_is_spoken(accepted: str, encoding: str | None) -> No
             connector=aiohttp.TCPConnector(ssl=False),
         ) as session,
     ):
-        raw = await Client(client.pbs, session).get("/version", headers={"Accept-Encoding": accepted})
+        raw = await SimulatorClient(client.pbs, session).get("/version", headers={"Accept-Encoding": accepted})
     assert raw.headers.get("Content-Encoding") == encoding
     body = zlib.decompress(raw.body) if encoding else raw.body
     assert body == b'{"data":{"release":"3","repoid":"bc863d45e7","version":"4.2"}}'
