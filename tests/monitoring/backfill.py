@@ -11,7 +11,7 @@ from tests.monitoring.servers import Labels
 DAY, MINUTE = 86400, 60
 
 AGES = tuple(days * DAY + 30 * MINUTE for days in range(14, 0, -1))
-"""Before now, in seconds: what `last_over_time(…[2h] offset 7d)` sees, and what those of a day and of two weeks do."""
+"""Seconds before now that `last_over_time(…[2h] offset 7d)` reads, and the same for a day and two weeks."""
 
 COMPARED = (
     "pbs_datastore_available_bytes",

@@ -19,7 +19,7 @@ _BIN = Path(sys.executable).parent
 
 
 def hurried_rules(folder: Path) -> list[str]:
-    """Write the rules without intervals and waits, so that alerts fire at once."""
+    """Write the rules without `interval` and `for`, so that alerts fire at once."""
     return rewritten(folder, _at_once)
 
 

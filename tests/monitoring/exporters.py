@@ -26,7 +26,7 @@ class ExporterProcess(msgspec.Struct, frozen=True):
 
     def get(self, path: str) -> str:
         """Return a page. Its status must be 200."""
-        # No proxy: it is on this machine.
+        # The exporter is on this machine, so no proxy is used.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(f"{self.url}{path}", timeout=60) as answer:
             text: str = answer.read().decode()

@@ -1,4 +1,4 @@
-"""The unit tests of rules, as promtool reads them, and what they expect of alerts."""
+"""The unit tests of rules, as promtool reads them, and the alerts that they expect."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -29,7 +29,7 @@ _LOADER.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?[0-9]+\
 
 @cache
 def content(file: Path) -> Content:
-    """Return what a file of tests says."""
+    """Return the decoded content of a file of tests."""
     read: Content = yaml.load(file.read_text(encoding="utf-8"), _LOADER)  # noqa: S506 - a safe loader
     return read
 

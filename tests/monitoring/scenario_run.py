@@ -41,7 +41,7 @@ OVERRIDES: Rules = {
         }
     ]
 }
-"""What a user records for a guest with weekly backups."""
+"""The limit that a user records for a guest with weekly backups."""
 
 
 class ScenarioRun(NamedTuple):
@@ -57,11 +57,11 @@ class ScenarioRun(NamedTuple):
     pages: Mapping[str, str]
     """The metrics of each PBS without faults, at the end."""
     missed: Mapping[str, Sequence[Labels]]
-    """By the metric that showed one failed scrape (`up`, `pbs_up`), its labels."""
+    """The labels of the metric that showed one failed scrape, by its name (`up`, `pbs_up`)."""
 
 
 def run_scenarios(folder: Path) -> ScenarioRun:
-    """Run all scenarios at once. After a time limit, return what fired until then."""
+    """Run all scenarios at once. After a time limit, return the alerts that have fired."""
     with ExitStack() as running:
         loop = running.enter_context(BackgroundLoop())
         by_name = {name: running.enter_context(_monitored(name, loop, folder)) for name in PBS_SPECS}
@@ -105,7 +105,7 @@ def expected_notifications(instance: str) -> tuple[list[Expected], list[Expected
 def missing_and_unexpected(alerts: Sequence[Alert], wanted: Sequence[Expected]) -> tuple[list[Expected], list[Alert]]:
     """Pair each alert with an expected one. Return what is missing, and the alerts left over."""
     left, missing = list(alerts), []
-    # The expectation with the most labels chooses first, or a vaguer one could take its alert.
+    # The expectation with the most labels is first, so that a more general one can't take its alert.
     for want in sorted(wanted, key=lambda one: -len(one.labels)):
         found = next((alert for alert in left if _is(alert, want)), None)
         if found is None:
@@ -181,7 +181,7 @@ def _configuration(folder: Path, by_name: Mapping[str, MonitoredPbs], alerts: Al
 
 
 def _fail_once(monitored: MonitoredPbs, metrics: Prometheus) -> dict[str, list[Labels]]:
-    """Let one scrape of PBS fail, then one of the exporter."""
+    """Make one scrape of PBS fail, and afterwards one of the exporter."""
     failed = f'{{instance="{monitored.name}"}} == 0'
     armed = monitored.pbs.faults.add("*", Fault.reset())
     _until(lambda: bool(metrics.query(f"pbs_up{failed}")), 20)
@@ -209,7 +209,7 @@ def _by_instance(alerts: Alertmanager) -> dict[str, list[Alert]]:
 
 
 def _until(look: Callable[[], bool], seconds: float) -> None:
-    """Wait until `look` is true, or the seconds are over."""
+    """Wait until `look` is true, or until the time is over."""
     until = time.monotonic() + seconds
     while not look() and time.monotonic() < until:
         time.sleep(0.5)

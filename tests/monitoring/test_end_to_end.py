@@ -26,7 +26,7 @@ from tests.monitoring.scenarios import NOT_TESTED, SCENARIOS, Scenario
 from tests.monitoring.servers import Labels
 
 BROKEN = re.compile(r"<no value>|<error|%!|NaN|\+Inf|  | \.|\b(?:of|on|at) [.,:]")
-"""What a template leaves of a missing value."""
+"""The text that a template has for a missing value."""
 
 OF_A_SCRAPE = ("PbsCollectorFailing", "PbsDown", "PbsExporterDown", "PbsListingFailing")
 

@@ -101,7 +101,7 @@ def test_labels_of_the_result(expr: str, labels: set[str]) -> None:
     ],
 )
 def test_what_is_not_there_is_a_fault(expr: str, fault: str) -> None:
-    """A metric that doesn't exist is found, and so is a label that doesn't exist at its place in the expression."""
+    """A metric that doesn't exist is a fault, and so is a label that doesn't exist at its place in the expression."""
     (found,) = faults(expr, DECLARED)
     assert found.startswith(fault)
 

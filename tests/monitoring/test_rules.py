@@ -59,7 +59,7 @@ def test_rules_load(version: str) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("file", FILES, ids=file_title)
 def test_rules_do_what_their_tests_say(file: Path, version: str, tmp_path: Path) -> None:
-    """Rules and alerts do what the unit tests of their group say, the alerts' texts included."""
+    """Rules and alerts pass the unit tests of their group, which include the alerts' texts."""
     files = reduced(file, tmp_path)
     said = run(VERSIONS[version]("promtool"), "test", "rules", *files)
     assert said.count("SUCCESS") == len(files)

@@ -51,13 +51,13 @@ def in_trouble(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExporterPro
 
 @pytest.fixture
 def trouble(in_trouble: ExporterProcess) -> ExporterProcess:
-    """Scrape it."""
+    """Return the exporter with problems after a scrape."""
     in_trouble.get("/metrics")
     return in_trouble
 
 
 class Seen:
-    """A page in the browser, and what went on while it was loaded."""
+    """A page in the browser, with its requests and console messages."""
 
     def __init__(self, browser: Browser, url: str, **options: Any) -> None:
         self.page: Page = browser.new_page(**options)

@@ -1,7 +1,7 @@
 """The expected page of a recording, computed from the recorded bodies.
 
-The metric contract once more, in plain loops over plain JSON. It shares no code with the exporter: what both get
-wrong in the same way would have to be misread twice.
+A second implementation of the metrics, in plain loops over plain JSON. It shares no code with the exporter, so that
+an error in one of them is found.
 """
 
 import json
@@ -30,7 +30,7 @@ HOST = (
 Json = Any
 Labels = frozenset[tuple[str, str]]
 Row = tuple[str, dict[str, str], float | None]
-"""Metric, labels and value; `None` is a value that PBS doesn't say."""
+"""Metric, labels and value. The value is `None` if PBS doesn't report it."""
 
 
 class Recording:
@@ -50,12 +50,12 @@ class Recording:
         return status
 
     def data(self, path: str, query: str = "") -> Json:
-        """Return what PBS said, or `None` where it refused."""
+        """Return the answer's `data`, or `None` if PBS refused."""
         answer = self._answers[path, query]
         return answer["body"]["data"] if answer["status"] == 200 else None
 
     def snapshots(self, store: str, namespace: str) -> Json:
-        """Return a namespace's rows. The root was also requested without `ns`, in some places only so."""
+        """Return a namespace's rows. Some recordings have the root only without `ns`."""
         path = f"/admin/datastore/{store}/snapshots"
         query = f"ns={namespace.replace('/', '%2F')}"
         return self.data(path, query if namespace or (path, query) in self._answers else "")
@@ -317,7 +317,7 @@ def _tasks(recording: Recording, listings: dict[str, Json]) -> Iterator[Row]:
     path = "/nodes/localhost/tasks"
     tasks = {task["upid"]: task for task in recording.data(path, "limit=0")}
     for task in recording.data(path, "running=1"):
-        # What ended while both were asked is there with its end.
+        # A task that ended between the two requests is there with its end.
         tasks.setdefault(task["upid"], task)
     running = [task for task in tasks.values() if "endtime" not in task]
     begin = recording.time - WINDOW_SECONDS

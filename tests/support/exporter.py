@@ -16,7 +16,7 @@ from tests.support.metrics_page import Scraped
 
 
 class FakeClock:
-    """A clock that moves only when a test moves it. The program takes `clock`."""
+    """A clock that only a test advances. The program uses `clock`."""
 
     def __init__(self, now: float) -> None:
         self.time = now

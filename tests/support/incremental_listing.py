@@ -102,7 +102,7 @@ class FullListings(Gate):
 def group_value(page: Scraped, name: str, place: Place, **labels: str) -> float | None:
     """Return a group's value."""
     values = {"datastore": place.store, "backup_type": place.group[0], "backup_id": place.group[1], **labels}
-    # The page has empty labels, though to Prometheus they are none.
+    # The page has empty labels, which Prometheus treats as missing.
     return page.value(f"pbs_snapshot_{name}", namespace=place.namespace, **values)
 
 

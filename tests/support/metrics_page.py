@@ -1,4 +1,4 @@
-"""A parsed page of metrics, and what it says of PBS."""
+"""A parsed page of metrics, and its values about PBS."""
 
 import re
 from functools import lru_cache
@@ -46,7 +46,7 @@ class Scraped:
         return self._series.get(name, {}).get(frozenset(labels.items()))
 
     def by(self, name: str, label: str) -> dict[str, float]:
-        """Return a family's values by one of its labels, which must tell all its series apart."""
+        """Return a family's values by one of its labels, which must be different in all its series."""
         series = self.series(name)
         found = {labels[label]: value for labels, value in series}
         assert len(found) == len(series), f"{name} has several series for one {label}"
@@ -57,7 +57,7 @@ class Scraped:
         return {(name, key): value for name, series in self._series.items() for key, value in series.items()}
 
 
-# The parser is slow, and most lines of a page are those of the page before.
+# The parser is slow, and most lines of a page are the same as on the previous one.
 @lru_cache(maxsize=100_000)
 def _parsed(head: str, line: str) -> tuple[Metric | None, Sample | None, Key]:
     """Return the family of a line below this head, its sample, and the sample's labels."""

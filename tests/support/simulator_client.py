@@ -71,14 +71,14 @@ async def served(source: Source | None = None, *, limit: int = 10, **options: An
             auto_decompress=True,
         ) as session,
     ):
-        # aiohttp's client repeats a GET whose connection broke, even a new one: here each request is one.
+        # aiohttp's client repeats a GET whose connection broke, even a new one. Here each request is sent once.
         session._retry_connection = False
         yield Client(pbs, session)
 
 
 async def until(happened: Callable[[], bool]) -> None:
     async with asyncio.timeout(1):
-        while not happened():  # noqa: ASYNC110 - the server says nothing when it happens
+        while not happened():  # noqa: ASYNC110 - the server sends no event
             await asyncio.sleep(0.001)
 
 

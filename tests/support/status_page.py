@@ -42,7 +42,7 @@ class Page(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note an element."""
+        """Record an element."""
         self.elements.append((tag, dict(attrs)))
         if tag == "table":
             self._table = Table()
@@ -66,7 +66,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        """Gather the text."""
+        """Collect the text."""
         if "style" not in self.open:
             self.text += data
         if set(self.open) & {"th", "td"}:
@@ -90,7 +90,7 @@ class Page(HTMLParser):
 
 
 async def status_page(client: Client) -> Page:
-    """Return the status page, parsed; it must be complete."""
+    """Return the parsed status page, which must be complete."""
     async with client.get("/") as response:
         assert response.status == 200
         page = Page(await response.text())

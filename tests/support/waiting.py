@@ -43,7 +43,7 @@ class Gate:
     async def settled(self, pbs: SimulatedPbs) -> None:
         """Wait until each request to PBS is answered or held, and no new one comes.
 
-        Client and server share this event loop: what comes of an answer comes within a few of its turns.
+        Client and server share this event loop, so the effects of an answer follow within a few of its iterations.
         """
         seen, quiet = -1, 0
         for _ in range(20_000):
@@ -80,7 +80,7 @@ class Stopwatch:
 
 
 def _waited() -> float:
-    """Return how long the main thread has waited for a core, in seconds; 0 where the system doesn't count that."""
+    """Return the seconds that the main thread has waited for a core, or 0 if the system doesn't count them."""
     try:
         nanoseconds = Path("/proc/self/schedstat").read_text(encoding="ascii").split()[1]
     except OSError:

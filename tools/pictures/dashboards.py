@@ -1,7 +1,7 @@
 """Draw the dashboards: `python -m tools.pictures.dashboards FOLDER`.
 
-Not by Grafana, of which no server can be had here, but from the same files: their queries, units, thresholds and
-places, asked of a real Prometheus about a week of two simulated PBS.
+The pictures need no Grafana. They use the queries, units, thresholds and places in the dashboards' files, and a real
+Prometheus with a week of two simulated PBS.
 """
 
 import sys
@@ -33,7 +33,7 @@ _CAPTION = 22
 _COLORS = 200
 _MOST_BYTES = 200_000
 _LOOKBACK = "2m"
-"""Long enough, as all is asked a minute after a scrape; what has gone since the scrape before doesn't linger."""
+"""The queries come a minute after a scrape. A series that has ended since the scrape before isn't shown."""
 
 
 class Picture:

@@ -14,7 +14,7 @@ from tests.monitoring.servers import Prometheus, add_samples
 
 
 class Times(NamedTuple):
-    """When rules are evaluated."""
+    """The times at which rules are evaluated."""
 
     start: float
     end: float
@@ -22,7 +22,7 @@ class Times(NamedTuple):
 
 
 def write_past_rules(folder: Path, times: Times, *, lookback: str) -> None:
-    """Add to Prometheus's data what the project's rules would have made of them, evaluated at these times."""
+    """Add the results of the project's rules, evaluated at these times, to Prometheus's data."""
     rules = [rule for file in RULE_FILES for rule in rules_of(file)]
     for level in levels([rule for rule in rules if "record" in rule]):
         with demo_prometheus(folder, lookback=lookback) as running:
