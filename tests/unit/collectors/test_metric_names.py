@@ -274,7 +274,7 @@ async def test_page_has_each_family_and_series_once(source: Source, now: float |
 
 @pytest.mark.parametrize("collector", COLLECTORS, ids=lambda collector: collector.name)
 async def test_collector_samples_what_it_declares(collector: AnyCollector) -> None:
-    """A collector that runs beside another makes only its own metrics."""
+    """A collector makes only its own metrics, even if another one runs too."""
     folder = "pbs-4.2.3-more"
     # The recorded PBS hosts have no systemd.
     recorded = collector.name != "services"

@@ -279,7 +279,7 @@ async def test_comment_of_a_backup(listings: SnapshotsByPath, comment: str) -> N
 
 @pytest.mark.parametrize("worker_type", ["reader", "verify_group", "prune", "tape-backup", "verify_snapshot"])
 async def test_other_tasks_have_no_comment(worker_type: str) -> None:
-    """Only backups carry a comment."""
+    """Only backups have a comment."""
     assert await comments({"main": {"": [NOTED]}}, task(worker_type, "main:vm/100", 9, 8)) == {""}
 
 

@@ -76,7 +76,7 @@ ACCEPTED = [
     # Names in any case, and any white space.
     ("APPLICATION/OpenMetrics-Text;VERSION=1.0.0;Q=1.0", OPENMETRICS + "underscores"),
     ("\t application/openmetrics-text \t;  version = 1.0.0 ; q = 0.2 ", OPENMETRICS + "underscores"),
-    # Nonsense is skipped.
+    # Invalid entries are skipped.
     (",,;;,=;=,", TEXT),
     ("application/openmetrics-text;q=high,text/plain;version=1.0.0;q=0.1", TEXT_1 + "underscores"),
     ("application/openmetrics-text;q=1.5", TEXT),

@@ -23,7 +23,7 @@ OTHER = FamilySample("x_bytes_total", {"b": "4", "a": "5"}, 6, timestamp=7)
 
 
 def test_a_family_of_rows_is_a_family() -> None:
-    """It has the equality, the repr and the samples of the equivalent prometheus_client family."""
+    """A row family has the equality, the repr and the samples of the equivalent prometheus_client family."""
     assert family({("1", "2"): 3}).samples == [SAMPLE]
     assert family({("1", "2"): 3}) == plain(SAMPLE)
     assert plain(SAMPLE) == family({("1", "2"): 3})

@@ -304,7 +304,7 @@ async def test_a_name_that_cant_be_sent_is_asked_for_as_another(asked: Asked, na
 
 
 async def test_a_good_answer_is_counted_as_200(asked: Asked) -> None:
-    """A good answer is counted once, and proves the login."""
+    """A good answer is counted once, and shows that the login is valid."""
     with aioresponses() as http:
         http.get(VERSION_URL, payload=VERSION)
         version = await asked.pbs.version()

@@ -1,4 +1,4 @@
-"""Filtered samples aren't exported, cost no requests where possible, and are no failure."""
+"""Excluded samples aren't exported, cost no requests if possible, and are no failure."""
 
 from urllib.parse import parse_qs
 

@@ -49,7 +49,7 @@ async def test_fault_redirect() -> None:
 
 
 async def test_fault_slow() -> None:
-    """A slow answer is the usual one, later."""
+    """A slow answer is the usual one after a delay."""
     async with served() as client:
         client.pbs.faults.add("/version", Fault.slow(0.05))
         begin = time.monotonic()

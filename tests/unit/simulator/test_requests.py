@@ -15,7 +15,7 @@ from tests.support.waiting import Stopwatch
 
 @pytest.mark.parametrize("separator", ["=", " "])
 async def test_both_forms_of_the_header_log_in(separator: str) -> None:
-    """PBS takes `PBSAPIToken=` and `PBSAPIToken `, and decodes the secret's percent signs."""
+    """PBS accepts `PBSAPIToken=` and `PBSAPIToken `, and decodes the secret's percent signs."""
     async with served(secret="a%b") as client:
         login = f"PBSAPIToken{separator}{client.pbs.token_id}:a%25b"
         assert (await client.get("/version", login=login)).status == 200
@@ -197,7 +197,7 @@ async def test_errors_of_handlers_are_deflated_and_of_the_router_not() -> None:
 
 @pytest.mark.parametrize("path", ["/admin/datastore/main/snapshots", "/nodes/localhost/tasks?limit=0"])
 async def test_lists_are_streamed_with_data_last(path: str) -> None:
-    """Streamed answers come in chunks, even plain, and end with `data`."""
+    """Streamed answers come in chunks, even uncompressed ones, and end with `data`."""
     async with served() as client:
         reply = await client.get(path, headers={"Accept-Encoding": "identity"})
     assert reply.headers["Transfer-Encoding"] == "chunked"

@@ -103,7 +103,7 @@ async def test_replay_makes_the_same_metrics_under_other_names(source: str, mode
 
 
 async def test_recording_a_recording_changes_nothing(tmp_path: Path) -> None:
-    """Replaced text is replaced by the same text again, because answers have a stable order."""
+    """Recording a replay of a recording changes nothing, because answers have a stable order."""
     first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
     async with simulated(Replay(recording_file("pbs-4.2.3-more"))) as pbs:
         await recorded(pbs, first)

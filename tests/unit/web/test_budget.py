@@ -38,5 +38,5 @@ from pbs_exporter.web.budget import budget
     ],
 )
 def test_the_time_for_a_scrape(header: str | None, seconds: float) -> None:
-    """The limit is Prometheus's timeout less 0.5 s, at least half of it, and at most ours; nonsense is ignored."""
+    """The limit is Prometheus's timeout less 0.5 s, at least half of it, and at most ours; bad values are ignored."""
     assert budget(header, 30.0) == pytest.approx(seconds)

@@ -115,7 +115,7 @@ async def test_who_frees_a_slot_may_ask_first() -> None:
 
 
 async def test_who_stops_waiting_takes_no_slot() -> None:
-    """A request that is cancelled while it waits, or when its turn has just come, leaves the slot to others."""
+    """A request that is cancelled while it waits, or just as it gets its slot, leaves the slot to others."""
     traffic = Traffic(1)
     traffic.send(Lane.PROMPT)
     await traffic.settle()

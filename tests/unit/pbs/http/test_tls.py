@@ -120,7 +120,7 @@ async def test_a_self_signed_certificate_can_be_its_own_ca_file() -> None:
 
 
 async def test_another_authority_is_refused(ca_file: Path) -> None:
-    """A certificate of any other authority is refused, before the token is sent."""
+    """A certificate of any other authority is refused before the token is sent."""
     async with running(issued(trustme.CA(), "127.0.0.1")) as pbs:
         page, text = await scrape(pbs, verify_tls=True, ca_file=ca_file)
         assert pbs.requests == []
@@ -129,7 +129,7 @@ async def test_another_authority_is_refused(ca_file: Path) -> None:
 
 
 async def test_another_hosts_certificate_is_refused(authority: trustme.CA, ca_file: Path) -> None:
-    """A certificate of the right authority for another name is refused, before the token is sent."""
+    """A certificate of the right authority for another name is refused before the token is sent."""
     async with running(issued(authority, "pbs.example")) as pbs:
         page, text = await scrape(pbs, verify_tls=True, ca_file=ca_file)
         assert pbs.requests == []

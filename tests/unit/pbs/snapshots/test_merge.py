@@ -174,7 +174,7 @@ INCREMENTAL_LISTINGS = {
 def test_what_an_incremental_listing_changes(
     number: int, before: Namespaces, read: Namespaces, listed: set[GroupKey], after: Namespaces
 ) -> None:
-    """It decides which groups exist; a group that it didn't list, or that was read later, stays as it is known."""
+    """The listing decides which groups exist; a group that it didn't list, or that was read later, is unchanged."""
     known = Known(shown(before, full_at=900.0), BEFORE.monotonic, full_number=number)
     merged = with_incremental(known, incremental(read, 5, *listed), AT)
     assert merged.listing == Listing(after, AT.unix, 900.0, 4)
@@ -183,7 +183,7 @@ def test_what_an_incremental_listing_changes(
 
 
 def test_an_incremental_listing_that_failed_in_part_keeps_the_listings_time() -> None:
-    """The groups that it listed are shown, and the time of counts and times stays the previous one."""
+    """The listed groups are shown, and the listing keeps its earlier timestamp."""
     known = Known(shown({"": {A: group(1)}}), BEFORE.monotonic, incremental_number=2)
     found = incremental({"": {A: group(2)}}, 5, ("", A), error=PbsTimeout("no answer within 5 s"))
     merged = with_incremental(known, found, AT)

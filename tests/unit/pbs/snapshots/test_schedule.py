@@ -113,7 +113,7 @@ def test_one_full_listing_at_a_time(now: Schedule, *, may: bool) -> None:
 
 
 def test_a_full_listing_that_begins_is_wanted_no_more() -> None:
-    """The listing that begins meets the demand; a later demand needs another one."""
+    """A full listing that begins meets the demand for one; a later demand needs another one."""
     assert schedule.full_began(replace(CHANGES, full_is_wanted=True), NOW) == replace(CHANGES, full_began_at=NOW)
 
 

@@ -130,7 +130,7 @@ def test_a_hundred_thousand_snapshots_are_encoded_once() -> None:
     ],
 )
 def test_namespaces_below_a_parent(query: dict[str, str], names: list[str]) -> None:
-    """The parent itself is the first row."""
+    """The first row of a namespace list is the parent itself."""
     world = World(datastores=1, namespaces=4, groups=1, snapshots=1)
     assert [row["ns"] for row in ask(world, "/admin/datastore/main/namespace", *query.items())] == names
 
@@ -145,7 +145,7 @@ def test_namespaces_below_a_parent(query: dict[str, str], names: list[str]) -> N
     ],
 )
 def test_a_datastore_in_maintenance(maintenance: str, text: str) -> None:
-    """Calls for it return 400, its rows have the reason or are missing, and read-only changes nothing."""
+    """Calls for the datastore return 400, its rows have the reason or are missing, and read-only changes nothing."""
     world = World(**SMALL)
     store = world.stores[0]
     store.maintenance = maintenance
@@ -163,7 +163,7 @@ def test_a_datastore_in_maintenance(maintenance: str, text: str) -> None:
 
 
 def test_a_datastore_that_is_not_mounted() -> None:
-    """Calls for it return 400, and its usage row has no numbers."""
+    """Calls for the datastore return 400, and its usage row has no numbers."""
     world = World(**SMALL)
     world.stores[0].removable = True
     assert ask(world, "/admin/datastore")[0]["mount-status"] == "mounted"
@@ -237,7 +237,7 @@ def test_an_s3_datastore_counts_its_requests() -> None:
 
 
 def test_tokens_of_users_are_shown_on_demand() -> None:
-    """`include_tokens` adds them."""
+    """`include_tokens` adds the tokens."""
     world = World(**SMALL)
     assert not any("tokens" in row for row in ask(world, "/access/users"))
     rows = ask(world, "/access/users", ("include_tokens", "1"))

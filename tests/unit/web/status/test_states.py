@@ -152,7 +152,7 @@ async def test_a_datastore_that_fails_for_several_collectors(setup: Setup) -> No
 
 
 async def test_a_first_listing_that_takes_its_time(setup: Setup) -> None:
-    """A datastore whose first listing isn't finished is pending, which is no failure; the page has the waiting time."""
+    """A datastore waits until its first listing is finished, which is no failure; the page shows the duration."""
     gate = Gate()
     setup.pbs.faults.add("/admin/datastore/main/snapshots", gate.fault)
     await setup.scrape(4)
@@ -172,13 +172,13 @@ async def test_a_first_listing_that_takes_its_time(setup: Setup) -> None:
 
 
 async def test_a_slow_collector_that_hasnt_answered_yet(setup: Setup) -> None:
-    """A slow collector whose first query isn't finished is pending, and has neither age nor duration."""
+    """A slow collector waits until its first query is finished, and has neither age nor duration until that."""
     gate = Gate()
     setup.pbs.faults.add("/nodes/localhost/services", gate.fault)
     await setup.scrape(4)
     page = await read_status_page(setup)
     assert page.headings[1] == ("h2", "No problems so far")
-    # Collectors behind it in the queue are pending too.
+    # Collectors behind it in the queue wait too.
     (waiting,) = [item for item in page.items if item.startswith("Waiting for the first answers: ")]
     assert "services" in waiting
     row = page.tables["collectors"].by_name()["services"]
@@ -226,7 +226,7 @@ async def test_a_full_listing_in_the_background_that_fails() -> None:
 
 
 async def test_a_listing_that_is_kept_for_a_while() -> None:
-    """With `listing_interval_seconds` the next full listing is due after that."""
+    """With `listing_interval_seconds`, the next full listing is due after that interval."""
     async with running(listing_mode="full", listing_interval_seconds=600.0) as setup:
         page = await after_a_scrape(setup, seconds=60)
     assert page.tables["datastores"].by_name()["main"]["Next full listing"] == "in 9 min"
