@@ -50,7 +50,7 @@ class CollectorRun(Protocol):
     """Runs a collector for a scrape: `fetch` first, then `outcome`. Neither raises."""
 
     async def fetch(self, request: CollectorRequest) -> Shared:
-        """Let the collector ask PBS until `request.until`. Return what others may show of its result."""
+        """Run the collector's `fetch` until `request.until`. Return what others may show of its result."""
         ...
 
     def verdict(self, now: float) -> Outcome:
@@ -79,7 +79,7 @@ class PromptRun:
         self._seconds = 0.0
 
     async def fetch(self, request: CollectorRequest) -> Shared:
-        """Let the collector ask PBS, at most `GRACE_SECONDS` past `request.until`."""
+        """Run the collector's `fetch`, at most `GRACE_SECONDS` past `request.until`."""
         with self._judged():
             self._take(await self._fetched(request))
         return Shared() if self._result is None else self._result.shared
@@ -90,7 +90,7 @@ class PromptRun:
         return 0 if self._result is None else _rows(self._result.answer)
 
     def outcome(self, context: Context) -> Outcome:
-        """Let the collector make its samples."""
+        """Return the samples, and how it went."""
         page = Page()
         with self._judged():
             if self._result is not None:
@@ -140,9 +140,9 @@ class PromptRun:
 
     def _page(self, samples: Iterable[Sample | Series]) -> Page:
         page = Page()
-        doubles = page.add(filtered(samples, self._filters))
-        if doubles:
-            self._failures.append(WrongShape(f"{doubles} duplicate series omitted"))
+        duplicates = page.add(filtered(samples, self._filters))
+        if duplicates:
+            self._failures.append(WrongShape(f"{duplicates} duplicate series omitted"))
         return page
 
     @contextmanager

@@ -52,7 +52,7 @@ class Compute(Protocol):
 
 
 async def at_once(work: Callable[[], T], _size: int, /) -> T:
-    """Do the work here and now."""
+    """Run the work on the event loop."""
     return work()
 
 

@@ -1,4 +1,4 @@
-"""Faults of PBS as a whole and errors of the exporter: what they cost, and how long they are logged."""
+"""Faults of PBS, of single datastores and of the exporter itself: the missing samples, and the log."""
 
 import asyncio
 from typing import Any
@@ -10,13 +10,13 @@ from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.scrape.failure_log import BURST
 from pbs_exporter.simulator import Fault
 from tests.support.fault_effects import METRICS, SLOW, STAY, counted, up
-from tests.support.page_facts import facts, failed, without
+from tests.support.metrics_page import facts, failed, without
 from tests.support.running import Setup, running
 from tests.support.waiting import Gate, eventually
 
 
 async def test_a_failure_that_lasts_is_said_every_ten_minutes() -> None:
-    """A lasting failure has one line at its start and one each 10 minutes, with PBS's reason; its end has one."""
+    """A lasting failure is logged at its start, every 10 minutes with PBS's reason, and at its end."""
     async with running() as setup:
         await setup.scrape()
         setup.pbs.faults.add("/admin/gc", Fault.status(500, "no such\tdisk\nsecond line"))
@@ -40,7 +40,7 @@ async def test_a_failure_that_lasts_is_said_every_ten_minutes() -> None:
 
 
 async def test_a_failure_that_comes_back_is_said_again_at_once() -> None:
-    """A failure after a recovery is a new one, however short the time between."""
+    """A failure after a recovery is logged at once, however short the time between them."""
     async with running() as setup:
         await setup.scrape()
         with capture_logs() as logs:
@@ -53,7 +53,7 @@ async def test_a_failure_that_comes_back_is_said_again_at_once() -> None:
 
 
 async def test_a_slow_answer_within_its_time_costs_nothing() -> None:
-    """An answer that comes late, but in time, is as good as any."""
+    """A slow answer within the timeout counts as a success."""
     async with running() as setup:
         whole = await setup.scrape()
         setup.pbs.faults.add("*", Fault.slow(0.05))
@@ -76,7 +76,7 @@ async def test_a_connection_that_pbs_closed_costs_nothing(limit: int) -> None:
 
 
 async def test_a_new_connection_that_is_reset_is_not_tried_again() -> None:
-    """Only a kept connection is worth a second try: a fresh one that breaks has failed."""
+    """Only a kept connection gets a second attempt. A new connection that is reset is a failure."""
     async with running(collectors={"snapshots": False}) as setup:
         setup.pbs.faults.add("*", Fault.reset())
         page = await setup.scrape()
@@ -85,14 +85,14 @@ async def test_a_new_connection_that_is_reset_is_not_tried_again() -> None:
 
 
 async def test_a_pbs_that_is_away_costs_all_but_the_page() -> None:
-    """Where nothing listens the page is a 200 that says so, with the listings known; then all comes back."""
+    """While nothing listens, the page is a 200 with pbs_up 0 and the known listings. Later everything returns."""
     async with running() as setup:
         whole = await setup.scrape()
         port = int(setup.pbs.endpoint.rpartition(":")[2])
         await setup.pbs.stop()
         page = await setup.scrape()
         assert up(facts(page)) == 0
-        # There was a certificate before.
+        # The certificate is known from before.
         assert failed(page) == {collector.name for collector in COLLECTORS if collector.default} - SLOW - {
             "certificate"
         }
@@ -103,7 +103,7 @@ async def test_a_pbs_that_is_away_costs_all_but_the_page() -> None:
 
 
 async def test_a_bug_in_a_collector_costs_that_collector(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error that nobody foresaw is success 0 of one collector, a traceback in the log, and no text on a page."""
+    """An unexpected error sets one collector's success to 0, is logged with a traceback, and isn't on any page."""
     async with running() as setup:
         whole = await setup.scrape()
         with monkeypatch.context() as broken, capture_logs() as logs:
@@ -125,7 +125,7 @@ def fail(_value: object) -> None:
 
 
 async def test_the_status_page_says_what_failed(setup_with_faults: Setup) -> None:
-    """The status page names each collector that failed in the last scrape, with PBS's words."""
+    """The status page names each collector that failed in the last scrape, with PBS's error text."""
     await setup_with_faults.scrape()
     async with setup_with_faults.exporter.client.get("/") as response:
         text = await response.text()

@@ -1,4 +1,4 @@
-"""Text from outside, made fit for a label."""
+"""Foreign text in labels: cutting and cleaning."""
 
 import json
 

@@ -47,10 +47,10 @@ class Rows(msgspec.Struct, Generic[T], frozen=True):
     @property
     def omitted(self) -> WrongShape | None:
         """One error for all invalid rows; `None` if there are none."""
-        return omitted(self.invalid, len(self.rows) + self.invalid, self.reason)
+        return omission(self.invalid, len(self.rows) + self.invalid, self.reason)
 
 
-def omitted(invalid: int, rows: int, reason: str) -> WrongShape | None:
+def omission(invalid: int, rows: int, reason: str) -> WrongShape | None:
     """Return one error for all invalid rows of a list with this number of rows; `None` if there are none."""
     return WrongShape(f"{invalid} of {rows} rows omitted: {reason}") if invalid else None
 

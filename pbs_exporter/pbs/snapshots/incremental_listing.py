@@ -53,7 +53,7 @@ class ManyChanged(msgspec.Struct, frozen=True):
 
 
 class _GroupRows(msgspec.Struct, frozen=True):
-    """What `/groups` said. `kept` are the groups of namespaces whose answer isn't whole, as they were before."""
+    """What `/groups` said. `kept` are the groups of namespaces whose answer is incomplete, as they were before."""
 
     rows: Fingerprints
     kept: Mapping[str, dict[GroupId, GroupSummary]]

@@ -1,4 +1,4 @@
-"""What wins where listings overlap: a table of who began when."""
+"""Merging of overlapping listings: a table by the order of their starts."""
 
 import pytest
 from msgspec.structs import replace
@@ -19,7 +19,7 @@ TIMEOUT = PbsTimeout("no answer within 5 s")
 
 
 def group(count: int) -> GroupSummary:
-    """Make a group with a number of snapshots, which tells who read it."""
+    """Make a group whose number of snapshots shows which listing read it."""
     return GroupSummary(count=count, owner="o", last=count, newest=FinishedSnapshot(count, 1, "none", encrypted=False))
 
 
@@ -57,7 +57,7 @@ def incremental(
     groups_number: int | None = None,
     errors: dict[str, BaseException] | None = None,
 ) -> IncrementalListing:
-    """Make an incremental listing that has listed some groups, with the row of `A` as its fingerprint."""
+    """Make an incremental listing of some groups, with the row of `A` as its fingerprint."""
     return IncrementalListing(
         names=tuple(dict.fromkeys([*groups, *(errors or {})])),
         namespace_count=4,
@@ -82,7 +82,7 @@ def test_the_first_full_listing_is_all_that_is_known() -> None:
 
 
 FULL_LISTINGS = {
-    # What was known, which listing of single groups was later, what the full listing (number 5) read: what is shown.
+    # Known groups, numbers of later group listings and of the incremental one, groups of full listing 5, result.
     "replaces what was known": ({"": {A: group(1)}}, {}, -1, {"": {A: group(2)}}, {"": {A: group(2)}}),
     "drops groups that are gone": ({"": {A: group(1), B: group(1)}}, {}, -1, {"": {A: group(2)}}, {"": {A: group(2)}}),
     "drops namespaces that are gone": ({"": {}, "a": {A: group(1)}}, {}, -1, {"": {}}, {"": {}}),
@@ -124,24 +124,26 @@ FULL_LISTINGS = {
 }
 
 
-@pytest.mark.parametrize(("before", "numbers", "looked", "read", "after"), FULL_LISTINGS.values(), ids=FULL_LISTINGS)
+@pytest.mark.parametrize(
+    ("before", "numbers", "incremental_number", "read", "after"), FULL_LISTINGS.values(), ids=FULL_LISTINGS
+)
 def test_what_a_full_listing_changes(
-    before: Namespaces, numbers: dict[GroupKey, int], looked: int, read: Namespaces, after: Namespaces
+    before: Namespaces, numbers: dict[GroupKey, int], incremental_number: int, read: Namespaces, after: Namespaces
 ) -> None:
     """Of two that read a group the later one wins, and the later one says which groups and namespaces exist."""
-    merged = with_full(known(before, groups_number=looked, numbers=numbers), full(read), 5, AT)
+    merged = with_full(known(before, groups_number=incremental_number, numbers=numbers), full(read), 5, AT)
     assert merged.groups == after
     assert merged.group_numbers == {key: number for key, number in numbers.items() if number > 5}
 
 
 @pytest.mark.parametrize(
-    ("looked", "timestamp", "count"),
+    ("incremental_number", "timestamp", "count"),
     [(4, AT.unix, 3), (6, BEFORE.unix, 2)],
     ids=["after an earlier incremental listing", "after a later one"],
 )
-def test_the_times_after_a_full_listing(looked: int, timestamp: float, count: int) -> None:
+def test_the_times_after_a_full_listing(incremental_number: int, timestamp: float, count: int) -> None:
     """Counts and times are as old as the listing that says which groups exist; the rest is the full listing's."""
-    merged = with_full(known({"": {A: group(1)}}, groups_number=looked), full({"": {A: group(2)}}), 5, AT)
+    merged = with_full(known({"": {A: group(1)}}, groups_number=incremental_number), full({"": {A: group(2)}}), 5, AT)
     assert newest_listing(merged) == Listing({"": {A: group(2)}}, timestamp, AT.unix, count)
 
 

@@ -1,4 +1,4 @@
-"""Full listings in the background: when they run, how they are spread, and how `auto` chooses."""
+"""Full listings in the background: start, distribution over time, and the mode `auto`."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from pbs_exporter.pbs.http.transport import Timed
 from pbs_exporter.pbs.snapshots.datastore_client import DatastoreClient
 from pbs_exporter.pbs.snapshots.group_summary import GroupedSnapshots, GroupId
 from tests.support.backup_history import BackupHistory, Place
-from tests.support.clock import FakeClock
+from tests.support.exporter import FakeClock
 from tests.support.incremental_listing import (
     ALL_NAMESPACES,
     DEEP,
@@ -29,13 +29,13 @@ from tests.support.incremental_listing import (
     places,
     small_history,
 )
-from tests.support.page_facts import failed
-from tests.support.small_pbs import SNAPSHOTS
+from tests.support.metrics_page import failed
+from tests.support.running import SNAPSHOTS
 from tests.support.waiting import eventually
 
 
 async def test_a_full_listing_in_the_background_holds_no_scrape_up() -> None:
-    """While a full listing is under way scrapes show what they know, and changes; it isn't begun twice."""
+    """During a full listing, scrapes show known data and changes; it isn't started twice."""
     history, gate = small_history(), FullListings()
     async with listing_changes(history) as setup:
         await observe(setup)
@@ -57,7 +57,7 @@ async def test_a_full_listing_in_the_background_holds_no_scrape_up() -> None:
 
 
 async def test_a_full_listing_does_not_undo_what_came_after_it() -> None:
-    """What a group's own listing has shown stays, although a full one that had begun before lands after it."""
+    """The result of a group's own listing stays, although an earlier full listing ends later."""
     history, gate = small_history(), FullListings(read=True)
     async with listing_changes(history) as setup:
         await observe(setup)
@@ -81,7 +81,7 @@ async def test_a_full_listing_does_not_undo_what_came_after_it() -> None:
 
 
 async def test_the_refresh() -> None:
-    """Each datastore is listed in full when 0.8 to 1.0 of listing_refresh_seconds have passed since it was."""
+    """Each datastore is listed in full 0.8 to 1.0 of listing_refresh_seconds after its last full listing."""
     history = small_history()
     async with listing_changes(history, listing_refresh_seconds=1000.0) as setup:
         await observe(setup)
@@ -96,7 +96,7 @@ async def test_the_refresh() -> None:
 
 
 async def test_a_full_listing_for_a_task_counts_as_a_refresh() -> None:
-    """The time of the refresh begins with the last full listing, whatever that was for."""
+    """The refresh interval begins with the last full listing, whatever its reason."""
     history = small_history()
     async with listing_changes(history, listing_refresh_seconds=1000.0) as setup:
         await observe(setup)
@@ -123,7 +123,7 @@ async def test_refreshes_are_spread() -> None:
 
 
 async def test_the_refresh_needs_no_scrape() -> None:
-    """A target that was scraped not long ago is refreshed by itself."""
+    """A target that was scraped recently is refreshed without a scrape."""
     history = small_history()
     async with listing_changes(history, listing_refresh_seconds=1.0) as setup:
         await observe(setup)
@@ -132,13 +132,13 @@ async def test_the_refresh_needs_no_scrape() -> None:
 
 
 async def test_what_nobody_scrapes_is_not_refreshed() -> None:
-    """Nothing is asked in the background of a target that nobody has scraped for listing_max_age_seconds."""
+    """A target without scrapes for listing_max_age_seconds isn't asked in the background."""
     history = small_history()
     async with listing_changes(history, listing_refresh_seconds=1.0, listing_max_age_seconds=100.0) as setup:
         await observe(setup)
         setup.clock.advance(101)
         asked = len(setup.pbs.requests)
-        # Longer than any refresh takes to come: too short a time would hide a fault, and not make one.
+        # Longer than any refresh interval: a shorter time could hide a fault.
         await asyncio.sleep(1.2)
         assert len(setup.pbs.requests) == asked
         seen = await observe(setup)
@@ -146,7 +146,7 @@ async def test_what_nobody_scrapes_is_not_refreshed() -> None:
 
 
 async def test_full_never_asks_for_groups() -> None:
-    """The mode `full` lists all at each scrape."""
+    """The mode `full` lists everything at each scrape."""
     async with listing_changes(small_history(), "full") as setup:
         for _ in range(2):
             seen = await observe(setup)
