@@ -18,8 +18,8 @@ from pbs_exporter.simulator import Answer, Call, Certificate, SimulatedPbs, Worl
 from pbs_exporter.simulator.answer import LoginFailure
 from tests.monitoring.servers import HOST, Server
 from tests.support.commands import process
-from tests.support.polling import poll
-from tests.support.ports import closed_port
+from tests.support.program import closed_port
+from tests.support.waiting import poll
 
 Change = Callable[[Any], object]
 """Returns the changed `data` of an answer."""

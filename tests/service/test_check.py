@@ -5,9 +5,8 @@ import pytest
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.collectors.base import enabled
 from pbs_exporter.simulator import Fault, Replay, SimulatedPbs
-from tests.support.ports import closed_port, deaf
-from tests.support.program import run_program, settings
-from tests.support.recordings import recording_file
+from tests.support.paths import recording_file
+from tests.support.program import closed_port, deaf, run_program, settings
 
 VERIFY = "PBS_EXPORTER__PBS__VERIFY_TLS"
 FINGERPRINT = "PBS_EXPORTER__PBS__FINGERPRINT"

@@ -10,8 +10,8 @@ import pytest
 
 from pbs_exporter import __version__
 from pbs_exporter.simulator import Replay, SimulatedPbs
+from tests.support.paths import recording_file
 from tests.support.program import WAIT, Ended, program_environment, run_program, settings
-from tests.support.recordings import recording_file
 
 
 async def test_version() -> None:

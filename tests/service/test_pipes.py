@@ -11,8 +11,7 @@ import pytest
 
 from pbs_exporter.simulator import SimulatedPbs
 from tests.support.metrics_page import Scraped
-from tests.support.ports import closed_port
-from tests.support.program import WAIT, get, program_environment, serving, settings, started
+from tests.support.program import WAIT, closed_port, get, program_environment, serving, settings, started
 
 SCRIPT = Path(sys.executable).with_name("pbs-exporter")
 NOBODY = {

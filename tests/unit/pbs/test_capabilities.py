@@ -10,7 +10,7 @@ from pbs_exporter.pbs.capabilities import Capabilities
 from pbs_exporter.pbs.models import Version
 from pbs_exporter.simulator import Fault, Replay
 from tests.support.metrics_page import facts, failed
-from tests.support.recordings import recording_file
+from tests.support.paths import recording_file
 from tests.support.running import Setup, running
 
 DRIVE = "/tape/drive"

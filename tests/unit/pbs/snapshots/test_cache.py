@@ -12,7 +12,7 @@ from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.simulator import Answer, Call, Fault, Replay
 from tests.support.exporter import FakeClock, exporting, make_settings
 from tests.support.metrics_page import Scraped, facts, failed, failed_datastores, listed_at
-from tests.support.recordings import recorded_time, recording_file
+from tests.support.paths import recorded_time, recording_file
 from tests.support.running import NAMESPACES, NOW, SNAPSHOTS, Setup, running, simulated, small_world
 from tests.support.status_page import status_page
 from tests.support.waiting import Gate, eventually
