@@ -26,6 +26,9 @@ from tests.support.clock import FakeClock
 from tests.support.exporter import Exporter, exporting, make_settings
 from tests.support.metrics_page import Scraped
 
+# Many similar runs: other tests cover the same lines, and tracing doubles the time.
+pytestmark = pytest.mark.no_cover
+
 CERTIFICATE = Certificate.make()
 
 pure = settings(derandomize=True, max_examples=100, deadline=None, database=None)

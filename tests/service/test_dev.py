@@ -76,6 +76,9 @@ async def developing(folder: Path, *arguments: str) -> AsyncIterator[Developing]
         "PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": f"127.0.0.1:{port}",
         "PYTHONPATH": str(folder),
     }
+    # A program that ignores SIGINT, as a shell's background job does, passes that on to its children.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # The environment is that of this test, and isn't made anew.
     process = await asyncio.create_subprocess_exec(
         "make",

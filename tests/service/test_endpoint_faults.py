@@ -29,6 +29,9 @@ from tests.support.page_facts import facts, failed, listed_at, without
 from tests.support.running import Setup, running
 from tests.support.small_pbs import NAMESPACES, SNAPSHOTS
 
+# Many similar runs: other tests cover the same lines, and tracing doubles the time.
+pytestmark = pytest.mark.no_cover
+
 FAULTS: dict[str, tuple[Callable[[], Fault], str]] = {
     "400": (lambda: Fault.status(400, "parameter verification failed"), "400"),
     "403": (lambda: Fault.status(403, "permission check failed"), "403"),

@@ -19,6 +19,9 @@ from tests.support.exporter import Exporter, exporting, make_settings
 from tests.support.incremental_listing import full_listings_done
 from tests.support.small_pbs import NOW, simulated
 
+# Many similar runs: other tests cover the same lines, and tracing doubles the time.
+pytestmark = pytest.mark.no_cover
+
 REFRESH = 900.0
 
 COLLECTORS = {name: name in ("snapshots", "tasks") for name in DEFAULTS}

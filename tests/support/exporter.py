@@ -47,6 +47,8 @@ def make_settings(
         "token_secret": Secret(pbs.secret),
         # A machine that is busy with other tests must not cause timeouts.
         "timeout_seconds": 60.0,
+        # Nor must it change from full listings to incremental ones.
+        "listing_mode": "full",
     }
     return Settings(
         pbs=TargetSettings(**values | target),

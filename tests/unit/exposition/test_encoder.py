@@ -64,6 +64,8 @@ def instruments(draw: st.DrawFn) -> CollectorRegistry:
     return registry
 
 
+# Many similar runs: other tests cover the same lines, and tracing doubles the time.
+@pytest.mark.no_cover
 @given(page=pages(), others=st.lists(families(), max_size=2), own=instruments())
 def test_any_page_is_written_as_prometheus_client_does(
     page: Page, others: list[Family], own: CollectorRegistry
