@@ -147,7 +147,7 @@ def _is(alert: Alert, want: Expected) -> bool:
 
 @contextmanager
 def _priority() -> Iterator[None]:
-    """Let this thread and all that it starts run before the other tests: a scrape without a CPU fails."""
+    """Raise the priority of this thread and of all that it starts: a scrape that waits for a CPU fails."""
     before = os.getpriority(os.PRIO_PROCESS, 0)
     # A container may not allow it.
     with suppress(PermissionError):
@@ -195,7 +195,7 @@ def _configuration(folder: Path, by_name: Mapping[str, MonitoredPbs], alerts: Al
 
 
 def _fail_once(monitored: MonitoredPbs, metrics: Prometheus) -> dict[str, list[Labels]]:
-    """Let one scrape of PBS fail, then one of the exporter."""
+    """Fail one scrape of PBS, then one of the exporter."""
     failed = f'{{instance="{monitored.name}"}} == 0'
     armed = monitored.pbs.faults.add("*", Fault.reset())
     _until(lambda: bool(metrics.query(f"pbs_up{failed}")), 20)
