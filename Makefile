@@ -82,6 +82,7 @@ clean: ## remove everything that make created
 $(READY): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 		|| { echo 'make: needs Python 3.11 or newer with venv (Debian: apt-get install python3-venv); PYTHON=... chooses another one' >&2; exit 1; }
+	@echo 'Installing into $(VENV)' >&2
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements/dev.txt
 	@$(BIN)/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .

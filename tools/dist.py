@@ -68,7 +68,7 @@ def _build(hook: str, source: Path, work: Path, seconds: str) -> Path:
 
 
 def _normalise(source: Path, target: Path, seconds: int) -> None:
-    """Copy a tar.gz without what depends on this machine."""
+    """Copy a tar.gz without the metadata that depends on this machine."""
     with (
         tarfile.open(source) as old,
         target.open("wb") as file,

@@ -18,7 +18,7 @@ _SET = re.compile(r"[?&]var-(\w+)=")
 
 
 def faults(dashboards: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Yield the faults of dashboards, which are given by their files' names without suffix."""
+    """Yield the faults of dashboards. The keys are their files' names without the suffix."""
     variables = {
         board.get("uid"): {variable["name"] for variable in _variables(board)} for board in dashboards.values()
     }
@@ -154,7 +154,7 @@ def _of_links(board: Mapping[str, Any], variables: Mapping[Any, set[str]]) -> It
 
 
 def main(arguments: list[str]) -> int:
-    """Print what is wrong with a folder's dashboards."""
+    """Print the faults of the dashboards in a folder."""
     folder = Path(arguments[0]) if arguments else FOLDER
     dashboards = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))}
     found = list(faults(dashboards)) if dashboards else [f"no dashboards in {folder}"]

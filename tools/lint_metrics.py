@@ -1,7 +1,7 @@
-"""Pipes real pages through `promtool check metrics`: `make lint-metrics`.
+"""Check real pages with `promtool check metrics`: `make lint-metrics`.
 
-The pages are those of the recorded servers and of the demo's simulated one. Fails on any finding that isn't
-allowed below, and where an allowed one doesn't occur any more.
+The pages are those of the recorded servers and of the demo. The check fails on any finding that isn't allowed below,
+and on an allowed one that no longer occurs.
 """
 
 import asyncio
@@ -14,8 +14,7 @@ from pbs_exporter import log
 from pbs_exporter.clock import Clock
 from pbs_exporter.config import ExporterSettings
 from pbs_exporter.simulator import Replay, SimulatedPbs, Source, demo_world
-from tests.support.clock import FakeClock
-from tests.support.exporter import exporting, make_settings
+from tests.support.exporter import FakeClock, exporting, make_settings
 from tests.support.recordings import RECORDINGS, recorded_time, recording_file
 
 ALLOWED = ("pbs_snapshot_count", "pbs_task_total")
@@ -23,12 +22,12 @@ ALLOWED = ("pbs_snapshot_count", "pbs_task_total")
 
 
 def main() -> int:
-    """Check every page; gives 0 if there is nothing to find."""
+    """Check every page. Return 0 if there are no findings."""
     promtool = shutil.which("promtool")
     if promtool is None:
         sys.stderr.write("lint-metrics: needs promtool (Debian: apt-get install prometheus)\n")
         return 1
-    # The recordings hold failures, and their warnings aren't what is looked for here.
+    # The recordings contain failures, whose warnings don't matter here.
     log.configure("error", "logfmt")
     seen: set[str] = set()
     wrong = 0
@@ -57,13 +56,13 @@ async def _page(source: Source, clock: Clock) -> str:
     async with SimulatedPbs(source, forbidden_delay=0) as pbs:
         settings = make_settings(pbs, collectors={"disks": True}, exporter=ExporterSettings(process_metrics=True))
         async with exporting(settings, clock) as exporter:
-            # The exporter counts its requests from the first page on, and shows them on the next.
+            # The exporter counts the requests for the first page, and shows them on the next one.
             await exporter.scrape()
             return (await exporter.scrape()).text
 
 
 def _findings(promtool: str, page: str) -> list[str]:
-    """Give promtool's lines about a page. Its exit code says no more than these: 0, 1 (no page at all) or 3."""
+    """Return promtool's lines about a page. Its exit code (0, 1 without a page, or 3) has no other information."""
     done = subprocess.run(  # noqa: S603 - the command's path is from PATH, and nothing else is given
         [promtool, "check", "metrics"], input=page, capture_output=True, text=True, timeout=60, check=False
     )

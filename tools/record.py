@@ -48,7 +48,7 @@ TOKEN = "exporter"  # noqa: S105 - names a login
 
 
 class RecordingSession:
-    """Stands in for the client session of a `Transport`, and keeps each answer."""
+    """A replacement for the client session of a `Transport` that keeps each answer."""
 
     def __init__(self, session: aiohttp.ClientSession, endpoint: str) -> None:
         self.answers: list[RecordedAnswer] = []
@@ -102,7 +102,7 @@ async def record(settings: TargetSettings, scrubber: Scrubber, clock: Clock) -> 
         auth = TokenAuth(settings, clock, lambda: None)
         transport = Transport(cast("aiohttp.ClientSession", kept), settings, auth, lambda *_: None)
         client = PbsClient(transport, settings, auth)
-        # First and alone, because PBS logs each request with a token that it refuses.
+        # This request is the first and alone, because PBS logs each request with a refused token.
         await client.version()
         now = int(clock.now())
         survey = Survey(client, since=now - int(settings.task_window_seconds) - LONGEST_SECONDS)
@@ -122,10 +122,10 @@ class Survey:
         self._since = since
 
     async def run(self) -> None:
-        """Call one method after the other. Raise `LoginRefused` if PBS takes the token no more."""
+        """Call one method after the other. Raise `LoginRefused` if PBS no longer accepts the token."""
         client = self._client
         stores = [row.store for row in await self._rows(client.datastores)]
-        # The exporter asks no further either if PBS doesn't list the namespaces.
+        # As in the exporter, no more requests follow if PBS doesn't list the namespaces.
         namespaces = [(store, row.ns) for store in stores for row in await self._rows(client.namespaces, store)]
         arguments: dict[tuple[str, ...], Sequence[tuple[object, ...]]] = {
             (): [()],

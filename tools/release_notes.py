@@ -19,7 +19,7 @@ def notes(changelog: str, version: str) -> str:
 
 
 def main(version: str) -> None:
-    """Print the notes, or exit with what is wrong."""
+    """Print the notes, or exit with an error message."""
     source = (ROOT / "pbs_exporter" / "__init__.py").read_text(encoding="utf-8")
     if f'__version__ = "{version}"' not in source:
         sys.exit(f"release_notes: the program's version isn't {version}")

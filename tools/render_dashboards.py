@@ -19,7 +19,7 @@ DASHBOARDS = {
 
 
 _OLD = ("auto", "auto_count", "auto_min", "id", "style")
-"""What the SDK's schema, that of Grafana 10.1, has in dashboards and in every variable, and newer ones don't."""
+"""Keys of dashboards and variables in the SDK's schema (Grafana 10.1) that newer schemas don't have."""
 
 
 def main(arguments: list[str]) -> int:

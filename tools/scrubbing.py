@@ -1,7 +1,7 @@
 """Replacements for what is private in PBS's answers: names, addresses, fingerprints, serial numbers, owners, notes.
 
-Numbers stay, and so do the texts of the keys that are listed here as the same. Every other text is replaced, and equal
-texts get equal replacements, also in paths, queries, UPIDs and worker IDs: a replay makes the same metrics under other
+Numbers stay, and so do the texts of the keys that are listed here as the same. Every other text is replaced. Equal
+texts get equal replacements, even in paths, queries, UPIDs and worker IDs, so a replay has the same metrics with other
 names.
 """
 
@@ -119,7 +119,7 @@ class Scrubber:
         return endpoint.template.format(**names)
 
     def query(self, query: str) -> str:
-        """Return a request's query. The client makes all values itself but a namespace."""
+        """Return a request's query. The client generates all its values except a namespace."""
         pairs = [(key, value) for key, value in parse_qsl(query, keep_blank_values=True) if key not in _UNSENT]
         return urlencode(
             [(key, self.namespace(value) if key == "ns" else value) for key, value in pairs], quote_via=quote
@@ -140,7 +140,7 @@ class Scrubber:
         return json.dumps(new, ensure_ascii=False, separators=(",", ":")).encode()
 
     def name(self, kind: str, text: str) -> str:
-        """Return the replacement of a name; `kind` is the name's beginning if it is a new one."""
+        """Return the replacement of a name. `kind` is the beginning of a new replacement."""
         if text in _KEPT_NAMES:
             return text
         if text not in self._names:
@@ -192,7 +192,7 @@ class Scrubber:
         return text if _KEPT_ARCHIVE.fullmatch(match[1]) else self.name("archive", match[1]) + match[2]
 
     def note(self, text: str) -> str:
-        """Return a text that somebody wrote, line by line: some metrics show the first one."""
+        """Return a text that a user wrote, line by line, because some metrics show only the first line."""
         return "".join(
             part if at % 2 else self.name("note", part) for at, part in enumerate(re.split(r"([\r\n]+)", text))
         )
@@ -215,7 +215,7 @@ class Scrubber:
         return text if text == "offline" else self.name("place", text)
 
     def metric_id(self, text: str) -> str:
-        """Return what a metric of PBS is about: `host`, `datastore/NAME` or `datastore/NAME/s3`."""
+        """Return the object of a metric of PBS: `host`, `datastore/NAME` or `datastore/NAME/s3`."""
         kind, *names = text.split("/")
         new = [name if at and name == "s3" else self.name(kind, name) for at, name in enumerate(names)]
         return "/".join((kind, *new))

@@ -1,4 +1,4 @@
-"""What samples may depend on beside the collector's own answer."""
+"""What samples may depend on besides the collector's own answer."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from pbs_exporter.pbs.snapshots.listing import Listing
 
 
 class Context(msgspec.Struct, frozen=True):
-    """What `samples` is given beside the answer.
+    """What `samples` is given besides the answer.
 
     `now` is the scrape's time (Unix seconds). `listings` are those that the collector `snapshots` shows in this
     response, by datastore; the collector `tasks` takes comments from them. `certificate` (DER) is what PBS showed at

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self, TypeVar
 
-from pbs_exporter.collectors.result import Failures, Result, Shared, omitted
+from pbs_exporter.collectors.result import Failures, Result, Shared, omission_failures
 from pbs_exporter.errors import PbsError
 from pbs_exporter.pbs.http.decoding import Rows
 
@@ -57,7 +57,7 @@ class Findings:
 
     def rows(self, answer: Rows[T] | None) -> list[T]:
         """Return the good rows of an answer, if there is one. Rows that were left out are a failure."""
-        return [] if answer is None else self.take(answer.rows, omitted(answer))
+        return [] if answer is None else self.take(answer.rows, omission_failures(answer))
 
     def result(self, answer: T, shared: Shared = Shared()) -> Result[T]:  # noqa: B008 - immutable
         """Return the result of the `fetch`."""

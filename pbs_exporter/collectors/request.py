@@ -3,7 +3,7 @@
 import msgspec
 
 from pbs_exporter.collectors.privileges import Enabled
-from pbs_exporter.collectors.result import Failures, omitted
+from pbs_exporter.collectors.result import Failures, omission_failures
 from pbs_exporter.collectors.shared_call import SharedCall
 from pbs_exporter.config import Filters, TargetSettings, keeps
 from pbs_exporter.pbs.client import PbsClient
@@ -32,4 +32,4 @@ class CollectorRequest(msgspec.Struct, frozen=True):
     async def datastores(self) -> tuple[list[Datastore], Failures]:
         """Return the rows of `/admin/datastore` that the filters keep, and the failure that some were left out."""
         answer = await self.datastore_list.get()
-        return [row for row in answer.rows if keeps(self.filters.datastores, row.store)], omitted(answer)
+        return [row for row in answer.rows if keeps(self.filters.datastores, row.store)], omission_failures(answer)

@@ -42,9 +42,9 @@ class Result(msgspec.Struct, Generic[T], frozen=True):
 
 def of_rows(answer: Rows[Row]) -> Result[list[Row]]:
     """Return the good rows of PBS's answer as a result. Rows that were left out are its failure."""
-    return Result(answer.rows, omitted(answer))
+    return Result(answer.rows, omission_failures(answer))
 
 
-def omitted(answer: Rows[Row]) -> Failures:
+def omission_failures(answer: Rows[Row]) -> Failures:
     """Return the failure that rows of PBS's answer were left out, if any were."""
     return () if answer.omitted is None else (answer.omitted,)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pbs_exporter.collectors.base import Collector, CollectorRequest, Context, Need, Result
-from pbs_exporter.collectors.result import omitted
+from pbs_exporter.collectors.result import omission_failures
 from pbs_exporter.exposition.metric import Metric, Sample
 
 
@@ -25,7 +25,7 @@ class UpdatesCollector(Collector[int]):
     async def fetch(self, request: CollectorRequest) -> Result[int]:
         """Count the packages that can be upgraded."""
         updates = await request.pbs.updates()
-        return Result(len(updates.rows), omitted(updates))
+        return Result(len(updates.rows), omission_failures(updates))
 
     def samples(self, number: int, _context: Context) -> Iterator[Sample]:
         """Make the sample of their number."""

@@ -74,11 +74,11 @@ class Sample(NamedTuple):
 
 
 class Series(NamedTuple):
-    """Many series of one metric, with their values. `doubles` is the number of repeated series that were left out."""
+    """Many series of one metric, with their values. `duplicates` is the number of repeated series that were omitted."""
 
     metric: Metric
     values: dict[Labels, float]
-    doubles: int
+    duplicates: int
 
 
 def state_set(metric: Metric, states: Iterable[str], current: str, *labels: str | None) -> Iterator[Sample]:

@@ -16,18 +16,18 @@ class Page:
 
     def add(self, samples: Iterable[Sample | Series]) -> int:
         """Add samples. Return how many were left out because the page already had their series."""
-        doubles = 0
+        duplicates = 0
         for sample in samples:
             if isinstance(sample, Series):
-                doubles += sample.doubles + self._add_values(sample.metric, sample.values)
+                duplicates += sample.duplicates + self._add_values(sample.metric, sample.values)
                 continue
             family = self._families.get(sample.metric)
             if family is None:
                 family = self._families[sample.metric] = {}
             before = len(family)
             family.setdefault(sample.labels, sample.value)
-            doubles += before == len(family)
-        return doubles
+            duplicates += before == len(family)
+        return duplicates
 
     @property
     def size(self) -> int:
@@ -40,12 +40,12 @@ class Page:
         return not any(self._families.values())
 
     def add_missing(self, page: "Page") -> None:
-        """Add the families that aren't here yet from another page, to which nothing may be added any more."""
+        """Add the families that aren't here yet from another page, which must not change afterwards."""
         for metric, values in page._families.items():  # noqa: SLF001 - its own class
             self._families.setdefault(metric, values)
 
     def add_page(self, page: "Page") -> int:
-        """Add the samples of another page, to which nothing may be added any more. Return what `add` returns."""
+        """Add the samples of another page, which must not change afterwards. Return what `add` returns."""
         return self.add(Series(metric, values, 0) for metric, values in page._families.items())  # noqa: SLF001 - its own class
 
     def _add_values(self, metric: Metric, values: dict[Labels, float]) -> int:

@@ -47,7 +47,7 @@ class CollectorRun(Protocol):
     """Runs a collector for a scrape: `fetch` first, then `outcome`. Neither raises."""
 
     async def fetch(self, request: CollectorRequest) -> Shared:
-        """Let the collector ask PBS until `request.until`. Return what others may show of its result."""
+        """Run the collector's `fetch` until `request.until`. Return what others may show of its result."""
         ...
 
     def outcome(self, context: Context) -> Outcome:
@@ -67,7 +67,7 @@ class PromptRun:
         self._seconds = 0.0
 
     async def fetch(self, request: CollectorRequest) -> Shared:
-        """Let the collector ask PBS, at most `GRACE_SECONDS` past `request.until`."""
+        """Run the collector's `fetch`, at most `GRACE_SECONDS` past `request.until`."""
         with self._judged():
             self._result = await self._fetched(request)
             self._failures += self._result.failures
@@ -75,7 +75,7 @@ class PromptRun:
         return Shared() if self._result is None else self._result.shared
 
     def outcome(self, context: Context) -> Outcome:
-        """Let the collector make its samples."""
+        """Return the samples, and how it went."""
         page = Page()
         with self._judged():
             if self._result is not None:
@@ -101,9 +101,9 @@ class PromptRun:
 
     def _page(self, samples: Iterable[Sample | Series]) -> Page:
         page = Page()
-        doubles = page.add(filtered(samples, self._filters))
-        if doubles:
-            self._failures.append(WrongShape(f"{doubles} duplicate series omitted"))
+        duplicates = page.add(filtered(samples, self._filters))
+        if duplicates:
+            self._failures.append(WrongShape(f"{duplicates} duplicate series omitted"))
         return page
 
     @contextmanager

@@ -18,7 +18,7 @@ def _kept(samples: Iterable[Sample | Series], filters: Filters) -> Iterator[Samp
         if isinstance(sample, Series):
             metric = sample.metric
             values = {labels: value for labels, value in sample.values.items() if _keeps(filters, metric, labels)}
-            yield Series(metric, values, sample.doubles)
+            yield Series(metric, values, sample.duplicates)
         elif _keeps(filters, sample.metric, sample.labels):
             yield sample
 

@@ -45,7 +45,7 @@ class Compute(Protocol):
 
 
 async def at_once(work: Callable[[], T], _size: int, /) -> T:
-    """Do the work here and now."""
+    """Run the work on the event loop."""
     return work()
 
 
@@ -153,7 +153,7 @@ class Target:
             return PbsTimeout("the scrape's time was up")
 
     async def _fetch(self, deadline: float) -> tuple[list[CollectorRun], Context, dict[str, str]]:
-        """Let all collectors ask at once.
+        """Run the `fetch` of all collectors at once.
 
         Return their runs, what their samples may depend on, and the datastores that PBS can't read, with the reason.
         """

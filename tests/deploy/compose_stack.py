@@ -80,7 +80,7 @@ class Checkout:
         return json.loads(self.docker.machine.get(url))
 
     def value(self, query: str) -> float | None:
-        """Return the value of an expression without blanks, which has at most one series; `None` if it has none."""
+        """Return the value of an expression (without blanks) with at most one series, or `None` if it has none."""
         result = self.ask(f"{PROMETHEUS}/api/v1/query?query={query}")["data"]["result"]
         return float(result[0]["value"][1]) if result else None
 

@@ -26,7 +26,7 @@ _SHARED = "PBS_EXPORTER_TESTS_SHARED"
 """Environment variable with the folder that the workers of a test run share."""
 
 _LONGEST = ("test_getting_started", "test_compose", "test_systemd", "test_image", "test_own_pbs", "test_container")
-"""Files that begin first, because the others are done while these wait."""
+"""Files that begin first, because the others can run while these wait."""
 
 
 def pytest_configure(config: pytest.Config) -> None:

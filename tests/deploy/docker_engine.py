@@ -61,7 +61,7 @@ class Cli:
         return run(self.programs / "docker", *arguments, env=self.env)
 
     def attempt(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run `docker …`, whatever its exit code is."""
+        """Run `docker …`, and accept any exit code."""
         return attempt(self.programs / "docker", *arguments, env=self.env)
 
     def compose(self, folder: Path, *arguments: str | Path) -> str:

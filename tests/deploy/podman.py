@@ -38,7 +38,7 @@ _BOOTSTRAP = (
 )
 BASE_PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-# Works with and without systemd, on hybrid cgroups, and without the right to raise limits.
+# Works with and without systemd, on hybrid cgroups, and without the privilege to raise limits.
 _CONTAINERS = """\
 [containers]
 default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
@@ -94,7 +94,7 @@ class Podman:
         return run("podman", *arguments, env=self.env, stdin=stdin)
 
     def attempt(self, *arguments: str | Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run `podman …`, whatever its exit code is."""
+        """Run `podman …`, and accept any exit code."""
         return attempt("podman", *arguments, env=self.env, stdin=stdin)
 
     def inspect(self, what: str) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def configuration(docker: Docker, folder: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def compose(docker: Docker) -> Iterator[Compose]:
-    """Return what starts stacks, and remove them after the test."""
+    """Return a `Compose` that starts stacks, and remove them after the test."""
     made = Compose(docker)
     yield made
     made.down()

@@ -79,13 +79,13 @@ def test_writes_nothing(docker: Docker, pbs: Address, image: str) -> None:
         assert "\npbs_up 1.0\n" in scrape(docker)
         poll(lambda: docker.health(container) == "healthy", "a healthy container")
         assert docker("diff", container) == ""
-        # A change would be seen.
+        # `docker diff` does show a change.
         docker("exec", container, "touch", "/tmp/seen")  # noqa: S108 - in the container
         assert docker("diff", container).splitlines() == ["C /tmp", "A /tmp/seen"]
 
 
 def test_secret_in_a_file(docker: Docker, pbs: Address, image: str, tmp_path: Path) -> None:
-    """The secret can come from /run/secrets. It is then in no variable."""
+    """The secret can come from /run/secrets, and is in no variable in this case."""
     file = tmp_path / "pbs_token"
     file.write_text(f"{pbs.secret}\n")
     settings = pbs.variables | {"PBS_EXPORTER__PBS__TOKEN_SECRET_FILE": "/run/secrets/pbs_token"}
@@ -156,7 +156,7 @@ def test_ends_in_the_middle_of_a_scrape(docker: Docker, simulated_pbs: Simulate,
 
 
 def test_wrong_setting(docker: Docker, pbs: Address, image: str) -> None:
-    """A wrong setting ends it with exit code 1, and the one line in the log names the setting."""
+    """With a wrong setting, it exits with 1, and the only line in the log names the setting."""
     wrong = pbs.variables | {"PBS_EXPORTER__PBS__TIMEOUT_SECONDS": "five"}
     with docker.running(*HARDENED, *variables(wrong), image) as container:
         assert docker("wait", container) == "1\n"

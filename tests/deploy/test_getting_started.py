@@ -46,7 +46,7 @@ def test_demo(stack: Checkout, record_property: Callable[[str, object], None]) -
     """The page's commands lead from nothing to a firing alert. The test's properties have the duration of each part.
 
     A silence suppresses the alert, and it ends with its rule. After PBS stops, its alert fires and inhibits the others.
-    It clears once PBS is back. Every rule has been evaluated by that time, and none fails. The last commands leave no
+    It resolves once PBS is back. Every rule has been evaluated by that time, and none fails. The last commands leave no
     container and no volume.
     """
     up, asks, answer, shows, rule, query, alert, silence, remove = section(PAGE, "Five minutes with the demo")

@@ -76,7 +76,7 @@ def test_chart_knows_every_setting() -> None:
     ],
 )
 def test_settings_arrive(path: str, value: object) -> None:
-    """A setting arrives in the ConfigMap's TOML with its value and its type, whatever its characters are."""
+    """A setting with any characters arrives in the ConfigMap's TOML with its value and its type."""
     _, section, key = path.split(".")
     settings = tomllib.loads(render(changed(path, value))["ConfigMap"]["data"]["settings.toml"])
     assert (settings[section][key], type(settings[section][key])) == (value, type(value))

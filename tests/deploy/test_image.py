@@ -32,7 +32,7 @@ class Files:
 
 
 def kind(found: os.stat_result) -> tuple[int, int, int, int]:
-    """Return what must not change: the mode, the owner, and the size of a file."""
+    """Return the properties of a file that must not change: the mode, the owner, and the size."""
     size = found.st_size if stat.S_ISREG(found.st_mode) else 0
     return (found.st_mode, found.st_uid, found.st_gid, size)
 

@@ -47,7 +47,7 @@ class Booted:
         return self.podman("exec", "--interactive", self.container, *command, stdin=stdin)
 
     def attempt(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in the container, whatever its exit code is."""
+        """Run a command in the container, and accept any exit code."""
         return self.podman.attempt("exec", self.container, *command)
 
     def script(self, lines: str, stdin: str = "") -> str:
@@ -64,7 +64,7 @@ class Booted:
         return int(self.properties("MainPID")["MainPID"])
 
     def is_up(self) -> bool:
-        """Return whether it has booted. "degraded" counts, because some units can't run in a container."""
+        """Whether it has booted. "degraded" counts, because some units can't run in a container."""
         return self.attempt("systemctl", "is-system-running").stdout.strip() in {"running", "degraded"}
 
 
@@ -80,7 +80,7 @@ class Service(NamedTuple):
         return self.network.try_get("http://127.0.0.1:9101/metrics")
 
     def is_well(self) -> bool:
-        """Return whether it answers, and PBS is up."""
+        """Whether it answers, and PBS is up."""
         return "\npbs_up 1" in (self.page() or "")
 
 

@@ -132,7 +132,7 @@ def test_actions_are_pinned_by_commit() -> None:
 
 
 def test_jobs_have_the_least_permissions(parsed: dict[str, Any]) -> None:
-    """No workflow gives permissions to all its jobs. Only the jobs that publish may write, each to one thing."""
+    """No workflow grants permissions to all its jobs. Only the jobs that publish may write, each to one thing."""
     assert [name for name, workflow in parsed.items() if workflow["permissions"] != {}] == []
     may_write = {
         job["name"]: [what for what, level in job["permissions"].items() if level == "write"] for job in jobs(parsed)

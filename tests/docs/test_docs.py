@@ -51,7 +51,7 @@ def settings_file_entries() -> dict[tuple[str, str], str]:
 
 
 def test_generated_parts_are_fresh() -> None:
-    """Metrics, settings and commands in docs/ are what `make docs` makes of the code."""
+    """Metrics, settings and commands in docs/ are what `make docs` generates from the code."""
     command = [sys.executable, "-m", "tools.docs", "--check"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=60, check=False)  # noqa: S603 - nothing from outside
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
@@ -122,7 +122,7 @@ def test_settings_page_has_every_setting(setting: Setting) -> None:
 
 @pytest.mark.parametrize("setting", TABLE, ids=str)
 def test_settings_page_has_short_variables(setting: Setting) -> None:
-    """docs/settings.md names exactly the settings that may be written with single underscores."""
+    """docs/settings.md names exactly the settings that have a variable with single underscores."""
     assert (f"`{setting.key}`" in section_of("settings.md", "Single underscores")) == (len(setting.variables) > 1)
 
 

@@ -60,10 +60,10 @@ RUN_BY = {
     "docs/getting-started.md: With your own Prometheus 1": [f"{STARTED}::test_own_prometheus"],
     "docs/getting-started.md: With your own Prometheus 2": [f"{STARTED}::test_own_prometheus"],
 }
-"""Which tests run a block of commands, as they read it from its page; or the script that has one of its lines.
+"""The tests that run each block of commands as it is on its page, or the script that has one of its lines.
 
-The name of a page alone stands for all of its blocks.
-A block that stands on two pages in the same words is here once. What no test runs, its page's source says.
+The name of a page alone means all its blocks.
+A block that is the same on two pages is here once. The page's source marks a block that no test runs.
 """
 
 COMMANDS = commands()
@@ -72,9 +72,9 @@ MARKED = [block for block in COMMANDS if block.reason is not None]
 
 
 def test_every_block_is_run_or_marked() -> None:
-    """Each block of commands in the documentation is run by a test, or says in its page's source why it isn't.
+    """Each block of commands in the documentation is run by a test, or has a mark with the reason why not.
 
-    None is both, and no name in the table is left over.
+    No block has both, and each name in the table is that of a block.
     """
     run = {block.text for block in COMMANDS if {str(block), block.page} & RUN_BY.keys()}
     marked = {block.text for block in MARKED}
@@ -86,10 +86,9 @@ def test_every_block_is_run_or_marked() -> None:
 
 @pytest.mark.parametrize(("name", "credit"), [(name, credit) for name, tests in RUN_BY.items() for credit in tests])
 def test_credits_are_honest(name: str, credit: str) -> None:
-    """A test that is said to run a block is there, and its file names the block or its page and heading.
+    """A test that the table names exists, and its file names the block, or its page and heading.
 
-    One that runs all of a page names that, if not itself then in a module beside it. A script has one of the block's
-    lines.
+    A test that runs a whole page names it, or imports a module that does. A script has one of the block's lines.
     """
     file, _, function = credit.partition("::")
     source = (ROOT / file).read_text(encoding="utf-8")
@@ -114,20 +113,20 @@ def strings_of(source: str) -> set[object]:
 
 
 def imports_of(source: str) -> set[str]:
-    """Return the names that a module's source imports from packages: those of modules among them."""
+    """Return the names that a module's source imports from packages, including modules."""
     return {alias.name for node in ast.parse(source).body if isinstance(node, ast.ImportFrom) for alias in node.names}
 
 
 @pytest.mark.parametrize("block", MARKED, ids=[f"{block} ({block.reason})" for block in MARKED])
 def test_marked_block(block: Block) -> None:
-    """A block that no test runs says what that would need, and is one that bash can parse."""
+    """The mark of a block that no test runs says what the test would need, and bash can parse the block."""
     assert re.fullmatch(r"needs \S.*\w", block.reason or "")
     checked = subprocess.run(["/bin/bash", "-n"], input=block.text, capture_output=True, encoding="utf-8", check=False)
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
 def benchmark_lines() -> list[list[str]]:
-    """Return module and arguments of each benchmark in the documentation."""
+    """Return the module and the arguments of each benchmark in the documentation."""
     lines = [shlex.split(line) for block in COMMANDS for line in block.text.replace("\\\n", " ").splitlines()]
     made = [line[2:] for line in lines if line[:2] == ["make", "bench"]]
     found = [["benchmarks", *shlex.split(line[0].removeprefix("ARGS=") if line else "")] for line in made]
@@ -136,9 +135,9 @@ def benchmark_lines() -> list[list[str]]:
 
 @pytest.mark.parametrize("arguments", benchmark_lines(), ids=" ".join)
 def test_benchmark_lines_are_understood(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The benchmarks that the documentation shows are ones that their command lines take."""
+    """Each benchmark accepts its command lines in the documentation."""
     module, *options = arguments
-    # Help is given when all that stands before it is right.
+    # Help is printed only if the arguments before it are right.
     for end, code in (("--help", 0), ("--no-such-option", 2)):
         monkeypatch.setattr(sys, "argv", [module, *options, end])
         with pytest.raises(SystemExit) as ended:
@@ -147,14 +146,14 @@ def test_benchmark_lines_are_understood(arguments: list[str], monkeypatch: pytes
 
 
 def test_marks_are_of_blocks() -> None:
-    """A mark stands directly in front of a block of commands, so that none of them marks nothing."""
+    """Each mark is directly in front of a block of commands."""
     pages = {block.page for block in COMMANDS}
     marks = sum((ROOT / page).read_text(encoding="utf-8").count("<!-- not run") for page in pages)
     assert marks == len(MARKED)
 
 
 def test_blocks_are_found() -> None:
-    """Blocks are named by page, heading and number; a mark is of the block behind it and of no other."""
+    """Blocks are named by page, heading and number. A mark applies only to the block that follows it."""
     page = (
         "# One\n```sh\na\n```\n<!-- not run: needs x -->\n\n```sh\nb\n```\n"
         "## Two\n1. item\n\n   ```sh\n   c \\\n       d\n   ```\n```text\n# no heading\n```\n```sh\ne\n```\n"
@@ -170,7 +169,7 @@ def test_blocks_are_found() -> None:
 
 
 def test_every_fence_is_known() -> None:
-    """Every block of the documentation says its language, so that no commands hide in a block without one."""
+    """Every block of code has a language, so that no block of commands is missed."""
     assert [str(page) for page in MARKDOWN if _bare_fences(page)] == []
 
 

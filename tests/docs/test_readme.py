@@ -14,9 +14,8 @@ from pbs_exporter.exposition import self_metrics
 from pbs_exporter.scrape import scrape_metrics
 from pbs_exporter.simulator import Fault, Replay, SimulatedPbs
 from pbs_exporter.web.app import create_app
-from tests.support.clock import FakeClock
 from tests.support.documented import PAGES, block, blocks, commands
-from tests.support.exporter import exporting, make_settings
+from tests.support.exporter import FakeClock, exporting, make_settings
 from tests.support.metrics_page import Scraped
 from tests.support.paths import ROOT
 from tests.support.recordings import recorded_time, recording_file
@@ -44,12 +43,12 @@ def command_lines() -> list[str]:
 
 
 def test_readme_is_short() -> None:
-    """The README has at most 270 lines: tables and details have pages of their own in docs/."""
+    """The README has at most 270 lines. Tables and details are in docs/."""
     assert len(text_of("README.md").splitlines()) <= 270
 
 
 async def test_excerpt_is_real() -> None:
-    """The metrics that the README shows are those of a recorded PBS, letter by letter."""
+    """The metrics that the README shows are exactly those of a recorded PBS."""
     excerpt = block("README.md: Try it 1", "text").splitlines()
     clock = FakeClock(recorded_time(RECORDING)).clock
     async with SimulatedPbs(Replay(recording_file(RECORDING))) as pbs, exporting(make_settings(pbs), clock) as exporter:
@@ -109,7 +108,7 @@ async def test_check_example_is_what_it_prints(capsys: pytest.CaptureFixture[str
 
 @pytest.mark.parametrize("line", command_lines())
 def test_command_lines_are_understood(line: str) -> None:
-    """Every pbs-exporter line of the documentation is one that the program's command line takes."""
+    """The program accepts every pbs-exporter command line in the documentation."""
     arguments = line.split()[1:]
     parser = parsers()[0]
     if arguments == ["--version"]:
@@ -129,7 +128,7 @@ def test_make_targets_exist() -> None:
 
 
 def test_metric_names_exist() -> None:
-    """Every metric that the documentation names is one of the program's, or one that only the Rust exporter has."""
+    """Every metric that the documentation names exists in the program, or only in the Rust exporter."""
     own = (*scrape_metrics.METRICS, *self_metrics.METRICS)
     declared = {metric.name for collector in COLLECTORS for metric in collector.metrics} | {m.name for m in own}
     named = {
@@ -150,7 +149,7 @@ def test_metric_names_exist() -> None:
 
 
 def messages() -> list[str]:
-    """Return the program's own messages in docs/troubleshooting.md; those of PBS begin with a status."""
+    """Return the program's own messages in docs/troubleshooting.md. Those of PBS begin with a status."""
     rows = [line for line in text_of("docs/troubleshooting.md").splitlines() if line.startswith("|")]
     found = [message for row in rows for message in re.findall(r"`([^`]+)`", row.split("|")[1])]
     return [message for message in found if not message[0].isdigit()]
@@ -166,7 +165,7 @@ def test_messages_are_the_programs(message: str) -> None:
 
 
 async def test_example_collector_works() -> None:
-    """The collector that docs/architecture.md shows is whole: added to the list, it exports its sample."""
+    """The collector that docs/architecture.md shows is complete: added to the list, it exports its sample."""
     (example,) = [found.text for found in blocks("docs/architecture.md") if found.language == "python"]
     module: dict[str, Any] = {"__name__": "example"}
     exec(compile(example, "docs/architecture.md", "exec"), module)  # noqa: S102 - our own page

@@ -11,7 +11,7 @@ from tests.monitoring.servers import Labels
 DAY, MINUTE = 86400, 60
 
 AGES = tuple(days * DAY + 30 * MINUTE for days in range(14, 0, -1))
-"""Before now, in seconds: what `last_over_time(…[2h] offset 7d)` sees, and what those of a day and of two weeks do."""
+"""Seconds before now that `last_over_time(…[2h] offset 7d)` reads, and the same for a day and two weeks."""
 
 COMPARED = (
     "pbs_datastore_available_bytes",
@@ -36,7 +36,7 @@ def of_page(page: str, target: Mapping[str, str]) -> Iterator[Point]:
                     yield shown.name, {**shown.labels, **target}, shown.value, now - age
 
 
-def written(points: Iterable[Point]) -> str:
+def openmetrics_text(points: Iterable[Point]) -> str:
     """Write points as promtool reads them."""
     families: dict[str, list[str]] = {}
     for name, labels, value, at in points:

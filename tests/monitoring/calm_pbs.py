@@ -1,4 +1,4 @@
-"""Simulated PBS without faults: a calm one, a healthy one with all that only looks like a fault, and a fresh one."""
+"""Simulated PBS without faults: a calm one, a healthy one that seems to have faults, and a fresh one."""
 
 import datetime as dt
 import time
@@ -37,7 +37,7 @@ def store(name: str, now: int, groups: int, **changes: Any) -> SimulatedDatastor
     """Make a calm datastore, with groups `vm/100`, `vm/101` and so on in the root namespace, the last in `prod`."""
     made = datastore(name, gc=daily(now, 5), verify=daily(now, 1))
     made.gc, made.verify = sure(made.gc), sure(made.verify)
-    random = Random(1)  # noqa: S311 - the same sizes each time
+    random = Random(1)  # noqa: S311 - reproducible sizes
     for number in range(groups):
         namespace = "prod" if number and number == groups - 1 else ""
         add_group(made, namespace, "vm", str(100 + number), rhythm=daily(now, 3), keep=KEEP, random=random)
@@ -59,7 +59,7 @@ def sure(plan: Plan) -> Plan:
 
 
 def calmed(world: World) -> EditableWorld:
-    """Remove the random failures of the generated world, and what depends on the day of the year."""
+    """Remove the generated world's random failures, and its dependence on the day of the year."""
     source = EditableWorld(world)
     now = world.now
     due = dt.datetime.fromtimestamp(now + 200 * DAY, tz=dt.UTC)
@@ -154,7 +154,7 @@ DRIVE = {
 
 
 def healthy() -> EditableWorld:
-    """Return a PBS without a fault, with everything that looks like one.
+    """Return a PBS without a fault, but with every condition that looks like one.
 
     It has no subscription; `usb`, a rotated disk that isn't mounted; a sync job without a schedule that never ran, and
     one that ran long ago; `archive`, which is read-only and whose backups are old; a group whose older snapshots aren't

@@ -40,7 +40,7 @@ def _bare(now: Callable[[], float]) -> World:
 
 
 def _office(now: Callable[[], float]) -> World:
-    random = Random(7)  # noqa: S311 - a world that can be made again
+    random = Random(7)  # noqa: S311 - a reproducible world
     stores = []
     for name, comment, share in (("main", "all guests", 0.61), ("archive", "older than a month", 0.83)):
         stores.append(_daily(name, comment, share, random))
@@ -76,7 +76,7 @@ def _daily(name: str, comment: str, share: float, random: Random) -> SimulatedDa
 
 
 GROWTH = {"main": 0.0035, "archive": 0.0055}
-"""Which share of a datastore of the office's is used more, each day."""
+"""The daily growth of the office's datastores, as a share of their size."""
 
 WORLDS: dict[str, Callable[[Callable[[], float]], World]] = {
     DEMO: demo_world,
@@ -84,16 +84,20 @@ WORLDS: dict[str, Callable[[Callable[[], float]], World]] = {
     BARE: _bare,
     OFFICE: _office,
 }
-"""By instance: the demo's world, which `pbs-exporter demo` serves live; one with daily backups; one with a single
-datastore, a disk that isn't mounted, of which little is asked and where nothing goes wrong; and one to be looked at,
-whose datastores fill."""
+"""The worlds by instance.
+
+- `DEMO` is the world that `pbs-exporter demo` serves.
+- `SECOND` has daily backups.
+- `BARE` has a single datastore, whose disk isn't mounted, few collectors, and no failures.
+- `OFFICE` is for pictures. Its datastores fill.
+"""
 
 _ASKED = {BARE: {"host", "datastores"}}
-"""The collectors that are on; otherwise all are."""
+"""The enabled collectors by instance. Other instances have all."""
 
 
 class _Past:
-    """A clock that a test sets, and that runs on."""
+    """A clock that a test sets, and that keeps running."""
 
     def __init__(self, now: float) -> None:
         self._ahead = now - time.time()
@@ -111,7 +115,7 @@ class _Past:
 
 
 def _app(instance: str, pbs: SimulatedPbs, clock: Clock | None = None) -> web.Application:
-    # Otherwise the rows of snapshots would be most of the metrics.
+    # Without the limit, most of the metrics would be about single snapshots.
     secret = Secret(pbs.secret)
     target = TargetSettings(endpoint=pbs.endpoint, token_id=pbs.token_id, token_secret=secret, snapshot_history_limit=2)
     asked = _ASKED.get(instance)
@@ -133,7 +137,7 @@ async def past(start: float, end: float, step: float, instances: list[str], out:
             while at <= end:
                 running.set(at)
                 for store in world.stores if instance == OFFICE else ():
-                    # The world has the value of now.
+                    # The world already has the current value.
                     store.share = before[store.name] - GROWTH.get(store.name, 0) * (time.time() - at) / DAY
                 async with client.get("/metrics") as answer:
                     page = await answer.text()

@@ -1,6 +1,5 @@
 """Prometheus with rules, generated past samples, and exporters in front of simulated PBS."""
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -12,7 +11,6 @@ from tests.monitoring.rule_files import Rules, rewritten
 from tests.monitoring.servers import HOST, Prometheus, add_samples
 from tests.monitoring.short_durations import without_intervals
 from tests.support.commands import environment, process, run
-from tests.support.paths import ROOT
 from tests.support.ports import closed_port
 
 WORLDS = ("-m", "tests.monitoring.demo_pbs")
@@ -21,7 +19,7 @@ _BIN = Path(sys.executable).parent
 
 
 def hurried_rules(folder: Path) -> list[str]:
-    """Write the rules without intervals and waits, so that alerts fire at once."""
+    """Write the rules without `interval` and `for`, so that alerts fire at once."""
     return rewritten(folder, _at_once)
 
 
@@ -41,7 +39,7 @@ def write_past(folder: Path, instances: Sequence[str], *, start: float, end: flo
     add_samples(folder, run(sys.executable, *WORLDS, "past", *times, *instances, seconds=900))
 
 
-def prometheus(
+def demo_prometheus(
     folder: Path, *, rules: Sequence[str] = (), targets: dict[str, int] | None = None, lookback: str = "5m"
 ) -> AbstractContextManager[Prometheus]:
     """Run Prometheus on the data in a folder, with these rules and targets."""
@@ -61,7 +59,7 @@ def prometheus(
 def exporters(folder: Path) -> Iterator[dict[str, int]]:
     """Run `pbs-exporter demo`, and exporters in front of the other simulated PBS. Yield their ports by instance."""
     port = closed_port()
-    variables = environment(PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS=f"{HOST}:{port}", PYTHONPATH=os.fspath(ROOT))
+    variables = environment(PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS=f"{HOST}:{port}")
     with ExitStack() as running_all:
         running_all.enter_context(process(_BIN / "pbs-exporter", "demo", log=folder / "demo.log", env=variables))
         ports = {DEMO: port}

@@ -17,7 +17,7 @@ _STARTED = re.compile(r"msg=started .*listen_address=(127\.0\.0\.1:[1-9]\d*) ")
 _LOCAL = {"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": "127.0.0.1:0"}
 
 
-class Exporter(msgspec.Struct, frozen=True):
+class ExporterProcess(msgspec.Struct, frozen=True):
     """A running exporter: its URL, its log and its secret."""
 
     url: str
@@ -26,7 +26,7 @@ class Exporter(msgspec.Struct, frozen=True):
 
     def get(self, path: str) -> str:
         """Return a page. Its status must be 200."""
-        # No proxy: it is on this machine.
+        # The exporter is on this machine, so no proxy is used.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(f"{self.url}{path}", timeout=60) as answer:
             text: str = answer.read().decode()
@@ -34,7 +34,7 @@ class Exporter(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def in_front_of(state: str, folder: Path) -> Iterator[Exporter]:
+def in_front_of(state: str, folder: Path) -> Iterator[ExporterProcess]:
     """Run an exporter in front of a PBS in this state. It hasn't been scraped yet."""
     simulated = (sys.executable, "-m", "tests.monitoring.status_page_pbs", state)
     with process(*simulated, log=folder / "pbs.log") as pbs:
@@ -47,16 +47,16 @@ def in_front_of(state: str, folder: Path) -> Iterator[Exporter]:
 
 
 @contextmanager
-def demo(folder: Path) -> Iterator[Exporter]:
+def demo(folder: Path) -> Iterator[ExporterProcess]:
     """Run the demo, which may be scraped already."""
     with _running(folder, "demo", {}, None) as exporter:
         yield exporter
 
 
 @contextmanager
-def _running(folder: Path, command: str, variables: dict[str, str], secret: str | None) -> Iterator[Exporter]:
+def _running(folder: Path, command: str, variables: dict[str, str], secret: str | None) -> Iterator[ExporterProcess]:
     log = folder / f"{command}.log"
     env = environment(**_LOCAL, **variables, PBS_EXPORTER__EXPORTER__LOG_LEVEL="debug")
     with process(sys.executable, "-m", "pbs_exporter", command, log=log, env=env):
         found = poll(lambda: _STARTED.search(log.read_text()), "the exporter serves")
-        yield Exporter(f"http://{found[1]}", log, secret)
+        yield ExporterProcess(f"http://{found[1]}", log, secret)

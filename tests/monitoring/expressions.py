@@ -35,7 +35,7 @@ def clause_labels(expr: str) -> set[str]:
     return found
 
 
-def faults(expr: str, declared: Declared) -> list[str]:
+def expression_faults(expr: str, declared: Declared) -> list[str]:
     """Return the metrics and labels in the expression that don't exist at their place.
 
     `by (datastore)` needs an operand with that label.

@@ -1,4 +1,4 @@
-"""Faults of a simulated PBS, its host and its exporter. Each lasts as long as a block."""
+"""Faults of a simulated PBS, its host and its exporter. Each lasts for the duration of a block."""
 
 import datetime as dt
 import threading

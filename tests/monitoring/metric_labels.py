@@ -58,7 +58,7 @@ def with_rules(files: Iterable[Path]) -> dict[str, frozenset[str]]:
     alerts = TARGET | {"alertname", "alertstate", "severity"}
     for rule in rules:
         if "record" in rule:
-            # A rule that reads its own earlier result adds no labels by that.
+            # A rule's own earlier result adds no labels.
             declared.setdefault(rule["record"], frozenset())
             declared[rule["record"]] = _labels(rule, declared)
     for rule in rules:

@@ -10,7 +10,7 @@ from tests.monitoring.faults import backup_encrypted
 from tests.monitoring.monitored_pbs import Change, EditableWorld
 
 BASIS: Mapping[str, Any] = {"slow_interval_seconds": 0, "listing_mode": "full"}
-"""Settings of all exporters: slow collectors and listings ask at each scrape."""
+"""Settings of all exporters: slow collectors and listings send requests at each scrape."""
 
 
 class PbsSpec(NamedTuple):
@@ -20,7 +20,7 @@ class PbsSpec(NamedTuple):
     settings: Mapping[str, Any] = {}
     collectors: Mapping[str, bool] = {}
     new: bool = False
-    """Whether Prometheus has no past of it."""
+    """Whether Prometheus has no past samples of it."""
 
 
 def _with(*names: str, groups: int = 2, answers: Mapping[str, object] | None = None, **changes: Any) -> EditableWorld:

@@ -1,4 +1,4 @@
-"""The unit tests of rules, as promtool reads them, and what they expect of alerts."""
+"""The unit tests of rules, as promtool reads them, and the alerts that they expect."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -29,7 +29,7 @@ _LOADER.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?[0-9]+\
 
 @cache
 def content(file: Path) -> Content:
-    """Return what a file of tests says."""
+    """Return the decoded content of a file of tests."""
     read: Content = yaml.load(file.read_text(encoding="utf-8"), _LOADER)  # noqa: S506 - a safe loader
     return read
 
@@ -40,22 +40,22 @@ def cases() -> Iterator[Content]:
         yield from content(file)["tests"]
 
 
-def looks() -> Iterator[Content]:
+def alert_checks() -> Iterator[Content]:
     """Yield each check of one alert at one time."""
     for test in cases():
         yield from test.get("alert_rule_test", ())
 
 
-def expected() -> Iterator[tuple[str, Content]]:
+def expected_alerts() -> Iterator[tuple[str, Content]]:
     """Yield each alert that is expected to fire, with its labels and annotations."""
-    for look in looks():
-        for alert in look.get("exp_alerts") or ():
-            yield look["alertname"], alert
+    for check in alert_checks():
+        for alert in check.get("exp_alerts") or ():
+            yield check["alertname"], alert
 
 
 def silent() -> set[str]:
     """Return the alerts that at least one check expects not to fire."""
-    return {look["alertname"] for look in looks() if not look.get("exp_alerts")}
+    return {check["alertname"] for check in alert_checks() if not check.get("exp_alerts")}
 
 
 def alert_groups() -> dict[str, str]:
@@ -66,9 +66,9 @@ def alert_groups() -> dict[str, str]:
 def checked_groups(test: Content) -> set[str]:
     """Return the groups of the alerts that a test checks: all groups for a query of `ALERTS` without a name."""
     groups = alert_groups()
-    found = {groups[look["alertname"]] for look in test.get("alert_rule_test", ())}
-    for look in test.get("promql_expr_test", ()):
-        for matchers in _ALERTS.findall(look["expr"]):
+    found = {groups[check["alertname"]] for check in test.get("alert_rule_test", ())}
+    for check in test.get("promql_expr_test", ()):
+        for matchers in _ALERTS.findall(check["expr"]):
             named = _ALERT_NAME.findall(matchers)
             found |= {groups[name] for name in named} if named else set(groups.values())
     return found

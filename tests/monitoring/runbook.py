@@ -26,25 +26,25 @@ class Row:
     held: str
 
 
-def text() -> str:
+def page_text() -> str:
     """Return the page's source."""
     return PAGE.read_text(encoding="utf-8")
 
 
 def rows() -> list[Row]:
     """Return the table's rows."""
-    return [Row(alert, anchor, severity, held) for alert, anchor, severity, _, held in _ROW.findall(text())]
+    return [Row(alert, anchor, severity, held) for alert, anchor, severity, _, held in _ROW.findall(page_text())]
 
 
 def sections() -> dict[str, str]:
     """Return each alert's section by its heading: a second-level heading without a space that begins with Pbs."""
-    found = re.split(r"^## (.+)\n", text(), flags=re.MULTILINE)
+    found = re.split(r"^## (.+)\n", page_text(), flags=re.MULTILINE)
     headings, bodies = found[1::2], found[2::2]
     assert len(headings) == len(set(headings)), "two sections have the same heading"
     return {name: body for name, body in zip(headings, bodies, strict=True) if re.fullmatch(r"Pbs\w+", name)}
 
 
-def parts(section: str) -> dict[str, str]:
+def bold_parts(section: str) -> dict[str, str]:
     """Return the bold parts of a section, in their order."""
     found = re.split(r"^\*\*([^*]+)\*\*: ", section, flags=re.MULTILINE)
     assert not found[0].strip(), f"text before the first part: {found[0]}"
@@ -53,18 +53,18 @@ def parts(section: str) -> dict[str, str]:
 
 def anchors() -> set[str]:
     """Return the anchors of the page, made from headings as GitHub does."""
-    headings = re.findall(r"^#+ (.+)$", text(), flags=re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", page_text(), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def blocks(language: str) -> list[str]:
+def runbook_blocks(language: str) -> list[str]:
     """Return the examples in that language."""
-    return [block for name, block in _BLOCK.findall(text()) if name == language]
+    return [block for name, block in _BLOCK.findall(page_text()) if name == language]
 
 
 def example(key: str, word: str) -> str:
     """Return the only YAML example with that key at the top and that word in it."""
-    (found,) = [block for block in blocks("yaml") if key in yaml.safe_load(block) and word in block]
+    (found,) = [block for block in runbook_blocks("yaml") if key in yaml.safe_load(block) and word in block]
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from pbs_exporter.simulator import Fault
-from tests.monitoring.backfill import MINUTE, Point, of_page, written
+from tests.monitoring.backfill import MINUTE, Point, of_page, openmetrics_text
 from tests.monitoring.monitored_pbs import BackgroundLoop, MonitoredPbs
 from tests.monitoring.pbs_specs import BASIS, FAULTLESS, PBS_SPECS, UNPLUGGED
 from tests.monitoring.rule_files import Rules, rewritten
@@ -42,7 +42,7 @@ OVERRIDES: Rules = {
         }
     ]
 }
-"""What a user records for a guest with weekly backups."""
+"""The limit that a user records for a guest with weekly backups."""
 
 
 class ScenarioRun(NamedTuple):
@@ -58,17 +58,17 @@ class ScenarioRun(NamedTuple):
     pages: Mapping[str, str]
     """The metrics of each PBS without faults, at the end."""
     missed: Mapping[str, Sequence[Labels]]
-    """By the metric that showed one failed scrape (`up`, `pbs_up`), its labels."""
+    """The labels of the metric that showed one failed scrape, by its name (`up`, `pbs_up`)."""
 
 
 def run_scenarios(folder: Path) -> ScenarioRun:
-    """Run all scenarios at once. After a time limit, return what fired until then."""
+    """Run all scenarios at once. After a time limit, return the alerts that have fired."""
     with _priority(), ExitStack() as running:
         loop = running.enter_context(BackgroundLoop())
         by_name = {name: running.enter_context(_monitored(name, loop, folder)) for name in PBS_SPECS}
         for monitored in by_name.values():
             monitored.wait()
-        add_samples(folder, written(_past(by_name)))
+        add_samples(folder, openmetrics_text(_past(by_name)))
         alerts = running.enter_context(alertmanager(folder))
         options = ("--rules.alert.resend-delay=5s",)
         configuration = _configuration(folder, by_name, alerts)
@@ -97,16 +97,16 @@ def run_scenarios(folder: Path) -> ScenarioRun:
     return ScenarioRun(before, during, after, fired, pending, pages, missed)
 
 
-def expected(instance: str) -> tuple[list[Expected], list[Expected]]:
+def expected_notifications(instance: str) -> tuple[list[Expected], list[Expected]]:
     """Return the alerts that must fire for a PBS: those that are sent, and those that are inhibited."""
     scenarios = [scenario for scenario in SCENARIOS if scenario.instance == instance]
     return [*chain(*(one.active for one in scenarios))], [*chain(*(one.inhibited for one in scenarios))]
 
 
-def differences(alerts: Sequence[Alert], wanted: Sequence[Expected]) -> tuple[list[Expected], list[Alert]]:
+def missing_and_unexpected(alerts: Sequence[Alert], wanted: Sequence[Expected]) -> tuple[list[Expected], list[Alert]]:
     """Pair each alert with an expected one. Return what is missing, and the alerts left over."""
     left, missing = list(alerts), []
-    # The expectation with the most labels chooses first, or a vaguer one could take its alert.
+    # The expectation with the most labels is first, so that a more general one can't take its alert.
     for want in sorted(wanted, key=lambda one: -len(one.labels)):
         found = next((alert for alert in left if _is(alert, want)), None)
         if found is None:
@@ -119,9 +119,9 @@ def differences(alerts: Sequence[Alert], wanted: Sequence[Expected]) -> tuple[li
 def all_there(alerts: Mapping[str, Sequence[Alert]]) -> bool:
     """Whether each expected alert fires, and is inhibited or not as expected."""
     for instance in PBS_SPECS:
-        for wanted, suppressed in zip(expected(instance), (False, True), strict=True):
+        for wanted, suppressed in zip(expected_notifications(instance), (False, True), strict=True):
             there = [alert for alert in alerts[instance] if alert.suppressed == suppressed]
-            if differences(there, wanted)[0]:
+            if missing_and_unexpected(there, wanted)[0]:
                 return False
     return True
 
@@ -131,12 +131,12 @@ def of_scenario(scenario: Scenario, alerts: Sequence[Alert]) -> str:
     lines = []
     for wanted, suppressed in ((scenario.active, False), (scenario.inhibited, True)):
         there = [alert for alert in alerts if alert.suppressed == suppressed]
-        missing, _ = differences(there, wanted)
+        missing, _ = missing_and_unexpected(there, wanted)
         lines += [f"missing ({'inhibited' if suppressed else 'active'}): {one}" for one in missing]
-    return "\n".join((*lines, shown(alerts))) if lines else ""
+    return "\n".join((*lines, alert_lines(alerts))) if lines else ""
 
 
-def shown(alerts: Sequence[Alert]) -> str:
+def alert_lines(alerts: Sequence[Alert]) -> str:
     """Return alerts as lines of text."""
     return "\n".join(sorted(f"fires ({'inhibited' if one.suppressed else 'active'}): {one}" for one in alerts))
 
@@ -195,7 +195,7 @@ def _configuration(folder: Path, by_name: Mapping[str, MonitoredPbs], alerts: Al
 
 
 def _fail_once(monitored: MonitoredPbs, metrics: Prometheus) -> dict[str, list[Labels]]:
-    """Fail one scrape of PBS, then one of the exporter."""
+    """Make one scrape of PBS fail, and afterwards one of the exporter."""
     failed = f'{{instance="{monitored.name}"}} == 0'
     armed = monitored.pbs.faults.add("*", Fault.reset())
     _until(lambda: bool(metrics.query(f"pbs_up{failed}")), 20)
@@ -223,7 +223,7 @@ def _by_instance(alerts: Alertmanager) -> dict[str, list[Alert]]:
 
 
 def _until(look: Callable[[], bool], seconds: float) -> None:
-    """Wait until `look` is true, or the seconds are over."""
+    """Wait until `look` is true, or until the time is over."""
     until = time.monotonic() + seconds
     while not look() and time.monotonic() < until:
         time.sleep(0.5)

@@ -1,15 +1,14 @@
 """The shipped rules with short durations, for a test that can't wait for days.
 
-What stays, and what changes:
+These parts stay or change:
 
 - Names, labels, annotations, order and expressions are the shipped ones, but for the expressions below.
 - `for` and `keep_firing_for` are `FOR`: long enough that one scrape that failed makes no alert fire. None stays none.
 - The `interval` of a group of rules is left out; Prometheus's own, in seconds, holds for all.
-- Ranges (`[7d]`) and offsets are the shipped ones: the past that they look at is in Prometheus from the beginning
-  (`history.py`). The simulated PBS says any time that it likes, so the ages that are compared with numbers of seconds
-  are the shipped ones too.
-- `SHORTER` lists the exceptions: a mean or minimum of a past that the test lives through, and ages that the exporter's
-  own clock makes. A part that is no longer in the shipped rule is an error.
+- Ranges (`[7d]`) and offsets are the shipped ones: Prometheus has the past that they read from the beginning
+  (`backfill.py`). The simulated PBS can report any time, so limits of ages are the shipped ones too.
+- `SHORTER` lists the exceptions: means and minimums over the time of the test itself, and ages by the exporter's own
+  clock. A part that is no longer in the shipped rule is an error.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""PBS for the status page: one that is well, one in trouble, and one with 200 datastores.
+"""PBS for the status page: a healthy one, one with faults, and one with 200 datastores.
 
 `python -m tests.monitoring.status_page_pbs STATE` serves one, as `tests.support.simulated_pbs` does.
 """
@@ -28,7 +28,7 @@ def make(state: str, now: Callable[[], float] = time.time, *, tls: bool = True) 
 
 
 def _break(world: World, pbs: SimulatedPbs) -> None:
-    """Take rights away, let a disk and a collector fail, unplug one, and close another one for maintenance."""
+    """Remove privileges, make a listing and a collector fail, unmount a disk, and put a datastore into maintenance."""
     by_name = {store.name: store for store in world.stores}
     by_name["lab"].maintenance = "offline,message=disk check"
     by_name["mirror"].removable, by_name["mirror"].mounted = True, False

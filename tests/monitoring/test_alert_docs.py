@@ -36,7 +36,7 @@ def test_runbook_urls_lead_to_their_sections() -> None:
 
 def test_links_within_the_page_lead_somewhere() -> None:
     """Each link leads to a heading of this page, or to a file of this project."""
-    for target in re.findall(r"\]\(([^)]+)\)", runbook.text()):
+    for target in re.findall(r"\]\(([^)]+)\)", runbook.page_text()):
         path, _, anchor = target.partition("#")
         assert (runbook.PAGE.parent / path).exists(), target
         assert path or anchor in runbook.anchors(), target
@@ -54,19 +54,19 @@ def test_table_agrees_with_the_rules() -> None:
 @pytest.mark.parametrize("name", SECTIONS)
 def test_section_has_all_parts(name: str) -> None:
     """A section has the meaning, what to check, the threshold, a silence and when the alert resolves, in this order."""
-    found = runbook.parts(SECTIONS[name])
+    found = runbook.bold_parts(SECTIONS[name])
     assert tuple(found) == runbook.PARTS
     assert all(part.strip().endswith(".") or part.strip().endswith("?") for part in found.values())
 
 
 def test_names_of_alerts_exist() -> None:
     """Every name on the page in the form of an alert's name is an alert."""
-    assert set(re.findall(r"\bPbs[A-Z]\w+", runbook.text())) == set(NAMES)
+    assert set(re.findall(r"\bPbs[A-Z]\w+", runbook.page_text())) == set(NAMES)
 
 
 def test_each_sentence_is_a_line() -> None:
     """Each sentence of prose is a line of its own."""
-    prose = re.sub(r"^(?:```.*?^```|\|[^\n]*)$", "", runbook.text(), flags=re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"^(?:```.*?^```|\|[^\n]*)$", "", runbook.page_text(), flags=re.MULTILINE | re.DOTALL)
     assert (
         re.findall(r"^.*[a-z`)*]\. [A-Z].*$", re.sub(r"^- \*\*[^*]+\*\*", "", prose, flags=re.MULTILINE), re.MULTILINE)
         == []
@@ -103,10 +103,10 @@ def test_inhibition_is_told_on_both_sides() -> None:
     pairs = list(_inhibited())
     assert pairs
     for name, other in (*pairs, *((target, source) for source, target in pairs)):
-        assert other in runbook.parts(SECTIONS[name])["Resolves"], (name, other)
+        assert other in runbook.bold_parts(SECTIONS[name])["Resolves"], (name, other)
     named = {name for pair in pairs for name in pair}
     for name in NAMES:
-        says_none = "No specific inhibition applies" in runbook.parts(SECTIONS[name])["Resolves"]
+        says_none = "No specific inhibition applies" in runbook.bold_parts(SECTIONS[name])["Resolves"]
         assert not (says_none and name in named), name
 
 
@@ -119,7 +119,7 @@ def _labels(name: str) -> set[str]:
 def _silences() -> Iterator[tuple[str, str]]:
     """Yield each alert with the matchers of its section."""
     for name, section in SECTIONS.items():
-        (matchers, *_) = re.findall(r"`(alertname=[^`]+)`", runbook.parts(section)["Silence"])
+        (matchers, *_) = re.findall(r"`(alertname=[^`]+)`", runbook.bold_parts(section)["Silence"])
         yield name, matchers
 
 
@@ -152,7 +152,7 @@ def _alertmanager(version: Any, folder: Path) -> Iterator[Namespace]:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_silences_can_be_made(version: Any, tmp_path: Path) -> None:
     """The page's commands and all sections' matchers work unchanged, and Alertmanager lists their silences."""
-    commands = [line for block in runbook.blocks("sh") for line in block.splitlines()]
+    commands = [line for block in runbook.runbook_blocks("sh") for line in block.splitlines()]
     add = next(line for line in commands if " silence add " in line)
     start = add[: add.index(" 'instance=")]
     quoted = {name: " ".join(f"'{matcher}'" for matcher in line.split()) for name, line in _silences()}
@@ -174,7 +174,7 @@ def test_yaml_examples_are_valid(version: Any, tmp_path: Path) -> None:
     """The program that each YAML example is for accepts it: rules, Prometheus's or Alertmanager's configuration."""
     kinds: Counter[str] = Counter()
     (tmp_path / "rules").mkdir()
-    for number, block in enumerate(runbook.blocks("yaml")):
+    for number, block in enumerate(runbook.runbook_blocks("yaml")):
         content = yaml.safe_load(block)
         if "groups" in content:
             kind, check = "rules", [version("promtool"), "check", "rules"]

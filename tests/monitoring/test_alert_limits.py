@@ -137,7 +137,7 @@ def test_limit_that_is_taken_away_holds_for_two_hours(version: Any, tmp_path: Pa
     series = [
         Series("pbs_snapshot_last_timestamp_seconds", labels, -31 * HOUR).given(at // MINUTE) for labels in (kept, gone)
     ]
-    # Two hours after the second one's last value, the usual limit has held for its ten minutes.
+    # Two hours after the second one's last value, the default limit has applied for its ten minutes.
     series += [
         Series("group:pbs_snapshot_age:override_seconds", labels, 7 * DAY).given(minutes)
         for labels, minutes in ((kept, 65), (gone, 45))

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from tests.monitoring.demo_pbs import BARE, DEMO, SECOND
-from tests.monitoring.demo_prometheus import exporters, hurried_rules, prometheus, write_past
-from tests.monitoring.expressions import faults
+from tests.monitoring.demo_prometheus import demo_prometheus, exporters, hurried_rules, write_past
+from tests.monitoring.expressions import expression_faults
 from tests.monitoring.grafana import (
     ALL,
     FOLDER,
@@ -115,7 +115,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     write_past(folder, (DEMO, SECOND), start=now - 14.5 * 86400, end=week - 1, step=21600)
     write_past(folder, (DEMO, SECOND), start=week, end=now, step=7200)
     rules = hurried_rules(folder)
-    with exporters(folder) as ports, prometheus(folder, rules=rules, targets=ports) as running:
+    with exporters(folder) as ports, demo_prometheus(folder, rules=rules, targets=ports) as running:
         poll(lambda: len(running.instant("pbs_up == 1")) == len(ports), "all PBS are up", seconds=60)
         # A rate needs two samples, and a rule that reads recorded series needs a few evaluations.
         enough = "min(count_over_time(pbs_up[1m])) > 4 and min(count_over_time(pbs_gc_status[1m])) > 4"
@@ -140,7 +140,7 @@ def test_json_is_what_the_source_makes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "expr"), every_expression().items())
 def test_names_exist(name: str, expr: str) -> None:
     """Every metric and label in a panel or a variable comes from the code, Prometheus or the rules."""
-    assert faults(expr, DECLARED) == [], name
+    assert expression_faults(expr, DECLARED) == [], name
 
 
 @pytest.mark.parametrize("promtool", [oldest("promtool"), newest("promtool")], ids=["2.42", "3.5"])
@@ -217,7 +217,7 @@ def test_choices_narrow(uid: str, demo: Demo) -> None:
 
 @pytest.mark.parametrize("uid", sorted(UIDS))
 def test_variables_have_options(uid: str, demo: Demo) -> None:
-    """Every variable's query gives options."""
+    """Every variable's query returns options."""
     assert {name: bool(options) for name, (_, _, options) in demo.options(uid).items()} == {
         variable.name: True for variable in variables(BOARDS[uid])
     }

@@ -14,12 +14,19 @@ from tests.monitoring.calm_pbs import KEEP
 from tests.monitoring.labelled_series import LabelledSeries
 from tests.monitoring.pbs_specs import PBS_SPECS
 from tests.monitoring.rule_files import ALERTS_FILE, rules_of
-from tests.monitoring.scenario_run import ScenarioRun, differences, expected, of_scenario, run_scenarios, shown
+from tests.monitoring.scenario_run import (
+    ScenarioRun,
+    alert_lines,
+    expected_notifications,
+    missing_and_unexpected,
+    of_scenario,
+    run_scenarios,
+)
 from tests.monitoring.scenarios import NOT_TESTED, SCENARIOS, Scenario
 from tests.monitoring.servers import Labels
 
 BROKEN = re.compile(r"<no value>|<error|%!|NaN|\+Inf|  | \.|\b(?:of|on|at) [.,:]")
-"""What a template leaves of a missing value."""
+"""The text that a template has for a missing value."""
 
 OF_A_SCRAPE = ("PbsCollectorFailing", "PbsDown", "PbsExporterDown", "PbsListingFailing")
 
@@ -41,7 +48,7 @@ def test_each_alert_has_a_scenario() -> None:
 @pytest.mark.parametrize("instance", PBS_SPECS)
 def test_nothing_fires_before(instance: str, run: ScenarioRun) -> None:
     """No alert fires before the faults."""
-    assert not run.before[instance], shown(run.before[instance])
+    assert not run.before[instance], alert_lines(run.before[instance])
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name.replace(" ", "-"))
@@ -54,10 +61,10 @@ def test_fault_is_reported(scenario: Scenario, run: ScenarioRun) -> None:
 @pytest.mark.parametrize("instance", PBS_SPECS)
 def test_nothing_else_fires(instance: str, run: ScenarioRun) -> None:
     """While the faults last, no other alert is sent or inhibited."""
-    for wanted, suppressed in zip(expected(instance), (False, True), strict=True):
+    for wanted, suppressed in zip(expected_notifications(instance), (False, True), strict=True):
         there = [alert for alert in run.during[instance] if alert.suppressed == suppressed]
-        more = differences(there, wanted)[1]
-        assert not more, f"too much:\n{shown(more)}\nall:\n{shown(run.during[instance])}"
+        more = missing_and_unexpected(there, wanted)[1]
+        assert not more, f"too much:\n{alert_lines(more)}\nall:\n{alert_lines(run.during[instance])}"
 
 
 def test_texts_are_whole(run: ScenarioRun) -> None:
@@ -74,7 +81,7 @@ def test_texts_are_whole(run: ScenarioRun) -> None:
 @pytest.mark.parametrize("instance", PBS_SPECS)
 def test_all_clears(instance: str, run: ScenarioRun) -> None:
     """No alert is left after the faults."""
-    assert not run.after[instance], shown(run.after[instance])
+    assert not run.after[instance], alert_lines(run.after[instance])
 
 
 def lasting(alerts: Sequence[Labels]) -> list[Labels]:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.monitoring.expressions import clause_labels, faults, result_labels, selectors
+from tests.monitoring.expressions import clause_labels, expression_faults, result_labels, selectors
 from tests.monitoring.metric_labels import OVERRIDES, by_the_code, with_rules
 
 DECLARED = {
@@ -79,7 +79,7 @@ def test_clauses_are_found(expr: str, labels: set[str]) -> None:
 def test_labels_of_the_result(expr: str, labels: set[str]) -> None:
     """The result's labels follow from those of the metrics, through every kind of operation."""
     assert result_labels(expr, DECLARED) == labels
-    assert faults(expr, DECLARED) == []
+    assert expression_faults(expr, DECLARED) == []
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,8 @@ def test_labels_of_the_result(expr: str, labels: set[str]) -> None:
     ],
 )
 def test_what_is_not_there_is_a_fault(expr: str, fault: str) -> None:
-    """A metric that doesn't exist is found, and so is a label that doesn't exist at its place in the expression."""
-    (found,) = faults(expr, DECLARED)
+    """A metric that doesn't exist is a fault, and so is a label that doesn't exist at its place in the expression."""
+    (found,) = expression_faults(expr, DECLARED)
     assert found.startswith(fault)
 
 

@@ -88,9 +88,9 @@ def _namespaces(running: Prometheus) -> list[str | None]:
 
 
 def test_root_namespace_stays_without_label(program: Program, exporter: MonitoredPbs, tmp_path: Path) -> None:
-    """If a target has a label `namespace`, as with a ServiceMonitor, `honor_labels` keeps it off root groups.
+    """If a target has a label `namespace`, as with a ServiceMonitor, `honor_labels` keeps it from root groups.
 
-    Otherwise they would seem to be in a PBS namespace of the name of the Kubernetes one.
+    Otherwise they would seem to be in a PBS namespace with the name of the Kubernetes namespace.
     """
     target = {"target": {"labels": {"namespace": "monitoring"}}}
     configuration = _configuration(exporter, [], honor_labels=True, **target)

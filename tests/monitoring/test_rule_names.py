@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.monitoring.expressions import faults, result_labels
+from tests.monitoring.expressions import expression_faults, result_labels
 from tests.monitoring.metric_labels import with_rules
 from tests.monitoring.rule_files import RULE_FILES, rules_of
 
@@ -20,7 +20,7 @@ def title(rule: Mapping[str, Any]) -> str:
 @pytest.mark.parametrize("rule", RULES, ids=title)
 def test_expressions_name_what_there_is(rule: Mapping[str, Any]) -> None:
     """Each metric and label in a rule's expression comes from the code, Prometheus or another rule."""
-    assert faults(rule["expr"], DECLARED) == []
+    assert expression_faults(rule["expr"], DECLARED) == []
 
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if "alert" in rule], ids=title)
@@ -34,6 +34,6 @@ def test_annotations_name_labels_of_the_result(rule: Mapping[str, Any]) -> None:
 
 def test_a_name_that_is_not_there_is_found() -> None:
     """A metric without its suffix, a label of another metric and a lost label are faults."""
-    assert faults("pbs_datastore_used > 1", DECLARED) == ["no metric pbs_datastore_used"]
-    assert faults('pbs_up{datastore="main"}', DECLARED) != []
-    assert faults("sum by (datastore) (pbs_up)", DECLARED) != []
+    assert expression_faults("pbs_datastore_used > 1", DECLARED) == ["no metric pbs_datastore_used"]
+    assert expression_faults('pbs_up{datastore="main"}', DECLARED) != []
+    assert expression_faults("sum by (datastore) (pbs_up)", DECLARED) != []

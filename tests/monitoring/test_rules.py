@@ -6,10 +6,19 @@ from typing import Any
 
 import pytest
 
-from tests.monitoring.expressions import faults
+from tests.monitoring.expressions import expression_faults
 from tests.monitoring.metric_labels import with_rules
 from tests.monitoring.rule_files import ALERTS_FILE, RECORDING_FILE, rules_of
-from tests.monitoring.rule_tests import FILES, alert_groups, cases, content, expected, looks, reduced, silent
+from tests.monitoring.rule_tests import (
+    FILES,
+    alert_checks,
+    alert_groups,
+    cases,
+    content,
+    expected_alerts,
+    reduced,
+    silent,
+)
 from tests.support.commands import run
 from tests.support.prometheus_programs import newest, oldest
 
@@ -50,7 +59,7 @@ def test_rules_load(version: str) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("file", FILES, ids=file_title)
 def test_rules_do_what_their_tests_say(file: Path, version: str, tmp_path: Path) -> None:
-    """Rules and alerts do what the unit tests of their group say, the alerts' texts included."""
+    """Rules and alerts pass the unit tests of their group, which include the alerts' texts."""
     files = reduced(file, tmp_path)
     said = run(VERSIONS[version]("promtool"), "test", "rules", *files)
     assert said.count("SUCCESS") == len(files)
@@ -75,7 +84,7 @@ def test_tests_say_what_they_show(file: Path) -> None:
 def test_tests_evaluate_in_order(file: Path) -> None:
     """Recording rules are evaluated before the alerts. Without an order, promtool takes groups in any order."""
     order = content(file)["group_eval_order"]
-    alerts = {look["alertname"] for test in content(file)["tests"] for look in test.get("alert_rule_test", ())}
+    alerts = {check["alertname"] for test in content(file)["tests"] for check in test.get("alert_rule_test", ())}
     assert order[0] == "pbs.rules"
     groups = alert_groups()
     assert {groups[alert] for alert in alerts} <= set(order[1:])
@@ -89,16 +98,16 @@ def test_tests_name_what_there_is(file: Path) -> None:
     """
     for test in content(file)["tests"]:
         texts = [given["series"] for given in test["input_series"]]
-        texts += [look["expr"] for look in test.get("promql_expr_test", ())]
-        assert {text: found for text in texts if (found := faults(text, DECLARED))} == {}
+        texts += [check["expr"] for check in test.get("promql_expr_test", ())]
+        assert {text: found for text in texts if (found := expression_faults(text, DECLARED))} == {}
 
 
 def test_tests_look_at_alerts_that_there_are() -> None:
     """No unit test checks an alert that doesn't exist, which would never fire."""
-    names = {look["alertname"] for look in looks()}
+    names = {check["alertname"] for check in alert_checks()}
     for test in cases():
-        for look in test.get("promql_expr_test", ()):
-            names |= set(re.findall(r'alertname="(\w+)"', look["expr"]))
+        for check in test.get("promql_expr_test", ()):
+            names |= set(re.findall(r'alertname="(\w+)"', check["expr"]))
     assert names - {rule["alert"] for rule in ALERTS} == set()
 
 
@@ -107,7 +116,7 @@ def test_alert_is_seen_to_fire(rule: Mapping[str, Any]) -> None:
     """Each alert fires, with each of its severities, in a unit test that compares all of its annotations."""
     whole = [
         alert
-        for name, alert in expected()
+        for name, alert in expected_alerts()
         if name == rule["alert"]
         and alert["exp_labels"]["severity"] == rule["labels"]["severity"]
         and alert["exp_annotations"].keys() == rule["annotations"].keys()

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.monitoring.axe_core import examine
 from tests.monitoring.browser import chromium
-from tests.monitoring.exporters import Exporter, demo, in_front_of
+from tests.monitoring.exporters import ExporterProcess, demo, in_front_of
 from tests.monitoring.status_page_pbs import DATASTORES
 from tests.support.commands import run
 from tests.support.paths import ROOT
@@ -34,7 +34,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module", params=[*DATASTORES, "demo"])
-def exporter(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporter]:
+def exporter(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExporterProcess]:
     """Run an exporter in front of each scene, and scrape it once."""
     folder = tmp_path_factory.mktemp("exporter")
     with demo(folder) if request.param == "demo" else in_front_of(request.param, folder) as running:
@@ -43,21 +43,21 @@ def exporter(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="module")
-def in_trouble(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporter]:
+def in_trouble(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExporterProcess]:
     """Run an exporter in front of a PBS with all kinds of problems; it hasn't been scraped yet."""
     with in_front_of("trouble", tmp_path_factory.mktemp("trouble")) as running:
         yield running
 
 
 @pytest.fixture
-def trouble(in_trouble: Exporter) -> Exporter:
-    """Scrape it."""
+def trouble(in_trouble: ExporterProcess) -> ExporterProcess:
+    """Return the exporter with problems after a scrape."""
     in_trouble.get("/metrics")
     return in_trouble
 
 
 class Seen:
-    """A page in the browser, and what went on while it was loaded."""
+    """A page in the browser, with its requests and console messages."""
 
     def __init__(self, browser: Browser, url: str, **options: Any) -> None:
         self.page: Page = browser.new_page(**options)
@@ -85,7 +85,7 @@ def see(browser: Browser) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_it_loads_nothing_else(exporter: Exporter, see: Any, theme: str) -> None:
+def test_it_loads_nothing_else(exporter: ExporterProcess, see: Any, theme: str) -> None:
     """The page takes one request, and writes nothing to the console."""
     seen = see(exporter.url, color_scheme=theme)
     assert seen.requests == [f"{exporter.url}/"]
@@ -93,7 +93,7 @@ def test_it_loads_nothing_else(exporter: Exporter, see: Any, theme: str) -> None
 
 
 @pytest.mark.parametrize("size", SIZES | MORE_SIZES)
-def test_it_fits(exporter: Exporter, see: Any, size: str) -> None:
+def test_it_fits(exporter: ExporterProcess, see: Any, size: str) -> None:
     """Nothing is wider than the window of a laptop, a tablet or a phone."""
     page = see(exporter.url, viewport=(SIZES | MORE_SIZES)[size]).page
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
@@ -105,7 +105,7 @@ def test_it_fits(exporter: Exporter, see: Any, size: str) -> None:
 
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("size", SIZES)
-def test_axe_finds_nothing(exporter: Exporter, see: Any, size: str, theme: str) -> None:
+def test_axe_finds_nothing(exporter: ExporterProcess, see: Any, size: str, theme: str) -> None:
     """axe-core finds no violation and leaves nothing undecided. Its rules for contrast and tables apply."""
     found = examine(see(exporter.url, viewport=SIZES[size], color_scheme=theme).page)
     assert found.violations == []
@@ -113,7 +113,7 @@ def test_axe_finds_nothing(exporter: Exporter, see: Any, size: str, theme: str) 
     assert {"color-contrast", "link-name", "document-title", "landmark-one-main", "td-headers-attr"} <= found.passed
 
 
-def test_axe_would_find_a_mistake(trouble: Exporter, see: Any) -> None:
+def test_axe_would_find_a_mistake(trouble: ExporterProcess, see: Any) -> None:
     """axe-core reports a pale text and a page without a title."""
     page = see(trouble.url).page
     page.evaluate("document.querySelector('dt').style.color = '#bbb'; document.title = ''")
@@ -121,7 +121,7 @@ def test_axe_would_find_a_mistake(trouble: Exporter, see: Any) -> None:
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_the_theme_is_followed(trouble: Exporter, see: Any, theme: str) -> None:
+def test_the_theme_is_followed(trouble: ExporterProcess, see: Any, theme: str) -> None:
     """The page is bright in the light theme, and dark in the dark theme."""
     page = see(trouble.url, color_scheme=theme).page
     color = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -132,7 +132,7 @@ def test_the_theme_is_followed(trouble: Exporter, see: Any, theme: str) -> None:
 
 @pytest.mark.parametrize("size", ["laptop", "phone"])
 @pytest.mark.parametrize("theme", THEMES)
-def test_the_keyboard_reaches_every_link(trouble: Exporter, see: Any, theme: str, size: str) -> None:
+def test_the_keyboard_reaches_every_link(trouble: ExporterProcess, see: Any, theme: str, size: str) -> None:
     """Tab goes through all links in the order of the page, and each focused link is outlined."""
     page = see(trouble.url, color_scheme=theme, viewport=SIZES[size]).page
     links = page.evaluate("[...document.links].map(link => link.getAttribute('href'))")
@@ -173,7 +173,7 @@ def luminance(color: str) -> float:
     return sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-def test_links_lead_to_metrics_and_health(trouble: Exporter, see: Any) -> None:
+def test_links_lead_to_metrics_and_health(trouble: ExporterProcess, see: Any) -> None:
     """The links beside the title open the metrics and the health check."""
     page = see(trouble.url).page
     page.get_by_role("link", name="Health").click()
@@ -184,7 +184,7 @@ def test_links_lead_to_metrics_and_health(trouble: Exporter, see: Any) -> None:
     assert "pbs_up 1.0" in page.content()
 
 
-def test_without_scripts_it_is_the_same(trouble: Exporter, see: Any) -> None:
+def test_without_scripts_it_is_the_same(trouble: ExporterProcess, see: Any) -> None:
     """A browser that runs no scripts shows the same text."""
     texts = [see(trouble.url, java_script_enabled=enabled).page.inner_text("body") for enabled in (True, False)]
     with_scripts, without = (_SPAN.sub("#", text) for text in texts)
@@ -205,7 +205,7 @@ def spoken(page: Page) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("size", ["laptop", "phone"])
-def test_what_a_screen_reader_gets(trouble: Exporter, see: Any, size: str) -> None:
+def test_what_a_screen_reader_gets(trouble: ExporterProcess, see: Any, size: str) -> None:
     """A screen reader gets landmarks, headings and tables with their names, for stacked rows too."""
     page = see(trouble.url, viewport=SIZES[size]).page
     told = list(spoken(page))
@@ -232,7 +232,7 @@ def test_what_a_screen_reader_gets(trouble: Exporter, see: Any, size: str) -> No
     assert rows[17] == "archive"
 
 
-def test_a_phone_says_what_each_number_is(trouble: Exporter, see: Any) -> None:
+def test_a_phone_says_what_each_number_is(trouble: ExporterProcess, see: Any) -> None:
     """On a phone, each cell has a label."""
     page = see(trouble.url, viewport=PHONE).page
     label = "cell => getComputedStyle(cell, '::before').content"
@@ -244,7 +244,7 @@ def test_a_phone_says_what_each_number_is(trouble: Exporter, see: Any) -> None:
     ]
 
 
-def test_problems_can_be_told_without_colors(trouble: Exporter, see: Any) -> None:
+def test_problems_can_be_told_without_colors(trouble: ExporterProcess, see: Any) -> None:
     """With forced colors, each state is still a word that marks the rows of problems."""
     page = see(trouble.url, forced_colors="active").page
     marked = page.locator("tr.failed td:nth-child(2)").all_inner_texts()
@@ -252,7 +252,7 @@ def test_problems_can_be_told_without_colors(trouble: Exporter, see: Any) -> Non
     assert states == ["failed"] * 3
 
 
-def test_commands_can_be_copied(trouble: Exporter, see: Any) -> None:
+def test_commands_can_be_copied(trouble: ExporterProcess, see: Any) -> None:
     """The commands that grant privileges copy as whole lines, even if a phone wraps them."""
     for size in (LAPTOP, PHONE):
         lines = see(trouble.url, viewport=size).page.inner_text("pre").splitlines()
@@ -260,7 +260,7 @@ def test_commands_can_be_copied(trouble: Exporter, see: Any) -> None:
         assert all(re.fullmatch(r"proxmox-backup-manager acl update / \w+ --auth-id '\S+'", line) for line in lines)
 
 
-def test_it_holds_no_secret_and_asks_nothing(trouble: Exporter) -> None:
+def test_it_holds_no_secret_and_asks_nothing(trouble: ExporterProcess) -> None:
     """Reading the page sends no request for the version, with which each scrape begins, and shows no secret."""
     counts = re.compile(r'^pbs_exporter_api_requests_total\{[^}]*endpoint="/version"[^}]*\} (\S+)', re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""The recorded PBS that processes ask."""
+"""The recorded PBS that the processes under test query."""
 
 from collections.abc import AsyncIterator
 

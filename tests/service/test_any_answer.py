@@ -1,4 +1,4 @@
-"""Whatever PBS or a client sends, a page is a page: 200, one valid format, no series twice."""
+"""Whatever PBS or a client sends, the response is a 200 in a valid format without duplicate series."""
 
 import asyncio
 import json
@@ -22,8 +22,7 @@ from pbs_exporter.plain_text import comment, printable
 from pbs_exporter.simulator import Answer, Call, Certificate, SimulatedPbs
 from pbs_exporter.web.budget import budget
 from tests.support.canned_pbs import NOW, CannedPbs, snapshot
-from tests.support.clock import FakeClock
-from tests.support.exporter import Exporter, exporting, make_settings
+from tests.support.exporter import Exporter, FakeClock, exporting, make_settings
 from tests.support.metrics_page import Scraped
 
 # Many similar runs: other tests cover the same lines, and tracing doubles the time.
@@ -38,10 +37,10 @@ scraping = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
-# --- what there may be to read
+# --- strategies for answers
 
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=80)
-"""Any code points, lone surrogates and control characters with them."""
+"""Any code points, including lone surrogates and control characters."""
 
 NUMBERS = st.one_of(
     st.integers(),
@@ -69,14 +68,14 @@ ANYTHING = st.one_of(OBJECTS, st.lists(st.dictionaries(KEYS, SCALARS, max_size=1
 
 
 def near(row: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """Make rows of nearly the right shape: each field is as it should be, missing, or anything."""
+    """Return rows of nearly the right shape: each field is correct, missing, or arbitrary."""
     return st.fixed_dictionaries(
         {}, optional={key: st.one_of(st.just(value), st.just(value), SCALARS) for key, value in row.items()}
     )
 
 
 def rows(*examples: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """Make answers that are lists of such rows, or anything."""
+    """Return answers that are lists of such rows, or arbitrary."""
     listed = st.lists(st.one_of(*map(near, examples)), max_size=6)
     return st.one_of(listed, listed, listed, ANYTHING)
 
@@ -148,7 +147,7 @@ PATHS = {
     "/admin/gc": rows(GC),
     "/tape/drive": rows(DRIVE),
 }
-"""What an endpoint says: by path template."""
+"""Strategies for the answers of the endpoints, by path template."""
 
 GOOD: dict[str, Any] = {
     "/version": {"version": "4.2", "release": "3", "repoid": "a"},
@@ -168,11 +167,11 @@ class Said(CannedPbs):
     """A PBS with answers by path template."""
 
     def answer(self, call: Call) -> Answer:
-        """Say it."""
+        """Return the answer for a path."""
         segments = call.path.split("/")
         if segments[1:3] == ["admin", "datastore"] and len(segments) > 3:
             segments[3] = "{store}"
-        # The standard library also writes what msgspec refuses: lone surrogates and NaN.
+        # Unlike msgspec, the standard library encodes lone surrogates and NaN.
         return Answer(200, json.dumps({"data": self.answers.get("/".join(segments))}).encode())
 
 
@@ -191,7 +190,7 @@ Scenario = Callable[[Said, Exporter], Coroutine[Any, Any, None]]
 
 
 class Bench:
-    """One running exporter for all examples of a test, on an event loop of its own: hypothesis knows none."""
+    """One running exporter for all examples of a test. It has its own event loop, because hypothesis has none."""
 
     def __init__(self, runner: asyncio.Runner, said: Said, exporter: Exporter) -> None:
         self._runner = runner
@@ -199,7 +198,7 @@ class Bench:
         self._exporter = exporter
 
     def run(self, scenario: Scenario, **answers: Any) -> None:
-        """Run a scenario while PBS gives these answers, and good ones elsewhere."""
+        """Run a scenario while PBS gives these answers. All other answers are good."""
         self._said.answers = GOOD | answers
         self._runner.run(scenario(self._said, self._exporter))
 
@@ -217,7 +216,7 @@ def bench() -> Any:
 
 
 def distinct_series(families: list[Family]) -> list[tuple[str, frozenset[tuple[str, str]]]]:
-    """Return all series of a page. No series and no family may occur twice."""
+    """Return all series of a page. Raise `AssertionError` if a series or a family occurs twice."""
     names = [family.name for family in families]
     assert len(names) == len(set(names))
     found = [(sample.name, frozenset(sample.labels.items())) for family in families for sample in family.samples]
@@ -226,7 +225,7 @@ def distinct_series(families: list[Family]) -> list[tuple[str, frozenset[tuple[s
 
 
 async def check_page(exporter: Exporter, headers: dict[str, str] | None = None) -> set[str]:
-    """Scrape; the page must be valid, by its own format. Gives the names of its samples."""
+    """Scrape a page, which must be valid in its format. Return the names of its samples."""
     async with exporter.client.get("/metrics", headers=headers) as response:
         text = await response.text()
         assert response.status == 200, text
@@ -237,7 +236,7 @@ async def check_page(exporter: Exporter, headers: dict[str, str] | None = None) 
         assert content_type.startswith("text/plain; version=")
         heads = re.findall("^# TYPE (.+) .+$", text, re.MULTILINE)
         assert len(heads) == len(set(heads))
-        # It refuses a series that is there twice.
+        # The parser refuses duplicate series.
         names = {name for name, _ in Scraped(text).facts()}
     assert {"pbs_up", "pbs_scrape_collector_success", "pbs_exporter_build_info"} <= names
     return names
@@ -247,7 +246,7 @@ OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0"}
 
 
 async def check_both(_said: Said, exporter: Exporter) -> None:
-    """Scrape in both formats, and look at the status page."""
+    """Scrape in both formats, and check the status page."""
     assert await check_page(exporter) == await check_page(exporter, OPENMETRICS)
     async with exporter.client.get("/") as response:
         html = await response.text()
@@ -256,12 +255,12 @@ async def check_both(_said: Said, exporter: Exporter) -> None:
 
 
 NEEDED: dict[str, dict[str, Any]] = {"/admin/datastore/{store}/status": {"/status/datastore-usage": None}}
-"""What must be so that an endpoint is asked at all."""
+"""Answers without which an endpoint isn't queried."""
 
 
 @pytest.mark.parametrize("template", PATHS)
 def test_any_json_of_any_endpoint_makes_a_valid_page(bench: Bench, template: str) -> None:
-    """Whatever one endpoint says, the page is valid in both formats, and no collector stumbles over it."""
+    """Any answer of one endpoint makes a page that is valid in both formats, and no collector raises an error."""
 
     @scraping
     @given(data=PATHS[template])
@@ -274,14 +273,14 @@ def test_any_json_of_any_endpoint_makes_a_valid_page(bench: Bench, template: str
 @scraping
 @given(answers=st.fixed_dictionaries(dict(PATHS)))
 def test_any_json_of_all_endpoints_makes_a_valid_page(bench: Bench, answers: dict[str, Any]) -> None:
-    """Whatever all endpoints say at once, the page is valid in both formats."""
+    """Any answers of all endpoints at once make a page that is valid in both formats."""
     bench.run(check_both, **answers)
 
 
 @scraping
 @given(texts=st.lists(TEXTS, min_size=4, max_size=4))
 def test_any_text_can_stand_in_any_label(bench: Bench, texts: list[str]) -> None:
-    """Comments, owners, IDs and models of any characters are labels of a valid page, and cost no sample."""
+    """Comments, owners, IDs and models with any characters become labels of a valid page, and no sample is lost."""
     note, owner, backup_id, model = texts
 
     async def scenario(_said: Said, exporter: Exporter) -> None:
@@ -330,7 +329,7 @@ DEADLINES = st.one_of(
 @scraping
 @given(accept=ACCEPTS, accept_encoding=ACCEPTS)
 def test_any_negotiation_ends_in_a_valid_page(bench: Bench, accept: str, accept_encoding: str) -> None:
-    """Whatever a client says that it accepts, it gets a page that it can read."""
+    """Any `Accept` header gets a page in a format that the client can read."""
 
     async def scenario(_said: Said, exporter: Exporter) -> None:
         await check_page(exporter, {"Accept": accept.strip(), "Accept-Encoding": accept_encoding.strip()})
@@ -341,7 +340,7 @@ def test_any_negotiation_ends_in_a_valid_page(bench: Bench, accept: str, accept_
 @scraping
 @given(deadline=DEADLINES)
 def test_any_deadline_ends_in_a_valid_page(bench: Bench, deadline: str) -> None:
-    """Whatever stands in Prometheus's deadline, the answer is a page, in time."""
+    """Any value of Prometheus's timeout header gets a page in time."""
 
     async def scenario(_said: Said, exporter: Exporter) -> None:
         await check_page(exporter, {"X-Prometheus-Scrape-Timeout-Seconds": deadline.strip()})
@@ -352,7 +351,7 @@ def test_any_deadline_ends_in_a_valid_page(bench: Bench, deadline: str) -> None:
 @pure
 @given(header=st.one_of(st.none(), TEXTS, DEADLINES), most=st.floats(min_value=0.1, max_value=1e6))
 def test_a_budget_is_never_more_than_allowed(header: str | None, most: float) -> None:
-    """The time for a scrape is positive, never over the limit, and less than what Prometheus allows."""
+    """The time budget of a scrape is positive, within the limit, and less than Prometheus's timeout."""
     seconds = budget(header, most)
     assert 0 < seconds <= most
     if seconds != most:
@@ -362,7 +361,7 @@ def test_a_budget_is_never_more_than_allowed(header: str | None, most: float) ->
 @pure
 @given(accept=st.one_of(TEXTS, ACCEPTS))
 def test_any_accept_header_is_understood(accept: str) -> None:
-    """Whatever is in an `Accept` header, one of the three formats is chosen, and nothing of the header is repeated."""
+    """Any `Accept` header selects one of the three formats, and the response repeats nothing of the header."""
     chosen = choose(accept)
     assert chosen.content_type in {
         "text/plain; version=0.0.4; charset=utf-8",
@@ -378,7 +377,7 @@ def test_any_accept_header_is_understood(accept: str) -> None:
 @pure
 @given(text=TEXTS)
 def test_a_comment_is_always_a_label(text: str) -> None:
-    """Any text makes a comment of at most 64 encodable characters on one line, and cleaning it changes nothing."""
+    """Any text becomes a comment of at most 64 encodable characters on one line. Cleaning it again changes nothing."""
     made = comment(text)
     assert len(made) <= 64
     assert not set(made) & set("\r\n\x00\x7f")
@@ -389,7 +388,7 @@ def test_a_comment_is_always_a_label(text: str) -> None:
 @pure
 @given(values=st.lists(st.tuples(TEXTS, st.one_of(st.none(), NUMBERS)), max_size=10))
 def test_any_samples_make_a_valid_page(values: list[tuple[str, float | None]]) -> None:
-    """Any label values and numbers make a page in which no series is twice, and no number unknown."""
+    """Any label values and numbers make a page without duplicate series. An unknown number has no sample."""
     metric = Metric("pbs_x_bytes", "X.", ("name",))
     page = Page()
     for label, value in values:

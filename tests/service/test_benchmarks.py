@@ -21,9 +21,9 @@ PBS_EXPORTER__COLLECTORS__DISKS = "true"
 
 
 def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a module of the benchmarks to its end."""
+    """Run a module of the benchmarks until it exits."""
     command = [sys.executable, "-m", module, *arguments]
-    # COV*: measuring coverage would slow down what is measured.
+    # COV*: coverage would slow down the measured program.
     variables = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     return subprocess.run(  # noqa: S603 - nothing from outside
         command, cwd=ROOT, env=variables, capture_output=True, encoding="utf-8", timeout=240, check=False
@@ -38,7 +38,7 @@ def cells(text: str) -> dict[str, list[str]]:
 
 @pytest.mark.timeout(300)
 def test_every_kind_of_row_can_be_measured() -> None:
-    """A quick run measures a row of each kind, and prints its numbers with their unit."""
+    """A quick run measures a row of each kind, and prints the numbers with their units."""
     units = {
         "far-20x3": "ms",
         "10k-limit-1": "ms",
@@ -60,9 +60,9 @@ def test_every_kind_of_row_can_be_measured() -> None:
 
 @pytest.mark.timeout(300)
 def test_another_exporter_does_the_same_work(tmp_path: Path) -> None:
-    """Any command can be measured like this exporter, with what its TOML names in its environment.
+    """Any command can be measured like this exporter, with the environment variables that its TOML names.
 
-    One that doesn't serve makes exit code 1, and hides nothing of the others.
+    A command that doesn't serve causes exit code 1. The results of the others are still printed.
     """
     file = tmp_path / "peers.toml"
     file.write_text(OURSELVES, encoding="utf-8")
@@ -77,7 +77,7 @@ def test_another_exporter_does_the_same_work(tmp_path: Path) -> None:
 
 
 def test_document_has_a_place_for_every_table(tmp_path: Path) -> None:
-    """A document that lacks a table's place is refused before anything is measured; docs/performance.md lacks none."""
+    """A document without a place for each table is refused before the measurements; docs/performance.md has all."""
     script = "import sys; from pathlib import Path; from benchmarks import report; report.check(Path(sys.argv[1]))"
     command = [sys.executable, "-c", script]
     lacking = tmp_path / "performance.md"
@@ -89,7 +89,7 @@ def test_document_has_a_place_for_every_table(tmp_path: Path) -> None:
 
 
 def test_tables_replace_those_of_the_last_run(tmp_path: Path) -> None:
-    """Writing a table twice into a document leaves it there once, and the text around it as it was."""
+    """A table that is written into a document twice is there once, and the text around it is unchanged."""
     document = tmp_path / "performance.md"
     document.write_text(DOCUMENT.read_text(encoding="utf-8"), encoding="utf-8")
     script = (

@@ -14,12 +14,12 @@ FINGERPRINT = "PBS_EXPORTER__PBS__FINGERPRINT"
 
 
 def recorded_pbs(recording: str = "pbs-4.2.3", *, tls: bool = True) -> SimulatedPbs:
-    """Return a recorded PBS that refuses without delay."""
+    """Return a recorded PBS that refuses logins without delay."""
     return SimulatedPbs(Replay(recording_file(recording)), tls=tls, login_delay=0, forbidden_delay=0)
 
 
 async def test_check_with_all_that_is_needed(pbs: SimulatedPbs) -> None:
-    """`check` tells version, login and each collector's privileges, and is exit 0 where none is missing."""
+    """`check` prints the version, the login and each collector's privileges, and exits with 0 if none is missing."""
     ended = await run_program("check", env=settings(pbs, **{FINGERPRINT: pbs.fingerprint}))
     assert (ended.code, ended.stderr) == (0, "")
     rows = [line.split() for line in ended.stdout.splitlines()]
@@ -34,7 +34,7 @@ async def test_check_with_all_that_is_needed(pbs: SimulatedPbs) -> None:
 
 
 async def test_check_names_what_would_grant_a_missing_right() -> None:
-    """`check` is exit 1 where a right is missing, and prints the line that grants it to the user and to the token."""
+    """If a privilege is missing, `check` exits with 1, and prints the commands that grant it to user and token."""
     async with recorded_pbs("pbs-4.2.3-partial") as pbs:
         ended = await run_program("check", env=settings(pbs))
     assert (ended.code, ended.stderr) == (1, "")
@@ -53,7 +53,7 @@ async def test_check_names_what_would_grant_a_missing_right() -> None:
 
 
 async def test_check_asks_only_for_rights_of_enabled_collectors() -> None:
-    """A collector that is switched off needs no right."""
+    """A disabled collector needs no privilege."""
     names = {collector.name for collector in COLLECTORS} - {"tape"}
     off = {f"PBS_EXPORTER__COLLECTORS__{name.upper()}": "false" for name in names}
     async with recorded_pbs("pbs-4.2.3-partial") as pbs:
@@ -65,7 +65,7 @@ async def test_check_asks_only_for_rights_of_enabled_collectors() -> None:
 
 
 async def test_check_with_a_wrong_token(pbs: SimulatedPbs) -> None:
-    """A token that PBS refuses is exit 1, costs one refused login, and never shows its secret."""
+    """With a token that PBS refuses, `check` exits with 1 after one refused login, and doesn't print the secret."""
     secret = "00000000-1111-2222-3333-444444444444"
     ended = await run_program("check", env=settings(pbs, PBS_EXPORTER__PBS__TOKEN_SECRET=secret))
     assert (ended.code, ended.stderr) == (1, "")
@@ -75,7 +75,7 @@ async def test_check_with_a_wrong_token(pbs: SimulatedPbs) -> None:
 
 
 async def test_check_with_an_answer_that_holds_the_secret(pbs: SimulatedPbs) -> None:
-    """A proxy that sends the request back in its error doesn't get the secret printed."""
+    """The secret isn't printed, even if a proxy's error repeats the request."""
     pbs.faults.add("*", Fault.status(502, f"Authorization: PBSAPIToken={pbs.token_id}:{pbs.secret}"))
     ended = await run_program("check", env=settings(pbs))
     assert ended.code == 1
@@ -84,7 +84,7 @@ async def test_check_with_an_answer_that_holds_the_secret(pbs: SimulatedPbs) -> 
 
 
 async def test_check_with_a_dead_pbs(pbs: SimulatedPbs) -> None:
-    """A PBS on whose port nothing listens is exit 1 and a line that says so."""
+    """If nothing listens on PBS's port, `check` says so in one line, and exits with 1."""
     port = closed_port()
     ended = await run_program("check", env=settings(pbs, PBS_EXPORTER__PBS__ENDPOINT=f"https://127.0.0.1:{port}"))
     assert (ended.code, ended.stderr) == (1, "")
@@ -93,7 +93,7 @@ async def test_check_with_a_dead_pbs(pbs: SimulatedPbs) -> None:
 
 
 async def test_check_with_a_pbs_that_never_answers(pbs: SimulatedPbs) -> None:
-    """A port that takes connections and stays silent is exit 1 after the time limit."""
+    """If the port accepts connections and never answers, `check` exits with 1 after the time limit."""
     async with deaf() as port:
         endpoint = f"https://127.0.0.1:{port}"
         short = settings(pbs, PBS_EXPORTER__PBS__ENDPOINT=endpoint, PBS_EXPORTER__PBS__TIMEOUT_SECONDS="0.2")
@@ -104,7 +104,7 @@ async def test_check_with_a_pbs_that_never_answers(pbs: SimulatedPbs) -> None:
 
 
 async def test_check_shows_the_fingerprint_with_verification_off(pbs: SimulatedPbs) -> None:
-    """With verification off the certificate's fingerprint and expiry are printed, ready to be set."""
+    """Without verification, `check` prints the certificate's expiry, and its fingerprint as a setting."""
     ended = await run_program("check", env=settings(pbs))
     assert ended.code == 0
     assert "tls         NOT verified; certificate expires 20" in ended.stdout
@@ -119,7 +119,7 @@ async def test_check_shows_the_fingerprint_with_verification_off(pbs: SimulatedP
 
 @pytest.mark.parametrize("trust", [{VERIFY: "true"}, {FINGERPRINT: "ab" * 32}], ids=["system", "fingerprint"])
 async def test_check_with_an_untrusted_certificate(pbs: SimulatedPbs, trust: Mapping[str, str]) -> None:
-    """An untrusted certificate is exit 1, isn't called verified, never sees the token, and its fingerprint is shown."""
+    """With an untrusted certificate, `check` exits with 1, prints the fingerprint, and doesn't send the token."""
     ended = await run_program("check", env=settings(pbs) | dict(trust))
     assert (ended.code, ended.stderr) == (1, "")
     assert "connection  FAILED: " in ended.stdout
@@ -129,7 +129,7 @@ async def test_check_with_an_untrusted_certificate(pbs: SimulatedPbs, trust: Map
 
 
 async def test_check_over_http() -> None:
-    """Over plain http `check` works, and says that the token is sent unencrypted."""
+    """Over plain HTTP, `check` works, and warns that the token is sent unencrypted."""
     async with recorded_pbs(tls=False) as pbs:
         ended = await run_program("check", env=settings(pbs))
     assert (ended.code, ended.stderr) == (0, "")

@@ -16,10 +16,10 @@ DEMO_LOGIN = ROOT / "deploy" / "compose" / "simulated-pbs.env"
 
 
 async def test_demo_shows_all_fixed_families_at_once() -> None:
-    """`demo` prints the address to open, whose very first page has all 33 fixed families, and SIGINT is exit 0."""
+    """`demo` prints an address whose first page has all 33 fixed families, and exits with 0 on SIGINT."""
     async with started("demo", env={"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": "127.0.0.1:0"}) as running:
         address = (await running.line(r"(http://127\.0\.0\.1:[1-9]\d*/metrics)"))[1]
-        # It prints the address just before it serves.
+        # The address is printed just before the server accepts connections.
         await running.line("msg=started")
         status, text = await get(address)
         ended = await running.end(signal.SIGINT)
@@ -34,7 +34,7 @@ async def test_demo_shows_all_fixed_families_at_once() -> None:
 
 @pytest.mark.parametrize("way", ["file", "short variable"])
 async def test_demo_listens_where_it_is_told(tmp_path: Path, way: str) -> None:
-    """The listen address of a demo can come from a file or a short variable, as in any other run."""
+    """The demo's listen address can come from a file or a short variable, as for `serve`."""
     port = closed_port()
     file = tmp_path / "settings.toml"
     file.write_text(f'[exporter]\nlisten_address = "127.0.0.1:{port}"\n')
@@ -48,7 +48,7 @@ async def test_demo_listens_where_it_is_told(tmp_path: Path, way: str) -> None:
 
 
 async def test_demo_can_let_others_ask_its_pbs() -> None:
-    """With `--pbs-port` the simulated PBS listens on that port, and takes the login that deploy/compose/ has."""
+    """With `--pbs-port`, the simulated PBS listens on that port, and accepts the login in deploy/compose/."""
     port = closed_port()
     variables = dict(line.split("=", 1) for line in DEMO_LOGIN.read_text().splitlines() if line.startswith("PBS_"))
     variables["PBS_EXPORTER__PBS__ENDPOINT"] = f"https://127.0.0.1:{port}"
@@ -60,7 +60,7 @@ async def test_demo_can_let_others_ask_its_pbs() -> None:
 
 
 async def test_demo_without_its_pbs_port() -> None:
-    """A port for the simulated PBS that is taken is one line on stderr and exit 1."""
+    """If the simulated PBS's port is in use, `demo` writes one line to stderr, and exits with 1."""
     with socket.create_server(("", 0)) as listening:
         port = listening.getsockname()[1]
         env = program_environment(PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS="127.0.0.1:0")

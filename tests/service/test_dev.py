@@ -19,11 +19,11 @@ from tests.support.paths import ROOT
 from tests.support.recordings import recording_file
 
 WAIT = 50.0
-"""Nothing takes so long unless it hangs; the machine may be busy."""
+"""Limit of each wait, in seconds. Only a process that hangs reaches it, even on a busy machine."""
 
 
 class Developing:
-    """A `make dev` in a process group of its own, as a terminal has it, and the copy that it watches."""
+    """A `make dev` in its own process group, as in a terminal, and the copy that it watches."""
 
     def __init__(self, folder: Path, port: int, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -50,36 +50,37 @@ class Developing:
             return None
 
     async def answers(self, text: str, path: str = "/") -> None:
-        """Wait until a page has that text."""
+        """Wait until a page contains that text."""
         async with asyncio.timeout(WAIT):
             while text not in (await self.get(path) or ""):
                 assert self.process.returncode is None
                 await asyncio.sleep(0.05)
 
     async def is_silent(self) -> None:
-        """Wait until nobody answers."""
+        """Wait until the port no longer answers."""
         async with asyncio.timeout(WAIT):
-            while await self.get("/") is not None:  # noqa: ASYNC110 - what ended says nothing more
+            while await self.get("/") is not None:  # noqa: ASYNC110 - an ended process sends no event
                 await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
 async def developing(folder: Path, *arguments: str) -> AsyncIterator[Developing]:
-    """Run `make dev` on a copy of the package in that folder; no process of it outlives the block."""
+    """Run `make dev` on a copy of the package in that folder. All its processes end with the block."""
     shutil.copytree(ROOT / "pbs_exporter", folder / "pbs_exporter", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "Makefile", folder)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    # COV*: what the copy runs is no part of the coverage. MAKE*: this may run below another make.
+    # COV*: the copy isn't part of the coverage. MAKE*: this test may run below another make.
     others = ("PBS_EXPORTER", "COV", "MAKE", "MFLAGS")
     variables = {name: value for name, value in os.environ.items() if not name.startswith(others)} | {
         "PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": f"127.0.0.1:{port}",
+        # The installed package is the checkout. The copy must be found before it.
         "PYTHONPATH": str(folder),
     }
-    # A program that ignores SIGINT, as a shell's background job does, passes that on to its children.
+    # Children inherit an ignored SIGINT, which this process has if it is a shell's background job.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # The environment is that of this test, and isn't made anew.
+    # `--old-file` keeps make from rebuilding this test's environment.
     process = await asyncio.create_subprocess_exec(
         "make",
         f"VENV={sys.prefix}",
@@ -110,7 +111,7 @@ def group_lives(leader: int) -> bool:
 
 @pytest.mark.timeout(240)
 async def test_changes_are_served_and_a_mistake_is_survived(tmp_path: Path) -> None:
-    """`make dev` serves each saved change; after a syntax error it is silent until the next good save."""
+    """`make dev` serves each saved change. After a syntax error, it doesn't answer until the next good save."""
     async with developing(tmp_path) as dev:
         await dev.answers(__version__)
         dev.save("7.0.1-first")
@@ -125,7 +126,7 @@ async def test_changes_are_served_and_a_mistake_is_survived(tmp_path: Path) -> N
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("broken", [False, True], ids=["serving", "after a syntax error"])
 async def test_interrupt_leaves_no_process(tmp_path: Path, *, broken: bool) -> None:
-    """Ctrl-C ends `make dev` and all processes that it started, also while the code has a syntax error."""
+    """Ctrl-C ends `make dev` and all processes that it started, even while the code has a syntax error."""
     async with developing(tmp_path) as dev:
         await dev.answers(__version__)
         if broken:
@@ -134,14 +135,14 @@ async def test_interrupt_leaves_no_process(tmp_path: Path, *, broken: bool) -> N
         os.killpg(dev.process.pid, signal.SIGINT)
         async with asyncio.timeout(WAIT):
             await dev.process.wait()
-            while group_lives(dev.process.pid):  # noqa: ASYNC110 - what is left ends without a word
+            while group_lives(dev.process.pid):  # noqa: ASYNC110 - the end of a group sends no event
                 await asyncio.sleep(0.05)
         assert await dev.get("/") is None
 
 
 @pytest.mark.timeout(240)
 async def test_settings_file_names_the_pbs(tmp_path: Path) -> None:
-    """`make dev CONFIG=…` serves the PBS of that settings file, and reloads too."""
+    """`make dev CONFIG=…` serves the PBS of that settings file, and reloads on changes."""
     async with SimulatedPbs(Replay(recording_file("pbs-4.2.3"))) as pbs:
         settings = tmp_path / "my.toml"
         settings.write_text(

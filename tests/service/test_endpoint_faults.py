@@ -1,4 +1,4 @@
-"""Each fault of each endpoint costs its own samples, is logged once, and passes."""
+"""Each fault of each endpoint removes only its own samples, is logged once, and leaves nothing after it ends."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -24,10 +24,8 @@ from tests.support.fault_effects import (
     lines,
     up,
 )
-from tests.support.metrics_page import Scraped
-from tests.support.page_facts import facts, failed, listed_at, without
-from tests.support.running import Setup, running
-from tests.support.small_pbs import NAMESPACES, SNAPSHOTS
+from tests.support.metrics_page import Scraped, facts, failed, listed_at, without
+from tests.support.running import NAMESPACES, SNAPSHOTS, Setup, running
 
 # Many similar runs: other tests cover the same lines, and tracing doubles the time.
 pytestmark = pytest.mark.no_cover
@@ -56,11 +54,11 @@ FAULTS: dict[str, tuple[Callable[[], Fault], str]] = {
     "stalled in the body": (Fault.stall_body, "timeout"),
     "too slow": (lambda: Fault.slow(30), "timeout"),
 }
-"""By name: what PBS does, and what the request is counted as."""
+"""By name: the behavior of PBS, and the code under which the request is counted."""
 
 
 class Impatience:
-    """Makes one endpoint's time short, so that a stall is seen soon and nothing else depends on the machine's speed."""
+    """Shortens one endpoint's timeout: a stall is detected soon, and other requests keep a generous time limit."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.template: str | None = None
@@ -82,13 +80,13 @@ class Impatience:
 
 @pytest.fixture
 def impatience(monkeypatch: pytest.MonkeyPatch) -> Impatience:
-    # No test answer but the one that is too large comes near.
+    # Only the answer that is meant to be too large comes near this limit.
     monkeypatch.setattr(transport, "BODY_LIMIT", 1_000_000)
     return Impatience(monkeypatch)
 
 
 class Endpoint:
-    """An endpoint that gets one fault after the other, and the last page without a failure."""
+    """An endpoint with one fault after the other, and the last page without a failure."""
 
     def __init__(self, name: str, setup: Setup) -> None:
         self.name = name
@@ -113,7 +111,7 @@ class Endpoint:
 @pytest_asyncio.fixture(params=LOST, scope="module", loop_scope="module")
 async def endpoint(request: pytest.FixtureRequest) -> AsyncIterator[Endpoint]:
     """Run one exporter for all faults of an endpoint."""
-    # No task leaves the window while the clock moves on.
+    # No task may leave the window while the clock advances.
     async with running(**EAGER, task_window_seconds=200_000) as setup:
         yield Endpoint(request.param, setup)
 
@@ -123,7 +121,7 @@ async def endpoint(request: pytest.FixtureRequest) -> AsyncIterator[Endpoint]:
 async def test_a_fault_costs_what_it_must_is_said_once_and_passes(
     endpoint: Endpoint, fault: str, impatience: Impatience
 ) -> None:
-    """One endpoint's fault leaves all other samples as they were, has one code and one line; then all is whole."""
+    """A fault changes only its endpoint's samples, is counted under one code and logged once, and leaves nothing."""
     make, code = FAULTS[fault]
     name, setup = endpoint.name, endpoint.setup
     lost_collectors, lost_metrics = LOST[name]
@@ -168,14 +166,14 @@ def subjects(endpoint: str) -> list[tuple[str, ...]]:
 
 @pytest.mark.parametrize("endpoint", [endpoint for endpoint in LOST if endpoint != "/version"])
 async def test_a_fault_on_the_first_scrape_costs_no_other_collector(endpoint: str) -> None:
-    """A fault that is there from the start leaves the other collectors whole, and is over at the next scrape."""
+    """A fault in the first scrape leaves the other collectors complete. The next scrape is complete."""
     async with running(**EAGER) as well:
         whole = await well.scrape()
     async with running(**EAGER) as setup:
         setup.pbs.faults.add(endpoint, Fault.status(500, "worker panicked"))
         page = await setup.scrape()
         assert failed(page) == LOST[endpoint][0]
-        # Of snapshots there is no older listing yet, and of their notes none either.
+        # There is no older listing yet, and so no snapshots and no notes.
         notes = METRICS["tasks"] if "snapshots" in failed(page) else set()
         gone = LOST[endpoint][1] | (METRICS["snapshots"] if "snapshots" in failed(page) else set()) | notes
         for name in SLOW & failed(page):
@@ -186,7 +184,7 @@ async def test_a_fault_on_the_first_scrape_costs_no_other_collector(endpoint: st
 
 
 async def test_version_failing_on_the_first_scrape_leaves_all_collectors_whole() -> None:
-    """Where PBS can't say its version, pbs_up is 0, and every collector is asked all the same."""
+    """If PBS's version can't be read, pbs_up is 0, and every collector still runs."""
     async with running() as setup:
         setup.pbs.faults.add("/version", Fault.status(500, "worker panicked"))
         page = await setup.scrape()
@@ -220,7 +218,7 @@ BAD_ROWS: tuple[tuple[str, str, dict[str, object]], ...] = (
 async def test_a_row_of_the_wrong_shape_costs_itself(
     endpoint: str, collector: str, fields: dict[str, object], bad: str
 ) -> None:
-    """A bad row beside good ones is left out, and its collector says success 0."""
+    """A malformed row among good ones is left out, and its collector's success is 0."""
 
     def spoil(rows: list[Any]) -> list[Any]:
         new: object = {**rows[0], **fields} if bad == "field" else {"text": "row", "null": None, "list": [1]}[bad]
@@ -238,11 +236,11 @@ async def test_a_row_of_the_wrong_shape_costs_itself(
 
 @pytest.mark.parametrize("endpoint", [*(endpoint for endpoint, *_ in BAD_ROWS), NAMESPACES, SNAPSHOTS])
 async def test_doubled_rows_give_no_doubled_series(endpoint: str) -> None:
-    """Rows that PBS says twice never make a series twice: the page can be read, and is otherwise whole."""
+    """Duplicate rows make no duplicate series. The page is valid, and otherwise complete."""
     async with running() as setup:
         whole = await setup.scrape()
         setup.pbs.faults.add(endpoint, Fault.rows(lambda rows: [*rows, *rows]))
-        # `Scraped` refuses a page with a series that comes twice.
+        # `Scraped` refuses a page with a duplicate series.
         page = await setup.scrape()
         assert facts(page).keys() == facts(whole).keys()
         assert up(facts(page)) == 1

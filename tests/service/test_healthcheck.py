@@ -1,4 +1,4 @@
-"""`healthcheck`: whether the exporter beside it answers."""
+"""`healthcheck`: whether the exporter on the same machine answers."""
 
 import asyncio
 import socket
@@ -15,7 +15,7 @@ from tests.support.program import Ended, run_program, serving, settings, started
 
 
 async def test_healthcheck_of_a_running_exporter(pbs: SimulatedPbs) -> None:
-    """`healthcheck` is exit 0 without a word beside an exporter that runs, also where PBS is down."""
+    """`healthcheck` exits with 0 and without output if the exporter runs, even if PBS is down."""
     pbs.faults.add("*", Fault.reset())
     async with started(env=settings(pbs)) as running:
         address = (await serving(running)).removeprefix("http://")
@@ -26,7 +26,7 @@ async def test_healthcheck_of_a_running_exporter(pbs: SimulatedPbs) -> None:
 
 @asynccontextmanager
 async def answering(answer: bytes, host: str = "127.0.0.1") -> AsyncIterator[int]:
-    """Listen on a port and give every request the same answer; gives the port."""
+    """Listen on a port, and send the same answer to every request. Yield the port."""
 
     async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -47,7 +47,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"
 
 @pytest.mark.parametrize("form", ["127.0.0.1:{}", "0.0.0.0:{}", ":{}", "localhost:{}"])
 async def test_healthcheck_asks_the_loopback_for_a_wildcard(form: str) -> None:
-    """A wildcard listen address means the loopback address, and no setting of PBS is needed."""
+    """For a wildcard listen address, the loopback address is checked. No setting of PBS is needed."""
     async with answering(OK) as port:
         ended = await run_program("healthcheck", env={"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": form.format(port)})
     assert ended == Ended(0, "", "")
@@ -55,7 +55,7 @@ async def test_healthcheck_asks_the_loopback_for_a_wildcard(form: str) -> None:
 
 @pytest.mark.parametrize("form", ["[::]:{}", "[::1]:{}"])
 async def test_healthcheck_over_ipv6(form: str) -> None:
-    """`[::]` and `[::1]` mean the IPv6 loopback."""
+    """For `[::]` and `[::1]`, the IPv6 loopback address is checked."""
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
@@ -76,7 +76,7 @@ async def test_healthcheck_over_ipv6(form: str) -> None:
     ],
 )
 async def test_healthcheck_of_something_else(answer: bytes, said: str) -> None:
-    """Anything but a 200 is exit 1 and one line."""
+    """Any status except 200 causes one line, and exit code 1."""
     async with answering(answer) as port:
         ended = await run_program("healthcheck", env={"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": f"127.0.0.1:{port}"})
     assert (ended.code, ended.stdout) == (1, "")
@@ -86,7 +86,7 @@ async def test_healthcheck_of_something_else(answer: bytes, said: str) -> None:
 
 
 async def test_healthcheck_gives_up_within_three_seconds() -> None:
-    """A port that takes connections and never answers is exit 1 and one line within 3 s, and so is a closed one."""
+    """A port that is closed or never answers causes one line, and exit code 1, within 3 s."""
     refused = {"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": f"127.0.0.1:{closed_port()}"}
     begun = time.monotonic()
     closed = await run_program("healthcheck", env=refused)
@@ -98,13 +98,13 @@ async def test_healthcheck_gives_up_within_three_seconds() -> None:
     for ended in (closed, silent):
         assert (ended.code, ended.stdout, len(ended.lines)) == (1, "", 1)
     assert "timeout" in silent.stderr
-    # How long Python takes to start on a busy machine isn't what is measured.
+    # The limit doesn't include Python's start, which is slow on a busy machine.
     assert seconds - start < 3
 
 
 @pytest.mark.parametrize("way", ["before", "behind", "variable"])
 async def test_healthcheck_reads_the_settings_file(tmp_path: Path, way: str) -> None:
-    """The listen address may be in the file of --config or PBS_EXPORTER_CONFIG, whose other values may be wrong."""
+    """The listen address can come from the file of --config or PBS_EXPORTER_CONFIG, even if other values are wrong."""
     file = tmp_path / "settings.toml"
     async with answering(OK) as port:
         file.write_text(f'[pbs]\nendpoint = 5\n[exporter]\nlisten_address = "0.0.0.0:{port}"\nlog_level = "loud"\n')

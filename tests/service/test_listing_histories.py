@@ -1,4 +1,4 @@
-"""Random histories of a PBS: listing only what has changed comes to the same as listing all."""
+"""Random histories of a PBS: incremental listings have the same result as full listings."""
 
 import asyncio
 import re
@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from pbs_exporter.collectors import DEFAULTS
 from tests.support.backup_history import BackupHistory, Group, Place, Snapshot
 from tests.support.backup_history_pbs import BackupHistoryPbs
-from tests.support.clock import FakeClock
-from tests.support.exporter import Exporter, exporting, make_settings
+from tests.support.exporter import Exporter, FakeClock, exporting, make_settings
 from tests.support.incremental_listing import full_listings_done
-from tests.support.small_pbs import NOW, simulated
+from tests.support.running import NOW, simulated
 
 # Many similar runs: other tests cover the same lines, and tracing doubles the time.
 pytestmark = pytest.mark.no_cover
@@ -25,7 +24,7 @@ pytestmark = pytest.mark.no_cover
 REFRESH = 900.0
 
 COLLECTORS = {name: name in ("snapshots", "tasks") for name in DEFAULTS}
-"""Only these show anything of listings."""
+"""Only the collectors whose metrics come from listings."""
 
 STORES = ("main", "mirror")
 NAMESPACES = ("a", "a/b", "c")
@@ -33,11 +32,11 @@ GROUPS = (("vm", "100"), ("ct", "101"), ("vm", "101"), ("host", "web.example.org
 
 T = TypeVar("T")
 
-# --- what can happen, where it happens being chosen by a number
+# --- events, each at a place that a number chooses
 
 
 class Chance:
-    """Chooses among what there is. What can't happen doesn't, then."""
+    """Chooses places and names by number. An event that is impossible there doesn't happen."""
 
     def __init__(self, history: BackupHistory, numbers: Sequence[int]) -> None:
         self.history = history
@@ -51,7 +50,7 @@ class Chance:
         return choices[self.number() % len(choices)]
 
     def some(self, choices: Sequence[T]) -> list[T]:
-        """Choose one, or none where there is none."""
+        """Return one of the items, or none if there are none."""
         return [self.of(choices)] if choices else []
 
     def store(self) -> str:
@@ -61,12 +60,12 @@ class Chance:
         return self.some([place for place in self.history.places() if self.history.running(place)])
 
     def idle(self, has: Callable[[Group], object] = lambda _: True) -> list[Place]:
-        """Choose a group without a running backup, where `has` is true."""
+        """Return a group without a running backup for which `has` is true, or nothing."""
         history = self.history
         return self.some([place for place in history.places() if not history.running(place) and has(history.at(place))])
 
     def namespace(self) -> list[tuple[str, str]]:
-        """Choose a namespace that isn't the root, without a running backup."""
+        """Return a namespace other than the root without a running backup, or nothing."""
         busy = {(place.store, place.namespace) for place in self.history.places() if self.history.running(place)}
         found = [(store, name) for store, known in self.history.stores.items() for name in known.namespaces if name]
         return self.some([key for key in found if key not in busy])
@@ -76,7 +75,7 @@ class Chance:
 
 
 def add(chance: Chance) -> None:
-    """Back a group up that is there, or that isn't yet."""
+    """Back up an existing group, or a new one."""
     store = chance.store()
     place = Place(store, chance.of(list(chance.history.stores[store].namespaces)), chance.of(GROUPS))
     if place in set(chance.history.places()) and chance.history.running(place):
@@ -100,7 +99,7 @@ def abort(chance: Chance) -> None:
 
 
 def remove(chance: Chance) -> None:
-    """Remove any snapshot, the last of its group too."""
+    """Remove any snapshot, even the last one of its group."""
     for place in chance.idle(lambda group: group.snapshots):
         chance.history.remove(place, chance.of(chance.history.at(place).oldest_first()))
 
@@ -111,7 +110,7 @@ def prune(chance: Chance) -> None:
 
 
 def remove_and_start(chance: Chance) -> None:
-    """Do what only the list of tasks shows: the group has as many snapshots, and the same newest finished one."""
+    """Make a change that only the list of tasks shows. The group keeps its count and its newest finished snapshot."""
     for place in chance.idle(lambda group: len(group.finished()) > 1):
         chance.history.remove(place, chance.history.at(place).finished()[0])
         chance.history.start_backup(place)
@@ -130,7 +129,7 @@ def remake_group(chance: Chance) -> None:
 
 
 def replace_old(chance: Chance) -> None:
-    """Do what a list of groups doesn't show."""
+    """Make a change that the list of groups doesn't show."""
     for place in chance.idle(lambda group: len(group.finished()) > 1):
         chance.history.replace_old(place)
         chance.unseen.add(place)
@@ -220,9 +219,9 @@ STEPS = st.lists(
     min_size=1,
     max_size=3,
 )
-"""Operations with the numbers that they choose by, up to a scrape; and whether the time of a refresh passes then."""
+"""Operations and their numbers before each scrape, and whether a full listing becomes due after them."""
 
-# --- what is compared
+# --- comparison
 
 FULL_LISTING = "pbs_snapshot_full_listing_timestamp_seconds"
 
@@ -230,7 +229,7 @@ LATER = (
     *("pbs_snapshot_verification", "pbs_snapshot_last_verification", "pbs_snapshot_protected"),
     *("pbs_snapshot_last_verification_timestamp_seconds", FULL_LISTING),
 )
-"""What only a full listing shows, beside these labels."""
+"""Metrics that only a full listing shows. The labels below are the same."""
 
 LATER_LABELS = ("comment", "verification_state")
 
@@ -243,7 +242,7 @@ LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 def compared_series(
     text: str, without: Sequence[str], labels: Sequence[str] = (), unseen: Collection[Place] = ()
 ) -> Facts:
-    """Return the values about PBS on a page, without some metrics, labels and groups; a full parser is too slow."""
+    """Return a page's values about PBS, without some metrics, labels and groups. A full parser is too slow here."""
     found: Facts = defaultdict(float)
     for name, inner, value in SAMPLE.findall(re.sub("^#.*\n", "", text, flags=re.MULTILINE)):
         if name in without or name.startswith(("pbs_exporter_", "pbs_scrape_collector_duration")):
@@ -267,23 +266,23 @@ async def metrics_text(exporter: Exporter) -> str:
         return await response.text()
 
 
-# --- two exporters, one PBS
+# --- two exporters in front of one PBS
 
 
 class Pair:
-    """Two exporters, one that lists all and one that lists what has changed."""
+    """Two exporters: one with full listings, and one with incremental listings."""
 
     def __init__(self, full: Exporter, changes: Exporter) -> None:
         self._full = full
         self._changes = changes
 
     async def refresh(self) -> None:
-        """Scrape the one that lists what has changed, and let the full listings that are due come to their end."""
+        """Scrape the exporter with incremental listings, and wait for the full listings that are due."""
         await metrics_text(self._changes)
         await full_listings_done()
 
     async def compare(self, *without: str, **options: Any) -> None:
-        """Scrape both: but for what is named they must say the same, and both that all is well."""
+        """Scrape both. Except for what is named, both pages must be equal, and no collector may fail."""
         pages = [await metrics_text(exporter) for exporter in (self._full, self._changes)]
         await full_listings_done()
         assert not any(re.search("^pbs_scrape_.*_success.* 0", page, re.MULTILINE) for page in pages)
@@ -292,7 +291,7 @@ class Pair:
 
 
 def first_history(clock: FakeClock, stores: int) -> BackupHistory:
-    """Make a PBS with a few groups, of which one is in two namespaces."""
+    """Return a PBS with a few groups, one of them in two namespaces."""
     history = BackupHistory(clock, *STORES[:stores])
     for store in history.stores:
         history.add_namespace(store, "a")
@@ -340,7 +339,7 @@ async def live_through(stores: int, old: bool, limit: int, steps: list[Any]) -> 
 
 @pytest.fixture(scope="module")
 def runner() -> Any:
-    """Return one event loop for all examples: hypothesis has none."""
+    """Return one event loop for all examples, because hypothesis has none."""
     with asyncio.Runner() as running:
         yield running
 
@@ -355,5 +354,5 @@ def test_changes_come_to_the_same_as_full_listings(
     limit: int,
     steps: list[Any],
 ) -> None:
-    """Whatever happens, changes show what full listings show, and after a refresh also what groups don't tell."""
+    """Incremental listings show the same as full listings, and after a refresh also what a list of groups lacks."""
     runner.run(live_through(stores, old, limit, steps))

@@ -18,7 +18,7 @@ def inside(folder: Path) -> list[str]:
 
 
 async def test_once_writes_a_page(pbs: SimulatedPbs) -> None:
-    """`once` writes one page to standard output, without the metrics of its own short life."""
+    """`once` writes one page to standard output, without the metrics of its own process."""
     ended = await run_program("once", env=settings(pbs))
     assert ended.code == 0
     page = Scraped(ended.stdout)
@@ -28,7 +28,7 @@ async def test_once_writes_a_page(pbs: SimulatedPbs) -> None:
 
 
 async def test_once_writes_a_page_of_a_dead_pbs() -> None:
-    """`once` with a PBS that is down still writes a page, which says so, with exit 0."""
+    """If PBS is down, `once` writes a page that says so, and exits with 0."""
     variables = {
         "PBS_EXPORTER__PBS__ENDPOINT": f"https://127.0.0.1:{closed_port()}",
         "PBS_EXPORTER__PBS__TOKEN_ID": "exporter@pbs!metrics",
@@ -40,12 +40,12 @@ async def test_once_writes_a_page_of_a_dead_pbs() -> None:
 
 
 async def test_once_replaces_the_output_file(pbs: SimulatedPbs, tmp_path: Path) -> None:
-    """`once --output` puts a whole new file in place of the old one, readable for all, and leaves nothing beside."""
+    """`once --output` replaces the file by a complete one that everybody can read, and leaves no other file."""
     file = tmp_path / "pbs.prom"
     file.write_text("old")
     with file.open() as reader:
         ended = await run_program("once", "--output", str(file), env=settings(pbs))
-        # Who has the old file open goes on reading the old text: it was replaced, not written over.
+        # A reader that has the old file open still reads the old text: the file was replaced, not overwritten.
         assert reader.read() == "old"
     assert (ended.code, ended.stdout) == (0, "")
     assert Scraped(file.read_text()).value("pbs_up") == 1
@@ -61,7 +61,7 @@ async def test_once_replaces_the_output_file(pbs: SimulatedPbs, tmp_path: Path) 
 async def test_once_with_a_folder_that_cannot_be_written(
     pbs: SimulatedPbs, tmp_path: Path, output: str, reason: str
 ) -> None:
-    """An output file that can't be written is one line on stderr with the reason, exit 1, and nothing left behind."""
+    """If the file can't be written, `once` writes the reason to stderr, exits with 1, and leaves no file."""
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "file").touch()
@@ -75,7 +75,7 @@ async def test_once_with_a_folder_that_cannot_be_written(
 
 
 async def test_once_writes_through_a_link(pbs: SimulatedPbs, tmp_path: Path) -> None:
-    """Where the output file is a symbolic link, the file that it leads to is written, and the link stays."""
+    """If the output file is a symbolic link, its target is written, and the link stays."""
     file, link = tmp_path / "pbs.prom", tmp_path / "link.prom"
     link.symlink_to(file)
     ended = await run_program("once", "--output", str(link), env=settings(pbs))
@@ -85,7 +85,7 @@ async def test_once_writes_through_a_link(pbs: SimulatedPbs, tmp_path: Path) -> 
 
 
 async def test_once_replaces_no_device(pbs: SimulatedPbs, tmp_path: Path) -> None:
-    """An output that is not a regular file, such as a pipe or a device, is one line on stderr, and stays what it is."""
+    """If the output isn't a regular file, such as a pipe or a device, it stays, and `once` writes a line to stderr."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     ended = await run_program(

@@ -16,9 +16,8 @@ import pytest
 
 from pbs_exporter.simulator import Certificate, Replay, SimulatedPbs
 from tests.support import expected_page
-from tests.support.clock import FakeClock
 from tests.support.expected_collectors import VALID_FROM, VALID_UNTIL, with_disks
-from tests.support.exporter import exporting, make_settings
+from tests.support.exporter import FakeClock, exporting, make_settings
 from tests.support.fixed_metrics import FIXED
 from tests.support.metrics_page import Scraped
 from tests.support.paths import DATA
@@ -33,7 +32,7 @@ MEASURED = (
     "pbs_exporter_api_request_duration_seconds",
     "pbs_exporter_build_info",
 )
-"""What differs from run to run, or from machine to machine."""
+"""Metrics that differ from run to run, or from machine to machine."""
 
 _pages: dict[str, Scraped] = {}
 _expected: dict[str, dict[str, dict[expected_page.Labels, float]]] = {}
@@ -55,14 +54,14 @@ async def page(recording: str) -> Scraped:
 
 
 def utc(time: float) -> dt.datetime:
-    """Return a Unix time as certificates have it."""
+    """Return the date of a Unix time, in the form that certificates have."""
     return dt.datetime.fromtimestamp(time, tz=dt.UTC)
 
 
 def counted(recording: str) -> dict[str, dict[expected_page.Labels, float]]:
     """Return all series expected for a recording, computed from its bodies."""
     if recording not in _expected:
-        _expected[recording] = expected_page.expected(expected_page.Recording(recording_file(recording)))
+        _expected[recording] = expected_page.expected_series(expected_page.Recording(recording_file(recording)))
     return _expected[recording]
 
 
@@ -84,7 +83,7 @@ OTHERS = ("pbs_tape_", "pbs_job_", "pbs_subscription_|pbs_updates_|pbs_service_"
 @pytest.mark.parametrize("recording", RECORDINGS)
 @pytest.mark.parametrize("subject", [*SUBJECTS, *OTHERS])
 async def test_every_series_is_what_the_recorded_bodies_say(recording: str, subject: str) -> None:
-    """The page has exactly the series, with labels and values, that counting in the recorded bodies gives."""
+    """The page has exactly the series, labels and values that are computed from the recorded bodies."""
     scraped = await page(recording)
     expected = counted(recording)
     of_subject = sorted(name for name in names(scraped) | set(expected) if re.match(subject, name))
@@ -95,20 +94,20 @@ async def test_every_series_is_what_the_recorded_bodies_say(recording: str, subj
 
 @pytest.mark.parametrize("recording", RECORDINGS)
 async def test_nothing_else_is_on_the_page(recording: str) -> None:
-    """A page has no series but those that were counted, and what the exporter measures of itself."""
+    """Every series is either expected for the recording, or one of the exporter's own."""
     own = re.compile(r"pbs_scrape_collector_duration_seconds|pbs_exporter_")
     assert {name for name in names(await page(recording)) if not own.match(name)} == set(counted(recording))
 
 
 @pytest.mark.parametrize("name", FIXED)
 async def test_every_specified_metric_is_in_a_recording(name: str) -> None:
-    """Each of the 33 names that the specification fixes has samples in the pages of the recordings."""
+    """Each of the 33 specified names has samples on the pages of the recordings."""
     assert any([on_page(await page(recording), name) for recording in RECORDINGS])
 
 
 @pytest.mark.parametrize("recording", RECORDINGS)
 async def test_requests_are_counted(recording: str) -> None:
-    """The exporter counts one request for each answer that it needs, by path template and status."""
+    """The exporter counts each of its requests once, by path template and status."""
     wanted = expected_page.requests(expected_page.Recording(recording_file(recording)))
     assert {
         (labels["endpoint"], labels["code"]): value
@@ -118,7 +117,7 @@ async def test_requests_are_counted(recording: str) -> None:
 
 @pytest.mark.parametrize("recording", RECORDINGS)
 async def test_page_is_the_golden_file(recording: str) -> None:
-    """The whole page is the golden file, line by line, but for what each run measures anew."""
+    """The page equals the golden file line by line, except for the values that each run measures."""
     golden = GOLDEN / f"{recording}.prom"
     text = stable((await page(recording)).text)
     if UPDATE:
@@ -127,7 +126,7 @@ async def test_page_is_the_golden_file(recording: str) -> None:
 
 
 def stable(text: str) -> str:
-    """Put a placeholder for what is measured, and sort what comes in the order in which PBS happened to answer."""
+    """Replace measured values by a placeholder, and sort the lines whose order depends on PBS's answers."""
     lines: list[str] = []
     unordered: list[str] = []
     for line in text.splitlines():
@@ -143,7 +142,7 @@ def stable(text: str) -> str:
 def _placeholder(line: str) -> str:
     if line.startswith("pbs_exporter_build_info"):
         return re.sub(r'="[^"]*"', '="…"', line)
-    # How many requests were timed is as fixed as their counter; only how long they took isn't.
+    # The number of timed requests is fixed. Only their durations vary.
     if line.startswith(MEASURED) and "_seconds_count{" not in line:
         return f"{line.rpartition(' ')[0]} …"
     return line
@@ -151,7 +150,7 @@ def _placeholder(line: str) -> str:
 
 @pytest.mark.parametrize("recording", RECORDINGS)
 async def test_of_a_state_set_exactly_one_is_true(recording: str) -> None:
-    """A state set shows all its states for each group, one of them 1 and the others 0."""
+    """A state set has all its states for each group: one is 1, and the others are 0."""
     things: dict[expected_page.Labels, dict[str, float]] = {}
     for labels, value in (await page(recording)).series("pbs_snapshot_last_verification"):
         state = labels.pop("state")
@@ -164,7 +163,7 @@ async def test_of_a_state_set_exactly_one_is_true(recording: str) -> None:
 
 @pytest.mark.parametrize("recording", RECORDINGS)
 async def test_states_of_a_group_add_up(recording: str) -> None:
-    """The snapshots of a group per verification state add up to the group's count."""
+    """A group's counts of snapshots by verification state add up to its count of snapshots."""
     scraped = await page(recording)
     sums: dict[expected_page.Labels, float] = {}
     for labels, value in scraped.series("pbs_snapshot_verification"):
@@ -191,7 +190,7 @@ async def test_types_with_one_id_are_different_groups() -> None:
 
 
 async def test_namespaces_and_datastores_with_one_id_are_different_groups() -> None:
-    """The same guest in several namespaces, and in several datastores, is a group in each."""
+    """A guest in several namespaces or datastores is a separate group in each."""
     scraped = await page("pbs-4.2.3")
     groups = list(_groups(scraped, backup_type="vm", backup_id="100"))
     assert len({labels.get("namespace", "") for labels in groups if labels["datastore"] == "main"}) > 1

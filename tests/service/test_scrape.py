@@ -1,4 +1,4 @@
-"""A scrape: one deadline, many at once, and manners towards PBS."""
+"""A scrape: its deadline, several scrapes at once, and the requests to PBS."""
 
 import asyncio
 import time
@@ -13,11 +13,9 @@ from pbs_exporter.collectors.snapshots import SnapshotsCollector
 from pbs_exporter.config import ExporterSettings
 from pbs_exporter.simulator import Fault
 from tests.support.exporter import Exporter, exporting, make_settings
-from tests.support.page_facts import facts, failed, listed_at, without
-from tests.support.running import Setup, running
-from tests.support.small_pbs import NAMESPACES, NOW, SNAPSHOTS, simulated, small_world
-from tests.support.stopwatch import Stopwatch
-from tests.support.waiting import Gate, eventually
+from tests.support.metrics_page import facts, failed, listed_at, without
+from tests.support.running import NAMESPACES, NOW, SNAPSHOTS, Setup, running, simulated, small_world
+from tests.support.waiting import Gate, Stopwatch, eventually
 
 if TYPE_CHECKING:
     from tests.support.metrics_page import Scraped
@@ -46,18 +44,18 @@ ONCE_AN_INTERVAL = (
     "/access/permissions",
     "/access/users",
 )
-"""What slow collectors ask that are on by default."""
+"""The endpoints of the slow collectors that are on by default."""
 
 
 @pytest.mark.parametrize("endpoint", ["/version", "/nodes/localhost/status", "/admin/datastore", NAMESPACES])
 async def test_a_page_comes_before_the_deadline(endpoint: str) -> None:
-    """One endpoint that never answers costs no more than its samples: the page comes within Prometheus's time."""
+    """An endpoint that never answers removes only its own samples. The page comes within Prometheus's timeout."""
     costs = {
         "/version": set[str](),
         "/nodes/localhost/status": {"host"},
-        # All wait for it, and the time is up for all.
+        # These collectors wait for it until their time is up.
         "/admin/datastore": {"datastores", "snapshots", "s3"},
-        # What counts is the newest finished listing: the one before is good.
+        # The newest finished listing counts, and it succeeded.
         NAMESPACES: set[str](),
     }[endpoint]
     async with running(timeout_seconds=60.0) as setup:
@@ -69,7 +67,7 @@ async def test_a_page_comes_before_the_deadline(endpoint: str) -> None:
         assert failed(page) == costs
         assert page.value("pbs_up") == (endpoint != "/version")
         lost = {metric.name for c in COLLECTORS if c.name in costs for metric in c.metrics}
-        # The listings before are shown.
+        # The previous listings are shown.
         gone = lost - {metric.name for metric in SnapshotsCollector.metrics}
         if endpoint == "/version":
             gone |= {"pbs_version", "pbs_up"}
@@ -77,7 +75,7 @@ async def test_a_page_comes_before_the_deadline(endpoint: str) -> None:
 
 
 async def test_a_stalled_version_on_the_first_scrape_leaves_the_page_in_time() -> None:
-    """Also where /version goes alone the page comes in time, with pbs_up 0."""
+    """If the first request to /version never answers, the page still comes in time, with pbs_up 0."""
     async with running() as setup:
         setup.pbs.faults.add("/version", Fault.stall())
         page = await setup.scrape(3)
@@ -88,7 +86,7 @@ async def test_a_stalled_version_on_the_first_scrape_leaves_the_page_in_time() -
 
 
 async def test_two_scrapes_have_their_own_deadlines() -> None:
-    """A short deadline gives its page without the slow answer; the long one, begun at the same time, has it."""
+    """Of two simultaneous scrapes, only the one with the longer deadline has the slow answer."""
     gate = Gate()
     async with running(timeout_seconds=60.0) as setup:
         whole = await setup.scrape()
@@ -102,7 +100,7 @@ async def test_two_scrapes_have_their_own_deadlines() -> None:
 
 
 async def test_twenty_scrapes_share_one_listing() -> None:
-    """20 scrapes at once of a slow PBS are 20 whole pages and one listing of each datastore."""
+    """20 simultaneous scrapes of a slow PBS get 20 complete pages from one listing of each datastore."""
     gate = Gate()
     async with running() as setup:
         whole = await setup.scrape()
@@ -110,7 +108,7 @@ async def test_twenty_scrapes_share_one_listing() -> None:
         setup.pbs.latency = 0.01
         setup.pbs.faults.add(SNAPSHOTS, gate.fault)
         scrapes = [asyncio.create_task(setup.scrape()) for _ in range(20)]
-        # Every scrape has its list of datastores before the first listing is through.
+        # Every scrape gets its list of datastores before the first listing ends.
         await eventually(lambda: setup.asked("/nodes/localhost/tasks") == 40 and setup.pbs.in_flight == 4)
         gate.open()
         pages = await asyncio.gather(*scrapes)
@@ -125,7 +123,7 @@ async def test_twenty_scrapes_share_one_listing() -> None:
 
 
 async def test_twenty_first_scrapes_at_once_are_whole() -> None:
-    """Also the very first scrapes of a program may come at once: all whole, and never a half-filled page."""
+    """If the first scrapes of the program come at once, all their pages are complete."""
     async with running() as well:
         whole = await well.scrape()
     async with running() as setup:
@@ -135,7 +133,7 @@ async def test_twenty_first_scrapes_at_once_are_whole() -> None:
 
 
 async def test_each_scrape_asks_each_endpoint_once() -> None:
-    """What several collectors need is asked once a scrape: 14 requests, and those of the listings."""
+    """A scrape requests each endpoint once, even for several collectors: 14 requests, and those of the listings."""
     async with running() as setup:
         for scrapes in (1, 2, 3):
             await setup.scrape()
@@ -153,7 +151,7 @@ async def test_each_scrape_asks_each_endpoint_once() -> None:
 
 
 async def test_a_collector_that_is_off_asks_nothing() -> None:
-    """A page without a collector has neither its samples nor its success, and PBS isn't asked for it."""
+    """A disabled collector has neither samples nor a success, and sends no request to PBS."""
     off = dict.fromkeys(DEFAULTS, False) | {"host": True}
     async with running(collectors=off) as setup:
         page = await setup.scrape()
@@ -163,7 +161,7 @@ async def test_a_collector_that_is_off_asks_nothing() -> None:
 
 
 async def test_the_limit_of_scrapes() -> None:
-    """One scrape above max_requests is a 503 at once; when one has ended there is room again."""
+    """A scrape beyond max_requests gets a 503 at once. After another one ends, a scrape is accepted again."""
     gate = Gate()
     limited = ExporterSettings(process_metrics=False, max_requests=3)
     async with running(exporter=limited) as setup:
@@ -183,7 +181,7 @@ async def test_the_limit_of_scrapes() -> None:
 
 
 async def test_a_client_that_leaves_gives_its_place_back() -> None:
-    """A scrape whose client has gone doesn't count against max_requests for ever."""
+    """A scrape whose client disconnects no longer counts against max_requests."""
     gate = Gate()
     limited = ExporterSettings(process_metrics=False, max_requests=1)
     async with running(exporter=limited) as setup:
@@ -206,7 +204,7 @@ async def test_a_client_that_leaves_gives_its_place_back() -> None:
 
 
 async def test_head_asks_nothing() -> None:
-    """HEAD is answered with the headers of a page, and PBS isn't asked."""
+    """HEAD returns the headers of a page, without a request to PBS."""
     async with running() as setup:
         async with setup.exporter.client.head("/metrics") as response:
             assert response.status == 200
@@ -215,7 +213,7 @@ async def test_head_asks_nothing() -> None:
 
 
 async def test_health_and_landing_ask_nothing() -> None:
-    """Neither the health check nor the status page asks PBS."""
+    """Neither the health check nor the status page sends a request to PBS."""
     async with running() as setup:
         for path in ("/health", "/-/healthy", "/"):
             async with setup.exporter.client.get(path) as response:
@@ -224,7 +222,7 @@ async def test_health_and_landing_ask_nothing() -> None:
 
 
 async def first_alone(setup: Setup, scrape: "asyncio.Task[Scraped]", gate: Gate) -> None:
-    """Check that nothing but one request to /version comes until that is answered."""
+    """Check that no request but one to /version comes until PBS has answered it."""
     await eventually(lambda: len(gate.waiting) == 1)
     await gate.settled(setup.pbs)
     assert [request.template for request in setup.pbs.requests] == ["/version"]
@@ -233,7 +231,7 @@ async def first_alone(setup: Setup, scrape: "asyncio.Task[Scraped]", gate: Gate)
 
 
 async def test_version_goes_first_and_alone_on_the_first_scrape() -> None:
-    """Until PBS has taken the token once, nothing is asked before /version is answered."""
+    """Until PBS has accepted the token once, a scrape waits for /version before all other requests."""
     gate = Gate()
     async with running() as setup:
         setup.pbs.faults.add("*", gate.fault)
@@ -242,7 +240,7 @@ async def test_version_goes_first_and_alone_on_the_first_scrape() -> None:
 
 
 async def test_version_goes_first_and_alone_after_a_refused_login() -> None:
-    """After a refused login /version goes first and alone again."""
+    """After a refused login, /version is requested first and alone again."""
     gate = Gate()
     async with running() as setup:
         await setup.scrape()
@@ -254,7 +252,7 @@ async def test_version_goes_first_and_alone_after_a_refused_login() -> None:
 
 
 async def test_all_go_at_once_on_later_scrapes() -> None:
-    """With a token that PBS has taken, all that needs no other answer is asked at once, /version with it."""
+    """After PBS has accepted the token, all independent requests start at once, including /version."""
     gate = Gate()
     async with running(max_concurrent_requests=20) as setup:
         await setup.scrape()
@@ -268,7 +266,7 @@ async def test_all_go_at_once_on_later_scrapes() -> None:
 
 @pytest.mark.parametrize(("limit", "listings"), [(1, 1), (2, 1), (3, 1), (4, 2), (8, 6)])
 async def test_the_requests_at_once(limit: int, listings: int) -> None:
-    """No more requests at once than max_concurrent_requests, and of listings all but two, at least one."""
+    """At most max_concurrent_requests run at once. Listings may use all but two of them, and at least one."""
     everything, of_listings = Gate(), Gate()
     world = small_world(7, 1)
     async with running(world, max_concurrent_requests=limit, timeout_seconds=60.0) as setup:
@@ -298,7 +296,7 @@ async def test_the_requests_at_once(limit: int, listings: int) -> None:
 
 @pytest.mark.parametrize("limit", [2, 3, 8])
 async def test_listings_that_hang_starve_nobody(limit: int) -> None:
-    """Ten datastores whose listings hang leave pbs_up 1 and every other collector whole, scrape after scrape."""
+    """While the listings of ten datastores hang, each scrape has pbs_up 1, and the other collectors are complete."""
     async with running(small_world(10, 1), max_concurrent_requests=limit) as setup:
         setup.pbs.faults.add(SNAPSHOTS, Fault.stall())
         setup.pbs.faults.add(NAMESPACES, Fault.stall())
@@ -314,9 +312,9 @@ async def test_listings_that_hang_starve_nobody(limit: int) -> None:
 @pytest.mark.parametrize("slow", [False, True], ids=["slow ones rest", "slow ones ask"])
 @pytest.mark.parametrize(("namespaces", "answers"), [(1, 7), (3, 12)])
 async def test_the_rounds_of_answers(namespaces: int, answers: int, *, slow: bool) -> None:
-    """Where each answer takes as long as any other, a scrape of 20 datastores takes that time so many times.
+    """A scrape of 20 datastores takes a fixed number of rounds, if all answers take the same time.
 
-    Where slow collectors ask as well, `disks` with them, it takes at most two answers more.
+    The slow collectors, including `disks`, add at most two rounds.
     """
     gate = Gate()
     options = {"slow_interval_seconds": 0.0 if slow else 300.0, "collectors": {"disks": True}}
@@ -336,7 +334,7 @@ async def test_the_rounds_of_answers(namespaces: int, answers: int, *, slow: boo
 
 
 async def test_scrapes_that_follow_each_other_share_connections() -> None:
-    """The program keeps its connections: later scrapes open no more than there are requests at once."""
+    """Scrapes reuse connections: there are never more than the allowed number of simultaneous requests."""
     async with running() as setup:
         for _ in range(4):
             await setup.scrape()
@@ -344,7 +342,7 @@ async def test_scrapes_that_follow_each_other_share_connections() -> None:
 
 
 async def test_an_hour_of_scrapes_shares_connections() -> None:
-    """In an hour there are no more connections than requests at once, and later ones are new."""
+    """For an hour, scrapes reuse at most eight connections. After an hour of rest, all connections are new."""
     async with running() as setup:
         for _ in range(60):
             await setup.scrape()
@@ -358,7 +356,7 @@ async def test_an_hour_of_scrapes_shares_connections() -> None:
 
 
 async def test_a_scrape_without_a_clock_of_its_own_runs() -> None:
-    """Where nobody gives a clock the machine's is taken: listings have the time of now."""
+    """Without a clock of its own, an exporter uses the system's: listings have the current time."""
     async with simulated() as pbs, exporting(make_settings(pbs)) as exporter:
         before = time.time()
         page = await Exporter(exporter.client).scrape()

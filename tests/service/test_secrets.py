@@ -1,4 +1,4 @@
-"""The token's secret is in no log line, page or exception, whatever goes wrong."""
+"""The token's secret is never in a log line, a page or an exception."""
 
 import asyncio
 import io
@@ -18,9 +18,8 @@ from pbs_exporter.pbs.http.token_auth import TokenAuth
 from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.simulator import Fault
 from tests.support.exporter import exporting, make_settings
-from tests.support.page_facts import LISTING_TIMES, facts, without
-from tests.support.running import running
-from tests.support.small_pbs import NAMESPACES, SNAPSHOTS, STATUS, simulated
+from tests.support.metrics_page import LISTING_TIMES, facts, without
+from tests.support.running import NAMESPACES, SNAPSHOTS, STATUS, running, simulated
 
 SECRET = "c0ffee00-dead-4bad-8bad-feedfacecafe"
 
@@ -71,7 +70,7 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 async def test_no_fault_shows_the_secret(
     fault: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever fails, on any endpoint: no line, no page and no error of the chain holds the secret."""
+    """A failure of any endpoint shows the secret in no log line, no page and no error of the chain."""
     errors: list[BaseException] = []
     get = Transport.get
 
@@ -97,7 +96,7 @@ async def test_no_fault_shows_the_secret(
             pages += [(await exporter.scrape()).text for _ in range(2)]
             async with exporter.client.get("/") as response:
                 pages.append(await response.text())
-    # The secret did go over the wire, and something did fail: this test can find it.
+    # The secret was sent, and a request failed, so this test could find it.
     assert any(SECRET in str(request.headers) for request in pbs.requests)
     assert errors or fault == "drop"
     texts = [*pages, *(repr(line) for line in logs), *(record.getMessage() for record in caplog.records)]
@@ -108,7 +107,7 @@ async def test_no_fault_shows_the_secret(
 
 
 async def test_a_pbs_that_refuses_all_shows_no_secret() -> None:
-    """A refused token, and a PBS that nobody reaches, name the failure and never the token's secret."""
+    """If PBS refuses the token or can't be reached, the failure is named, without the secret."""
     async with running(token_secret=Secret(SECRET)) as setup:
         with capture_logs() as logs:
             for _ in range(4):
@@ -124,7 +123,7 @@ async def test_a_pbs_that_refuses_all_shows_no_secret() -> None:
 
 
 async def test_an_unforeseen_error_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bug's traceback goes to the log through a renderer that takes the secret out, and to no page."""
+    """The traceback of an unexpected error is logged without the secret, and is on no page."""
 
     def bug(_self: TokenAuth) -> str:
         raise RuntimeError(f"a header with {SECRET}")
@@ -153,7 +152,7 @@ async def test_an_unforeseen_error_shows_no_secret(monkeypatch: pytest.MonkeyPat
 
 
 async def test_settings_do_not_show_the_secret(tmp_path: Path) -> None:
-    """The settings' repr, str and format, and those of the secret itself, show no secret."""
+    """The repr, str and format of the settings and of the secret itself don't show it."""
     file = tmp_path / "secret"
     file.write_text(SECRET)
     async with simulated(secret=SECRET) as pbs:
@@ -166,7 +165,7 @@ async def test_settings_do_not_show_the_secret(tmp_path: Path) -> None:
 
 
 async def test_the_secret_goes_to_pbs_alone() -> None:
-    """A redirect is never followed: the host that it names doesn't see the token, nor any request."""
+    """A redirect is never followed, so its target gets neither a request nor the token."""
     async with simulated(secret=SECRET) as elsewhere, running() as setup:
         whole = await setup.scrape()
         setup.pbs.faults.add("*", Fault.redirect(f"{elsewhere.endpoint}/api2/json/version"))
@@ -179,7 +178,7 @@ async def test_the_secret_goes_to_pbs_alone() -> None:
 
 
 async def test_no_task_is_named_after_the_secret() -> None:
-    """What a debugger or `asyncio` says of running tasks holds no secret."""
+    """The names of running tasks, as a debugger or `asyncio` shows them, don't contain the secret."""
     async with simulated(secret=SECRET) as pbs, exporting(make_settings(pbs)) as exporter:
         pbs.faults.add(SNAPSHOTS, Fault.stall())
         await exporter.scrape(3)

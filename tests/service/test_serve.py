@@ -1,4 +1,4 @@
-"""`serve`: the program in operation, and how it starts and ends."""
+"""`serve`: how the program starts, runs and exits."""
 
 import asyncio
 import re
@@ -16,7 +16,7 @@ from tests.support.program import WAIT, get, run_program, serving, settings, sta
 
 
 async def asked(pbs: SimulatedPbs) -> None:
-    """Wait until the PBS has been asked."""
+    """Wait until the PBS has received a request."""
     async with asyncio.timeout(WAIT):
         while not pbs.requests:  # noqa: ASYNC110 - its log is a plain list
             await asyncio.sleep(0.01)
@@ -24,7 +24,7 @@ async def asked(pbs: SimulatedPbs) -> None:
 
 @pytest.mark.parametrize("arguments", [(), ("serve",)], ids=["default", "serve"])
 async def test_serves_until_sigterm(pbs: SimulatedPbs, arguments: tuple[str, ...]) -> None:
-    """With or without the word `serve` it serves pages, health and the status page, and SIGTERM is exit 0."""
+    """With or without `serve`, the program serves metrics, health and the status page, and exits with 0 on SIGTERM."""
     async with started(*arguments, env=settings(pbs)) as running:
         address = await serving(running)
         status, text = await get(f"{address}/metrics")
@@ -45,7 +45,7 @@ async def test_serves_until_sigterm(pbs: SimulatedPbs, arguments: tuple[str, ...
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_signal_in_the_middle_of_a_scrape(pbs: SimulatedPbs, number: signal.Signals) -> None:
-    """SIGTERM and SIGINT end it with exit 0 within 5 s also while PBS doesn't answer a scrape."""
+    """On SIGTERM and SIGINT it exits with 0 within 5 s, even while PBS doesn't answer a scrape."""
     pbs.faults.add("*", Fault.stall())
     async with started(env=settings(pbs, PBS_EXPORTER__PBS__TIMEOUT_SECONDS="300")) as running:
         address = await serving(running)
@@ -63,7 +63,7 @@ async def test_signal_in_the_middle_of_a_scrape(pbs: SimulatedPbs, number: signa
 
 
 async def test_signal_while_listings_are_under_way(pbs: SimulatedPbs) -> None:
-    """A listing that goes on after its scrape doesn't hold up the end."""
+    """A listing that continues after its scrape doesn't delay the exit."""
     pbs.faults.add("/admin/datastore/{store}/snapshots", Fault.stall())
     async with started(env=settings(pbs, PBS_EXPORTER__PBS__SCRAPE_TIMEOUT_SECONDS="1.5")) as running:
         address = await serving(running)
@@ -81,7 +81,7 @@ async def test_signal_while_listings_are_under_way(pbs: SimulatedPbs) -> None:
 
 @pytest.mark.parametrize("command", ["serve", "demo"])
 async def test_taken_port(pbs: SimulatedPbs, command: str) -> None:
-    """A listen address that is taken is one line on stderr and exit 1."""
+    """If the listen address is in use, the program writes one line to stderr, and exits with 1."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"127.0.0.1:{listening.getsockname()[1]}"
         ended = await run_program(command, env=settings(pbs, PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS=address))
@@ -93,7 +93,7 @@ async def test_taken_port(pbs: SimulatedPbs, command: str) -> None:
 
 @pytest.mark.parametrize("command", ["serve", "check", "once"])
 async def test_wrong_settings(pbs: SimulatedPbs, command: str) -> None:
-    """Every wrong setting is a line on stderr, all at once, with exit 1 and neither traceback nor secret."""
+    """All wrong settings are reported at once, each in a line on stderr, with exit code 1 and without the secret."""
     wrong = settings(
         pbs,
         PBS_EXPORTER__PBS__ENDPOINT="pbs.example.com",
@@ -114,7 +114,7 @@ async def test_wrong_settings(pbs: SimulatedPbs, command: str) -> None:
 
 
 async def test_no_settings_at_all() -> None:
-    """Without any setting, each of the three that are needed is named in a line, and the exit code is 1."""
+    """Without any settings, each of the three required ones is named in a line, and the exit code is 1."""
     ended = await run_program()
     assert (ended.code, ended.stdout) == (1, "")
     assert [re.findall(r"PBS_EXPORTER__PBS__\w+", line) for line in ended.lines] == [
@@ -125,7 +125,7 @@ async def test_no_settings_at_all() -> None:
 
 
 async def test_variables_of_kubernetes_are_harmless(pbs: SimulatedPbs) -> None:
-    """What Kubernetes injects for a Service of our name changes nothing and is worth no line."""
+    """The variables that Kubernetes injects for a Service of the exporter's name change nothing, and aren't logged."""
     service = {
         "PBS_EXPORTER_PORT": "tcp://10.0.0.7:9101",
         "PBS_EXPORTER_SERVICE_HOST": "10.0.0.7",
@@ -144,7 +144,7 @@ async def test_variables_of_kubernetes_are_harmless(pbs: SimulatedPbs) -> None:
 
 
 async def test_settings_file_of_the_rust_exporter(pbs: SimulatedPbs, tmp_path: Path) -> None:
-    """An old `config/default.toml` works unchanged with `--config`, and RUST_LOG gets one hint."""
+    """The Rust exporter's `config/default.toml` works unchanged with `--config`, and RUST_LOG causes one hint."""
     file = tmp_path / "default.toml"
     file.write_text(f"""\
 [pbs]
@@ -176,7 +176,7 @@ log_level = "info"
 
 
 async def test_secret_stays_secret_at_debug(pbs: SimulatedPbs) -> None:
-    """At the finest log level, with a wrong token and broken answers, the output never holds the secret."""
+    """At log level debug, with a wrong token and broken answers, the output doesn't contain the secret."""
     pbs.faults.add("/nodes/localhost/status", Fault.status(500, f"failed for {pbs.secret}"))
     variables = settings(pbs, PBS_EXPORTER__EXPORTER__LOG_LEVEL="debug", PBS_EXPORTER__EXPORTER__LOG_FORMAT="json")
     async with started(env=variables) as running:

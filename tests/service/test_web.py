@@ -1,4 +1,4 @@
-"""The web service: what each path and method gets, and what no answer ever says."""
+"""The web service: the response to each path and method, and what no response contains."""
 
 import asyncio
 import re
@@ -20,15 +20,15 @@ from pbs_exporter.simulator import Certificate, Fault, SimulatedPbs
 from pbs_exporter.web.app import create_app
 from tests.support.canned_pbs import CannedPbs
 from tests.support.exporter import Client, Exporter, exporting, make_settings
-from tests.support.html_page import status_page
 from tests.support.ports import closed_port
+from tests.support.status_page import status_page
 
 CERTIFICATE = Certificate.make()
 SECRET = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 
 def dead() -> Settings:
-    """Make settings for a PBS that isn't there."""
+    """Return settings for a PBS that doesn't exist."""
     target = TargetSettings(
         endpoint=f"http://127.0.0.1:{closed_port()}",
         token_id="exporter@pbs!metrics",
@@ -61,7 +61,7 @@ async def client() -> AsyncIterator[Client]:
 
 @pytest.mark.parametrize("path", ["/health", "/-/healthy"])
 async def test_health_is_ok_where_pbs_is_dead(client: Client, path: str) -> None:
-    """The program is well as long as it answers, whatever PBS does."""
+    """The health check succeeds if PBS is down."""
     async with client.get(path) as response:
         assert (response.status, await response.text()) == (200, "ok\n")
         assert response.content_type == "text/plain"
@@ -70,7 +70,7 @@ async def test_health_is_ok_where_pbs_is_dead(client: Client, path: str) -> None
 @pytest.mark.parametrize("path", ["/health", "/-/healthy", "/"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_only_metrics_asks_pbs(method: str, path: str) -> None:
-    """Neither health nor the status page asks PBS anything."""
+    """Neither the health check nor the status page sends a request to PBS."""
     async with pbs_and_exporter() as (pbs, exporter):
         async with exporter.client.request(method, path) as response:
             assert response.status == 200
@@ -78,7 +78,7 @@ async def test_only_metrics_asks_pbs(method: str, path: str) -> None:
 
 
 async def test_head_of_metrics_asks_nothing() -> None:
-    """`HEAD /metrics` has the headers of a page, and PBS isn't asked for it."""
+    """`HEAD /metrics` returns the headers of a page, without a request to PBS."""
     async with pbs_and_exporter() as (pbs, exporter):
         async with exporter.client.head("/metrics") as response:
             assert response.status == 200
@@ -87,14 +87,14 @@ async def test_head_of_metrics_asks_nothing() -> None:
         assert pbs.requests == []
 
 
-# --- what isn't there
+# --- unknown paths and methods
 
 
 @pytest.mark.parametrize(
     "path", ["/nope", "/metrics/", "/Metrics", "/health/x", "/favicon.ico", "/<script>", "/%00", "/probe?target=x"]
 )
 async def test_other_paths_are_404(client: Client, path: str) -> None:
-    """What isn't there is said in plain words, and nothing of the request is repeated."""
+    """Any other path gets a plain 404 that repeats nothing of the request."""
     async with client.get(path) as response:
         assert (response.status, await response.text()) == (404, "404 Not Found\n")
         assert response.content_type == "text/plain"
@@ -103,7 +103,7 @@ async def test_other_paths_are_404(client: Client, path: str) -> None:
 @pytest.mark.parametrize("path", ["/metrics", "/health", "/-/healthy", "/"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"])
 async def test_other_methods_are_405(client: Client, path: str, method: str) -> None:
-    """Nothing can be changed here: other methods than GET and HEAD are refused, and the answer names these."""
+    """Every method except GET and HEAD gets a 405 that names these two."""
     async with client.request(method, path) as response:
         assert (response.status, await response.text()) == (405, "405 Method Not Allowed\n")
         assert {name.strip() for name in response.headers["Allow"].split(",")} == {"GET", "HEAD"}
@@ -114,7 +114,7 @@ ANY = [("GET", path) for path in ("/", "/metrics", "/health", "/nope")] + [("POS
 
 @pytest.mark.parametrize(("method", "path"), ANY)
 async def test_every_answer_has_the_same_manners(client: Client, method: str, path: str) -> None:
-    """No answer says what it runs on, and none may be taken for another type than it says."""
+    """No response names the server's software, and browsers must not guess another content type."""
     async with client.request(method, path) as response:
         assert response.headers["Server"] == "pbs-exporter"
         assert response.headers["X-Content-Type-Options"] == "nosniff"
@@ -137,7 +137,7 @@ MALFORMED = [
 
 @pytest.mark.parametrize("request_bytes", MALFORMED, ids=range(len(MALFORMED)))
 async def test_what_is_no_http_gets_a_plain_400(request_bytes: bytes) -> None:
-    """A malformed request is answered as plainly as a wrong path: no version, no parser's text, nothing repeated."""
+    """A malformed request gets a plain 400 without a version, the parser's text, or anything of the request."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         async with serve._serving(dead(), [listening]):
             reader, writer = await asyncio.open_connection(*listening.getsockname())
@@ -154,7 +154,7 @@ async def test_what_is_no_http_gets_a_plain_400(request_bytes: bytes) -> None:
     assert b"Python" not in answer
 
 
-# --- what no page has
+# --- secrets
 
 
 REPEATED = {
@@ -168,7 +168,7 @@ REPEATED = {
 
 @pytest.mark.parametrize("name", REPEATED)
 async def test_no_answer_has_the_secret(name: str) -> None:
-    """No page has the token's secret, or a part of it, even where a proxy's error repeats the request's header."""
+    """No page contains the token's secret or a part of it, even if a proxy's error repeats the request's header."""
     async with pbs_and_exporter() as (pbs, exporter):
         pbs.faults.add("*", REPEATED[name](f"PBSAPIToken={pbs.token_id}:{pbs.secret}"))
         await exporter.scrape()
@@ -181,7 +181,7 @@ async def test_no_answer_has_the_secret(name: str) -> None:
     assert "***" in page.text or name == "cut"
 
 
-# --- a bug of ours
+# --- bugs in the exporter
 
 
 BUG = Metric("pbs_bug", "Nothing.")
@@ -220,7 +220,7 @@ BUGS: list[AnyCollector] = [FailsToFetch(), FailsToCompute()]
 
 @pytest.mark.parametrize("bug", BUGS, ids=["fetch", "samples"])
 async def test_a_bug_costs_its_collector_alone(bug: AnyCollector) -> None:
-    """An exception in a collector is its success 0; the rest is whole, and no page has the exception's text."""
+    """An exception in a collector sets its success to 0. All other samples are there, and no page has its text."""
     async with SimulatedPbs(CannedPbs({}), tls=False, certificate=CERTIFICATE) as pbs:
         settings = make_settings(pbs, collectors={"bug": True})
         async with TestClient(TestServer(create_app(settings, [*COLLECTORS, bug]))) as client:
@@ -236,7 +236,7 @@ async def test_a_bug_costs_its_collector_alone(bug: AnyCollector) -> None:
 
 
 async def test_there_is_no_500_where_everything_fails() -> None:
-    """Whatever PBS answers, a scrape is a 200 with what is known."""
+    """If all requests to PBS fail, a scrape is a 200 with the known samples."""
     async with pbs_and_exporter() as (pbs, exporter):
         for fault in (Fault.status(500, "x"), Fault.reset(), Fault.body(b"<html>"), Fault.json(7), Fault.json(None)):
             pbs.faults.clear()
@@ -244,6 +244,6 @@ async def test_there_is_no_500_where_everything_fails() -> None:
             page = await exporter.scrape()
             assert page.value("pbs_up") == 0
             success = page.by("pbs_scrape_collector_success", "collector")
-            # It asks nothing, and over plain http there is none.
+            # This collector sends no request, and plain HTTP has no certificate.
             assert success.pop("certificate") == 1
             assert set(success.values()) == {0}

@@ -1,10 +1,10 @@
-"""The history of a PBS: its contents as plain data, and what can happen to them."""
+"""The history of a PBS: its contents as plain data, and the events that change them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tests.support.clock import FakeClock
+from tests.support.exporter import FakeClock
 
 GroupId = tuple[str, str]
 """Backup type and backup ID."""
@@ -26,7 +26,7 @@ class Place(NamedTuple):
 
 @dataclass
 class Verification:
-    """What a verification found, and the task that did."""
+    """The result of a verification, and its task."""
 
     state: str
     upid: str
@@ -46,7 +46,7 @@ class Snapshot:
 
 @dataclass
 class Group:
-    """A group. Its snapshots are in the order in which a directory has them: in none."""
+    """A group. Its snapshots are unordered, as in a directory."""
 
     owner: str = "backup@pbs!pve"
     note: str = ""
@@ -73,7 +73,7 @@ class Store:
 
 @dataclass
 class Task:
-    """A task, which runs as long as it has no `end`. Times are in Unix seconds."""
+    """A task, which runs while it has no `end`. Times are in Unix seconds."""
 
     number: int
     worker_type: str
@@ -91,14 +91,14 @@ class Task:
 
 
 class BackupHistory:
-    """The contents of a PBS, and what happens to them. Each event takes at least a second."""
+    """The contents of a PBS, and the events that change them. Each event takes at least a second."""
 
     def __init__(self, clock: FakeClock, *stores: str) -> None:
         self.clock = clock
         self.stores = {store: Store() for store in stores or ("main",)}
         self.tasks: list[Task] = []
 
-    # --- what there is
+    # --- contents
 
     @property
     def now(self) -> int:
@@ -142,7 +142,7 @@ class BackupHistory:
         """Start a backup of an existing group, or of a new one."""
         task = self.begin("backup", _backup_id(place))
         groups = self.stores[place.store].namespaces.setdefault(place.namespace, {})
-        # A directory has no order: this one isn't the order of the times.
+        # A directory has no order, so this one differs from the order of the times.
         groups.setdefault(place.group, Group()).snapshots.insert(0, Snapshot(task.start, None))
 
     def finish_backup(self, place: Place, size: int = 1000, *, encrypted: bool = False) -> None:
@@ -170,7 +170,7 @@ class BackupHistory:
     # --- removals
 
     def prune(self, place: Place, keep: int) -> None:
-        """Remove the oldest of the snapshots, but for `keep`."""
+        """Remove the oldest snapshots until `keep` are left."""
         self.clock.advance(1)
         for snapshot in self.at(place).oldest_first()[: -keep or None]:
             self.at(place).snapshots.remove(snapshot)
@@ -184,14 +184,14 @@ class BackupHistory:
         del self.stores[place.store].namespaces[place.namespace][place.group]
 
     def remake_group(self, place: Place) -> None:
-        """Remove a group, and make as many backups of it again."""
+        """Remove a group, and make the same number of backups again."""
         count = len(self.at(place).snapshots)
         self.remove_group(place)
         for number in range(count):
             self.backup(place, 5000 + number)
 
     def replace_old(self, place: Place) -> None:
-        """Remove the oldest finished snapshot, and sync another in that is older still. PBS files that elsewhere."""
+        """Replace the oldest finished snapshot by an even older one from a sync. PBS puts that at another place."""
         self.clock.advance(1)
         oldest, *newer = self.at(place).finished()
         assert newer, "it must not be the newest"
@@ -205,7 +205,7 @@ class BackupHistory:
         self.stores[store].namespaces.setdefault(namespace, {})
 
     def remove_namespace(self, store: str, namespace: str) -> None:
-        """Remove a namespace with all in it, but for namespaces."""
+        """Remove a namespace with its groups, but not the namespaces in it."""
         self.clock.advance(1)
         del self.stores[store].namespaces[namespace]
 
@@ -222,7 +222,7 @@ class BackupHistory:
         self.clock.advance(1)
         self.stores[store].maintenance = None
 
-    # --- what `/groups` doesn't show
+    # --- changes that `/groups` doesn't show
 
     def verify(self, store: str, worker_type: str = "verificationjob", state: str = "ok") -> None:
         """Verify a datastore, as a job (`verificationjob`) or by hand (`verify`)."""
@@ -247,7 +247,7 @@ class BackupHistory:
         self.clock.advance(1)
         snapshot.protected = protected
 
-    # --- what it does
+    # --- notes and owners
 
     def note_group(self, place: Place, text: str) -> None:
         self.clock.advance(1)

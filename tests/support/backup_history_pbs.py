@@ -15,7 +15,7 @@ _DISK = "drive-scsi0.img.fidx"
 
 
 class BackupHistoryPbs:
-    """A source of answers about a history. `old` is PBS before 4.0.17, whose `/groups` says less."""
+    """A source of answers about a history. `old` is PBS before 4.0.17, whose `/groups` has fewer keys."""
 
     def __init__(self, history: BackupHistory, *, old: bool = False) -> None:
         self.history = history

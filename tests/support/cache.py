@@ -1,4 +1,4 @@
-"""What test runs and their workers make once: folders in a cache outside the checkout, and results."""
+"""Folders and results that test runs and their workers share. The folders are in a cache outside the checkout."""
 
 import fcntl
 import hashlib
@@ -22,7 +22,7 @@ def _locked(file: Path) -> Iterator[None]:
 
 
 def once(folder: Path, name: str, make: Callable[[], str]) -> str:
-    """Return what `make` returned in the first of the processes that share `folder`; the others wait for it."""
+    """Return the result of `make`. Of the processes that share `folder`, the first calls it, and the others wait."""
     with _locked(folder / f"{name}.lock"):
         made = folder / f"{name}.made"
         if not made.exists():

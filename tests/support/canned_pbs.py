@@ -1,4 +1,4 @@
-"""A PBS with the answers that a test sets, for what no recording has."""
+"""A PBS with answers that a test sets, for cases that no recording has."""
 
 import json
 from collections.abc import Iterable
@@ -8,8 +8,7 @@ from pbs_exporter.collectors import DEFAULTS
 from pbs_exporter.simulator import Answer, Call, SimulatedPbs
 from pbs_exporter.simulator.answer import UNAUTHORIZED, LoginFailure
 from pbs_exporter.simulator.certificate import Certificate
-from tests.support.clock import FakeClock
-from tests.support.exporter import exporting, make_settings
+from tests.support.exporter import FakeClock, exporting, make_settings
 from tests.support.metrics_page import Scraped
 
 NOW = 1_795_000_000
@@ -25,9 +24,9 @@ _COLLECTORS = ("host", "datastores", "snapshots", "tasks", "gc", "tape")
 
 
 class CannedPbs:
-    """A source of answers: by path the `data` of the answer, or a whole `Answer`.
+    """A source of answers: the `data` of each answer, or a whole `Answer`, by path.
 
-    Snapshots are given by namespace; tasks are picked by `since` and `running` as PBS does it.
+    Snapshots are given by namespace. Tasks are selected by `since` and `running`, as in PBS.
     """
 
     def __init__(self, answers: dict[str, Json]) -> None:
@@ -57,7 +56,7 @@ class CannedPbs:
             said = [task for task in said if _picked(task, query)]
         if isinstance(said, Answer):
             return said
-        # The standard library also writes what msgspec refuses: lone surrogates and NaN.
+        # Unlike msgspec, the standard library encodes lone surrogates and NaN.
         return Answer(200, json.dumps({"data": said}).encode())
 
 
@@ -70,7 +69,7 @@ def _picked(task: Json, query: dict[str, str]) -> bool:
 async def page(
     answers: dict[str, Json], only: Iterable[str] = _COLLECTORS, *, now: float = NOW, **settings: Json
 ) -> Scraped:
-    """Scrape a PBS that gives these answers, with these collectors, at that time; `settings` are keys of `[pbs]`."""
+    """Scrape a PBS with these answers and collectors at that time. `settings` are keys of `[pbs]`."""
     collectors = dict.fromkeys(DEFAULTS, False) | dict.fromkeys(only, True)
     async with SimulatedPbs(CannedPbs(answers), tls=False, certificate=_CERTIFICATE) as pbs:
         made = make_settings(pbs, collectors=collectors, **settings)
@@ -86,7 +85,7 @@ async def snapshots_page(listings: dict[str, dict[str, Json]], **settings: Json)
 
 
 def snapshot(time: int, backup_type: str = "vm", backup_id: str = "100", **fields: Json) -> Json:
-    """Make a row of `/snapshots`: a finished one, where `fields` don't say anything else (`None` leaves out)."""
+    """Return a row of `/snapshots`, finished by default. `fields` change its keys, and `None` removes one."""
     row = {
         "backup-type": backup_type,
         "backup-id": backup_id,

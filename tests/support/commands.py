@@ -32,7 +32,7 @@ def attempt(
     stdin: str | None = None,
     seconds: float = _COMMAND_SECONDS,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, whatever its exit code. Raise `FileNotFoundError` if there is no such program."""
+    """Run a command until it exits, with any exit code. Raise `FileNotFoundError` if there is no such program."""
     return subprocess.run(  # noqa: S603 - tests say what is run
         [str(part) for part in command],
         env=dict(env) if env is not None else environment(),

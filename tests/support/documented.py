@@ -45,7 +45,7 @@ class Block(NamedTuple):
     language: str
     text: str
     reason: str | None
-    """Why no test runs it, if the page says so."""
+    """The reason why no test runs it, if the page has one."""
 
     def __str__(self) -> str:
         """Return its name: page, heading and number."""

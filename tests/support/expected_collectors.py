@@ -48,7 +48,7 @@ NEEDS = {
 
 VALID_FROM = 1_760_000_000
 VALID_UNTIL = 1_830_000_000
-"""Of the certificate that a replay shows (Unix time)."""
+"""The expiry of the certificate in a replay (Unix time)."""
 
 
 def others(recording: Recording) -> Iterator[Row]:
@@ -64,7 +64,7 @@ def others(recording: Recording) -> Iterator[Row]:
     yield "pbs_certificate_not_before_timestamp_seconds", {}, VALID_FROM
     yield "pbs_certificate_not_after_timestamp_seconds", {}, VALID_UNTIL
     for collector in SLOW:
-        # What was refused has brought nothing.
+        # A refused request has no samples.
         if "failed" not in slow_state(recording, collector):
             yield "pbs_collector_data_timestamp_seconds", {"collector": collector}, recording.time
     if with_disks(recording):
@@ -72,7 +72,7 @@ def others(recording: Recording) -> Iterator[Row]:
 
 
 def with_disks(recording: Recording) -> bool:
-    """Whether the page is made with the collector `disks`: one server had a list of disks."""
+    """Whether the collector `disks` is on for the page: one server had a list of disks."""
     return recording.name == "pbs-4.2.3-more"
 
 
@@ -131,7 +131,7 @@ def requests_of_others(recording: Recording) -> dict[tuple[str, str], int]:
 
 
 def s3_stores(recording: Recording) -> list[str]:
-    """Return the S3 datastores that a scrape asks."""
+    """Return the S3 datastores that a scrape queries."""
     rows = recording.data("/admin/datastore")
     return [row["store"] for row in rows if row.get("backend-type") == "s3" and "maintenance" not in row]
 
@@ -143,7 +143,7 @@ def ended_as(state: str) -> str:
 
 def _jobs(recording: Recording) -> Iterator[Row]:
     for kind, (path, query) in zip(("sync", "verify", "prune", "tape_backup"), JOB_PATHS, strict=True):
-        # 3.2 knows no push jobs, and so no direction.
+        # PBS 3.2 has no push jobs, and so no direction.
         rows = recording.data(path, query if recording.status(path, query) == 200 else "")
         for row in rows:
             labels = {"job_type": kind, "job_id": row["id"], "datastore": row["store"]}

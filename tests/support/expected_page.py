@@ -1,7 +1,7 @@
 """The expected page of a recording, computed from the recorded bodies.
 
-The metric contract once more, in plain loops over plain JSON. It shares no code with the exporter: what both get
-wrong in the same way would have to be misread twice.
+A second implementation of the metrics, in plain loops over plain JSON. It shares no code with the exporter, so that
+an error in one of them is found.
 """
 
 import json
@@ -30,7 +30,7 @@ HOST = (
 Json = Any
 Labels = frozenset[tuple[str, str]]
 Row = tuple[str, dict[str, str], float | None]
-"""Metric, labels and value; `None` is a value that PBS doesn't say."""
+"""Metric, labels and value. The value is `None` if PBS doesn't report it."""
 
 
 class Recording:
@@ -50,18 +50,18 @@ class Recording:
         return status
 
     def data(self, path: str, query: str = "") -> Json:
-        """Return what PBS said, or `None` where it refused."""
+        """Return the answer's `data`, or `None` if PBS refused."""
         answer = self._answers[path, query]
         return answer["body"]["data"] if answer["status"] == 200 else None
 
     def snapshots(self, store: str, namespace: str) -> Json:
-        """Return a namespace's rows. The root was also requested without `ns`, in some places only so."""
+        """Return a namespace's rows. Some recordings have the root only without `ns`."""
         path = f"/admin/datastore/{store}/snapshots"
         query = f"ns={namespace.replace('/', '%2F')}"
         return self.data(path, query if namespace or (path, query) in self._answers else "")
 
 
-def expected(recording: Recording) -> dict[str, dict[Labels, float]]:
+def expected_series(recording: Recording) -> dict[str, dict[Labels, float]]:
     """Return all series by metric. Beside these, a page has only the exporter's metrics of itself."""
     found: dict[str, dict[Labels, float]] = defaultdict(dict)
     listings = dict(_listings(recording))
@@ -103,7 +103,7 @@ def requests(recording: Recording) -> dict[tuple[str, str], int]:
     return dict(found)
 
 
-def text(value: str | None) -> str:
+def comment_label(value: str | None) -> str:
     """Return a comment's label. The recordings have no control characters; some comments have several lines."""
     line = (value or "").split("\n")[0]
     return line if len(line) <= 64 else line[:63] + "…"
@@ -165,7 +165,7 @@ def mode(row: Json) -> str | None:
 
 
 def _asked(recording: Recording) -> Iterator[str]:
-    """Yield the datastores that a scrape asks: all but those in maintenance or not mounted."""
+    """Yield the datastores that a scrape queries: all except those in maintenance or not mounted."""
     for row in recording.data("/admin/datastore"):
         if mode(row) in (None, "read-only") and row.get("mount-status") != "notmounted":
             yield row["store"]
@@ -176,7 +176,7 @@ def _datastores(recording: Recording) -> Iterator[Row]:
     readable = {row["store"]: 0 for row in rows if row["store"] not in asked}
     for row in rows:
         labels = {"datastore": row["store"]}
-        about = {"backend": row.get("backend-type", ""), "comment": text(row.get("comment"))}
+        about = {"backend": row.get("backend-type", ""), "comment": comment_label(row.get("comment"))}
         yield "pbs_datastore_info", labels | about, 1
         if mode(row) is not None:
             yield "pbs_datastore_maintenance", labels | {"mode": mode(row) or ""}, 1
@@ -222,7 +222,7 @@ def grouped(rows: Iterable[Json]) -> dict[tuple[str, str], list[Json]]:
     return found
 
 
-def verified(row: Json) -> str:
+def verification_state(row: Json) -> str:
     """Return a snapshot's verification state."""
     return str(row["verification"]["state"]) if row.get("verification") else "none"
 
@@ -253,9 +253,9 @@ def _group(group: list[Json]) -> Iterator[Row]:
     for row in group:
         labels = {
             "backup_time": str(row["backup-time"]),
-            "comment": text(row.get("comment")),
+            "comment": comment_label(row.get("comment")),
             "owner": row["owner"],
-            "verification_state": verified(row),
+            "verification_state": verification_state(row),
         }
         yield "info", labels, 1
     yield "count", {}, len(group)
@@ -265,7 +265,7 @@ def _group(group: list[Json]) -> Iterator[Row]:
     yield "protected", {}, len([row for row in group if row["protected"]])
     yield "encrypted", {}, len([row for row in group if encrypted(row)])
     for state in ("ok", "failed", "none"):
-        yield "verification", {"state": state}, len([row for row in group if verified(row) == state])
+        yield "verification", {"state": state}, len([row for row in group if verification_state(row) == state])
     starts = [int(row["verification"]["upid"].split(":")[5], 16) for row in group if row.get("verification")]
     yield "last_verification_timestamp_seconds", {}, max(starts) if starts else None
     finished = sorted((row for row in group if "size" in row), key=lambda row: -row["backup-time"])
@@ -277,7 +277,7 @@ def _group(group: list[Json]) -> Iterator[Row]:
         yield "logical_size_bytes", {}, sum(row["size"] for row in finished)
         yield "last_encrypted", {}, int(encrypted(newest))
         for state in ("ok", "failed", "none"):
-            yield "last_verification", {"state": state}, int(verified(newest) == state)
+            yield "last_verification", {"state": state}, int(verification_state(newest) == state)
 
 
 def state(task: Json) -> str:
@@ -309,15 +309,15 @@ def note(task: Json, listings: dict[str, Json]) -> str:
     ]
     if len(per_namespace) != 1:
         return ""
-    with_note = [row for row in per_namespace[0] if text(row.get("comment"))]
-    return text(max(with_note, key=lambda row: row["backup-time"])["comment"]) if with_note else ""
+    with_note = [row for row in per_namespace[0] if comment_label(row.get("comment"))]
+    return comment_label(max(with_note, key=lambda row: row["backup-time"])["comment"]) if with_note else ""
 
 
 def _tasks(recording: Recording, listings: dict[str, Json]) -> Iterator[Row]:
     path = "/nodes/localhost/tasks"
     tasks = {task["upid"]: task for task in recording.data(path, "limit=0")}
     for task in recording.data(path, "running=1"):
-        # What ended while both were asked is there with its end.
+        # A task that ended between the two requests is there with its end.
         tasks.setdefault(task["upid"], task)
     running = [task for task in tasks.values() if "endtime" not in task]
     begin = recording.time - WINDOW_SECONDS

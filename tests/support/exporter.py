@@ -1,4 +1,4 @@
-"""A running exporter."""
+"""A running exporter, and a clock that a test sets."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,6 +13,18 @@ from pbs_exporter.config import ExporterSettings, Filters, Secret, Settings, Tar
 from pbs_exporter.simulator import SimulatedPbs
 from pbs_exporter.web.app import create_app
 from tests.support.metrics_page import Scraped
+
+
+class FakeClock:
+    """A clock that only a test advances. The program uses `clock`."""
+
+    def __init__(self, now: float) -> None:
+        self.time = now
+        self.clock = Clock(now=lambda: self.time, monotonic=lambda: self.time)
+
+    def advance(self, seconds: float) -> None:
+        self.time += seconds
+
 
 Client = TestClient[web.Request, web.Application]
 

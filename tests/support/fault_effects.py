@@ -1,11 +1,10 @@
-"""What a page loses while an endpoint fails, and what the log says of it."""
+"""The samples that a page lacks while an endpoint fails, and the lines in the log."""
 
 from typing import Any
 
 from pbs_exporter.collectors import COLLECTORS
-from tests.support.metrics_page import Scraped
-from tests.support.page_facts import LISTING_TIMES, Facts, facts, without
-from tests.support.small_pbs import NAMESPACES, SNAPSHOTS
+from tests.support.metrics_page import LISTING_TIMES, Facts, Scraped, facts, without
+from tests.support.running import NAMESPACES, SNAPSHOTS
 
 STORES = ("main", "archive")
 METRICS = {collector.name: {metric.name for metric in collector.metrics} for collector in COLLECTORS}
@@ -41,7 +40,7 @@ LOST: dict[str, tuple[set[str], set[str]]] = {
 }
 """By endpoint: the collectors that fail with it, and the metrics that are missing.
 
-Listings and what slow collectors brought stay.
+Listings and the results of slow collectors stay.
 """
 JOB_TYPES = {"/admin/sync": "sync", "/admin/verify": "verify", "/admin/prune": "prune", "/tape/backup": "tape_backup"}
 NEVER_BROUGHT = {
@@ -55,7 +54,7 @@ SLOW = {collector.name for collector in COLLECTORS if collector.intervals}
 STAY = {metric.name for collector in COLLECTORS if collector.intervals for metric in collector.metrics} | METRICS[
     "snapshots"
 ]
-"""Metrics that are exported also while PBS doesn't answer."""
+"""Metrics that are exported even while PBS doesn't answer."""
 EAGER: dict[str, Any] = {
     "listing_timeout_seconds": 5.0,
     "slow_interval_seconds": 0.0,

@@ -12,11 +12,9 @@ from pbs_exporter.simulator import LoggedRequest
 from pbs_exporter.simulator.exchange import Exchange
 from tests.support.backup_history import BackupHistory, Group, Place, Snapshot
 from tests.support.backup_history_pbs import BackupHistoryPbs
-from tests.support.clock import FakeClock
-from tests.support.exporter import exporting, make_settings
+from tests.support.exporter import FakeClock, exporting, make_settings
 from tests.support.metrics_page import Scraped
-from tests.support.running import Setup
-from tests.support.small_pbs import NOW, SNAPSHOTS, simulated
+from tests.support.running import NOW, SNAPSHOTS, Setup, simulated
 from tests.support.waiting import Gate
 
 GROUPS = "/admin/datastore/{store}/groups"
@@ -104,7 +102,7 @@ class FullListings(Gate):
 def group_value(page: Scraped, name: str, place: Place, **labels: str) -> float | None:
     """Return a group's value."""
     values = {"datastore": place.store, "backup_type": place.group[0], "backup_id": place.group[1], **labels}
-    # The page has empty labels, though to Prometheus they are none.
+    # The page has empty labels, which Prometheus treats as missing.
     return page.value(f"pbs_snapshot_{name}", namespace=place.namespace, **values)
 
 

@@ -1,4 +1,4 @@
-"""A parsed page of metrics."""
+"""A parsed page of metrics, and its values about PBS."""
 
 import re
 from functools import lru_cache
@@ -46,7 +46,7 @@ class Scraped:
         return self._series.get(name, {}).get(frozenset(labels.items()))
 
     def by(self, name: str, label: str) -> dict[str, float]:
-        """Return a family's values by one of its labels, which must tell all its series apart."""
+        """Return a family's values by one of its labels, which must be different in all its series."""
         series = self.series(name)
         found = {labels[label]: value for labels, value in series}
         assert len(found) == len(series), f"{name} has several series for one {label}"
@@ -57,7 +57,7 @@ class Scraped:
         return {(name, key): value for name, series in self._series.items() for key, value in series.items()}
 
 
-# The parser is slow, and most lines of a page are those of the page before.
+# The parser is slow, and most lines of a page are the same as on the previous one.
 @lru_cache(maxsize=100_000)
 def _parsed(head: str, line: str) -> tuple[Metric | None, Sample | None, Key]:
     """Return the family of a line below this head, its sample, and the sample's labels."""
@@ -69,3 +69,36 @@ def _parsed(head: str, line: str) -> tuple[Metric | None, Sample | None, Key]:
         return family, None, frozenset()
     (sample,) = family.samples
     return family, sample, frozenset(sample.labels.items())
+
+
+Facts = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def facts(scraped: Scraped) -> Facts:
+    """Return all values about PBS on a page, without those about the scrape."""
+    about_us = ("pbs_scrape_", "pbs_exporter_", "pbs_collector_")
+    return {key: value for key, value in scraped.facts().items() if not key[0].startswith(about_us)}
+
+
+def without(known: Facts, *names: str) -> Facts:
+    """Return the facts without the named metrics."""
+    return {key: value for key, value in known.items() if key[0] not in names}
+
+
+LISTING_TIMES = ("pbs_snapshot_listing_timestamp_seconds", "pbs_snapshot_full_listing_timestamp_seconds")
+
+
+def failed(scraped: Scraped) -> set[str]:
+    """Return the collectors whose success is 0."""
+    return {name for name, value in scraped.by("pbs_scrape_collector_success", "collector").items() if value == 0}
+
+
+def failed_datastores(scraped: Scraped) -> set[tuple[str, str]]:
+    """Return the pairs of collector and datastore whose success is 0."""
+    series = scraped.series("pbs_scrape_datastore_success")
+    return {(labels["collector"], labels["datastore"]) for labels, value in series if value == 0}
+
+
+def listed_at(scraped: Scraped) -> dict[str, float]:
+    """Return the time of each datastore's listing."""
+    return scraped.by("pbs_snapshot_listing_timestamp_seconds", "datastore")

@@ -1,4 +1,4 @@
-"""Loopback ports where nothing listens, or where nothing answers."""
+"""Loopback ports that are closed, or that never answer."""
 
 import asyncio
 import socket

@@ -20,7 +20,7 @@ WAIT = 30.0
 
 
 class Ended(NamedTuple):
-    """What a process left behind."""
+    """The exit code and the output of a process."""
 
     code: int
     stdout: str
@@ -33,14 +33,14 @@ class Ended(NamedTuple):
 
 
 class Running:
-    """A process of the installed program, whose stderr is read as it comes."""
+    """A process of the installed program, whose stderr is read while it runs."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.lines: list[str] = []
 
     async def line(self, pattern: str) -> re.Match[str]:
-        """Wait for a line on stderr that holds `pattern`."""
+        """Wait for a line on stderr that contains `pattern`."""
         assert self.process.stderr is not None
         async with asyncio.timeout(WAIT):
             while line := (await self.process.stderr.readline()).decode():
@@ -50,7 +50,7 @@ class Running:
         raise AssertionError(f"no line with {pattern} in {self.lines}")
 
     async def end(self, number: signal.Signals | None = None) -> Ended:
-        """Wait for its end, after a signal where one is given."""
+        """Wait until it exits. Send a signal first if one is given."""
         if number is not None:
             self.process.send_signal(number)
         async with asyncio.timeout(WAIT):
@@ -95,7 +95,7 @@ async def started(*arguments: str, env: Mapping[str, str] | None = None) -> Asyn
 
 
 async def run_program(*arguments: str, env: Mapping[str, str] | None = None) -> Ended:
-    """Run the program to its end."""
+    """Run the program until it exits."""
     async with started(*arguments, env=env) as running:
         return await running.end()
 

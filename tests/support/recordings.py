@@ -14,6 +14,6 @@ def recording_file(recording: str) -> Path:
 
 
 def recorded_time(recording: str) -> float:
-    """Return the time at which a recording was made: a replay runs then."""
+    """Return the time at which a recording was made, which is the time of its replay."""
     with recording_file(recording).open() as lines:
         return float(json.loads(next(lines))["recorded"])

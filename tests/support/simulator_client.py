@@ -37,7 +37,7 @@ class Reply:
         return json.loads(self.body)["data"]
 
 
-class Client:
+class SimulatorClient:
     """A client of one simulated PBS."""
 
     def __init__(self, pbs: SimulatedPbs, session: aiohttp.ClientSession) -> None:
@@ -61,7 +61,7 @@ class Client:
 
 
 @asynccontextmanager
-async def served(source: Source | None = None, *, limit: int = 10, **options: Any) -> AsyncIterator[Client]:
+async def served(source: Source | None = None, *, limit: int = 10, **options: Any) -> AsyncIterator[SimulatorClient]:
     options = {"login_delay": 0.0, "forbidden_delay": 0.0, **options}
     async with (
         SimulatedPbs(source or World(**SMALL), **options) as pbs,
@@ -71,14 +71,14 @@ async def served(source: Source | None = None, *, limit: int = 10, **options: An
             auto_decompress=True,
         ) as session,
     ):
-        # aiohttp's client repeats a GET whose connection broke, even a new one: here each request is one.
+        # aiohttp's client repeats a GET whose connection broke, even a new one. Here each request is sent once.
         session._retry_connection = False
-        yield Client(pbs, session)
+        yield SimulatorClient(pbs, session)
 
 
 async def until(happened: Callable[[], bool]) -> None:
     async with asyncio.timeout(1):
-        while not happened():  # noqa: ASYNC110 - the server says nothing when it happens
+        while not happened():  # noqa: ASYNC110 - the server sends no event
             await asyncio.sleep(0.001)
 
 

@@ -1,7 +1,9 @@
-"""Waiting for an event, and holding requests until a test releases them."""
+"""Waiting for an event, holding requests until a test releases them, and measuring time on a busy machine."""
 
 import asyncio
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 from aiohttp import web
 
@@ -41,7 +43,7 @@ class Gate:
     async def settled(self, pbs: SimulatedPbs) -> None:
         """Wait until each request to PBS is answered or held, and no new one comes.
 
-        Client and server share this event loop: what comes of an answer comes within a few of its turns.
+        Client and server share this event loop, so the effects of an answer follow within a few of its iterations.
         """
         seen, quiet = -1, 0
         for _ in range(20_000):
@@ -64,3 +66,23 @@ class Gate:
             finally:
                 self.waiting.remove(exchange.log)
         return await exchange.send(await exchange.answer())
+
+
+class Stopwatch:
+    """Elapsed time, without the time in which this process waited for a core."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic() - _waited()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - _waited() - self._begun
+
+
+def _waited() -> float:
+    """Return the seconds that the main thread has waited for a core, or 0 if the system doesn't count them."""
+    try:
+        nanoseconds = Path("/proc/self/schedstat").read_text(encoding="ascii").split()[1]
+    except OSError:
+        return 0.0
+    return int(nanoseconds) / 1e9

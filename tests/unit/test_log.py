@@ -1,4 +1,4 @@
-"""What is written to the log: one line an event, in three formats, and never a secret."""
+"""The log: one line per event, in three formats, and never a secret."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ def written(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 
 def test_logfmt_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
-    """A logfmt line begins with time, level, logger and message, and quotes what needs it."""
+    """A logfmt line begins with time, level, logger and message, and quotes values that need it."""
     configure(ExporterSettings().log_format)
     structlog.get_logger("pbs_exporter.x").info("two words", datastore="a b", quoted='"', count=3, off=False, none=None)
     (line,) = written(capsys)
@@ -43,7 +43,7 @@ def test_logfmt_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """A JSON line has the same keys, and values in their types."""
+    """A JSON line has the same keys, and typed values."""
     configure("json")
     structlog.get_logger("pbs_exporter.x").warning("two words", datastore="ü\n", count=3, off=False)
     (line,) = written(capsys)
@@ -60,7 +60,7 @@ def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_console_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
-    """A console line has no escape codes where stderr is no terminal."""
+    """A console line has no escape codes if stderr is no terminal."""
     configure("console")
     structlog.get_logger("pbs_exporter.x").info("hello", datastore="main")
     (line,) = written(capsys)
@@ -77,7 +77,7 @@ LEVELS = ["debug", "info", "warn", "error"]
 def test_the_level_is_the_least_that_is_written(
     capsys: pytest.CaptureFixture[str], level: str, *, stdlib: bool
 ) -> None:
-    """From the set level on everything is written, whoever logs it, and each line says its level."""
+    """Everything from the set level up is written, from any logger, and each line has its level."""
     configure(level=level)
     logger = logging.getLogger("some.library") if stdlib else structlog.get_logger("pbs_exporter.x")
     for name in ("debug", "info", "warning", "error"):
@@ -88,7 +88,7 @@ def test_the_level_is_the_least_that_is_written(
 
 @pytest.mark.parametrize("log_format", ["logfmt", "json"])
 def test_the_standard_librarys_lines_look_the_same(capsys: pytest.CaptureFixture[str], log_format: str) -> None:
-    """What aiohttp or asyncio logs goes through the same renderer, with its arguments filled in."""
+    """Lines of aiohttp and asyncio use the same renderer, with their arguments filled in."""
     configure(log_format)
     logging.getLogger("aiohttp.server").warning("%s of %d", "one", 2)
     structlog.get_logger("aiohttp.server").warning("one of 2")
@@ -102,7 +102,7 @@ def refuse() -> None:
 
 
 def fail() -> None:
-    """Raise an error because of that one."""
+    """Raise an error with the other as its cause."""
     try:
         refuse()
     except ValueError as error:
@@ -112,7 +112,7 @@ def fail() -> None:
 @pytest.mark.parametrize("log_format", ["logfmt", "json"])
 @pytest.mark.parametrize("stdlib", [False, True])
 def test_an_exception_is_one_line(capsys: pytest.CaptureFixture[str], log_format: str, *, stdlib: bool) -> None:
-    """A traceback, and any text with line breaks, stays within its line, complete but for the secret."""
+    """A traceback, or any text with line breaks, stays on its line, complete but for the secret."""
     configure(log_format)
     logger = logging.getLogger("some.library") if stdlib else structlog.get_logger("pbs_exporter.x")
     try:
@@ -144,7 +144,7 @@ def test_the_secret_is_taken_out_wherever_it_is(capsys: pytest.CaptureFixture[st
 
 
 def test_a_secret_object_shows_itself_to_no_log(capsys: pytest.CaptureFixture[str]) -> None:
-    """A `Secret` that is logged by mistake is `***`, also one that logging wasn't told of."""
+    """A `Secret` that is logged by mistake is `***`, even if logging doesn't know it."""
     configure()
     structlog.get_logger("pbs_exporter.x").info("oops", secret=Secret("another-secret"))
     (line,) = written(capsys)
@@ -154,7 +154,7 @@ def test_a_secret_object_shows_itself_to_no_log(capsys: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize("level", ["debug", "info"])
 async def test_requests_are_logged_at_debug_without_their_query(capsys: pytest.CaptureFixture[str], level: str) -> None:
-    """Each request is one line at debug, with its path and not what stands behind it; at info there is none."""
+    """Each request is one line at debug, with its path and without its query; at info there is none."""
     configure(level=level)
 
     async def handler(_: web.Request) -> web.Response:
@@ -170,7 +170,7 @@ async def test_requests_are_logged_at_debug_without_their_query(capsys: pytest.C
         async with ClientSession() as session, session.get(url) as response:
             assert response.status == 200
         lines: list[str] = []
-        # The line is written after the answer has left.
+        # The line is written after the answer is sent.
         for _ in range(100):
             lines += [line for line in written(capsys) if "pbs_exporter.access" in line]
             if lines or level == "info":
@@ -187,7 +187,7 @@ async def test_requests_are_logged_at_debug_without_their_query(capsys: pytest.C
 
 
 def test_configuring_again_replaces_what_was(capsys: pytest.CaptureFixture[str]) -> None:
-    """A second configuration doesn't write lines twice."""
+    """A second configuration doesn't duplicate lines."""
     configure("json")
     configure("logfmt")
     logging.getLogger("x").warning("once")

@@ -1,7 +1,7 @@
 """Draw the dashboards: `python -m tools.pictures.dashboards FOLDER`.
 
-Not by Grafana, of which no server can be had here, but from the same files: their queries, units, thresholds and
-places, asked of a real Prometheus about a week of two simulated PBS.
+The pictures need no Grafana. They use the queries, units, thresholds and places in the dashboards' files, and a real
+Prometheus with a week of two simulated PBS.
 """
 
 import sys
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image  # type: ignore[import-not-found] # comes with matplotlib
 
 from tests.monitoring.demo_pbs import OFFICE, SECOND
-from tests.monitoring.demo_prometheus import prometheus, write_past
+from tests.monitoring.demo_prometheus import demo_prometheus, write_past
 from tests.monitoring.grafana import ALL, POINTS, asked, dashboards, put_in, seconds, values_of, variables
 from tests.monitoring.servers import Prometheus, Series
 from tools.pictures import drawing
@@ -33,7 +33,7 @@ _CAPTION = 22
 _COLORS = 200
 _MOST_BYTES = 200_000
 _LOOKBACK = "2m"
-"""Long enough, as all is asked a minute after a scrape; what has gone since the scrape before doesn't linger."""
+"""The queries come a minute after a scrape. A series that has ended since the scrape before isn't shown."""
 
 
 class Picture:
@@ -157,7 +157,7 @@ def main(target: Path) -> None:
 
 def draw_all(folder: Path, target: Path, end: int) -> None:
     """Draw all dashboards at a time, from Prometheus's data."""
-    with prometheus(folder, lookback=_LOOKBACK) as running:
+    with demo_prometheus(folder, lookback=_LOOKBACK) as running:
         for uid, board in dashboards().items():
             picture, file = Picture(board, running, end), target / f"dashboard-{uid.removeprefix('pbs-')}.png"
             picture.draw(file)

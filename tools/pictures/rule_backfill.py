@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from promql_parser import parse_duration
 
-from tests.monitoring.demo_prometheus import prometheus
+from tests.monitoring.demo_prometheus import demo_prometheus
 from tests.monitoring.expressions import selectors
 from tests.monitoring.openmetrics import END, sample
 from tests.monitoring.rule_files import RULE_FILES, Rule, rules_of
@@ -14,7 +14,7 @@ from tests.monitoring.servers import Prometheus, add_samples
 
 
 class Times(NamedTuple):
-    """When rules are evaluated."""
+    """The times at which rules are evaluated."""
 
     start: float
     end: float
@@ -22,13 +22,13 @@ class Times(NamedTuple):
 
 
 def write_past_rules(folder: Path, times: Times, *, lookback: str) -> None:
-    """Add to Prometheus's data what the project's rules would have made of them, evaluated at these times."""
+    """Add the results of the project's rules, evaluated at these times, to Prometheus's data."""
     rules = [rule for file in RULE_FILES for rule in rules_of(file)]
     for level in levels([rule for rule in rules if "record" in rule]):
-        with prometheus(folder, lookback=lookback) as running:
+        with demo_prometheus(folder, lookback=lookback) as running:
             lines = [line for rule in level for line in _recorded(running, rule, times)]
         add_samples(folder, "".join([*lines, END]))
-    with prometheus(folder, lookback=lookback) as running:
+    with demo_prometheus(folder, lookback=lookback) as running:
         alerts = [line for rule in rules if "alert" in rule for line in _alerts(running, rule, times)]
     add_samples(folder, "".join([*alerts, END]))
 

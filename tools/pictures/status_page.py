@@ -25,7 +25,7 @@ from tests.monitoring.browser import chromium
 
 _NOON = 1_795_003_200.0
 _SCRAPES = (-845.0, -65.0, -5.0)
-"""When the scrapes were, in seconds from the time of the pictures."""
+"""The times of the scrapes, in seconds from the time of the pictures."""
 _UP_SECONDS = 273_000.0
 
 
@@ -86,7 +86,7 @@ def _steady_listing(listing: ListingStatus, number: int) -> ListingStatus:
 
 
 class _View(msgspec.Struct, frozen=True):
-    """What is seen: in a window of that size, in the dark or not, scrolled to an element."""
+    """A picture: the size of the window, the theme, and the element that it is scrolled to."""
 
     width: int
     height: int
@@ -112,7 +112,7 @@ def _take(browser: Browser, html: str, view: _View, file: Path) -> None:
 
 
 def main(folder: Path) -> None:
-    """Take all of them."""
+    """Take all pictures."""
     folder.mkdir(parents=True, exist_ok=True)
     html = asyncio.run(_scraped("trouble"))
     with chromium() as browser:

@@ -13,13 +13,13 @@ PLAIN: Steps = {None: GOOD}
 ANY_IS_BAD: Steps = {None: GOOD, 1: BAD}
 ANY_IS_A_WARNING: Steps = {None: GOOD, 1: WARNING}
 FILL: Steps = {None: GOOD, 0.8: WARNING, 0.9: BAD}
-"""How full something is, as the alerts of datastores see it."""
+"""Thresholds for the used share, as in the alerts of datastores."""
 DAYS_UNTIL_FULL: Steps = {None: BAD, 7 * 86400: WARNING, 30 * 86400: GOOD}
 OF_LIMIT: Steps = {None: GOOD, 0.8: WARNING, 1: BAD}
 BUSY: Steps = {None: GOOD, 0.9: WARNING, 0.97: BAD}
 
 States = Mapping[float | str, tuple[str, str]]
-"""What a value is called, and its color."""
+"""The name of a value, and its color."""
 
 UP: States = {0: ("down", BAD), 1: ("up", GOOD)}
 YES_IS_FINE: States = {0: ("no", UNKNOWN), 1: ("yes", GOOD)}

@@ -9,7 +9,7 @@ from monitoring.dashboards.source.variables import by
 
 
 def too_old(title: str, age: str, limit: str) -> object:
-    """How many groups are older than their limit; `age` and `limit` are the expressions of both."""
+    """Return a panel with the number of groups that are older than their limit. `age` and `limit` are expressions."""
     return number(
         title,
         "Backup groups whose newest finished snapshot is older than their limit. "
@@ -24,7 +24,7 @@ def too_old(title: str, age: str, limit: str) -> object:
 def newest_failures(
     kinds: str, matchers: str, type_title: str, links: Mapping[str, tuple[str, Mapping[str, str]]]
 ) -> object:
-    """Tasks of these kinds, which the label matchers choose, whose newest run failed or warned."""
+    """Return a table of tasks whose newest run failed or warned. The label matchers choose their kinds."""
     failed = f'pbs_task_duration_seconds{{status=~"error|warning", {matchers}}}'
     return table(
         "Newest runs that failed",

@@ -19,7 +19,7 @@ from monitoring.dashboards.source.variables import EXPORTER, PBS, by, instance, 
 _ALERTS = f'alertname=~"Pbs.*", {PBS}'
 _FIRING = f'ALERTS{{alertstate="firing", {_ALERTS}}}'
 _RULES = f"0 * count(datastore:pbs_datastore_used:ratio{{{PBS}}})"
-"""Zero where the rules are loaded, and nothing where they aren't."""
+"""Zero if the rules are loaded, and no value if they aren't."""
 
 _AGE = f"group:pbs_snapshot_age:seconds{{{PBS}}}"
 _LIMIT = f"group:pbs_snapshot_age:limit_seconds{{{PBS}}}"

@@ -1,7 +1,7 @@
 """Panels of one kind each: a number, bars, a graph, a timeline of states.
 
-Each takes what every panel must have: title, description, unit, and the text that stands there without data. A
-panel that is rightly empty now and then says so in a sentence of its description that begins with "Empty".
+Every panel has a title, a description, a unit, and a text for the case without data. If a panel may be empty, a
+sentence of its description begins with "Empty".
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ from monitoring.dashboards.source.colors import PLAIN, States, Steps, mapping, t
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 Series = Sequence[tuple[str, str]]
-"""Queries, and how the legend names what they give."""
+"""Queries, and the names of their series in the legend."""
 
 Panel = TypeVar("Panel", stats.Panel, bargauge.Panel, timeseries.Panel, statetimeline.Panel)
 
@@ -56,7 +56,7 @@ def last(selector: str) -> str:
 def steady(number: int, expr: str, rank: str) -> str:
     """Return the series of `expr` that are first by `rank`, which has the same result at each time of the range.
 
-    What `topk` alone gives over time are other series at each step, and so pieces of lines.
+    `topk` alone selects other series at each step, so lines would be in pieces.
     """
     return f"{expr} and topk({number}, {rank})"
 

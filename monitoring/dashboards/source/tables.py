@@ -54,9 +54,9 @@ def table(
 ) -> tables.Panel:
     """Return a table.
 
-    `keys` are the labels that make a row, which each expression must have, and their headings. `links` are, for
-    headings, the UID that a cell leads to, and which variable is set from which column. `hide` are labels that make
-    no column, and `states` what the values of keys are called, by their headings. With `filters` each heading has one.
+    `keys` are the labels that identify a row, with their headings. Each expression must have them. `links` has, by
+    heading, the UID that a cell leads to, and the column that each variable is set from. `hide` are labels without a
+    column. `states` has the names of the keys' values, by heading. With `filters`, each heading has a filter.
     """
     panel = tables.Panel().title(title).description(description).unit("none").no_value(empty).datasource(SOURCE)
     panel.thresholds(dashboard.ThresholdsConfig().steps(thresholds(PLAIN)))

@@ -13,7 +13,7 @@ GROUP = f'{STORE}, namespace=~"${{namespace:pipe}}", backup_type=~"$backup_type"
 JOB = f'{STORE}, job_type=~"$job_type"'
 
 ROOT = "/"
-"""What the root namespace is called, which has no label."""
+"""The name of the root namespace, which has no label."""
 
 _ALL = VariableOption(selected=True, text=["All"], value=["$__all"])
 
@@ -24,36 +24,36 @@ def named_root(expr: str) -> str:
 
 
 def source() -> DatasourceVariable:
-    """Which Prometheus is asked."""
+    """Return the variable for the Prometheus that the panels query."""
     return DatasourceVariable("datasource").type("prometheus").label("Data source")
 
 
 def instance(*, several: bool = True) -> QueryVariable:
-    """Which PBS."""
+    """Return the variable for the PBS."""
     made = _query("instance", "PBS", "label_values(pbs_up, instance)")
     made.description("A PBS is called as its exporter's scrape target is.")
     return made.multi(multi=True).include_all(include_all=True).current(_ALL) if several else made
 
 
 def datastore() -> QueryVariable:
-    """Which datastores; all of them is also what belongs to none."""
+    """Return the variable for datastores. "All" includes series that belong to none."""
     return _several("datastore", "Datastore", f"label_values(pbs_datastore_readable{{{PBS}}}, datastore)")
 
 
 def namespace() -> QueryVariable:
-    """Which namespaces. The root has no label, so its value is a pattern that matches none: `/?`."""
+    """Return the variable for namespaces. The root has no label, so its value matches the empty string: `/?`."""
     groups = f'label_replace(pbs_snapshot_count{{{STORE}}}, "namespace", "{ROOT}?", "namespace", "")'
     made = _several("namespace", "Namespace", f"query_result(count by (namespace) ({groups}))")
     return made.regex(r'/namespace="(?<value>(?<text>[^"?]+)\??)"/').description("/ is the root namespace.")
 
 
 def backup_type() -> QueryVariable:
-    """Which types of backups: vm, ct, host."""
+    """Return the variable for types of backups: vm, ct, host."""
     return _several("backup_type", "Type", f"label_values(pbs_snapshot_count{{{STORE}}}, backup_type)")
 
 
 def job_type() -> QueryVariable:
-    """Which types of jobs: sync, verify, prune, tape backup."""
+    """Return the variable for types of jobs: sync, verify, prune, tape backup."""
     return _several("job_type", "Job type", f"label_values(pbs_job_enabled{{{STORE}}}, job_type)")
 
 

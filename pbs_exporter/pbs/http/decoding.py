@@ -26,10 +26,10 @@ class Rows(msgspec.Struct, Generic[T], frozen=True):
     @property
     def omitted(self) -> WrongShape | None:
         """One error for all invalid rows; `None` if there are none."""
-        return omitted(self.invalid, len(self.rows) + len(self.invalid))
+        return omission(self.invalid, len(self.rows) + len(self.invalid))
 
 
-def omitted(invalid: Sequence[WrongShape], rows: int) -> WrongShape | None:
+def omission(invalid: Sequence[WrongShape], rows: int) -> WrongShape | None:
     """Return one error for all errors of a list with this number of rows; `None` if there are none."""
     return WrongShape(f"{len(invalid)} of {rows} rows omitted: {invalid[0]}") if invalid else None
 

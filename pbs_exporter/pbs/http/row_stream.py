@@ -1,6 +1,6 @@
 """Decoding a long list while it arrives.
 
-A listing can have a hundred megabytes. Decoded in pieces, it is never in memory as a whole, and the event loop runs
+A listing can be 100 MB. Decoded in pieces, it is never in memory as a whole, and the event loop runs
 between two pieces.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from pbs_exporter.errors import DecodeFailed, WrongShape
-from pbs_exporter.pbs.http.decoding import Body, Rows, omitted
+from pbs_exporter.pbs.http.decoding import Body, Rows, omission
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class RowStream(Generic[T]):
     @property
     def omitted(self) -> WrongShape | None:
         """One error for all rows omitted so far; `None` if there are none."""
-        return omitted(self._invalid, self._seen)
+        return omission(self._invalid, self._seen)
 
     def feed(self, chunk: bytes) -> list[T]:
         """Add a chunk of the body, and return the rows that it completes."""

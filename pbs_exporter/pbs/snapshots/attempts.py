@@ -6,7 +6,7 @@ from pbs_exporter.errors import PbsTimeout
 
 
 class Attempts(msgspec.Struct, frozen=True):
-    """What came of the newest full listing and of the newest incremental one.
+    """The results of the newest full listing and of the newest incremental one.
 
     `tried_at` is when the newest of both ended (Unix seconds). `took_seconds` and `longest_seconds` belong to the last
     full listing that succeeded: its duration, and that of its longest answer. `None` means that there was none.

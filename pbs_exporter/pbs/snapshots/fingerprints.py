@@ -42,7 +42,7 @@ def are_many(changed: Collection[GroupKey], rows: Fingerprints) -> bool:
 
 
 def confirmed(fingerprints: Fingerprints, namespaces: Namespaces) -> Fingerprints:
-    """Return the fingerprints that agree with the groups: a full listing may have read a group later than its row."""
+    """Return the fingerprints that match the groups: a full listing may have read a group later than `/groups`."""
     return {key: row for key, row in fingerprints.items() if _agree(row, group_of(namespaces, key))}
 
 

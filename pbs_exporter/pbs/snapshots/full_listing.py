@@ -16,8 +16,8 @@ from pbs_exporter.pbs.snapshots.listing import Namespaces
 class FullListing(msgspec.Struct, frozen=True):
     """What PBS answered.
 
-    `seconds` is the duration of the longest answer, `omitted` what couldn't be read. With an `error` the listing isn't
-    whole. `goes_on` says that a request timed out, and that PBS is still working on it.
+    `seconds` is the duration of the longest answer, `omitted` what couldn't be read. With an `error` the listing is
+    incomplete. `goes_on` says that a request timed out, and that PBS is still working on it.
     """
 
     namespaces: Namespaces

@@ -39,7 +39,7 @@ class GroupSummary(msgspec.Struct):
     """The counts and sums of a backup group's snapshots, and the newest snapshots themselves.
 
     `last` is the time of the newest snapshot, `first` of the oldest finished one (Unix seconds). `owner` is as PBS
-    answers it. `note` is the newest comment, with its snapshot's time. `verified` is the start of the newest
+    returns it. `note` is the newest comment, with its snapshot's time. `verified` is the start of the newest
     verification. `kept` has the newest snapshot first. While snapshots are added, those no newer than `kept_after` are
     skipped.
     """
@@ -108,7 +108,7 @@ def grouped(limit: int) -> Decoder[GroupedSnapshots]:
 
 def add(groups: dict[GroupId, GroupSummary], snapshots: Iterable[Snapshot], limit: int) -> None:
     """Add snapshots to their groups."""
-    # A listing has 100,000 of them, and those of a group follow each other.
+    # A listing can have 100,000 of them. Those of a group follow each other.
     backup_type = backup_id = None
     group = GroupSummary()
     for snapshot in snapshots:

@@ -21,7 +21,7 @@ class IncrementalListing(msgspec.Struct, frozen=True, kw_only=True):
 
     `listed` are the groups that were listed, from `number` on. `error` is the first failure, `omitted` what couldn't
     be read of groups that were listed. `full_is_wanted` says that only a full listing shows what has changed,
-    `all_seen` that each namespace has told its groups, `goes_on` that a request timed out, and that PBS is still
+    `all_seen` that `/groups` answered for every namespace, `goes_on` that a request timed out, and that PBS is still
     working on it.
     """
 
@@ -45,7 +45,7 @@ class ManyChanged(msgspec.Struct, frozen=True):
 
 
 class _GroupRows(msgspec.Struct, frozen=True):
-    """What `/groups` said. `kept` are the groups of namespaces whose answer isn't whole, as they were before."""
+    """What `/groups` said. `kept` are the groups of namespaces whose answer is incomplete, as they were before."""
 
     rows: Fingerprints
     kept: Mapping[str, dict[GroupId, GroupSummary]]
@@ -102,7 +102,7 @@ def _read(answers: Mapping[str, Rows[GroupRow] | BaseException], known: Known) -
     errors: list[BaseException] = []
     for namespace, answer in answers.items():
         error = answer if isinstance(answer, BaseException) else answer.omitted
-        # A group that is missing from a whole answer is gone. Of one that isn't whole nobody knows.
+        # A group that is missing from a complete answer is gone. An incomplete answer shows nothing about it.
         kept[namespace] = dict(known.namespaces.get(namespace, {})) if error else {}
         errors += [error] if error else []
         if not isinstance(answer, BaseException):

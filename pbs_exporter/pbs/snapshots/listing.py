@@ -1,4 +1,4 @@
-"""What is known of a datastore's snapshots, for collectors and for people."""
+"""What is known of a datastore's snapshots, for collectors and for the status page."""
 
 from collections.abc import Mapping
 
@@ -30,7 +30,7 @@ class Listing(msgspec.Struct, frozen=True):
 
 
 class ListingStatus(msgspec.Struct, frozen=True):
-    """How the listing of a datastore is going, for people.
+    """How the listing of a datastore is going, for the status page.
 
     `error` belongs to the newest attempt, which ended at `tried_at`. `listed_at` and `fully_listed_at` belong to the
     listing that is kept (Unix seconds, `None` before the first). `took_seconds` is the duration of the last full

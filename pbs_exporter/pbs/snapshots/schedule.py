@@ -92,7 +92,7 @@ def full_ended(
     """Return the schedule after a full listing.
 
     A snapshot that vanishes while PBS reads fails the whole answer, so the next try comes soon. `spread` (0.8 to 1)
-    shortens the interval after a good one, or all datastores would be listed at the same time, again and again. Where a
+    shortens the interval after a good one, or all datastores would be listed at the same time every time. Where a
     request timed out PBS goes on working on it, and another one would add to its work.
     """
     seconds = limits.refresh * spread if is_good else min(RETRY_SECONDS, limits.refresh)
@@ -126,5 +126,5 @@ def choose_mode(mode: Mode, seconds: float) -> Mode:
 
 
 def limit_of(mode: Mode) -> float:
-    """Return the duration that parts the modes. A datastore near it doesn't change again and again."""
+    """Return the threshold between the modes. Hysteresis keeps a datastore near it from switching back and forth."""
     return QUICK_SECONDS if mode == "changes" else SLOW_SECONDS

@@ -34,10 +34,10 @@ class Hints(msgspec.Struct, frozen=True):
 
 
 class SeenTasks(msgspec.Struct, frozen=True):
-    """The tasks of one datastore that are no news. Tasks are known by their UPIDs.
+    """The tasks of one datastore that have been taken into account. Tasks are known by their UPIDs.
 
     `since` is when the newest full listing of a scrape began (Unix seconds). `ended` are the tasks that had ended when
-    they were last read, `listed` those of a time when all that they name had been listed (`None`: not since `since`).
+    they were last read. `listed` are those of them whose groups have all been listed (`None`: none since `since`).
     `bulk` are the finished bulk verifications already reported; one full listing covers them.
     """
 
@@ -48,17 +48,17 @@ class SeenTasks(msgspec.Struct, frozen=True):
 
 
 def all_listed(seen: SeenTasks, now: float) -> SeenTasks:
-    """Return what is no news once a full listing begins: all that ended before `now` (Unix seconds)."""
+    """Return the tasks that a full listing covers: all that ended before it began at `now` (Unix seconds)."""
     return SeenTasks(since=now, bulk=seen.bulk)
 
 
 def hinted_listed(seen: SeenTasks) -> SeenTasks:
-    """Return what is no news once all groups that the last hints name have been listed."""
+    """Return the tasks that are covered once all groups of the last hints have been listed."""
     return msgspec.structs.replace(seen, listed=seen.ended)
 
 
 def read_tasks(seen: SeenTasks, store: str, tasks: Iterable[Task] | None) -> tuple[Hints, SeenTasks]:
-    """Return what is news of a datastore's tasks that run or have ended, and what is no news any more.
+    """Return the hints of a datastore's new tasks, and the tasks that have been taken into account.
 
     Without tasks (`None`) there are no hints.
     """
@@ -111,7 +111,7 @@ def _hints(tasks: Iterable[Task]) -> Hints:
         if group is not None:
             groups.add(group)
         elif task.worker_type != "backup":
-            # A bulk verification shows when it has ended.
+            # A bulk verification takes effect when it ends.
             everything = everything or task.endtime is not None
     return Hints(frozenset(groups), everything)
 

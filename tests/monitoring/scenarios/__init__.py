@@ -1,6 +1,6 @@
-"""The table of the end-to-end test: what goes wrong, and which alerts report it.
+"""The table of the end-to-end test: faults, and the alerts that report them.
 
-All faults last at the same time, so the test also shows what inhibits what.
+All faults last at the same time, so the test also covers inhibitions.
 """
 
 from collections.abc import Mapping

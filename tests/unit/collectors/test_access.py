@@ -1,4 +1,4 @@
-"""What collectors need, what the token has, and when it ends."""
+"""Privileges that collectors need and that the token has, and the token's expiry."""
 
 from fnmatch import fnmatchcase
 from itertools import chain
@@ -8,9 +8,8 @@ import pytest
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.collectors.base import AnyCollector
 from tests.support.canned_pbs import NOW, Json, page
-from tests.support.page_facts import facts, failed
-from tests.support.running import running
-from tests.support.small_pbs import small_world
+from tests.support.metrics_page import facts, failed
+from tests.support.running import running, small_world
 
 UNLOCKS = {
     "/version": (),
@@ -46,9 +45,9 @@ def _matches(template: str, pattern: str) -> bool:
 
 @pytest.mark.parametrize("collector", COLLECTORS, ids=lambda collector: collector.name)
 async def test_needs_are_those_of_what_is_asked(collector: AnyCollector) -> None:
-    """What a collector says that it needs is what the endpoints need that it asks, no more and no less."""
+    """A collector's declared privileges are exactly those that its endpoints need."""
     only = dict.fromkeys(DEFAULTS, False) | {collector.name: True}
-    # Snapshots are looked at by what tasks say, which they can do without.
+    # Incremental listings also read the task list, but can do without it.
     world = small_world()
     world.stores[0].backend = "s3"
     async with running(world, collectors=only, listing_mode="full") as setup:
@@ -60,7 +59,7 @@ async def test_needs_are_those_of_what_is_asked(collector: AnyCollector) -> None
 
 
 async def test_needs_with_another_collector() -> None:
-    """What jobs need only beside tape is what the endpoint needs that they then ask as well."""
+    """The extra privileges of jobs for tape are those of the endpoints that are only asked with tape."""
     asked = []
     for tape in (False, True):
         only = dict.fromkeys(DEFAULTS, False) | {"jobs": True, "tape": tape}
@@ -74,7 +73,7 @@ async def test_needs_with_another_collector() -> None:
 
 
 async def test_a_right_that_is_missing_is_seen() -> None:
-    """Without Tape.Audit and Remote.Audit their privileges are 0, what they show is missing, and the rest is whole."""
+    """Without Tape.Audit and Remote.Audit their privileges are 0, their metrics are missing, and the rest is whole."""
     async with running() as well:
         whole = await well.scrape()
     world = small_world()
@@ -115,7 +114,7 @@ AUDIT = {"Sys.Audit": True}
     ],
 )
 async def test_rights_follow_pbs(permissions: Json, granted: float) -> None:
-    """A privilege is handed down the path where it says so, and a deeper entry replaces what is inherited."""
+    """A privilege is inherited if it propagates, and an entry on a deeper path replaces the inherited ones."""
     scraped = await page({"/access/permissions": permissions}, ["access", "host"])
     labels = {"collector": "host", "privilege": "Sys.Audit", "path": "/system/status"}
     assert scraped.value("pbs_token_privilege", **labels) == granted
@@ -123,7 +122,7 @@ async def test_rights_follow_pbs(permissions: Json, granted: float) -> None:
 
 
 def user(userid: str = "exporter@pbs", expire: int | None = None, **tokens: int | None) -> Json:
-    """Make a row of `/access/users`; `tokens` are names with their ends."""
+    """Make a row of `/access/users`; `tokens` maps names to expiry times."""
     rows = [{"tokenid": f"{userid}!{name}", "expire": end} for name, end in tokens.items()]
     return {"userid": userid, "expire": expire, "tokens": rows}
 
@@ -144,6 +143,6 @@ def user(userid: str = "exporter@pbs", expire: int | None = None, **tokens: int 
     ],
 )
 async def test_the_token_expires(users: Json, end: float | None) -> None:
-    """The earlier end of the token and its user is shown, and none where neither ends or the token isn't listed."""
+    """The earlier expiry of token and user is shown, and none if neither expires or the token isn't listed."""
     scraped = await page({"/access/users": users, "/access/permissions": {}}, ["access"])
     assert scraped.value("pbs_token_expire_timestamp_seconds") == end

@@ -1,4 +1,4 @@
-"""The certificate that PBS shows, known from the exporter's own connections."""
+"""The certificate that PBS shows, as seen on the exporter's own connections."""
 
 import datetime as dt
 from typing import Any
@@ -6,29 +6,28 @@ from typing import Any
 import pytest
 
 from pbs_exporter.simulator import Certificate, Fault, SimulatedPbs
-from tests.support.clock import FakeClock
-from tests.support.exporter import exporting, make_settings
-from tests.support.page_facts import failed
-from tests.support.small_pbs import NOW, simulated, small_world
+from tests.support.exporter import FakeClock, exporting, make_settings
+from tests.support.metrics_page import failed
+from tests.support.running import NOW, simulated, small_world
 
 AFTER = "pbs_certificate_not_after_timestamp_seconds"
 BEFORE = "pbs_certificate_not_before_timestamp_seconds"
 
 
 def certificate(begin: float, end: float) -> Certificate:
-    """Make one that is valid between these Unix times."""
+    """Make a certificate that is valid between these Unix times."""
     first, last = (dt.datetime.fromtimestamp(time, tz=dt.UTC) for time in (begin, end))
     return Certificate.make(not_before=first, not_after=last)
 
 
 def pin(pbs: SimulatedPbs) -> dict[str, Any]:
-    """Trust that certificate alone."""
+    """Trust this certificate alone."""
     return {"verify_tls": True, "fingerprint": bytes.fromhex(pbs.fingerprint.replace(":", ""))}
 
 
 @pytest.mark.parametrize("trust", ["off", "pinned", "expired"])
 async def test_dates_are_of_the_handshake(trust: str) -> None:
-    """Verified or not, expired or not, the dates are on the page, and cost no request and no connection."""
+    """The dates are shown with and without verification, also of an expired one, without further requests."""
     end = 1_000_000_000 if trust == "expired" else 1_900_000_000
     async with simulated(tls=True, certificate=certificate(900_000_000, end)) as pbs:
         made = make_settings(pbs, **({} if trust == "off" else pin(pbs)))
@@ -46,7 +45,7 @@ async def test_dates_are_of_the_handshake(trust: str) -> None:
 
 
 async def test_plain_http_has_none() -> None:
-    """Over plain http there is no certificate, and that is no failure."""
+    """Over plain HTTP there is no certificate, which is no failure."""
     async with simulated() as pbs, exporting(make_settings(pbs)) as exporter:
         page = await exporter.scrape()
     assert (page.value(AFTER), page.value(BEFORE)) == (None, None)
@@ -54,7 +53,7 @@ async def test_plain_http_has_none() -> None:
 
 
 async def test_a_renewed_certificate_shows_when_connections_are_too_old() -> None:
-    """A new certificate is on the page of the scrape that connects anew, at the latest an hour later."""
+    """A new certificate is shown after the next scrape that reconnects, at most an hour later."""
     clock = FakeClock(NOW)
     old, new = certificate(900_000_000, 1_900_000_000), certificate(950_000_000, 1_950_000_000)
     async with simulated(small_world(), tls=True, certificate=old) as pbs:
@@ -69,7 +68,7 @@ async def test_a_renewed_certificate_shows_when_connections_are_too_old() -> Non
 
 
 async def test_the_last_one_stays_while_pbs_is_away() -> None:
-    """While nothing listens the certificate is the last one; where there never was any, its collector has failed."""
+    """If PBS is down, the last certificate is shown; if there has never been one, the collector fails."""
     async with simulated(tls=True) as pbs, exporting(make_settings(pbs)) as exporter:
         known = (await exporter.scrape()).value(AFTER)
         await pbs.stop()
@@ -84,7 +83,7 @@ async def test_the_last_one_stays_while_pbs_is_away() -> None:
 
 
 async def test_a_fault_of_http_is_none_of_tls() -> None:
-    """Where every answer is an error the certificate is known all the same."""
+    """The certificate is known even if every answer is an error."""
     async with simulated(tls=True) as pbs, exporting(make_settings(pbs)) as exporter:
         pbs.faults.add("*", Fault.status(500, "no"))
         page = await exporter.scrape()

@@ -1,4 +1,4 @@
-"""Datastores: maintenance, mount status, what is readable, and when they will be full."""
+"""Datastores: maintenance, mount status, readability, and the estimated date when they are full."""
 
 import pytest
 
@@ -14,7 +14,7 @@ UPID = "UPID:pbs:000003F2:00000E10:0000001A:6888240C:garbage_collection:main:roo
 
 
 async def one(listed: Json = None, usage: Json = None) -> Scraped:
-    """Scrape a PBS with the datastore `main`: what the list and the usage say of it beside its name and size."""
+    """Scrape a PBS with the datastore `main`, with these fields added to its list row and its usage row."""
     row = {"store": "main"}
     return await page(
         {LIST: [row | (listed or {})], USAGE: [row | (SIZES if usage is None else usage)]}, ["datastores"]
@@ -39,7 +39,7 @@ async def one(listed: Json = None, usage: Json = None) -> Scraped:
     ],
 )
 async def test_estimated_full_date(date: Json, shown: float | None) -> None:
-    """The date when a datastore will be full is shown only where it lies ahead and before the year 2200."""
+    """The date when a datastore will be full is shown only if it is in the future and before the year 2200."""
     scraped = await one(usage=SIZES | date)
     assert scraped.value("pbs_datastore_estimated_full_timestamp_seconds", datastore="main") == shown
     assert scraped.value("pbs_datastore_used_bytes", datastore="main") == 600
@@ -72,7 +72,7 @@ async def test_estimated_full_date(date: Json, shown: float | None) -> None:
     ],
 )
 async def test_maintenance(maintenance: str | None, mode: str | None, readable: float) -> None:
-    """The mode is the first property that is `type=…` or has no name; all but read-only make it unreadable."""
+    """The mode is the first property that is `type=…` or has no name; every mode but read-only makes it unreadable."""
     scraped = await one({"maintenance": maintenance}, SIZES if readable else {"error": "datastore is unavailable"})
     expected = [] if mode is None else [({"datastore": "main", "mode": mode}, 1.0)]
     assert series(scraped, "pbs_datastore_maintenance") == expected
@@ -84,7 +84,7 @@ async def test_maintenance(maintenance: str | None, mode: str | None, readable: 
     [(None, True), ("read-only", True), ("type=read-only,message=x", True), ("offline", False), ("frozen", False)],
 )
 async def test_datastores_in_maintenance_are_not_asked(maintenance: str | None, asked: bool) -> None:  # noqa: FBT001
-    """Only a datastore without maintenance, or with read-only, is asked for its snapshots."""
+    """Snapshots are listed only for datastores without maintenance or in read-only mode."""
     scraped = await page({LIST: [{"store": "main", "maintenance": maintenance}]}, ["snapshots"])
     expected = {"main": 1.0} if asked else {}
     assert scraped.by("pbs_scrape_datastore_success", "datastore") == expected
@@ -103,7 +103,7 @@ async def test_datastores_in_maintenance_are_not_asked(maintenance: str | None, 
     ],
 )
 async def test_mount_status(status: Json, mounted: float | None, readable: float) -> None:
-    """Only a removable datastore is mounted or not; one that isn't mounted is not readable, and has no sizes."""
+    """Only a removable datastore has a mount status; an unmounted one isn't readable and has no sizes."""
     scraped = await one(status, status | (SIZES if readable else {}))
     assert scraped.value("pbs_datastore_mounted", datastore="main") == mounted
     assert scraped.value("pbs_datastore_readable", datastore="main") == readable
@@ -121,7 +121,7 @@ async def test_mount_status(status: Json, mounted: float | None, readable: float
     ],
 )
 async def test_readable_by_the_usage(usage: Json, readable: float | None, total: float | None) -> None:
-    """A row with numbers is readable, one with an error isn't, and of one with neither nothing is known."""
+    """A row with numbers is readable, a row with an error isn't, and a row with neither is unknown."""
     scraped = await one(usage=usage)
     assert scraped.value("pbs_datastore_readable", datastore="main") == readable
     assert scraped.value("pbs_datastore_total_bytes", datastore="main") == total
@@ -145,7 +145,7 @@ NO_RIGHT = Answer.text(403, "permission check failed.")
 async def test_readable_by_its_own_status(
     status: Json, readable: float | None, total: float | None, good: float
 ) -> None:
-    """Where the usage fails as a whole, each datastore's own status counts, and one doesn't cost the others."""
+    """If the usage of all fails, each datastore's own status is used, and one failure doesn't affect the others."""
     scraped = await page(
         {
             USAGE: VANISHED,
@@ -176,7 +176,7 @@ async def test_readable_by_its_own_status(
     ],
 )
 async def test_deduplication_factor(gc: Json, factor: float | None) -> None:
-    """The deduplication factor is of a garbage collection that succeeded and found something on disk."""
+    """The deduplication factor is shown only for a successful garbage collection that found data on disk."""
     scraped = await one(usage=SIZES | {"gc-status": gc})
     assert scraped.value("pbs_datastore_deduplication_factor", datastore="main") == factor
     assert scraped.value("pbs_datastore_total_bytes", datastore="main") == 1000
@@ -184,7 +184,7 @@ async def test_deduplication_factor(gc: Json, factor: float | None) -> None:
 
 
 async def test_an_old_pbs_says_less() -> None:
-    """Without mount status and backend, as PBS 3.2 answers, sizes are shown, and what is unsaid is not."""
+    """PBS 3.2 has no mount status and no backend: sizes are shown, and the missing fields have no samples."""
     scraped = await one({"comment": None})
     assert series(scraped, "pbs_datastore_info") == [({"datastore": "main", "backend": "", "comment": ""}, 1)]
     assert not scraped.series("pbs_datastore_mounted")
@@ -194,7 +194,7 @@ async def test_an_old_pbs_says_less() -> None:
 
 
 async def test_sizes_beyond_what_a_float_holds() -> None:
-    """Sizes beyond 2**53 lose digits and nothing else."""
+    """Sizes above 2**53 lose precision and nothing else."""
     scraped = await one(usage={"total": 2**63 + 1, "used": 2**53, "avail": 0})
     assert scraped.value("pbs_datastore_total_bytes", datastore="main") == float(2**63)
     assert scraped.value("pbs_datastore_used_bytes", datastore="main") == 2**53

@@ -1,4 +1,4 @@
-"""Disks and ZFS pools in states that no recording has."""
+"""Disks and ZFS pools in states that no recording contains."""
 
 import pytest
 
@@ -15,7 +15,7 @@ from tests.support.canned_pbs import Json, page, series
     ],
 )
 async def test_disks(row: Json, state: str, size: float | None, life: float | None) -> None:
-    """A disk is in exactly one state, and what it doesn't say of size and life has no sample."""
+    """A disk is in exactly one state, and a missing size or wearout has no sample."""
     disk = {"name": "sda", "model": "M", "serial": None}
     scraped = await page({"/nodes/localhost/disks/list": [disk | row]}, ["disks"])
     labels = {"disk": "sda", "model": "M", "serial": ""}
@@ -35,7 +35,7 @@ async def test_disks(row: Json, state: str, size: float | None, life: float | No
     ],
 )
 async def test_pools(health: str | None, state: str) -> None:
-    """A pool is in exactly one state, with its bytes, and its fragmentation as a ratio."""
+    """A pool is in exactly one state, has its sizes in bytes, and its fragmentation as a ratio."""
     pool = {"name": "tank", "health": health, "size": 10, "alloc": 4, "free": 6, "frag": 12, "dedup": 1.0}
     scraped = await page({"/nodes/localhost/disks/zfs": [pool]}, ["disks"])
     states = scraped.by("pbs_zfs_pool_health", "status")

@@ -1,4 +1,4 @@
-"""What a collector finds with several calls."""
+"""The findings of a collector that makes several calls."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -27,7 +27,7 @@ def failing(error: Exception, seconds: float = 0.0) -> Callable[[], Awaitable[st
 
 
 async def test_failures_are_in_the_order_in_which_they_come() -> None:
-    """The failure that came first is the first one, wherever its call stands."""
+    """The first failure is the earliest one, whatever the order of the calls in the code."""
     late, early = NotJson("late"), NotJson("early")
     with Findings() as found:
         answers = await asyncio.gather(
@@ -38,7 +38,7 @@ async def test_failures_are_in_the_order_in_which_they_come() -> None:
 
 
 async def test_a_datastore_that_fails_costs_itself_only() -> None:
-    """Each datastore's failure, or that it has none, is in the result, and is no failure of the collector."""
+    """The result has the outcome of each datastore, and a datastore's failure doesn't fail the collector."""
     error = NotJson("gone")
 
     async def ask(store: str) -> str:
@@ -55,7 +55,7 @@ async def test_a_datastore_that_fails_costs_itself_only() -> None:
 
 
 async def test_rows_that_were_left_out_are_a_failure() -> None:
-    """The good rows of an answer are returned, and one failure says how many others there were."""
+    """The good rows of an answer are returned, and one failure has the number of bad ones."""
     with Findings() as found:
         assert found.rows(Rows(["a"], [WrongShape("no name")])) == ["a"]
         assert found.rows(None) == []
@@ -64,7 +64,7 @@ async def test_rows_that_were_left_out_are_a_failure() -> None:
 
 
 async def test_what_was_found_before_the_time_was_up_is_not_lost() -> None:
-    """If the block is cancelled, `CutOff` has the failures and the datastores up to then."""
+    """`CutOff` has the failures and the datastores found before the block was cancelled."""
     error = NotJson("gone")
 
     async def ask(_store: str) -> str:
@@ -85,7 +85,7 @@ async def test_what_was_found_before_the_time_was_up_is_not_lost() -> None:
 
 
 async def test_a_bug_is_not_an_attempt_that_failed() -> None:
-    """An exception that is no failure of PBS leaves `attempt` as it is."""
+    """`attempt` doesn't catch exceptions that aren't PBS failures."""
     assert not issubclass(ZeroDivisionError, PbsError)
     with Findings() as found, pytest.raises(ZeroDivisionError):
         await found.attempt(failing(ZeroDivisionError()))

@@ -1,4 +1,4 @@
-"""Garbage collection: what each state of the last run makes of the numbers."""
+"""Garbage collection: the numbers in each state of the last run."""
 
 import pytest
 
@@ -37,12 +37,12 @@ ENDED = {"pbs_gc_last_run_timestamp": NOW - 50}
 
 
 def ended(state: str) -> Json:
-    """Make what PBS adds to the row of a run that ended so."""
+    """Make the fields that PBS adds to the row for a run with this end."""
     return {"duration": 40, "last-run-endtime": NOW - 50, "last-run-state": state}
 
 
 def numbers(scraped: Scraped) -> dict[str, float]:
-    """Return all values about the garbage collection of `main`."""
+    """Return all values of the garbage collection of `main`."""
     return {
         sample.name: sample.value
         for family in scraped.families.values()
@@ -76,14 +76,14 @@ FAILED = {"pbs_gc_status": 0}
     ],
 )
 async def test_one_datastore(row: Json, shown: dict[str, float]) -> None:
-    """The counters are of the last good run; duration and status depend on how the last run ended."""
+    """The counters are those of the last successful run; duration and status are those of the last run."""
     scraped = await page({"/admin/gc": [ROW | row]}, ["gc"])
     assert numbers(scraped) == shown
     assert success(scraped, "gc") == 1
 
 
 async def test_counters_that_pbs_leaves_out_are_absent() -> None:
-    """A counter that PBS doesn't give makes no sample, and the others stay."""
+    """A missing counter has no sample, and the others stay."""
     row = {key: value for key, value in ROW.items() if key not in ("still-bad", "pending-bytes")}
     scraped = await page({"/admin/gc": [row]}, ["gc"])
     missing = {"pbs_gc_bad_chunks", "pbs_gc_pending_bytes"}
@@ -91,7 +91,7 @@ async def test_counters_that_pbs_leaves_out_are_absent() -> None:
 
 
 async def test_tasks_do_not_change_the_last_run() -> None:
-    """Only `/admin/gc` counts: a newer garbage collection in the task list changes nothing."""
+    """Only `/admin/gc` is used: a newer garbage collection in the task list changes nothing."""
     task = {
         "upid": UPID,
         "worker_type": "garbage_collection",

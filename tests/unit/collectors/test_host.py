@@ -1,4 +1,4 @@
-"""The host's numbers where PBS doesn't give them all."""
+"""The host's numbers when PBS returns only some of them."""
 
 import math
 
@@ -43,7 +43,7 @@ MEMORY = {name for name in NUMBERS if "_memory_" in name}
 
 
 def numbers(scraped: Scraped) -> dict[str, float]:
-    """Return all numbers of the host."""
+    """Return all values of the host."""
     return {
         sample.name: sample.value
         for family in scraped.families.values()
@@ -73,7 +73,7 @@ def numbers(scraped: Scraped) -> dict[str, float]:
     ],
 )  # fmt: skip
 async def test_what_pbs_does_not_say_is_absent(change: Json, missing: set[str], info: dict[str, str]) -> None:
-    """A number that PBS doesn't give makes no sample, a text is empty, and all the others stay."""
+    """A missing number has no sample, a missing text is empty, and all the others stay."""
     scraped = await page({"/nodes/localhost/status": STATUS | change}, ["host"])
     assert numbers(scraped) == {name: value for name, value in NUMBERS.items() if name not in missing}
     assert series(scraped, "pbs_host_info") == [(INFO | info, 1)]
@@ -81,7 +81,7 @@ async def test_what_pbs_does_not_say_is_absent(change: Json, missing: set[str], 
 
 
 async def test_zeros_are_shown() -> None:
-    """A 0 that PBS says is a value."""
+    """A 0 from PBS is a value."""
     status = STATUS | {"cpu": 0, "wait": 0.0, "uptime": 0, "swap": {"total": 0, "used": 0, "free": 0}}
     shown = numbers(await page({"/nodes/localhost/status": status}, ["host"]))
     swap = {f"pbs_host_swap_{key}_bytes": 0.0 for key in ("total", "used", "free")}
@@ -90,7 +90,7 @@ async def test_zeros_are_shown() -> None:
 
 
 async def test_old_answer_without_the_newer_fields() -> None:
-    """Where PBS knows neither `current-kernel` nor `boot-info`, the numbers are whole."""
+    """The numbers are whole if PBS has neither `current-kernel` nor `boot-info`."""
     old = {key: value for key, value in STATUS.items() if key not in ("current-kernel", "boot-info")}
     scraped = await page({"/nodes/localhost/status": old | {"kversion": "Linux 5.15"}}, ["host"])
     assert numbers(scraped) == NUMBERS

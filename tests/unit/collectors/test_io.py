@@ -1,4 +1,4 @@
-"""The counters of network and disks."""
+"""The counters of networks and disks."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def point(metric: str, value: Json, subject: str = "host", time: int = 1) -> Jso
 
 
 async def test_counters_are_the_newest_known_ones() -> None:
-    """Of several points the last counts, null is no sample, and what isn't of a host or datastore is left out."""
+    """The last of several points is used, null has no sample, and only the host and datastores are shown."""
     points = [
         point("net_in", 5.0),
         point("net_in", 9.0, time=2),
@@ -26,12 +26,12 @@ async def test_counters_are_the_newest_known_ones() -> None:
     assert scraped.value("pbs_host_network_transmit_bytes_total") is None
     assert scraped.value("pbs_host_disk_written_bytes_total") is None
     assert scraped.by("pbs_datastore_read_bytes_total", "datastore") == {"main": 7}
-    # A row that can't be read is left out.
+    # An unreadable row is left out.
     assert success(scraped, "io") == 0
 
 
 @pytest.mark.parametrize("said", [[], {}, {"data": {}}, {"data": None}, None, "no"])
 async def test_counters_of_the_wrong_shape_fail(said: Json) -> None:
-    """An answer without a list of points is a failure of the collector alone."""
+    """An answer without a list of points fails this collector only."""
     scraped = await page({"/status/metrics": said}, ["io"])
     assert (success(scraped, "io"), scraped.value("pbs_up")) == (0, 1)

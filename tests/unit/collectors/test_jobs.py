@@ -1,4 +1,4 @@
-"""Jobs in each of their states, and of each type."""
+"""Jobs of each type in each state."""
 
 import pytest
 
@@ -32,7 +32,7 @@ RAN = {LAST: START + 20, TOOK: 20}
     ],
 )
 async def test_one_job(row: Json, status: str, numbers: dict[str, float]) -> None:
-    """A job is in exactly one state, and has the numbers that PBS says of its runs."""
+    """A job is in exactly one state, and has the numbers of its runs that PBS returns."""
     scraped = await page({"/admin/verify": [{"id": "v-one", "store": "main"} | row]}, ["jobs"])
     states = scraped.by("pbs_job_status", "status")
     assert {name for name, value in states.items() if value == 1} == {status}
@@ -56,7 +56,7 @@ async def test_one_job(row: Json, status: str, numbers: dict[str, float]) -> Non
     ],
 )
 async def test_a_sync_job_says_where_from_and_where_to(row: Json, about: tuple[str, str, str]) -> None:
-    """A sync job has its remote, the datastore there and the direction; without one it pulls."""
+    """A sync job has its remote, the remote datastore and the direction; the default direction is pull."""
     job = {"id": "s-one", "store": "main", "ns": "a/b", "schedule": "hourly"} | row
     scraped = await page({"/admin/sync": [job]}, ["jobs"])
     labels = dict(zip(("remote", "remote_datastore", "direction"), about, strict=True))
@@ -66,7 +66,7 @@ async def test_a_sync_job_says_where_from_and_where_to(row: Json, about: tuple[s
 
 @pytest.mark.parametrize(("tape", "kinds"), [(True, {"tape_backup", "prune"}), (False, {"prune"})])
 async def test_tape_jobs_are_of_interest_with_tapes(kinds: set[str], *, tape: bool) -> None:
-    """Tape backup jobs are asked for while the collector `tape` is on, and a job of an offline datastore is shown."""
+    """Tape backup jobs are asked for if the collector `tape` is on, and a job of an offline datastore is shown."""
     job = {"id": "one", "store": "main"}
     answers = {
         "/tape/backup": [job],

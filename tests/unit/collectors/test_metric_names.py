@@ -19,8 +19,7 @@ from pbs_exporter.exposition.formats import OPENMETRICS
 from pbs_exporter.exposition.metric import Metric
 from pbs_exporter.scrape import scrape_metrics
 from pbs_exporter.simulator import Replay, SimulatedPbs, Source, demo_world
-from tests.support.clock import FakeClock
-from tests.support.exporter import exporting, make_settings
+from tests.support.exporter import FakeClock, exporting, make_settings
 from tests.support.fixed_metrics import FIXED
 from tests.support.paths import ROOT
 from tests.support.recordings import RECORDINGS, recorded_time, recording_file
@@ -77,7 +76,7 @@ def _type_problems(metric: Metric) -> Iterator[str]:
     if metric.type != "counter" and metric.name.endswith("_total"):
         yield f"a {metric.type} that ends in _total"
     for end in ("_count", "_sum", "_bucket", "_created"):
-        # A histogram's own name has none of them either: its samples get them.
+        # A histogram's own name has none of these suffixes; its samples get them.
         if metric.name.endswith(end):
             yield f"a {metric.type} that ends in {end}"
     for label in ("le", "quantile"):
@@ -94,7 +93,7 @@ def _unit_problems(metric: Metric) -> Iterator[str]:
             yield f"{word} is no base unit in the plural"
         if _ABBREVIATION.fullmatch(word):
             yield f"{word} is an abbreviated unit"
-    # pbs_datastore_total_bytes: also in front of the unit `total` is no suffix.
+    # pbs_datastore_total_bytes: `total` in front of the unit isn't allowed either.
     if any(word in _BASE_UNITS for word in words[:-1]):
         yield "a unit that is no suffix"
     if "timestamp" in words and words[-1] != "seconds":
@@ -136,17 +135,17 @@ def _unit_problems(metric: Metric) -> Iterator[str]:
     ids=lambda value: value.name if isinstance(value, Metric) else None,
 )
 def test_lint_finds(metric: Metric, found: str) -> None:
-    """Each naming rule finds a name that breaks it, and nothing else in that name."""
+    """Each naming rule reports a name that breaks it, and nothing else about that name."""
     assert list(lint(metric)) == [f"{metric.name}: {found}"]
 
 
 def test_names_follow_the_rules() -> None:
-    """Every declared metric follows the naming rules but for the names on the list, and each of these is needed."""
+    """Every declared metric follows the naming rules except those on the list, and every exception is needed."""
     assert {problem for metric in DECLARED for problem in lint(metric)} == set(ALLOWED)
 
 
 def test_fixed_names() -> None:
-    """The 33 families that the specification fixes are declared, with exactly its labels and as gauges."""
+    """The 33 specified families are declared as gauges with exactly the specified labels."""
     assert len(FIXED) == 33
     declared = {name: BY_NAME[name].labels for name in FIXED if name in BY_NAME}
     assert declared == FIXED
@@ -154,14 +153,14 @@ def test_fixed_names() -> None:
 
 
 def test_each_family_has_one_owner() -> None:
-    """No family is declared twice, be it by two collectors or by the exporter itself."""
-    # A counter's family and a gauge of the same name but for `_total` would be one in OpenMetrics.
+    """No family is declared twice, neither by two collectors nor by a collector and the exporter."""
+    # In OpenMetrics, a counter and a gauge whose names differ only in `_total` are the same family.
     names = Counter(metric.name.removesuffix("_total") for metric in DECLARED)
     assert [name for name, times in names.items() if times > 1] == []
 
 
 def test_every_collector_file_is_listed() -> None:
-    """Every collector has its line in COLLECTORS, and each has a name of its own."""
+    """Every collector is in COLLECTORS under a unique name."""
     modules = [
         importlib.import_module(f"{collectors.__name__}.{module.name}")
         for module in pkgutil.iter_modules(collectors.__path__)
@@ -179,7 +178,7 @@ def test_every_collector_file_is_listed() -> None:
 
 @pytest.mark.parametrize("metric", DECLARED, ids=lambda metric: metric.name)
 def test_help_is_a_sentence(metric: Metric) -> None:
-    """Every help is one line that begins with a capital or digit and ends with one full stop."""
+    """Every help is one line that begins with a capital or a digit and ends with one full stop."""
     assert re.fullmatch(r"[A-Z0-9][^\n]*[^.\s]\.", metric.help), metric.help
 
 
@@ -192,13 +191,13 @@ _FROM_PBS = (
 
 @pytest.mark.parametrize("metric", _FROM_PBS, ids=lambda metric: metric.name)
 def test_help_names_the_api_path(metric: Metric) -> None:
-    """The help of every metric about PBS ends with the API path that the value comes from, or with TLS."""
+    """The help of every metric about PBS ends with the API path of its value, or with TLS."""
     assert _API_PATH.search(metric.help) or re.search(r"\(TLS, \w+\)\.$", metric.help), metric.help
 
 
 @pytest.mark.parametrize("collector", COLLECTORS, ids=lambda collector: collector.name)
 def test_collector_says_what_it_needs(collector: AnyCollector) -> None:
-    """Every collector has a help that is a sentence, metrics, and names the privileges and roles it needs, if any."""
+    """Every collector has a help sentence, metrics, and the names of the privileges and roles that it needs."""
     assert re.fullmatch(r"[A-Z].*[^.]\.", collector.help)
     assert collector.metrics
     assert collector.needs or collector.name in ("certificate", "access")
@@ -237,7 +236,7 @@ async def _page(
 
 
 def _family(sample_line: str) -> str:
-    """Return the family of a line of a text page."""
+    """Return the family of a line in the text format."""
     name = re.split(r"[{ ]", sample_line, maxsplit=1)[0]
     histogram = re.sub(r"_(bucket|sum|count)$", "", name)
     return histogram if histogram in BY_NAME and BY_NAME[histogram].type == "histogram" else name
@@ -245,7 +244,7 @@ def _family(sample_line: str) -> str:
 
 @pytest.mark.parametrize(("source", "now"), SOURCES)
 async def test_page_has_declared_metrics_alone(source: Source, now: float | None) -> None:
-    """Every family on a page is a declared one, with the declared help, type and labels."""
+    """Every family on a page is declared, and has the declared help, type and labels."""
     lines = (await _page(source, now, DEFAULTS)).splitlines()
     samples = [line for line in lines if not line.startswith("#")]
     assert {_family(line) for line in samples} <= BY_NAME.keys()
@@ -261,7 +260,7 @@ async def test_page_has_declared_metrics_alone(source: Source, now: float | None
 
 @pytest.mark.parametrize(("source", "now"), SOURCES)
 async def test_page_has_each_family_and_series_once(source: Source, now: float | None) -> None:
-    """A page has each family once, its samples together, and each series once."""
+    """A page has each family once, the samples of a family together, and each series once."""
     lines = (await _page(source, now, DEFAULTS)).splitlines()
     helps = [line.split(" ")[2] for line in lines if line.startswith("# HELP ")]
     assert len(helps) == len(set(helps))
@@ -275,9 +274,9 @@ async def test_page_has_each_family_and_series_once(source: Source, now: float |
 
 @pytest.mark.parametrize("collector", COLLECTORS, ids=lambda collector: collector.name)
 async def test_collector_samples_what_it_declares(collector: AnyCollector) -> None:
-    """A collector that is on beside one other makes its own metrics and no third one's."""
+    """A collector makes only its own metrics, even if another one runs too."""
     folder = "pbs-4.2.3-more"
-    # No recorded PBS had systemd.
+    # The recorded PBS hosts have no systemd.
     recorded = collector.name != "services"
     source, now = (Replay(recording_file(folder)), recorded_time(folder)) if recorded else (demo_world(), None)
     page = await _page(source, now, [collector.name, "tape"], tls=True)
@@ -296,7 +295,7 @@ MOMENTARY = {
 
 
 async def test_demo_shows_every_family() -> None:
-    """The first page of the demo's world, with all collectors on, has a sample of each collector's families."""
+    """The first page of the demo with all collectors on has at least one sample of each collector's families."""
     page = await _page(demo_world(), None, DEFAULTS, tls=True)
     sampled = {_family(line) for line in page.splitlines() if not line.startswith("#")}
     declared = {metric.name for collector in COLLECTORS for metric in collector.metrics}
@@ -304,14 +303,14 @@ async def test_demo_shows_every_family() -> None:
 
 
 async def test_demo_shows_every_fixed_family() -> None:
-    """The first page of the demo's world has a sample of each of the 33 fixed families."""
+    """The first page of the demo has a sample of each of the 33 specified families."""
     page = await _page(demo_world(), None, DEFAULTS)
     sampled = {_family(line) for line in page.splitlines() if not line.startswith("#")}
     assert FIXED.keys() - sampled == set()
 
 
 async def test_units_equal_the_suffix() -> None:
-    """In OpenMetrics a family whose name ends with a base unit says this unit, and no other family says one."""
+    """In OpenMetrics exactly the families whose name ends with a base unit have a UNIT line with it."""
     folder = "pbs-4.2.3-more"
     accept = f"{OPENMETRICS.media_type}; version={OPENMETRICS.version}"
     page = await _page(Replay(recording_file(folder)), recorded_time(folder), DEFAULTS, accept)

@@ -1,4 +1,4 @@
-"""Which privileges a token has, and which commands grant what it lacks."""
+"""The privileges that a token has, and the commands that grant the missing ones."""
 
 from collections.abc import Mapping
 
@@ -24,12 +24,12 @@ NEED = Need("Datastore.Audit", "/datastore", "Audit")
     ],
 )
 def test_rights_are_inherited(permissions: Mapping[str, Mapping[str, bool]], granted: bool) -> None:  # noqa: FBT001
-    """A privilege holds at its own path, and below where it propagates and no deeper entry replaces it."""
+    """A privilege holds on its own path, and below it if it propagates and no deeper entry replaces it."""
     assert has(permissions, NEED) is granted
 
 
 def test_same_grant_is_named_once() -> None:
-    """Several collectors with the same need make one line for the user and one for its token."""
+    """Collectors with the same need share one command for the user and one for its token."""
     other = Need("Sys.Audit", "/system/status", "Audit")
     assert grants([NEED, other], {}, "me@pbs!token") == [
         "proxmox-backup-manager acl update / Audit --auth-id 'me@pbs'",
@@ -38,7 +38,7 @@ def test_same_grant_is_named_once() -> None:
 
 
 def test_right_that_a_deeper_entry_hides_is_granted_there() -> None:
-    """Roles go to `/`, where they add up; only a right that is there already is granted on the path that lacks it."""
+    """Roles are granted on `/`, where they add up; only a right that `/` already has is granted on a deeper path."""
     permissions = {"/": {"Datastore.Audit": True}, "/datastore": {"Datastore.Read": True}}
     assert grants([NEED], permissions, "me@pbs!token") == [
         "proxmox-backup-manager acl update /datastore Audit --auth-id 'me@pbs'",

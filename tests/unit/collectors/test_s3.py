@@ -1,10 +1,10 @@
-"""Datastores in S3 buckets."""
+"""Datastores with an S3 backend."""
 
 from tests.support.canned_pbs import page, series
 
 
 async def test_buckets() -> None:
-    """Each S3 datastore that can be asked is, and has what PBS says of its bucket, be it nothing."""
+    """Each available S3 datastore is asked, and has the statistics that PBS returns, if any."""
     numbers = {"get": 1, "put": 2, "post": 0, "head": 4, "uploaded": 6, "downloaded": None}
     scraped = await page(
         {

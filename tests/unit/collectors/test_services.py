@@ -1,4 +1,4 @@
-"""Services in states that no recording has."""
+"""Services in states that no recording contains."""
 
 import pytest
 
@@ -19,7 +19,7 @@ from tests.support.canned_pbs import Json, page, success
     ],
 )
 async def test_services(row: Json, running: float | None) -> None:
-    """A service runs or doesn't; one that isn't meant to run, or of which PBS says no state, has no series."""
+    """A service runs or doesn't; one that is disabled or has no state in the answer has no series."""
     scraped = await page({"/nodes/localhost/services": [{"service": "cron", "name": "cron"} | row]}, ["services"])
     assert scraped.value("pbs_service_running", service="cron") == running
     assert success(scraped, "services") == 1

@@ -1,4 +1,4 @@
-"""Snapshots: what is newest, finished, verified and encrypted, and how many of a group are shown."""
+"""Snapshots: newest, finished, verified and encrypted ones, and the number shown per group."""
 
 from itertools import product
 
@@ -14,12 +14,12 @@ DAMAGED: Json = {"size": None, "files": [{"filename": "index.json.blob"}]}
 
 
 def upid(start: int) -> str:
-    """Make the ID of a verification that started then."""
+    """Make the ID of a verification with this start time."""
     return f"UPID:pbs:000003F2:00000E10:0000001A:{start:08X}:verificationjob:main\\x3av\\x2d1:root@pam:"
 
 
 def verified(state: str, start: int = NOW) -> Json:
-    """Make the field that says how a verification ended."""
+    """Make the field with the result of a verification."""
     return {"verification": {"state": state, "upid": upid(start)}}
 
 
@@ -29,12 +29,12 @@ async def group(*rows: Json, **settings: Json) -> Scraped:
 
 
 def number(scraped: Scraped, name: str, **labels: str) -> float | None:
-    """Return a number of that group."""
+    """Return a value of that group."""
     return scraped.value(f"pbs_snapshot_{name}", **GROUP, **labels)
 
 
 def times(scraped: Scraped) -> list[int]:
-    """Return the times of the exported snapshots, in the page's order."""
+    """Return the times of the exported snapshots, in the order of the page."""
     return [int(labels["backup_time"]) for labels, _ in series(scraped, "pbs_snapshot_info")]
 
 
@@ -49,7 +49,7 @@ def times(scraped: Scraped) -> list[int]:
     ],
 )
 async def test_snapshot_history_limit(limit: int, shown: list[int]) -> None:
-    """The limit picks the newest snapshots for `pbs_snapshot_info`; the group's numbers count all."""
+    """The limit selects the newest snapshots for `pbs_snapshot_info`; the group's numbers count all."""
     rows = [
         snapshot(20, size=2),
         snapshot(40, size=4, **verified("ok")),
@@ -68,7 +68,7 @@ async def test_snapshot_history_limit(limit: int, shown: list[int]) -> None:
 
 
 async def test_limit_is_per_group() -> None:
-    """Each group, also of the same ID, shows as many of its snapshots as the limit says."""
+    """The limit applies to each group separately, also to groups with the same ID."""
     rows = [snapshot(NOW - n, kind, "100") for kind in ("vm", "ct", "host") for n in range(3)]
     scraped = await snapshots_page({"main": {"": rows, "a": rows}, "other": {"": rows}}, snapshot_history_limit=2)
     shown: dict[tuple[str, str, str], list[int]] = {}
@@ -80,7 +80,7 @@ async def test_limit_is_per_group() -> None:
 
 
 async def test_same_id_in_other_types_namespaces_and_datastores_stays_apart() -> None:
-    """Groups that share an ID have their own counts and sizes, by type, namespace and datastore."""
+    """Groups with the same ID have their own counts and sizes, by type, namespace and datastore."""
     places = list(product(("main", "other"), ("", "a", "a/b"), ("vm", "ct", "host")))
     listings: dict[str, dict[str, Json]] = {}
     for size, (store, namespace, kind) in enumerate(places, start=1):
@@ -107,7 +107,7 @@ async def test_same_id_in_other_types_namespaces_and_datastores_stays_apart() ->
     ],
 )
 async def test_unfinished_and_damaged(fields: Json, unfinished: float, damaged: float) -> None:
-    """A snapshot without a size is unfinished without a manifest, and damaged with one; it counts all the same."""
+    """A snapshot without a size is unfinished without a manifest, and damaged with one; it is counted either way."""
     scraped = await group(snapshot(NOW, **fields))
     assert number(scraped, "count") == 1
     assert number(scraped, "unfinished") == unfinished
@@ -120,7 +120,7 @@ async def test_unfinished_and_damaged(fields: Json, unfinished: float, damaged: 
 
 @pytest.mark.parametrize("fields", [UNFINISHED, DAMAGED], ids=["unfinished", "damaged"])
 async def test_a_newer_snapshot_that_is_not_finished_is_not_the_last(fields: Json) -> None:
-    """Times and sizes are of finished snapshots, however many others are newer or older."""
+    """Times and sizes are those of finished snapshots, even if the newest or the oldest is unfinished or damaged."""
     scraped = await group(
         snapshot(50, **fields),
         snapshot(40, size=4, **verified("ok")),
@@ -136,7 +136,7 @@ async def test_a_newer_snapshot_that_is_not_finished_is_not_the_last(fields: Jso
 
 
 async def test_group_without_a_finished_snapshot() -> None:
-    """A group of unfinished and damaged snapshots has counts, and neither a time nor a size."""
+    """A group with only unfinished and damaged snapshots has counts, and neither a time nor a size."""
     scraped = await group(snapshot(50, **UNFINISHED), snapshot(40, **DAMAGED))
     shown = {name for name in scraped.families if name.startswith("pbs_snapshot_")}
     assert shown == {
@@ -153,7 +153,7 @@ async def test_group_without_a_finished_snapshot() -> None:
 
 
 async def test_verification_time_of_a_group_without_a_finished_snapshot() -> None:
-    """The time of the newest verification stays where the group's only snapshot has become damaged."""
+    """The time of the newest verification stays when the group's only snapshot becomes damaged."""
     scraped = await group(snapshot(50, **DAMAGED, **verified("failed", 1234)))
     assert number(scraped, "last_verification_timestamp_seconds") == 1234
     assert number(scraped, "last_verification", state="failed") is None
@@ -172,7 +172,7 @@ async def test_verification_time_of_a_group_without_a_finished_snapshot() -> Non
     ],
 )
 async def test_verification_states(verification: Json, state: str) -> None:
-    """Each snapshot is in one of three states; the state set of the newest has them all, and exactly one is 1."""
+    """Each snapshot is in one of three states; the state set of the newest has all three, and exactly one is 1."""
     scraped = await group(snapshot(NOW, verification=verification))
     states = ("ok", "failed", "none")
     wanted = {name: float(name == state) for name in states}
@@ -195,7 +195,7 @@ async def test_verification_states(verification: Json, state: str) -> None:
     ],
 )
 async def test_start_of_the_newest_verification(upids: list[str | None], newest: float | None) -> None:
-    """The newest verification of a group, of whichever snapshot, is read from the IDs of their tasks."""
+    """The time of a group's newest verification is read from the task IDs of all its snapshots."""
     rows = [snapshot(NOW - n, verification={"state": "ok", "upid": text}) for n, text in enumerate(upids)]
     scraped = await group(*rows)
     assert number(scraped, "last_verification_timestamp_seconds") == newest
@@ -224,12 +224,12 @@ async def test_encrypted(files: Json, encrypted: float) -> None:
 
 @pytest.mark.parametrize(("protected", "number_of"), [(True, 1), (False, 0), (None, 0)])
 async def test_protected(protected: bool | None, number_of: float) -> None:  # noqa: FBT001
-    """Protected snapshots are counted; where PBS doesn't say it, a snapshot isn't."""
+    """Protected snapshots are counted; a snapshot without the field isn't protected."""
     assert number(await group(snapshot(NOW, protected=protected)), "protected") == number_of
 
 
 async def test_owner_and_time_are_labels() -> None:
-    """A snapshot's series says its owner and its time in Unix seconds, and an owner that is unsaid is empty."""
+    """A snapshot's series has its owner and its time in Unix seconds; a missing owner is empty."""
     scraped = await group(snapshot(NOW, owner="a@pbs!t"), snapshot(NOW - 1, owner=None))
     shown = [(labels["backup_time"], labels["owner"]) for labels, _ in series(scraped, "pbs_snapshot_info")]
     assert shown == [(str(NOW), "a@pbs!t"), (str(NOW - 1), "")]
@@ -246,7 +246,7 @@ async def test_owner_and_time_are_labels() -> None:
     ],
 )
 async def test_a_bad_row_costs_itself(bad: Json) -> None:
-    """A row of the wrong shape is left out, the others are shown, and datastore and collector say so."""
+    """An invalid row is left out, the others are shown, and the datastore and the collector fail."""
     scraped = await snapshots_page({"main": {"": [snapshot(NOW), bad]}, "other": {"": [snapshot(NOW)]}})
     assert number(scraped, "count") == 1
     assert success(scraped, "snapshots") == 0
@@ -254,7 +254,7 @@ async def test_a_bad_row_costs_itself(bad: Json) -> None:
 
 
 async def test_empty_namespaces_have_no_group_series() -> None:
-    """A namespace without snapshots counts as a namespace, and makes no series of groups."""
+    """A namespace without snapshots is counted, and has no group series."""
     scraped = await snapshots_page({"main": {"": [], "a": []}, "void": {}})
     assert not scraped.series("pbs_snapshot_count")
     assert scraped.by("pbs_datastore_namespaces", "datastore") == {"main": 2, "void": 0}

@@ -19,7 +19,7 @@ from tests.support.canned_pbs import Json, page
     ],
 )
 async def test_subscription(said: Json, state: str, due: float | None) -> None:
-    """The subscription is in exactly one state, and is due at the midnight (UTC) of its day, if there is one."""
+    """The subscription is in exactly one state, and is due at midnight UTC of its due date, if it has one."""
     scraped = await page({"/nodes/localhost/subscription": said}, ["subscription"])
     states = scraped.by("pbs_subscription_status", "status")
     assert states.keys() == {"new", "notfound", "active", "invalid", "expired", "suspended", "unknown"}

@@ -1,4 +1,4 @@
-"""Tape drives with their devices, which no recording holds."""
+"""Tape drives with devices, which no recording contains."""
 
 import pytest
 
@@ -24,7 +24,7 @@ UPID = "UPID:pbs:000003F2:00000E10:0000001A:6888240C:tape-backup:main\\x3apool\\
     ],
 )
 async def test_one_drive(drive: Json, info: dict[str, str], busy: float, available: float) -> None:
-    """A drive is available if its device is there and no task holds it."""
+    """A drive is available if its device exists and no task holds it."""
     scraped = await page({"/tape/drive": [{"name": "drive0", "path": "/dev/sg0"} | drive]}, ["tape"])
     assert series(scraped, "pbs_tape_drive_info") == [({"name": "drive0"} | info, 1)]
     assert scraped.by("pbs_tape_drive_busy", "name") == {"drive0": busy}
@@ -32,7 +32,7 @@ async def test_one_drive(drive: Json, info: dict[str, str], busy: float, availab
 
 
 async def test_drives_are_counted_and_told_apart() -> None:
-    """Of several drives the free ones are counted, each with its own series."""
+    """The free drives are counted, and each drive has its own series."""
     drives = [
         {"name": "a", **FULL},
         {"name": "b", **FULL, "state": UPID},
@@ -46,7 +46,7 @@ async def test_drives_are_counted_and_told_apart() -> None:
 
 
 async def test_no_drives() -> None:
-    """Where PBS lists no drive, none is available, and that is no failure."""
+    """If PBS lists no drive, 0 drives are available, which is no failure."""
     scraped = await page({"/tape/drive": []}, ["tape"])
     assert scraped.value("pbs_tape_drive_available") == 0
     assert not scraped.series("pbs_tape_drive_info")

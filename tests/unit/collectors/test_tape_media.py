@@ -1,4 +1,4 @@
-"""Tapes by pool, status and place."""
+"""Tapes by pool, status and location."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from tests.support.canned_pbs import Json, page, series
     ],
 )
 async def test_one_tape(tape: Json, labels: tuple[str, str, str]) -> None:
-    """A tape is counted under its pool, its status and the kind of its place; what is new there is unknown."""
+    """A tape is counted by pool, status and kind of location; a new status or location is unknown."""
     scraped = await page({"/tape/media/list": [tape]}, ["tape_media"])
     pool, status, location = labels
     assert series(scraped, "pbs_tape_media") == [({"pool": pool, "status": status, "location": location}, 1)]
@@ -26,7 +26,7 @@ async def test_one_tape(tape: Json, labels: tuple[str, str, str]) -> None:
 
 
 async def test_tapes_of_a_pool_add_up() -> None:
-    """Of each pool the expired tapes are counted, and the bytes of those that hold some are added up."""
+    """Each pool has the number of its expired tapes and the sum of the bytes used."""
     tape = {"pool": "a", "status": "full", "location": "offline"}
     tapes = [tape | {"bytes-used": 5, "expired": True}, tape | {"bytes-used": 7, "expired": False}, tape, {"pool": "b"}]
     scraped = await page({"/tape/media/list": tapes}, ["tape_media"])

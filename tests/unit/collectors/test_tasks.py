@@ -1,4 +1,4 @@
-"""Tasks: which are in the window, which is the newest, and whose comment they carry."""
+"""Tasks: the window, the newest task, and the comments of guests."""
 
 import pytest
 
@@ -11,7 +11,7 @@ TASKS = "/nodes/localhost/tasks"
 
 
 def task(worker_type: str, worker_id: str | None, start: int, end: int | None, status: str | None = "OK") -> Json:
-    """Make a row of the tasks: started and ended so many seconds ago; `None` is still running."""
+    """Make a task row; start and end are in seconds ago, and an end of `None` means running."""
     row = {
         "upid": f"UPID:pbs:000003F2:00000E10:{NOW - start:08X}:{worker_type}:{worker_id}:{end}:{status}:root@pam:",
         "node": "localhost",
@@ -61,7 +61,7 @@ def durations(scraped: Scraped) -> dict[tuple[str, str, str], float]:
     ],
 )
 async def test_states(status: str, state: str) -> None:
-    """What PBS says of a task's end is one of four states; the text of an error is no label."""
+    """The end of a task is one of four states; the text of an error is no label."""
     scraped = await tasks_page(task("prunejob", "main", 60, 50, status))
     assert totals(scraped) == {("prunejob", state): 1}
     assert durations(scraped) == {("prunejob", "main", state): 10}
@@ -82,7 +82,7 @@ async def test_states(status: str, state: str) -> None:
     ],
 )
 async def test_window_is_by_the_end(start: int, end: int, counted: bool) -> None:  # noqa: FBT001
-    """A task counts by its end; PBS is asked for those that began up to two days before the window."""
+    """A task is counted by its end; PBS is asked for tasks that began up to two days before the window."""
     scraped = await tasks_page(task("syncjob", "x", start, end))
     assert totals(scraped) == ({("syncjob", "ok"): 1} if counted else {})
     assert durations(scraped) == ({("syncjob", "x", "ok"): start - end} if counted else {})
@@ -92,7 +92,7 @@ async def test_window_is_by_the_end(start: int, end: int, counted: bool) -> None
 
 @pytest.mark.parametrize(("window", "counted"), [(3600.0, 1), (7200.0, 2), (86_400.0, 3), (float(WEEK), 4)])
 async def test_window_can_be_set(window: float, counted: int) -> None:
-    """The window is as long as `task_window_seconds` says."""
+    """The length of the window is `task_window_seconds`."""
     ends = (1800, 5400, DAY // 2, WEEK - 60)
     tasks = [task("prune", "main", end + 10, end) for end in ends]
     assert totals(await tasks_page(*tasks, task_window_seconds=window)) == {("prune", "ok"): counted}
@@ -100,7 +100,7 @@ async def test_window_can_be_set(window: float, counted: int) -> None:
 
 @pytest.mark.parametrize("start", [pytest.param(0, id="just began"), 60, DAY, pytest.param(WEEK, id="for a week")])
 async def test_running_task(start: int) -> None:
-    """A running task is counted whenever it began; it has no duration and no end."""
+    """A running task is counted whatever its start; it has no duration and no end."""
     scraped = await tasks_page(task("syncjob", "x", start, None))
     assert totals(scraped) == {("syncjob", "running"): 1}
     assert series(scraped, "pbs_task_running") == [({"worker_type": "syncjob", "comment": ""}, 1)]
@@ -110,7 +110,7 @@ async def test_running_task(start: int) -> None:
 
 
 async def test_start_of_the_longest_running() -> None:
-    """Of several running tasks of a type the start of the oldest is shown."""
+    """The start of the oldest running task of a type is shown."""
     scraped = await tasks_page(
         task("backup", "main:vm/1", 10, None),
         task("backup", "main:vm/2", WEEK, None),
@@ -124,7 +124,7 @@ async def test_start_of_the_longest_running() -> None:
 
 @pytest.mark.parametrize("ended_first", [True, False])
 async def test_a_task_that_ends_between_the_two_answers_counts_once(ended_first: bool) -> None:  # noqa: FBT001
-    """A task that one answer shows running and the other ended has ended, and is one task."""
+    """A task that is running in one answer and ended in the other is one ended task."""
     ended = task("prune", "main", 60, 1)
     running = {key: value for key, value in ended.items() if key not in ("endtime", "status")}
     scraped = await tasks_page(*((ended, running) if ended_first else (running, ended)))
@@ -175,7 +175,7 @@ async def test_a_task_that_ends_between_the_two_answers_counts_once(ended_first:
     ],
 )
 async def test_duration_is_of_the_newest(tasks: list[Json], newest: dict[tuple[str, str, str], float]) -> None:
-    """Each type and ID has the duration of one task: latest end, then latest start, then first in PBS's order."""
+    """Each type and ID has the duration of one task: latest end first, latest start next, PBS's order last."""
     assert durations(await tasks_page(*tasks)) == newest
 
 
@@ -205,7 +205,7 @@ async def test_time_of_a_snapshot_is_cut_off(worker_type: str, said: str, shown:
 
 @pytest.mark.parametrize("worker_type", ["reader", "verify_snapshot"])
 async def test_newest_is_looked_for_after_the_cut(worker_type: str) -> None:
-    """Tasks of several snapshots of a group are of one ID, and the newest of them counts."""
+    """Tasks for several snapshots of a group have the same ID, and the newest of them counts."""
     scraped = await tasks_page(
         task(worker_type, "main:vm/100/6888240C", 90, 80),
         task(worker_type, "main:vm/100/68892400", 30, 10, "failed"),
@@ -215,12 +215,14 @@ async def test_newest_is_looked_for_after_the_cut(worker_type: str) -> None:
     assert totals(scraped) == {(worker_type, "ok"): 2, (worker_type, "error"): 1}
 
 
-Listings = dict[str, dict[str, Json]]
+SnapshotsByPath = dict[str, dict[str, Json]]
 BACKUP = task("backup", "main:vm/100", 60, 50)
 
 
-async def comments(listings: Listings, *tasks: Json, collectors: tuple[str, ...] = ("snapshots", "tasks")) -> set[str]:
-    """Return the comments of the tasks' series, from a PBS with these snapshots."""
+async def comments(
+    listings: SnapshotsByPath, *tasks: Json, collectors: tuple[str, ...] = ("snapshots", "tasks")
+) -> set[str]:
+    """Return the comments in the task series of a PBS with these snapshots."""
     stores: Json = [{"store": store} for store in listings]
     paths: Json = {f"/admin/datastore/{store}/snapshots": listing for store, listing in listings.items()}
     scraped = await page({"/admin/datastore": stores, TASKS: list(tasks) or [BACKUP], **paths}, collectors)
@@ -270,36 +272,36 @@ NOTED = snapshot(NOW - 10, comment="web")
         pytest.param({}, "", id="no datastore"),
     ],
 )
-async def test_comment_of_a_backup(listings: Listings, comment: str) -> None:
-    """A backup carries the note of the guest's newest snapshot that has one, where one namespace alone has it."""
+async def test_comment_of_a_backup(listings: SnapshotsByPath, comment: str) -> None:
+    """A backup has the comment of the guest's newest snapshot with one, if only one namespace has the guest."""
     assert await comments(listings) == {comment}
 
 
 @pytest.mark.parametrize("worker_type", ["reader", "verify_group", "prune", "tape-backup", "verify_snapshot"])
 async def test_other_tasks_have_no_comment(worker_type: str) -> None:
-    """Only backups carry a comment."""
+    """Only backups have a comment."""
     assert await comments({"main": {"": [NOTED]}}, task(worker_type, "main:vm/100", 9, 8)) == {""}
 
 
 @pytest.mark.parametrize("worker_id", [None, "", "main", "main:", "main:vm", "main:vm/", ":vm/100", "vm/100"])
 async def test_comment_of_an_id_that_cannot_be_read(worker_id: str | None) -> None:
-    """A backup whose ID names no guest has no comment, and that is no failure."""
+    """A backup whose ID names no guest has no comment, which is no failure."""
     assert await comments({"main": {"": [NOTED]}}, task("backup", worker_id, 9, 8)) == {""}
 
 
 async def test_comment_of_a_running_backup() -> None:
-    """A running backup carries its guest's comment too."""
+    """A running backup has its guest's comment too."""
     assert await comments({"main": {"": [NOTED]}}, task("backup", "main:vm/100", 9, None)) == {"web"}
 
 
 async def test_without_the_snapshots_there_are_no_comments() -> None:
-    """With the collector `snapshots` off, the page shows no listing, and so no task has a comment."""
+    """If the collector `snapshots` is off, no listing is available, and no task has a comment."""
     assert await comments({"main": {"": [NOTED]}}, collectors=("tasks",)) == {""}
 
 
 async def test_guests_with_one_id_have_their_own_comments() -> None:
-    """Backups of guests with the same ID, in other types and datastores, carry each its own guest's comment."""
-    listings: Listings = {
+    """Backups of guests with the same ID but another type or datastore have their own guest's comment."""
+    listings: SnapshotsByPath = {
         "main": {"": [snapshot(NOW, "vm", comment="vm note"), snapshot(NOW, "ct", comment="ct note")]},
         "other": {"a": [snapshot(NOW, "vm", comment="other note")]},
     }
@@ -308,7 +310,7 @@ async def test_guests_with_one_id_have_their_own_comments() -> None:
 
 
 async def test_totals_are_per_comment() -> None:
-    """Tasks of one type and status are counted together only where they carry the same comment."""
+    """Tasks of one type and status are counted together only if they have the same comment."""
     listings: Json = {"": [snapshot(NOW, comment="a"), snapshot(NOW, "ct", comment="a"), snapshot(NOW, "host")]}
     tasks = [task("backup", f"main:{kind}/100", 60, 50) for kind in ("vm", "ct", "host")]
     scraped = await page(

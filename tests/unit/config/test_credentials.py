@@ -1,4 +1,4 @@
-"""The token's secret: where it is read, and that nothing shows it."""
+"""The token's secret: its sources, and its protection from being shown."""
 
 import copy
 import pickle
@@ -36,7 +36,7 @@ def problems(**environ: str) -> list[str]:
 
 
 def test_a_secret_shows_itself_to_nobody() -> None:
-    """No way of turning a secret, or a Struct that holds it, into text gives its value."""
+    """No conversion to text of a secret, or of a Struct with one, contains its value."""
     settings = load(None, BASE | {TOKEN_SECRET: SECRET}, {})[0]
     secret = settings.pbs.token_secret
     shown = (repr(secret), str(secret), f"{secret}", f"{secret:>5}", f"{secret!r}", f"{settings}", f"{[settings]}")
@@ -50,7 +50,7 @@ def test_a_secret_shows_itself_to_nobody() -> None:
 
 
 def test_secrets_compare_by_value() -> None:
-    """A secret that was read again can be compared with the one before, and copies are as good as the first."""
+    """A secret that was read again equals the earlier one, and so do copies."""
     one = Secret(SECRET)
     assert one == Secret(SECRET)
     assert hash(one) == hash(Secret(SECRET))
@@ -62,13 +62,13 @@ def test_secrets_compare_by_value() -> None:
 
 @pytest.mark.parametrize("value", ["0x1F", "true", "1_000", "{a=1}", "@read_file", "@jinja{{1}}", "'x'", "@del"])
 def test_a_secret_is_taken_as_it_is(value: str) -> None:
-    """A secret that looks like a number, a table or a command of dynaconf stays the text that it is."""
+    """A secret that looks like a number, a table or a dynaconf command stays that text."""
     assert target(**{TOKEN_SECRET: value}).token_secret == Secret(value)
 
 
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
 def test_secret_file(tmp_path: Path, ending: str) -> None:
-    """The secret is a file's content without one line break at its end."""
+    """The secret is the file's content without one trailing line break."""
     file = tmp_path / "secret"
     file.write_bytes((SECRET + ending).encode())
     settings = target(**{SECRET_FILE: str(file)})
@@ -89,7 +89,7 @@ def test_secret_file(tmp_path: Path, ending: str) -> None:
     ],
 )
 def test_wrong_secret_file(tmp_path: Path, content: bytes, line: str) -> None:
-    """A file that doesn't hold one secret alone is one line, without its content and its path."""
+    """A file that doesn't hold exactly one secret gives one line, without its content and its path."""
     file = tmp_path / "secret"
     file.write_bytes(content)
     assert problems(**{SECRET_FILE: str(file)}) == [f"{SECRET_FILE}: {line}"]
@@ -103,7 +103,7 @@ def test_wrong_secret_file(tmp_path: Path, content: bytes, line: str) -> None:
     ],
 )
 def test_unreadable_secret_file(monkeypatch: pytest.MonkeyPatch, error: OSError, line: str) -> None:
-    """A file that the system doesn't give is one line with the reason."""
+    """A file that can't be read gives one line with the reason."""
 
     def refuse(*_: object) -> None:
         raise error
@@ -113,18 +113,18 @@ def test_unreadable_secret_file(monkeypatch: pytest.MonkeyPatch, error: OSError,
 
 
 def test_a_directory_for_a_secret_file(tmp_path: Path) -> None:
-    """A directory in the place of the secret file, which is what Docker makes of a missing one, is one line."""
+    """A directory in the place of the secret file, as Docker creates for a missing one, gives one line."""
     assert problems(**{SECRET_FILE: str(tmp_path)}) == [f"{SECRET_FILE}: this is a directory, not a file"]
 
 
 def test_a_secret_pasted_as_the_file(tmp_path: Path) -> None:
-    """A secret that was put where its file's path belongs isn't shown."""
+    """A secret that was set where its file's path belongs isn't shown."""
     assert SECRET not in problems(**{SECRET_FILE: SECRET})[0]
     assert SECRET not in problems(**{SECRET_FILE: str(tmp_path / SECRET)})[0]
 
 
 def test_reread(tmp_path: Path) -> None:
-    """Rereading gives what the file holds now, and None where there is no file or no secret in it."""
+    """Rereading returns the secret that the file holds now, and None without a file or a secret in it."""
     file = tmp_path / "secret"
     file.write_text("old")
     settings = target(**{SECRET_FILE: str(file)})
@@ -137,7 +137,7 @@ def test_reread(tmp_path: Path) -> None:
     assert reread_secret(target(**{TOKEN_SECRET: SECRET})) is None
 
 
-# The other three look at the machine: its names and its files.
+# The other three read names and files of the machine.
 QUIET = [row for row in SETTINGS if row.key not in ("listen_address", "ca_file", "token_secret_file")]
 TEXT = st.text(max_size=30) | st.text(string.printable, max_size=30)
 AROUND_SECRET = st.builds(lambda before, after: before + SECRET + after, TEXT, TEXT)
@@ -149,7 +149,7 @@ HIDING = ("endpoint", "token_id", "token_secret")
     st.fixed_dictionaries({row: AROUND_SECRET for row in QUIET if row.key in HIDING}),
 )
 def test_any_text_is_taken_or_refused_in_lines(others: dict[Setting, str], hiding: dict[Setting, str]) -> None:
-    """Whatever the environment holds, loading gives settings or clean lines, and none shows the secret."""
+    """For any environment, loading returns settings or clean lines, and none contains the secret."""
     environ = {row.variables[0]: text for row, text in (others | hiding).items()}
     try:
         settings, lines = load(None, environ, {})
@@ -163,7 +163,7 @@ def test_any_text_is_taken_or_refused_in_lines(others: dict[Setting, str], hidin
 @given(st.binary(max_size=60))
 @example(b'[pbs]\ntoken_secret = "x\n')
 def test_any_bytes_in_the_file(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    """Whatever the file holds, loading ends in settings or in one clean line for each problem."""
+    """For any file, loading ends with settings or one clean line for each problem."""
     file = tmp_path_factory.getbasetemp() / "random.toml"
     file.write_bytes(f'[pbs]\ntoken_secret = "{SECRET}"\n'.encode() + content)
     with pytest.raises(ConfigError) as caught:

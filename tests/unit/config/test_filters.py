@@ -1,4 +1,4 @@
-"""The settings `[filters]`: patterns, where they come from, and what is refused."""
+"""The settings `[filters]`: patterns, their sources, and the errors."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ from pbs_exporter.errors import ConfigError
     ],
 )
 def test_patterns(patterns: tuple[str, ...], kept: list[str]) -> None:
-    """Kept is what any plain pattern matches as a whole, or all where there is none, and no excluding one does."""
+    """A name is kept if it matches a plain pattern, or if there are none, and matches no excluding pattern."""
     assert [name for name in ("", "a", "a/b", "b", "[x]") if keeps(patterns, name)] == kept
 
 
@@ -39,20 +39,20 @@ GOOD = {
 
 
 def from_file(text: str, tmp_path: Any) -> Filters:
-    """Load a settings file with that section."""
+    """Load a settings file with this section."""
     file = tmp_path / "settings.toml"
     file.write_text(f"[filters]\n{text}\n")
     return load(str(file), GOOD, {})[0].filters
 
 
 def test_filters_of_a_file(tmp_path: Any) -> None:
-    """A file has lists, in which an empty pattern is the root namespace."""
+    """The file has lists, in which an empty pattern is the root namespace."""
     filters = from_file('datastores = ["a", "!b*"]\nnamespaces = ["", "!"]\ngroups = ["vm/*"]', tmp_path)
     assert filters == Filters(datastores=("a", "!b*"), namespaces=("", "!"), groups=("vm/*",))
 
 
 def test_filters_of_the_environment() -> None:
-    """The environment has patterns separated by commas, with space around them or not."""
+    """The environment has patterns separated by commas, with or without spaces."""
     environ = {"PBS_EXPORTER__FILTERS__DATASTORES": "a, !b*", "PBS_EXPORTER__FILTERS__NAMESPACES": ",prod"}
     assert load(None, GOOD | environ, {})[0].filters == Filters(datastores=("a", "!b*"), namespaces=("", "prod"))
 
@@ -72,7 +72,7 @@ def test_filters_of_the_environment() -> None:
     ],
 )
 def test_bad_filters(text: str, complaint: str, tmp_path: Any) -> None:
-    """A pattern that can't be meant so ends the start with a line that says what is wrong and what would be right."""
+    """An invalid pattern prevents the start, with a line that has the fault and the remedy."""
     with pytest.raises(ConfigError) as error:
         from_file(text, tmp_path)
     (problem,) = error.value.problems

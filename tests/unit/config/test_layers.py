@@ -1,4 +1,4 @@
-"""Where settings come from: which layer wins, what a file may look like, what is only warned of."""
+"""Layers of settings: precedence, the format of the file, and warnings."""
 
 import os
 import re
@@ -47,7 +47,7 @@ def problems(file: Path, environ: dict[str, str] | None = None) -> list[str]:
 
 
 def test_precedence(file: Path) -> None:
-    """The double form wins over the single form, this over the file, the file over the default."""
+    """The double form wins over the single form, the single form over the file, and the file over the default."""
     environ = dict(VERIFIED)
     assert load(None, environ, {})[0].pbs.timeout_seconds == 5
     file.write_text("[pbs]\ntimeout_seconds = 6\nmax_concurrent_requests = 3\n")
@@ -60,7 +60,7 @@ def test_precedence(file: Path) -> None:
 
 
 def test_single_underscores() -> None:
-    """The eight settings of old have a name with single underscores, and no other setting has."""
+    """The eight old settings have a name with single underscores, and no other setting has."""
     short = [row.variables[1] for row in SETTINGS if len(row.variables) > 1]
     assert short == [
         "PBS_EXPORTER_PBS_ENDPOINT",
@@ -82,19 +82,19 @@ def test_single_underscores() -> None:
 
 
 def test_parts_of_a_name_in_any_case() -> None:
-    """Behind the prefix, section and key may be written in any case."""
+    """Section and key may be written in any case after the prefix."""
     assert load(None, VERIFIED | {"PBS_EXPORTER__Pbs__timeout_seconds": "9"}, {})[0].pbs.timeout_seconds == 9
 
 
 def test_the_single_form_is_checked_too() -> None:
-    """A wrong value in the single form is named so, unless the double form covers it."""
+    """The error of a wrong value in the single form has its name, unless the double form overrides it."""
     with pytest.raises(ConfigError, match=f"^{SHORT_TIMEOUT}: "):
         load(None, GOOD | {SHORT_TIMEOUT: "x"}, {})
     assert load(None, GOOD | {SHORT_TIMEOUT: "x", TIMEOUT: "1"}, {})[0].pbs.timeout_seconds == 1
 
 
 def test_the_variable_that_names_the_file(file: Path) -> None:
-    """`PBS_EXPORTER_CONFIG` names the file where `--config` doesn't."""
+    """`PBS_EXPORTER_CONFIG` names the file if `--config` isn't given."""
     file.write_text("[pbs]\ntimeout_seconds = 6\n")
     other = file.with_name("y.toml")
     other.write_text("[pbs]\ntimeout_seconds = 7\n")
@@ -107,7 +107,7 @@ def test_the_variable_that_names_the_file(file: Path) -> None:
 
 
 def test_a_relative_file_is_looked_for_here_only(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file's name is relative to the working directory, and no parent of it is searched."""
+    """A file name is relative to the working directory, and parent directories aren't searched."""
     file.write_text("[pbs]\ntimeout_seconds = 6\n")
     below = file.parent / "below"
     below.mkdir()
@@ -132,13 +132,13 @@ BROKEN = [
 
 @pytest.mark.parametrize(("content", "line"), BROKEN)
 def test_broken_files(file: Path, content: bytes, line: str) -> None:
-    """A file that can't be parsed is one line with the place, and nothing of its text."""
+    """A file that can't be parsed gives one line with the position, and none of its text."""
     file.write_bytes(content)
     assert problems(file, {}) == [f"--config {file}: {line}"]
 
 
 def test_a_broken_file_and_a_wrong_variable(tmp_path: Path) -> None:
-    """Beside a file that can't be read, wrong variables are named, but not what may be missing."""
+    """If the file can't be read, wrong variables are reported, but missing settings aren't."""
     assert problems(tmp_path, {TIMEOUT: "x", "PBS_EXPORTER__X": ""}) == [
         f"--config {tmp_path}: this is a directory, not a file",
         (
@@ -186,26 +186,26 @@ SHAPES = [
 
 @pytest.mark.parametrize(("content", "line"), SHAPES)
 def test_names_and_shapes_in_the_file(file: Path, content: str, line: str) -> None:
-    """A name that no setting has, or a table and a value in each other's place, is one line."""
+    """An unknown name, or a table in the place of a value or the reverse, gives one line."""
     file.write_text(content + "\n")
     assert problems(file) == [line.replace("FILE", str(file))]
 
 
 def test_what_editors_leave(file: Path) -> None:
-    """A byte order mark, line ends of Windows, and empty texts are no problem."""
+    """A byte order mark, Windows line ends, and empty texts are accepted."""
     file.write_bytes(b'\xef\xbb\xbf[pbs]\r\ntimeout_seconds = ""\r\nca_file = ""\r\n')
     assert load(str(file), VERIFIED, {})[0].pbs == load(None, VERIFIED, {})[0].pbs
 
 
 @pytest.mark.parametrize("number", ["5", "5.0"])
 def test_whole_seconds(file: Path, number: str) -> None:
-    """A duration may be written with and without a fraction."""
+    """A duration may have a fraction."""
     file.write_text(f"[pbs]\ntimeout_seconds = {number}\n")
     assert load(str(file), VERIFIED, {})[0].pbs.timeout_seconds == 5
 
 
 def test_the_rust_exporters_file(file: Path) -> None:
-    """The `config/default.toml` of the Rust exporter works as it is."""
+    """The `config/default.toml` of the Rust exporter is accepted unchanged."""
     file.write_text(
         """
 [pbs]
@@ -253,7 +253,7 @@ def test_dynaconf_runs_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_merge_keeps_what_it_is_given() -> None:
-    """The later layer wins key by key; what a key is called doesn't matter, and the layers stay as they were."""
+    """The later layer wins key by key, whatever the spelling of a key, and the layers aren't changed."""
     one, two, three = (RawValue(name, "@del", typed=True) for name in "abc")
     low, high = (
         {"pbs": {"items": one, "copy": one}, "exporter": {}},
@@ -278,7 +278,7 @@ STRAYS = [
 
 @pytest.mark.parametrize(("variable", "meant"), STRAYS)
 def test_strays_get_a_warning(variable: str, meant: str) -> None:
-    """A variable that is no setting but close to one is warned of with the right name."""
+    """A variable that resembles a setting gives a warning with the right name."""
     _, warnings = load(None, VERIFIED | {variable: SECRET}, {"tape": True})
     assert warnings == [f"{variable}: is not a setting and has no effect; did you mean {meant}?"]
 
@@ -297,12 +297,12 @@ def test_strays_get_a_warning(variable: str, meant: str) -> None:
     ],
 )
 def test_other_peoples_variables(variable: str) -> None:
-    """What Kubernetes injects for a Service of our name, and the names of others, are no matter."""
+    """Variables that Kubernetes injects for a Service of the same name, and foreign names, give no warning."""
     assert load(None, VERIFIED | {variable: "tcp://10.0.0.1:9101"}, {"tape": True})[1] == []
 
 
 def test_foreign_variables() -> None:
-    """Variables of the Rust exporter and of dynaconf get one hint each; an empty one gets none."""
+    """Variables of the Rust exporter and of dynaconf give one hint each; an empty one gives none."""
     assert load(None, VERIFIED | {"RUST_LOG": ""}, {})[1] == []
     _, warnings = load(None, VERIFIED | {"RUST_LOG": "debug", "SETTINGS_FILE_FOR_DYNACONF": "x"}, {})
     assert warnings == [
@@ -312,7 +312,7 @@ def test_foreign_variables() -> None:
 
 
 def test_warnings_about_the_way_to_pbs(file: Path) -> None:
-    """A token in the clear, a certificate that nobody checks, and settings without effect get one warning each."""
+    """A token without TLS, an unverified certificate, and settings without effect give one warning each."""
     pin = {"PBS_EXPORTER__PBS__FINGERPRINT": "ab" * 32}
     off = {"PBS_EXPORTER__PBS__VERIFY_TLS": "off"}
     clear = {"PBS_EXPORTER__PBS__ENDPOINT": "http://pbs"}
@@ -331,7 +331,7 @@ def test_warnings_about_the_way_to_pbs(file: Path) -> None:
 
 
 def test_a_listing_interval_above_the_maximum_age() -> None:
-    """Listings that may be older than is shown leave gaps, which gets a warning."""
+    """An interval longer than the maximum age of listings leaves gaps, and gives a warning."""
     variable = "PBS_EXPORTER__PBS__LISTING_INTERVAL_SECONDS"
     assert load(None, VERIFIED | {variable: "3600"}, {})[1] == []
     assert load(None, VERIFIED | {variable: "3601"}, {})[1] == [
@@ -343,7 +343,7 @@ def test_a_listing_interval_above_the_maximum_age() -> None:
 
 
 def test_a_ca_file_turns_verification_on(tmp_path: Path) -> None:
-    """A PEM file with a certificate is taken, and verification is on with it."""
+    """A PEM file with a certificate is accepted, and turns verification on."""
     pem = tmp_path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(str(pem))
     target = load(None, GOOD | {"PBS_EXPORTER__PBS__CA_FILE": str(pem)}, {})[0].pbs
@@ -351,7 +351,7 @@ def test_a_ca_file_turns_verification_on(tmp_path: Path) -> None:
 
 
 def test_a_key_is_no_ca_file(tmp_path: Path) -> None:
-    """PEM of another kind holds no certificate to trust."""
+    """A PEM file of another kind holds no certificate to trust."""
     pem = tmp_path / "key.pem"
     trustme.CA().private_key_pem.write_to_path(str(pem))
     with pytest.raises(ConfigError, match="contains no valid certificate in PEM format"):
@@ -359,7 +359,7 @@ def test_a_key_is_no_ca_file(tmp_path: Path) -> None:
 
 
 def test_the_table_has_every_field() -> None:
-    """Every field of the Structs is a setting with that field's default, in the Structs' order."""
+    """Every field of the Structs is a setting with that field's default, in the order of the Structs."""
     fields = [("pbs", name) for name in TargetSettings.__struct_fields__]
     fields += [("exporter", name) for name in ExporterSettings.__struct_fields__]
     fields += [("filters", name) for name in Filters.__struct_fields__]
@@ -392,7 +392,7 @@ def test_settings_toml_shows_every_default(file: Path) -> None:
 
 
 def test_settings_are_frozen() -> None:
-    """Nobody changes settings after they were loaded."""
+    """Settings can't be changed after loading."""
     settings = load(None, VERIFIED, {})[0]
     for struct, name in ((settings, "pbs"), (settings.pbs, "endpoint"), (settings.exporter, "log_level")):
         with pytest.raises(AttributeError):

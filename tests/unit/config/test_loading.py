@@ -1,4 +1,4 @@
-"""Values of settings: what was set, and the exact lines or the exact result."""
+"""Values of settings: each input with its exact error lines or its exact result."""
 
 import socket
 from pathlib import Path
@@ -207,7 +207,7 @@ WRONG_TEXT = [
 
 @pytest.mark.parametrize(("variable", "value", "line"), WRONG_TEXT)
 def test_wrong_text_in_the_environment(variable: str, value: str, line: str) -> None:
-    """A wrong value in the environment gets one line with the variable's name, and never shows a secret."""
+    """A wrong value in the environment gives one line with the variable's name, and never shows a secret."""
     environ = {variable: value}
     if variable == SECRET_FILE:
         environ[TOKEN_SECRET] = ""
@@ -252,7 +252,7 @@ WRONG_TOML = [
 
 @pytest.mark.parametrize(("section", "entry", "line"), WRONG_TOML)
 def test_wrong_types_in_the_file(tmp_path: Path, section: str, entry: str, line: str) -> None:
-    """Types in the file are strict; the line names section, key and file."""
+    """Types in the file are strict; the line has the section, the key and the file."""
     file = tmp_path / "x.toml"
     file.write_text(f"[{section}]\n{entry}\n")
     key = entry.partition(" ")[0].partition(".")[0]
@@ -262,7 +262,7 @@ def test_wrong_types_in_the_file(tmp_path: Path, section: str, entry: str, line:
 
 
 def test_missing_settings() -> None:
-    """Each missing setting is named in both its forms, with what to write."""
+    """Each missing setting is reported in both forms, with an example."""
     with pytest.raises(ConfigError) as caught:
         load(None, {}, COLLECTORS)
     assert caught.value.problems == [
@@ -279,7 +279,7 @@ def test_missing_settings() -> None:
 
 
 def test_all_problems_at_once(tmp_path: Path) -> None:
-    """Unknown names, missing settings and wrong values of file and environment come in one go."""
+    """Unknown names, missing settings and wrong values of file and environment are reported together."""
     file = tmp_path / "x.toml"
     file.write_text('[pbs]\nendpiont = "https://pbs:8007"\ntimeout_seconds = 0\n')
     environ = {"PBS_EXPORTER__PBS__VERFY_TLS": "1", TOKEN_ID: "x", TOKEN_SECRET: SECRET, LISTEN: "x"}
@@ -309,12 +309,12 @@ UNKNOWN_VARIABLES = [
 
 @pytest.mark.parametrize(("variable", "right"), UNKNOWN_VARIABLES)
 def test_unknown_variables(variable: str, right: str) -> None:
-    """A name under `PBS_EXPORTER__` that no setting has is an error that gives the nearest right one."""
+    """A name under `PBS_EXPORTER__` that no setting has is an error with the most similar valid name."""
     assert problems(**{variable: SECRET}) == [f"{variable}: there is no such setting; {right}"]
 
 
 def test_two_spellings_of_one_variable() -> None:
-    """The same variable in two cases is refused: which one wins would be a matter of luck."""
+    """The same variable in two cases is refused, because the winner would be arbitrary."""
     other = "PBS_EXPORTER__pbs__endpoint"
     assert problems(**{other: "https://other:8007"}) == [
         f"{ENDPOINT} and {other}: both set the same setting; remove one of them"
@@ -322,7 +322,7 @@ def test_two_spellings_of_one_variable() -> None:
 
 
 def test_exclusive_settings(tmp_path: Path) -> None:
-    """Of two settings that exclude each other, one line names both as they were written."""
+    """The error of two exclusive settings is one line with both names as written."""
     file = tmp_path / "x.toml"
     secret_file = tmp_path / "secret"
     secret_file.write_text(SECRET)
@@ -366,14 +366,14 @@ RIGHT = [
 
 @pytest.mark.parametrize(("variable", "text", "attribute", "value"), RIGHT)
 def test_right_text_in_the_environment(variable: str, text: str, attribute: str, value: object) -> None:
-    """The environment's text becomes the setting's type; space around it and an empty text don't count."""
+    """Text in the environment is converted to the setting's type; spaces around it and empty texts are ignored."""
     section, _, key = attribute.partition(".")
     found = getattr(getattr(loaded(**{variable: text}), section), key)
     assert (found, type(found)) == (value, type(value))
 
 
 def test_collector_switches(tmp_path: Path) -> None:
-    """Each known collector has a switch, and those that aren't set have their default."""
+    """Each known collector has a switch, and switches that aren't set have their default."""
     file = tmp_path / "x.toml"
     file.write_text("[collectors]\nhost = false\n")
     assert loaded().collectors == COLLECTORS
@@ -381,7 +381,7 @@ def test_collector_switches(tmp_path: Path) -> None:
 
 
 def test_listen_address_text() -> None:
-    """A listen address shows itself in the form that the setting has."""
+    """A listen address is printed in the form of the setting."""
     for text in ("127.0.0.1:9101", ":9101", "[::1]:9101"):
         assert str(loaded(**{LISTEN: text}).exporter.listen_address) == text
 
@@ -395,7 +395,7 @@ def test_exporter_alone() -> None:
 
 
 def test_listen_address_alone(tmp_path: Path) -> None:
-    """The health check finds its address however wrong the other settings are."""
+    """The health check finds its address even if other settings are wrong."""
     file = tmp_path / "x.toml"
     file.write_text(
         '[pbs]\nendpoint = 5\nx = 1\n[exporter]\nlisten_address = ":1"\nlog_level = 1\n[collectors]\ny = 1\n'

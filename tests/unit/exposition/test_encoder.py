@@ -1,4 +1,4 @@
-"""The encoder writes what prometheus_client writes, byte for byte."""
+"""The encoder's output equals prometheus_client's, byte for byte."""
 
 import pytest
 from hypothesis import given
@@ -28,7 +28,7 @@ VALUES = st.one_of(
 
 @st.composite
 def pages(draw: st.DrawFn) -> Page:
-    """Make pages of any metrics, label values and values."""
+    """Make pages of arbitrary metrics, label values and values."""
     page = Page()
     for name in draw(st.lists(NAMES.filter(lambda name: name != "_total"), max_size=4, unique=True)):
         labels = tuple(draw(st.lists(NAMES, max_size=4)))
@@ -64,13 +64,13 @@ def instruments(draw: st.DrawFn) -> CollectorRegistry:
     return registry
 
 
-# Many similar runs: other tests cover the same lines, and tracing doubles the time.
+# Other tests cover the same lines, and tracing doubles the time of these repeated runs.
 @pytest.mark.no_cover
 @given(page=pages(), others=st.lists(families(), max_size=2), own=instruments())
 def test_any_page_is_written_as_prometheus_client_does(
     page: Page, others: list[Family], own: CollectorRegistry
 ) -> None:
-    """Whatever is on a page, ours or prometheus_client's own kinds: every format has the same bytes."""
+    """Each format has the same bytes for any page, also with prometheus_client's own kinds."""
 
     def make() -> CollectorRegistry:
         registry = page.registry()
@@ -91,7 +91,7 @@ ODD = [
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_numbers_are_written_alike_whatever_was_written_before(order: int) -> None:
-    """Numbers that are equal, but not written alike, don't take each other's text."""
+    """Equal numbers with different spellings keep their own text."""
     metric = Metric("pbs_x", "X.", ("number",))
     page = Page()
     page.add([Sample(metric, (str(index),), value) for index, value in enumerate(ODD[::order])])
@@ -100,7 +100,7 @@ def test_numbers_are_written_alike_whatever_was_written_before(order: int) -> No
 
 @pytest.mark.parametrize("number", [0, 1, ROWS_AT_ONCE - 1, ROWS_AT_ONCE, ROWS_AT_ONCE + 1, 3 * ROWS_AT_ONCE])
 def test_families_of_any_length_are_whole(number: int) -> None:
-    """Rows are written some at a time: none is lost between, and escaping in one doesn't touch another."""
+    """Rows are written in batches: none is lost between them, and escaping in one doesn't affect another."""
     metric = Metric("pbs_x", "X.", ("b", "a"))
     page = Page()
     page.add([metric.series(((str(n), '"' if n == ROWS_AT_ONCE else "%s"), n % 7) for n in range(number))])
@@ -108,18 +108,18 @@ def test_families_of_any_length_are_whole(number: int) -> None:
 
 
 def test_a_family_without_rows_has_a_head() -> None:
-    """A family that nobody filled is written as prometheus_client does it: its help and its type."""
+    """An empty family has its help and its type, as in prometheus_client."""
     assert_same(lambda: registry(family({})))
 
 
 def test_what_no_text_can_hold_is_refused() -> None:
-    """A lone surrogate is an error, as it is with prometheus_client, and no broken page."""
+    """A lone surrogate is an error, as in prometheus_client, and never a broken page."""
     with pytest.raises(UnicodeEncodeError):
         encode(registry(family({("\ud800", ""): 1})), text)
 
 
 @pytest.mark.parametrize("row", [(), ("a",)])
 def test_a_row_with_too_few_labels_is_refused(row: tuple[str, ...]) -> None:
-    """A row that lacks label values is an error, and no series with others' labels."""
+    """A row with too few label values is an error, and never a series with others' labels."""
     with pytest.raises((ValueError, IndexError)):
         encode(registry(family({("a", "b"): 1, row: 2})), text)

@@ -1,4 +1,4 @@
-"""Which format and compression a client gets, and that what it gets is that format."""
+"""Format and compression of an answer: negotiation, and the content."""
 
 import gzip
 
@@ -11,8 +11,7 @@ from pbs_exporter.config import ExporterSettings
 from pbs_exporter.exposition.formats import accepts_gzip, choose, compress
 from pbs_exporter.simulator import Certificate, Replay, SimulatedPbs
 from tests.support.canned_pbs import CannedPbs
-from tests.support.clock import FakeClock
-from tests.support.exporter import exporting, make_settings
+from tests.support.exporter import FakeClock, exporting, make_settings
 from tests.support.recordings import recorded_time, recording_file
 
 CERTIFICATE = Certificate.make()
@@ -35,7 +34,7 @@ PROTOBUF_FIRST = (
 )
 
 ACCEPTED = [
-    # Who says nothing, or nothing special, gets the oldest format.
+    # Clients without preferences get the oldest format.
     ("", TEXT),
     ("*/*", TEXT),
     ("text/*", TEXT),
@@ -43,7 +42,7 @@ ACCEPTED = [
     ("text/plain;version=0.0.4", TEXT),
     ("text/plain; version=0.0.4; charset=utf-8", TEXT),
     ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", TEXT),
-    # By version, with an escaping that the client names or the default.
+    # By version, with the client's escaping or the default.
     ("text/plain;version=1.0.0", TEXT_1 + "underscores"),
     ("text/plain;version=1.0.0;escaping=allow-utf-8", TEXT_1 + "allow-utf-8"),
     ("text/plain;version=1.0.0;escaping=dots", TEXT_1 + "dots"),
@@ -52,7 +51,7 @@ ACCEPTED = [
     ("application/openmetrics-text", OPENMETRICS + "underscores"),
     ("application/openmetrics-text;version=1.0.0", OPENMETRICS + "underscores"),
     ('application/openmetrics-text; version="1.0.0"', OPENMETRICS + "underscores"),
-    # Versions that aren't offered are skipped, and never echoed.
+    # Unknown versions are skipped, and never echoed.
     ("application/openmetrics-text;version=0.0.1", TEXT),
     ("application/openmetrics-text;version=2.0.0", TEXT),
     ("application/openmetrics-text;version=99.0.0", TEXT),
@@ -60,11 +59,11 @@ ACCEPTED = [
     ("application/openmetrics-text;version=1.0.0evil", TEXT),
     ("application/openmetrics-text;version=", TEXT),
     ("text/plain;version=2.0.0,application/openmetrics-text", OPENMETRICS + "underscores"),
-    # What Prometheus sends.
+    # Prometheus's own header.
     (PROMETHEUS_2, OPENMETRICS + "underscores"),
     (PROMETHEUS_3, OPENMETRICS + "allow-utf-8"),
     (PROTOBUF_FIRST, OPENMETRICS + "allow-utf-8"),
-    # The highest weight wins, and of equals the first.
+    # The highest weight wins, and the first of equals.
     ("text/plain;q=0.5,application/openmetrics-text;q=0.9", OPENMETRICS + "underscores"),
     ("application/openmetrics-text;q=0.5,text/plain;q=0.9", TEXT),
     ("application/openmetrics-text;q=0.5,text/plain", TEXT),
@@ -77,7 +76,7 @@ ACCEPTED = [
     # Names in any case, and any white space.
     ("APPLICATION/OpenMetrics-Text;VERSION=1.0.0;Q=1.0", OPENMETRICS + "underscores"),
     ("\t application/openmetrics-text \t;  version = 1.0.0 ; q = 0.2 ", OPENMETRICS + "underscores"),
-    # What makes no sense is skipped.
+    # Invalid entries are skipped.
     (",,;;,=;=,", TEXT),
     ("application/openmetrics-text;q=high,text/plain;version=1.0.0;q=0.1", TEXT_1 + "underscores"),
     ("application/openmetrics-text;q=1.5", TEXT),
@@ -95,7 +94,7 @@ ACCEPTED = [
 
 @pytest.mark.parametrize(("accept", "content_type"), ACCEPTED, ids=range(len(ACCEPTED)))
 def test_the_format_is_negotiated(accept: str, content_type: str) -> None:
-    """The client gets the format that it likes best of those that there are, and text 0.0.4 where it names none."""
+    """The client gets the available format that it prefers most, and text 0.0.4 if it names none."""
     assert choose(accept).content_type == content_type
 
 
@@ -124,12 +123,12 @@ ENCODINGS = [
 
 @pytest.mark.parametrize(("accept_encoding", "accepted"), ENCODINGS)
 def test_gzip_is_only_for_who_takes_it(accept_encoding: str, *, accepted: bool) -> None:
-    """A page is compressed where the client names gzip, or takes anything, and never against a weight of 0."""
+    """A page is compressed if the client accepts gzip or anything, and never with a weight of 0."""
     assert accepts_gzip(accept_encoding) is accepted
 
 
 def test_compression_is_the_same_every_time() -> None:
-    """What is compressed comes back as it was, and the same page gives the same bytes."""
+    """Compression is lossless, and the same page gives the same bytes."""
     body = b"pbs_up 1.0\n" * 1000
     assert gzip.decompress(compress(body)) == body
     assert compress(body) == compress(body)
@@ -137,7 +136,7 @@ def test_compression_is_the_same_every_time() -> None:
 
 
 async def pages(*accepts: str) -> list[tuple[str, str]]:
-    """Scrape a recorded PBS with these headers, and give content types and texts."""
+    """Scrape a recorded PBS with these headers, and return content types and texts."""
     recording = "pbs-4.2.3"
     got: list[tuple[str, str]] = []
     async with SimulatedPbs(Replay(recording_file(recording)), certificate=CERTIFICATE) as pbs:
@@ -151,7 +150,7 @@ async def pages(*accepts: str) -> list[tuple[str, str]]:
 
 
 async def test_openmetrics_is_openmetrics() -> None:
-    """The page that Prometheus gets parses with the strict parser, ends with `# EOF`, and its units fit its names."""
+    """The page for Prometheus passes the strict parser, ends with `# EOF`, and its units match its names."""
     ((content_type, text),) = await pages(PROMETHEUS_3)
     assert content_type == OPENMETRICS + "allow-utf-8"
     assert text.endswith("\n# EOF\n")
@@ -161,7 +160,7 @@ async def test_openmetrics_is_openmetrics() -> None:
     assert requests.type == "counter"
     assert {sample.name for sample in requests.samples} == {"pbs_exporter_api_requests_total"}
     assert families["pbs_exporter_api_request_duration_seconds"].type == "histogram"
-    # Not a counter: its name is the specification's.
+    # Not a counter: the specification fixes its name.
     assert families["pbs_task_total"].type == "gauge"
     units = dict(line.split(" ")[2:] for line in text.splitlines() if line.startswith("# UNIT "))
     assert units["pbs_host_uptime_seconds"] == "seconds"
@@ -185,7 +184,7 @@ async def test_both_texts_are_the_text_format() -> None:
 
 
 async def test_all_formats_say_the_same() -> None:
-    """The same series are in every format, and none has the creation time of a counter."""
+    """Every format has the same series, and none has the creation time of a counter."""
     texts = [text for _, text in await pages("", "text/plain;version=1.0.0", PROMETHEUS_2)]
     families = [list(parse_text(text)) for text in texts[:2]]
     families.append(list(parse_openmetrics(texts[2])))  # type: ignore[no-untyped-call]
@@ -193,7 +192,7 @@ async def test_all_formats_say_the_same() -> None:
     for parsed in families:
         samples = [sample for family in parsed for sample in family.samples]
         assert not [sample.name for sample in samples if sample.name.endswith("_created")]
-        # A histogram's bounds are written 1 in one format, and 1.0 in the other.
+        # A histogram's bounds are written as 1 in one format, and as 1.0 in the other.
         series = {f"{s.name}{sorted((k, v.removesuffix('.0')) for k, v in s.labels.items())}" for s in samples}
         assert len(series) == len(samples)
         found.append(sorted(series))
@@ -205,7 +204,7 @@ NEGOTIATED = [("gzip", "gzip"), ("gzip;q=0", None), ("*", "gzip"), ("identity", 
 
 @pytest.mark.parametrize(("accept_encoding", "encoding"), NEGOTIATED)
 async def test_a_page_is_compressed_where_accepted(accept_encoding: str, encoding: str | None) -> None:
-    """The answer is compressed where that is accepted, says so, and says which headers it depends on."""
+    """The answer is compressed if the client accepts it; Content-Encoding and Vary are set accordingly."""
     async with (
         SimulatedPbs(CannedPbs({}), tls=False, certificate=CERTIFICATE) as pbs,
         exporting(make_settings(pbs)) as exporter,

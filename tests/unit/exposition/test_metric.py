@@ -1,4 +1,4 @@
-"""What a metric, a sample and a state set are."""
+"""Metrics, samples and state sets."""
 
 import math
 
@@ -13,38 +13,38 @@ SIZE = Metric("pbs_size_bytes", "How large it is.", ("datastore", "namespace"))
 
 @pytest.mark.parametrize("labels", [(), ("a",), ("a", "b", "c")])
 def test_labels_must_be_as_many_as_declared(labels: tuple[str, ...]) -> None:
-    """Too few or too many labels are a bug of ours that is heard of, because prometheus_client would lose them."""
+    """A wrong number of labels is an error, because prometheus_client would drop them silently."""
     with pytest.raises(TypeError, match=f"^pbs_size_bytes has 2 labels, not {len(labels)}$"):
         SIZE(1, *labels)
 
 
 @pytest.mark.parametrize("labels", [(), ("a",)])
 def test_labels_must_be_right_without_a_value_too(labels: tuple[str, ...]) -> None:
-    """A wrong number of labels is found even where the value is unknown, and so in every test."""
+    """A wrong number of labels is an error even if the value is unknown, so every test finds it."""
     with pytest.raises(TypeError):
         SIZE(None, *labels)
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf])
 def test_an_unknown_value_makes_no_sample(value: float | None) -> None:
-    """What PBS didn't say, or said as no number, is absent and never 0."""
+    """A value that PBS doesn't return, or returns as no number, is absent and never 0."""
     assert SIZE(value, "main", "") == ()
 
 
 @pytest.mark.parametrize("value", [0, 0.0, -1, 1e-9, 2**53 + 1, 2**64, True])
 def test_a_known_value_is_kept_as_it_is(value: float) -> None:
-    """Every number that PBS says is a sample, 0 too."""
+    """Every number from PBS is a sample, including 0."""
     ((metric, labels, kept),) = SIZE(value, "main", "ns")
     assert (metric, labels, kept) == (SIZE, ("main", "ns"), value)
 
 
 def test_a_number_beyond_any_float_makes_no_sample() -> None:
-    """A whole number that no float can hold is as good as none."""
+    """An integer that doesn't fit into a float is treated as missing."""
     assert UP(10**400) == ()
 
 
 def test_a_missing_label_is_empty() -> None:
-    """A label that PBS says nothing for is there, and empty."""
+    """A label without a value is present and empty."""
     assert [sample.labels for sample in SIZE(1, None, "")] == [("", "")]
 
 
@@ -63,7 +63,7 @@ CLEANED = [
 
 @pytest.mark.parametrize(("text", "cleaned"), CLEANED)
 def test_labels_are_clean(text: str, cleaned: str) -> None:
-    """Control characters and lone surrogates are taken out of a label, and nothing else."""
+    """Control characters and lone surrogates are removed from a label, and nothing else."""
     assert printable(text) == cleaned
     assert [sample.labels for sample in SIZE(1, text, text)] == [(cleaned, cleaned)]
 

@@ -11,7 +11,7 @@ REQUESTS = Metric("pbs_requests_total", "How many.", ("code",), "counter")
 
 
 def test_a_page_has_each_family_and_series_once() -> None:
-    """The first sample of a series counts, the others are counted as doubles; families stay together."""
+    """The first sample of a series is kept, further ones are counted as duplicates; families stay together."""
     page = Page()
     assert page.add([*UP(1), *SIZE(5, "a", "")]) == 0
     assert page.add([*SIZE(6, "a", ""), *SIZE(7, "a", "ns"), *UP(0)]) == 2
@@ -25,13 +25,13 @@ def test_a_page_has_each_family_and_series_once() -> None:
 
 
 def test_labels_that_are_the_same_when_clean_are_doubles() -> None:
-    """Two names that differ in a control character only are one series: the page stays valid."""
+    """Two names that differ only in a control character are one series, and the page stays valid."""
     page = Page()
     assert page.add([*SIZE(1, "a", ""), *SIZE(2, "a\x00", "")]) == 1
 
 
 def test_a_page_is_written_with_help_and_type() -> None:
-    """HELP and TYPE are on every family, a counter keeps its `_total`, and label values are escaped."""
+    """Every family has HELP and TYPE, a counter keeps its `_total`, and label values are escaped."""
     page = Page()
     page.add([*UP(1), *SIZE(1024, 'a"\\', "ü"), *REQUESTS(3, "200")])
     assert generate_latest(page.registry()).decode().splitlines() == [
@@ -62,7 +62,7 @@ def other_page() -> Page:
 
 
 def test_adding_a_page_adds_the_series_that_are_missing() -> None:
-    """Series that the page already has stay as they are, and are counted as doubles."""
+    """Series that the page already has stay as they are, and their duplicates are counted."""
     page = Page()
     page.add(SIZE(5, "a", ""))
     assert page.add_page(other_page()) == 1
@@ -70,7 +70,7 @@ def test_adding_a_page_adds_the_series_that_are_missing() -> None:
 
 
 def test_adding_missing_families_leaves_the_others() -> None:
-    """A family of which the page has a series gets no series from the other page."""
+    """A family that already has a series on the page gets none from the other page."""
     page = Page()
     page.add(SIZE(5, "a", ""))
     page.add_missing(other_page())

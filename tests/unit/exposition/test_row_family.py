@@ -1,4 +1,4 @@
-"""A row family behaves as the prometheus_client family with the same samples."""
+"""A row family behaves as a prometheus_client family with the same samples."""
 
 from collections.abc import Callable, Iterable
 
@@ -12,7 +12,7 @@ from tests.support.registries import MODELS, Given, family, registry, written
 
 
 def plain(*samples: FamilySample) -> Family:
-    """Make the same family in prometheus_client's own way."""
+    """Make the same family with prometheus_client."""
     made = Family("x_bytes", "X.", "counter", "bytes")
     made.samples = list(samples)
     return made
@@ -23,7 +23,7 @@ OTHER = FamilySample("x_bytes_total", {"b": "4", "a": "5"}, 6, timestamp=7)
 
 
 def test_a_family_of_rows_is_a_family() -> None:
-    """It equals, shows itself as, and has the samples of the family that prometheus_client would have made."""
+    """A row family has the equality, the repr and the samples of the equivalent prometheus_client family."""
     assert family({("1", "2"): 3}).samples == [SAMPLE]
     assert family({("1", "2"): 3}) == plain(SAMPLE)
     assert plain(SAMPLE) == family({("1", "2"): 3})
@@ -33,7 +33,7 @@ def test_a_family_of_rows_is_a_family() -> None:
 
 
 def test_a_registry_can_be_restricted_to_a_family_of_rows() -> None:
-    """A restricted registry gives the family if it was asked for, and else not."""
+    """A restricted registry returns the family only if it was asked for."""
 
     class Described(Given):
         def describe(self) -> Iterable[Family]:
@@ -59,7 +59,7 @@ def test_a_registry_can_be_restricted_to_a_family_of_rows() -> None:
     ],
 )
 def test_what_somebody_changes_is_written(change: Callable[[Family], None]) -> None:
-    """A family that was changed is written as it is now."""
+    """A family that was changed is written in its current state."""
     changed, expected = family({("1", "2"): 3}), plain(SAMPLE)
     change(changed)
     change(expected)

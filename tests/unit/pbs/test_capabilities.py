@@ -1,4 +1,4 @@
-"""What a PBS's version doesn't have is no failure, and isn't asked for again until the version changes."""
+"""Endpoints that a version of PBS lacks are no failure, and aren't asked for until the version changes."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from pbs_exporter.simulator import Fault, Replay
-from tests.support.page_facts import facts, failed
+from tests.support.metrics_page import facts, failed
 from tests.support.recordings import recording_file
 from tests.support.running import Setup, running
 
@@ -25,14 +25,14 @@ def told(logs: list[Any]) -> list[tuple[str, str, str]]:
 
 
 async def drives(setup: Setup) -> int:
-    """Scrape, and tell how often PBS was asked for its drives."""
+    """Scrape, and return the number of requests for drives."""
     before = setup.asked(DRIVE)
     assert failed(await setup.scrape()) == set()
     return setup.asked(DRIVE) - before
 
 
 async def test_a_path_that_pbs_does_not_have_is_no_failure() -> None:
-    """PBS's own 404 is success 1 without samples and one line at info; the path is asked for once in a version."""
+    """PBS's own 404 is success 1 without samples and one line at info; the path is asked for once per version."""
     async with running() as setup:
         setup.pbs.faults.add(DRIVE, NOT_FOUND)
         with capture_logs() as logs:
@@ -44,7 +44,7 @@ async def test_a_path_that_pbs_does_not_have_is_no_failure() -> None:
 
 
 async def test_a_new_version_is_asked_again() -> None:
-    """When PBS says another version, the path is asked for again, and what it gives is on the page."""
+    """When the version of PBS changes, the path is asked for again, and its values are on the page."""
     async with running() as setup:
         missing = setup.pbs.faults.add(DRIVE, NOT_FOUND)
         assert [await drives(setup) for _ in range(2)] == [1, 0]
@@ -57,7 +57,7 @@ async def test_a_new_version_is_asked_again() -> None:
 
 @pytest.mark.parametrize("text", ["Path '/api2/json/tape' not found.", "not found", ""])
 async def test_any_other_404_is_a_failure(text: str) -> None:
-    """A 404 of other words, or of another path, costs its collector, and is asked for again."""
+    """A 404 with another text, or of another path, fails its collector, and the path is asked for again."""
     async with running() as setup:
         setup.pbs.faults.add(DRIVE, Fault.status(404, text))
         for _ in range(2):
@@ -66,7 +66,7 @@ async def test_any_other_404_is_a_failure(text: str) -> None:
 
 
 async def test_an_old_pbs_is_whole() -> None:
-    """PBS 3.2 has no /status/metrics and no push jobs: no failure, its pull jobs on the page, neither asked twice."""
+    """PBS 3.2 has no /status/metrics and no push jobs: no failure, its pull jobs are shown, neither is asked twice."""
     async with running(Replay(recording_file("pbs-3.2.4"))) as setup:
         for _ in range(3):
             page = await setup.scrape()

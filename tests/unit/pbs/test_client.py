@@ -1,4 +1,4 @@
-"""What the client makes of each answer, and of each way of getting none."""
+"""The client's result for each answer, and for each failure to get one."""
 
 import errno
 import ssl
@@ -39,7 +39,7 @@ KEY = ConnectionKey(
 
 @dataclass
 class Asked:
-    """A client whose session is mocked, and what it counted."""
+    """A client with a mocked session, and the requests that it counted."""
 
     pbs: PbsClient
     login: TokenAuth
@@ -58,7 +58,7 @@ async def asked() -> AsyncIterator[Asked]:
 
 
 async def failure(asked: Asked) -> errors.PbsError:
-    """Ask for the version, and give the error, which must have come with exactly one counted request."""
+    """Ask for the version, and return the error, which must have come with exactly one counted request."""
     with pytest.raises(errors.PbsError) as caught:
         await asked.pbs.version()
     assert asked.counted == [("/version", caught.value.code)]
@@ -98,7 +98,7 @@ STATUSES = [
 async def test_a_status_is_its_own_kind_of_error(
     asked: Asked, status: int, body: str, kind: type[errors.StatusError], text: str | None
 ) -> None:
-    """Each status that isn't 200 is the most fitting class, counted as that status, with PBS's own words."""
+    """Each status other than 200 raises the most specific class, is counted as that status, and has PBS's own text."""
     with aioresponses() as http:
         http.get(VERSION_URL, status=status, body=body)
         error = await failure(asked)
@@ -110,7 +110,7 @@ async def test_a_status_is_its_own_kind_of_error(
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_an_error_that_says_where_to(asked: Asked, status: int) -> None:
-    """A redirect is named as what it is, because it nearly always means a wrong endpoint."""
+    """A redirect is named as such, because it nearly always means a wrong endpoint."""
     with aioresponses() as http:
         http.get(VERSION_URL, status=status, headers={"Location": "https://login.example/\x07?next=pbs"})
         error = await failure(asked)
@@ -134,7 +134,7 @@ TEXTS = [
 
 @pytest.mark.parametrize(("body", "text"), TEXTS)
 async def test_an_errors_text_is_one_clean_line(asked: Asked, body: str | bytes, text: str) -> None:
-    """Of a foreign text the first line with words is kept, without control characters, up to 200 characters."""
+    """The first line with words of a foreign text is kept, without control characters, up to 200 characters."""
     with aioresponses() as http:
         http.get(VERSION_URL, status=500, body=body)
         assert str(await failure(asked)) == text
@@ -217,7 +217,7 @@ CODES = {
 async def test_a_connection_that_fails_is_one_of_ours(
     asked: Asked, raised: Exception, kind: type[errors.PbsError], text: str
 ) -> None:
-    """Whatever aiohttp raises becomes one class of `errors.py`, with its code and one line that says what to do."""
+    """Each exception of aiohttp becomes one class of `errors.py`, with its code and one line with the remedy."""
     with aioresponses() as http:
         http.get(VERSION_URL, exception=raised)
         error = await failure(asked)
@@ -244,7 +244,7 @@ BODIES = [
 async def test_a_200_that_is_no_version_counts_as_decode(
     asked: Asked, body: str, kind: type[errors.DecodeFailed]
 ) -> None:
-    """A 200 whose body isn't what PBS sends is a decoding error, and never a status."""
+    """A 200 whose body isn't PBS's JSON is a decoding error, and never a status."""
     with aioresponses() as http:
         http.get(VERSION_URL, body=body)
         error = await failure(asked)
@@ -264,7 +264,7 @@ LISTS = [
 
 @pytest.mark.parametrize(("body", "text"), LISTS)
 async def test_a_list_that_is_none_is_a_wrong_shape(asked: Asked, body: str, text: str) -> None:
-    """An answer that should be a list and isn't has no rows to save: it fails as a whole."""
+    """An answer that should be a list and isn't fails as a whole."""
     with aioresponses() as http:
         http.get(GC_URL, body=body)
         with pytest.raises(errors.WrongShape, match=f"^{text}$"):
@@ -273,7 +273,7 @@ async def test_a_list_that_is_none_is_a_wrong_shape(asked: Asked, body: str, tex
 
 
 async def test_a_bad_row_costs_itself_alone(asked: Asked) -> None:
-    """A row of the wrong shape is left out and named by number and reason, never by its values."""
+    """An invalid row is left out and reported by number and reason, never by its values."""
     body = '{"data":[{"store":"a"},{"store":7},"x",{"store":"b","next-run":null}]}'
     with aioresponses() as http:
         http.get(GC_URL, body=body)
@@ -283,7 +283,7 @@ async def test_a_bad_row_costs_itself_alone(asked: Asked) -> None:
 
 
 async def test_a_row_with_an_impossible_key_is_a_bad_row(asked: Asked) -> None:
-    """A key that is no text (a lone surrogate) costs its row alone."""
+    """A key with a lone surrogate costs only its row."""
     with aioresponses() as http:
         http.get(GC_URL, body='{"data":[{"store":"a"},{"\\ud800":1,"store":"b"}]}')
         answer = await asked.pbs.gc()
@@ -294,7 +294,7 @@ async def test_a_row_with_an_impossible_key_is_a_bad_row(asked: Asked) -> None:
 
 @pytest.mark.parametrize("name", ["\ud800", "a\udfff"])
 async def test_a_name_that_cant_be_sent_is_asked_for_as_another(asked: Asked, name: str) -> None:
-    """A datastore or namespace named by a lone surrogate gets PBS's refusal, and is no bug of the exporter."""
+    """A datastore or namespace with a lone surrogate in its name gets PBS's refusal, and is no bug of the exporter."""
     url = f"{ENDPOINT}/api2/json/admin/datastore/{name[:-1]}%3F/snapshots?ns={name[:-1]}%3F"
     with aioresponses() as http:
         http.get(URL(url, encoded=True), status=400, body="no such datastore")
@@ -304,7 +304,7 @@ async def test_a_name_that_cant_be_sent_is_asked_for_as_another(asked: Asked, na
 
 
 async def test_a_good_answer_is_counted_as_200(asked: Asked) -> None:
-    """A good answer is counted once, and proves the login."""
+    """A good answer is counted once, and shows that the login is valid."""
     with aioresponses() as http:
         http.get(VERSION_URL, payload=VERSION)
         version = await asked.pbs.version()
@@ -327,7 +327,7 @@ async def test_no_error_holds_the_secret(asked: Asked) -> None:
 
 
 def test_every_class_of_the_tree_is_tested_here() -> None:
-    """Every error of a request is in one of these tables, or is made where no request was sent or read."""
+    """Every error of a request is in one of these tables, or is raised without a request or an answer."""
     todo: list[type[errors.PbsError]] = [errors.PbsError]
     leaves: set[type[errors.PbsError]] = set()
     while todo:

@@ -1,4 +1,4 @@
-"""How one collector's run in a scrape is judged."""
+"""The outcome of one collector's run in a scrape."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -42,7 +42,7 @@ class Deadline(msgspec.Struct):
 
 
 async def outcome_of(fetch: Callable[[], Awaitable[Result[int]]], seconds: float = 5.0) -> Outcome:
-    """Run a collector that has this much time."""
+    """Run a collector with this much time."""
     run = PromptRun(Fetching(fetch), Filters())
     await run.fetch(cast("Any", Deadline(asyncio.get_running_loop().time() + seconds)))
     return run.outcome(Context(NOW, cast("Any", None), {}))
@@ -63,7 +63,7 @@ async def test_the_first_failure_is_the_error() -> None:
 
 
 async def test_what_pbs_does_not_have_is_no_failure() -> None:
-    """An endpoint that this version of PBS doesn't have leaves the collector a success."""
+    """An endpoint that this version of PBS lacks leaves the collector a success."""
 
     async def fetch() -> Result[int]:
         return Result(1, [NotOffered(404, "Path not found.")])
@@ -85,7 +85,7 @@ async def test_a_failed_datastore_is_no_success() -> None:
 
 
 async def test_an_exception_is_the_error() -> None:
-    """Whatever `fetch` raises costs this collector its samples, and is its error."""
+    """Any exception of `fetch` costs this collector its samples, and is its error."""
 
     async def fetch() -> Result[int]:
         raise ZeroDivisionError
@@ -96,7 +96,7 @@ async def test_an_exception_is_the_error() -> None:
 
 
 async def test_repeated_series_are_left_out() -> None:
-    """A series is shown once. That the collector made it again is its failure."""
+    """A series is shown once, and a duplicate fails the collector."""
 
     async def fetch() -> Result[int]:
         return Result(3)
@@ -126,7 +126,7 @@ async def test_a_collector_that_takes_too_long_has_no_samples() -> None:
 
 
 async def test_what_failed_before_the_time_was_up_comes_first() -> None:
-    """A collector that is cut off keeps its failures and datastores up to then, but has no samples."""
+    """A collector that is cut off keeps its failures and datastores up to that moment, but has no samples."""
     error = NotJson("gone")
 
     async def gone(_store: str) -> int:
@@ -149,7 +149,7 @@ async def test_what_failed_before_the_time_was_up_comes_first() -> None:
 
 
 async def test_a_collector_may_return_a_little_late() -> None:
-    """What a collector returns shortly after its time is shown."""
+    """A result that arrives shortly after the time is up is shown."""
 
     async def fetch() -> Result[int]:
         await asyncio.sleep(0.03)

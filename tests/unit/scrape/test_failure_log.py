@@ -1,4 +1,4 @@
-"""Which failures get a line in the log."""
+"""The log lines of failures."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from pbs_exporter.errors import LoginPaused, NotJson
 from pbs_exporter.scrape.failure_log import REPEAT_SECONDS, FailureLog
-from tests.support.clock import FakeClock
+from tests.support.exporter import FakeClock
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def log(clock: FakeClock) -> FailureLog:
 def test_a_failure_is_logged_when_it_begins_and_when_it_ends(
     log: FailureLog, clock: FakeClock, lines: list[Any]
 ) -> None:
-    """A failure that lasts for three scrapes is one warning, and a line that says for how long it lasted."""
+    """A failure in three consecutive scrapes is one warning, and one line with its duration when it ends."""
     for _ in range(3):
         log.judge(NotJson("no JSON"), "tape")
         clock.advance(60)
@@ -43,7 +43,7 @@ def test_a_failure_is_logged_when_it_begins_and_when_it_ends(
 
 
 def test_a_failure_that_lasts_is_logged_again(log: FailureLog, clock: FakeClock, lines: list[Any]) -> None:
-    """A failure is logged again after `REPEAT_SECONDS`, and counts from its beginning."""
+    """A failure is logged again after `REPEAT_SECONDS`, with its duration from the beginning."""
     log.judge(NotJson("one"), "tape")
     clock.advance(REPEAT_SECONDS)
     log.judge(NotJson("two"), "tape")
@@ -61,7 +61,7 @@ def test_a_datastore_is_a_subject_of_its_own(log: FailureLog, lines: list[Any]) 
 
 
 def test_a_collector_that_is_well_ends_the_failures_of_its_datastores(log: FailureLog, lines: list[Any]) -> None:
-    """Datastores that aren't asked separately any more have recovered with their collector; others haven't."""
+    """Datastores that are no longer asked separately recover with their collector; others don't."""
     log.judge(NotJson("no JSON"), "s3", "main")
     log.judge(NotJson("no JSON"), "datastores", "main")
     log.all_well("s3")
@@ -79,7 +79,7 @@ def test_a_refused_login_is_not_logged_per_collector(log: FailureLog, lines: lis
 
 
 def test_a_bug_is_logged_with_its_traceback(log: FailureLog, lines: list[Any]) -> None:
-    """An exception that isn't ours is an error with the exception itself."""
+    """An unexpected exception is an error with the exception itself."""
     bug = ZeroDivisionError()
     log.judge(bug, "tape")
     assert lines == [{"event": "failing", "log_level": "error", "collector": "tape", "exc_info": bug}]

@@ -1,4 +1,4 @@
-"""Filtered samples aren't exported, cost no requests where possible, and are no failure."""
+"""Excluded samples aren't exported, cost no requests if possible, and are no failure."""
 
 from urllib.parse import parse_qs
 
@@ -6,13 +6,10 @@ import pytest
 
 from pbs_exporter.config import Filters
 from pbs_exporter.simulator import Replay, SimulatedPbs
-from tests.support.clock import FakeClock
-from tests.support.exporter import exporting, make_settings
-from tests.support.metrics_page import Scraped
-from tests.support.page_facts import facts, failed
+from tests.support.exporter import FakeClock, exporting, make_settings
+from tests.support.metrics_page import Scraped, facts, failed
 from tests.support.recordings import recorded_time, recording_file
-from tests.support.running import Setup, running
-from tests.support.small_pbs import NAMESPACES, SNAPSHOTS, small_world
+from tests.support.running import NAMESPACES, SNAPSHOTS, Setup, running, small_world
 
 GROUP = "backup_id"
 
@@ -23,7 +20,7 @@ def of_store(scraped: Scraped, store: str) -> list[str]:
 
 
 async def test_a_datastore_that_is_left_out_is_not_asked() -> None:
-    """Of a datastore that is left out PBS isn't asked, none of its series is there, and the others are as ever."""
+    """An excluded datastore isn't asked for, has no series, and doesn't change the others."""
     async with running(small_world(3, 2)) as well:
         whole = await well.scrape()
         assert of_store(whole, "main")
@@ -61,7 +58,7 @@ def namespaces_asked(setup: Setup) -> set[tuple[str, str]]:
 async def test_a_namespace_that_is_left_out_is_not_listed(
     patterns: tuple[str, ...], listed: set[str], mode: str
 ) -> None:
-    """PBS isn't asked for the snapshots of a namespace that is left out; how many there are stays whole."""
+    """The snapshots of an excluded namespace aren't requested; the number of namespaces still includes it."""
     async with running(small_world(1, 3), filters=Filters(namespaces=patterns), listing_mode=mode) as setup:
         for _ in range(2):
             scraped = await setup.scrape()
@@ -73,7 +70,7 @@ async def test_a_namespace_that_is_left_out_is_not_listed(
 
 
 async def test_a_task_without_its_namespace_has_no_comment() -> None:
-    """A backup's comment is empty where a namespace is left out, which may have that guest too."""
+    """A backup's comment is empty if an excluded namespace may have that guest too."""
     async with running(small_world(1, 1)) as setup:
         known = {labels["comment"] for labels, _ in (await setup.scrape()).series("pbs_task_total")}
     async with running(small_world(1, 2), filters=Filters(namespaces=("",))) as setup:
@@ -83,7 +80,7 @@ async def test_a_task_without_its_namespace_has_no_comment() -> None:
 
 
 async def test_groups_cut_samples_and_no_requests() -> None:
-    """Groups that are left out have no series; PBS is asked as ever, and the rest of the page is whole."""
+    """Excluded groups have no series; the requests and the rest of the page are the same."""
     world = small_world(1, 3)
     async with running(world) as well:
         whole = await well.scrape()
@@ -97,7 +94,7 @@ async def test_groups_cut_samples_and_no_requests() -> None:
 
 
 async def test_a_datastore_that_fails_all_usage_can_be_left_out() -> None:
-    """Where the datastore that makes PBS refuse the usage of all is left out, nothing has failed."""
+    """If the datastore that fails the usage of all is excluded, nothing has failed."""
     recording = "pbs-4.2.3-vanished"
     clock = FakeClock(recorded_time(recording)).clock
     async with SimulatedPbs(Replay(recording_file(recording))) as pbs:

@@ -1,4 +1,4 @@
-"""Slow collectors: asked now and then, by one ask at a time, and shown in between."""
+"""Slow collectors: queried rarely, by one query at a time, and shown in between."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -15,12 +15,9 @@ from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.pbs.models import TapeDrive
 from pbs_exporter.simulator import Fault
 from pbs_exporter.web.app import create_app
-from tests.support.clock import FakeClock
-from tests.support.exporter import Exporter, make_settings
-from tests.support.metrics_page import Scraped
-from tests.support.page_facts import failed
-from tests.support.running import Setup
-from tests.support.small_pbs import NOW, simulated
+from tests.support.exporter import Exporter, FakeClock, make_settings
+from tests.support.metrics_page import Scraped, failed
+from tests.support.running import NOW, Setup, simulated
 from tests.support.waiting import Gate, eventually
 
 DRIVE = "/tape/drive"
@@ -28,7 +25,7 @@ DRIVES = Metric("pbs_slow_drives", "Drives (/tape/drive).")
 
 
 class Slow(Collector[list[TapeDrive]]):
-    """A collector that asks seldom."""
+    """A collector with a long interval."""
 
     name = "slow"
     help = "Asks seldom."
@@ -68,7 +65,7 @@ def said(page: Scraped) -> tuple[float | None, float | None, float | None]:
     ids=["default", "twelve times", "set"],
 )
 async def test_pbs_is_asked_once_an_interval(intervals: int, settings: dict[str, Any], seconds: int) -> None:
-    """Within an interval PBS is asked once, however many scrapes there are, and each shows the same samples."""
+    """PBS is queried once per interval, whatever the number of scrapes, and each shows the same samples."""
     async with slowly(intervals, **settings) as setup:
         for number in (1, 2, 3):
             for _ in range(4):
@@ -78,7 +75,7 @@ async def test_pbs_is_asked_once_an_interval(intervals: int, settings: dict[str,
 
 
 async def test_an_interval_of_nothing_asks_at_every_scrape() -> None:
-    """With slow_interval_seconds = 0 each scrape asks."""
+    """With slow_interval_seconds = 0 each scrape queries PBS."""
     async with slowly(slow_interval_seconds=0.0) as setup:
         for number in (1, 2, 3):
             assert said(await setup.scrape())[:2] == (1, 2)
@@ -86,7 +83,7 @@ async def test_an_interval_of_nothing_asks_at_every_scrape() -> None:
 
 
 async def test_a_failure_lasts_until_an_ask_succeeds() -> None:
-    """A failed ask is success 0 on every scrape until the next is good; the last good samples stay, with their time."""
+    """After a failed query success is 0 until a query succeeds; the last good samples stay, with their time."""
     async with slowly() as setup:
         await setup.scrape()
         setup.clock.advance(300)
@@ -103,7 +100,7 @@ async def test_a_failure_lasts_until_an_ask_succeeds() -> None:
 
 @pytest.mark.parametrize(("interval", "shown"), [(300.0, 3600), (2000.0, 6000)])
 async def test_old_samples_vanish(interval: float, shown: int) -> None:
-    """Samples without a good ask since are shown for three intervals, and at least an hour."""
+    """Samples are shown for three intervals after the last successful query, and for at least an hour."""
     async with slowly(slow_interval_seconds=interval) as setup:
         await setup.scrape()
         setup.pbs.faults.add(DRIVE, Fault.status(500, "no"))
@@ -114,7 +111,7 @@ async def test_old_samples_vanish(interval: float, shown: int) -> None:
 
 
 async def test_an_ask_that_never_was_good_shows_nothing() -> None:
-    """Where the first ask fails there are no samples and no time of any, and the next is an interval later."""
+    """If the first query fails there are no samples and no time, and the next query is one interval later."""
     async with slowly() as setup:
         setup.pbs.faults.add(DRIVE, Fault.status(500, "no"), times=1)
         assert said(await setup.scrape()) == (0, None, None)
@@ -125,7 +122,7 @@ async def test_an_ask_that_never_was_good_shows_nothing() -> None:
 
 
 async def test_an_ask_goes_on_after_the_scrape() -> None:
-    """An ask that isn't through by the deadline goes on, alone, and a later scrape shows what it brought."""
+    """A query that isn't finished by the deadline continues, alone, and a later scrape shows its result."""
     gate = Gate()
     async with slowly(slow_interval_seconds=0.0) as setup:
         setup.pbs.faults.add(DRIVE, gate.fault)
@@ -141,7 +138,7 @@ async def test_an_ask_goes_on_after_the_scrape() -> None:
 
 
 async def test_scrapes_at_once_share_an_ask() -> None:
-    """Several scrapes at the same time wait for one ask."""
+    """Simultaneous scrapes wait for the same query."""
     async with slowly(slow_interval_seconds=0.0) as setup:
         setup.pbs.faults.add(DRIVE, Fault.slow(0.05))
         pages = await asyncio.gather(*(setup.scrape() for _ in range(5)))
@@ -150,7 +147,7 @@ async def test_scrapes_at_once_share_an_ask() -> None:
 
 
 async def test_a_refused_login_is_no_ask() -> None:
-    """While PBS refuses the token nothing is asked, and as soon as it takes it, slow collectors ask."""
+    """While PBS refuses the token no slow collector is queried; they are queried again once it is accepted."""
     wrong = Secret("11111111-2222-3333-4444-555555555555")
     async with slowly(token_secret=wrong) as setup:
         assert said(await setup.scrape()) == (0, None, None)
@@ -160,7 +157,7 @@ async def test_a_refused_login_is_no_ask() -> None:
 
 
 async def test_a_path_that_is_not_there_is_no_failure() -> None:
-    """A slow collector whose path this version doesn't have is well, and shows no samples."""
+    """A slow collector whose path this version lacks is a success without samples."""
     async with slowly() as setup:
         setup.pbs.faults.add(DRIVE, Fault.status(404, f"Path '/api2/json{DRIVE}' not found."))
         assert said(await setup.scrape())[:2] == (1, None)

@@ -31,7 +31,7 @@ async def test_faults_that_answer_something_else(
     body: bytes,
     content_type: str | None,
 ) -> None:
-    """A status, a body or a shape can be put in the answer's place, whatever the login."""
+    """A status, a body or a shape can replace the answer, with or without a login."""
     async with served() as client:
         client.pbs.faults.add("*", fault)
         for login in (None, ""):
@@ -41,7 +41,7 @@ async def test_faults_that_answer_something_else(
 
 
 async def test_fault_redirect() -> None:
-    """A redirect names where to go."""
+    """A redirect has a location."""
     async with served() as client:
         client.pbs.faults.add("*", Fault.redirect("https://example.org/", 308))
         reply = await client.get("/version")
@@ -49,7 +49,7 @@ async def test_fault_redirect() -> None:
 
 
 async def test_fault_slow() -> None:
-    """A slow answer is the usual one, later."""
+    """A slow answer is the usual one after a delay."""
     async with served() as client:
         client.pbs.faults.add("/version", Fault.slow(0.05))
         begin = time.monotonic()
@@ -59,7 +59,7 @@ async def test_fault_slow() -> None:
 
 @pytest.mark.parametrize("path", ["/admin/gc", "/nodes/localhost/tasks"])
 async def test_fault_rows(path: str) -> None:
-    """Rows can be changed on their way; other keys of the answer and errors stay."""
+    """Rows can be changed; other keys of the answer and errors stay."""
     async with served() as client:
         client.pbs.faults.add("*", Fault.rows(lambda rows: [*rows[:1], "no row"]))
         assert (await client.get(path)).data[1] == "no row"
@@ -67,7 +67,7 @@ async def test_fault_rows(path: str) -> None:
 
 
 async def test_fault_truncated() -> None:
-    """A truncated answer is half of the JSON, and ends as if it were whole."""
+    """A truncated answer is half of the JSON, and ends like a complete one."""
     async with served() as client:
         whole = (await client.get("/version")).body
         client.pbs.faults.add("*", Fault.truncated())
@@ -93,7 +93,7 @@ async def test_faults_that_break_the_connection(
     tls: bool,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A connection can be reset, cut, or fall silent; the next request is answered, and nothing is logged."""
+    """A connection can be reset, cut, or stalled; the next request is answered, and nothing is logged."""
     caplog.set_level(logging.WARNING)
     async with served(tls=tls) as client:
         client.pbs.faults.add("/version", make(), times=1)
@@ -110,7 +110,7 @@ async def test_faults_that_break_the_connection(
 
 
 async def test_a_stalled_request_does_not_hold_up_the_end() -> None:
-    """`stop` ends what stalls."""
+    """`stop` ends stalled answers."""
     async with served() as client:
         client.pbs.faults.add("*", Fault.stall())
         stalled = asyncio.ensure_future(client.get("/version"))
@@ -123,7 +123,7 @@ async def test_a_stalled_request_does_not_hold_up_the_end() -> None:
 
 
 async def test_fault_drop_kept() -> None:
-    """A kept connection is closed under its second request, and a fresh one is answered."""
+    """A kept connection is closed on its second request, and a new one is answered."""
     async with served() as client:
         client.pbs.faults.add("*", Fault.drop_kept())
         assert (await client.get("/version")).status == 200
@@ -138,7 +138,7 @@ async def test_fault_drop_kept() -> None:
 
 
 async def test_fault_huge() -> None:
-    """A huge body has exactly the size asked for; a client that leaves in the middle is no error."""
+    """A huge body has exactly the requested size; a client that disconnects early is no error."""
     async with served() as client:
         client.pbs.faults.add("*", Fault.huge(1_000_003))
         reply = await client.get("/version")
@@ -151,7 +151,7 @@ async def test_fault_huge() -> None:
 
 
 async def test_faults_can_be_aimed_counted_and_ended() -> None:
-    """A fault is for a template or a path, for some requests or until removed; the newest one acts."""
+    """A fault applies to a template or a path, a number of times or until removed; the newest one is used."""
     async with served() as client:
         faults = client.pbs.faults
         by_template = faults.add("/admin/datastore/{store}/*", Fault.status(501))

@@ -24,7 +24,7 @@ def answer(content: bytes, path: str = "/version", query: str = "") -> RecordedA
     ],
 )
 def test_body_is_json_if_a_reader_gets_the_same_value_back(content: bytes, kept: str, tmp_path: Path) -> None:
-    """A body that is JSON is kept as such, on one line and with its keys in their order; any other one as text."""
+    """A JSON body is kept as JSON, on one line with its keys in order; any other body is kept as text."""
     file = tmp_path / "my.jsonl"
     file.write_bytes(Recording(17, [answer(content)]).encode())
     line = file.read_text().split("\n")[1]
@@ -43,7 +43,7 @@ def test_an_empty_body_stays_empty(tmp_path: Path) -> None:
 
 
 def test_lines_are_sorted(tmp_path: Path) -> None:
-    """After the time the answers come sorted by path and query, in whatever order PBS was asked."""
+    """After the header, answers are sorted by path and query, whatever the order of the requests."""
     file = tmp_path / "my.jsonl"
     asked = [("/b", ""), ("/a", "ns=b"), ("/a", ""), ("/a", "ns=a")]
     file.write_bytes(Recording(17, [answer(b"1", path, query) for path, query in asked]).encode())
@@ -54,7 +54,7 @@ def test_lines_are_sorted(tmp_path: Path) -> None:
 
 
 def test_replay_refuses_logins_that_nobody_recorded(tmp_path: Path) -> None:
-    """Where no failed login was recorded, it is refused as PBS does it today."""
+    """Without a recorded failed login, a login is refused as by the current PBS."""
     file = tmp_path / "my.jsonl"
     file.write_bytes(Recording(17, [answer(b'{"data":{}}')]).encode())
     assert Replay(file).unauthorized("wrong-secret") == UNAUTHORIZED

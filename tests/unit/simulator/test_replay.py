@@ -1,4 +1,4 @@
-"""What a replay answers: what was recorded, and what PBS would say beyond that."""
+"""Answers of a replay: the recorded ones, and those that PBS would return otherwise."""
 
 import json
 
@@ -46,7 +46,7 @@ async def test_replay_knows_the_same_question_in_other_words(asked: str, recorde
 
 
 async def test_replay_lists_single_groups() -> None:
-    """The listing of one group is made of the recorded one."""
+    """The listing of one group is built from the recorded one."""
     async with served(Replay(recording_file("pbs-4.2.3"))) as client:
         rows = (await client.get("/admin/datastore/main/snapshots?backup-type=vm&backup-id=100")).data
         everything = (await client.get("/admin/datastore/main/snapshots")).data
@@ -71,14 +71,14 @@ async def test_replay_lists_single_groups() -> None:
     ],
 )
 async def test_replay_refuses_what_was_not_recorded(path: str, status: int, text: str) -> None:
-    """What nobody asked the recorded PBS is answered as PBS would, where that is known."""
+    """A request that wasn't recorded is answered as PBS would, if that is known."""
     async with served(Replay(recording_file("pbs-4.2.3"))) as client:
         reply = await client.get(path)
     assert (reply.status, reply.text) == (status, text)
 
 
 async def test_replay_of_an_old_server_lacks_what_that_lacked() -> None:
-    """A path that the recorded PBS answered with 404 is one again."""
+    """A path that the recorded PBS answered with 404 is a 404 again."""
     async with served(Replay(recording_file("pbs-3.2.4"))) as client:
         reply = await client.get("/status/metrics?history=1")
     assert (reply.status, reply.text) == (404, "Path '/api2/json/status/metrics' not found.")

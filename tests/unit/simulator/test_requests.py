@@ -1,17 +1,96 @@
-"""How the simulated PBS reads requests and writes answers."""
+"""Logins, requests and answers of the simulated PBS."""
 
 import json
+import time
 import zlib
 
 import aiohttp
 import pytest
 
-from pbs_exporter.simulator import World
-from tests.support.simulator_client import JSON, Client, served
+from pbs_exporter.simulator import Replay, World
+from tests.support.recordings import recording_file
+from tests.support.simulator_client import JSON, SimulatorClient, served
+from tests.support.waiting import Stopwatch
+
+
+@pytest.mark.parametrize("separator", ["=", " "])
+async def test_both_forms_of_the_header_log_in(separator: str) -> None:
+    """PBS accepts `PBSAPIToken=` and `PBSAPIToken `, and decodes the secret's percent signs."""
+    async with served(secret="a%b") as client:
+        login = f"PBSAPIToken{separator}{client.pbs.token_id}:a%25b"
+        assert (await client.get("/version", login=login)).status == 200
+
+
+@pytest.mark.parametrize(
+    "login",
+    [
+        "",
+        "Bearer x",
+        "PBSAPIToken=exporter@pbs!metrics:wrong",
+        "PBSAPIToken=exporter@pbs!metrics",
+        "pbsapitoken=exporter@pbs!metrics:{secret}",
+        "PBSAPIToken=exporter@pbs!metrics={secret}",
+        "PBSAPIToken=other@pbs!metrics:{secret}",
+    ],
+)
+async def test_a_wrong_login_is_a_401(login: str) -> None:
+    """A 401 has no content type, and removes a cookie."""
+    async with served() as client:
+        reply = await client.get("/version", login=login.format(secret=client.pbs.secret))
+    assert (reply.status, reply.text) == (401, "authentication failed")
+    assert "Content-Type" not in reply.headers
+    assert reply.headers["Set-Cookie"].startswith("__Host-PBSAuthCookie=; Expires=Thu, 01 Jan 1970")
+
+
+@pytest.mark.parametrize("cookie", ["PBSAuthCookie", "__Host-PBSAuthCookie"])
+async def test_a_cookie_beats_the_token(cookie: str) -> None:
+    """With a ticket's cookie PBS ignores the token."""
+    async with served() as client:
+        reply = await client.get("/version", headers={"Cookie": f"{cookie}=PBS:old"})
+        assert reply.status == 401
+        assert (await client.get("/version", headers={"Cookie": "other=1"})).status == 200
+
+
+async def test_a_401_is_held_back() -> None:
+    """A refused login takes the configured time, and a good one doesn't."""
+    async with served(login_delay=0.5) as client:
+        watch = Stopwatch()
+        await client.get("/version")
+        assert watch.seconds < 0.5
+        begin = time.monotonic()
+        await client.get("/version", login="")
+        assert time.monotonic() - begin >= 0.5
+
+
+async def test_a_403_of_the_router_is_held_back() -> None:
+    """PBS waits before its bare `permission check failed`, and not before a handler's longer text."""
+    async with served(Replay(recording_file("pbs-4.2.3"), "without-rights"), forbidden_delay=0.5) as client:
+        begin = time.monotonic()
+        assert (await client.get("/nodes/localhost/status")).text == "permission check failed"
+        assert time.monotonic() - begin >= 0.5
+        watch = Stopwatch()
+        assert (await client.get("/admin/datastore/archive/snapshots")).status == 403
+        assert watch.seconds < 0.5
+
+
+async def test_ping_needs_no_login() -> None:
+    """`/ping` needs no login, and accepts any credentials."""
+    async with served() as client:
+        for login in ("", "PBSAPIToken=a:b"):
+            assert (await client.get("/ping", login=login)).data == {"pong": True}
+
+
+async def test_the_token_can_be_changed() -> None:
+    """A secret can be changed while the server runs."""
+    async with served() as client:
+        old = f"PBSAPIToken={client.pbs.token_id}:{client.pbs.secret}"
+        client.pbs.secret = "new"
+        assert (await client.get("/version", login=old)).status == 401
+        assert (await client.get("/version")).status == 200
 
 
 async def test_an_unknown_path_is_404_only_after_login() -> None:
-    """Without a login, PBS doesn't say which paths it has."""
+    """Without a login, PBS doesn't reveal which paths exist."""
     async with served() as client:
         assert (await client.get("/a/b", login="")).status == 401
         reply = await client.get("/a/b?c=d")
@@ -52,13 +131,13 @@ async def test_wrong_parameters_are_refused(query: str, text: str) -> None:
 
 @pytest.mark.parametrize("query", ["_dc=1", "running=Yes", "running=OFF", "limit=-0", "since=17&until=18"])
 async def test_right_parameters_are_taken(query: str) -> None:
-    """`_dc` is ignored, and truth has several spellings."""
+    """`_dc` is ignored, and booleans have several spellings."""
     async with served() as client:
         assert (await client.get(f"/nodes/localhost/tasks?{query}")).status == 200
 
 
 async def test_a_json_content_type_hides_the_query() -> None:
-    """With `Content-Type: application/json`, PBS ignores the query, and with others it refuses the call."""
+    """With `Content-Type: application/json`, PBS ignores the query, and with other types it refuses the call."""
     async with served(World(datastores=1, namespaces=2, groups=1, snapshots=1)) as client:
         path = "/admin/datastore/main/snapshots?ns=prod"
         typed = await client.get(path, headers={"Content-Type": "application/json; charset=utf-8"})
@@ -82,7 +161,7 @@ async def test_a_json_content_type_hides_the_query() -> None:
     ],
 )
 async def test_only_deflate_is_spoken(accepted: str, encoding: str | None) -> None:
-    """PBS deflates (in a zlib wrapper) where the client lists it, and does nothing else."""
+    """PBS deflates (with a zlib wrapper) if the client lists it, and supports nothing else."""
     async with (
         served() as client,
         aiohttp.ClientSession(
@@ -90,14 +169,14 @@ async def test_only_deflate_is_spoken(accepted: str, encoding: str | None) -> No
             connector=aiohttp.TCPConnector(ssl=False),
         ) as session,
     ):
-        raw = await Client(client.pbs, session).get("/version", headers={"Accept-Encoding": accepted})
+        raw = await SimulatorClient(client.pbs, session).get("/version", headers={"Accept-Encoding": accepted})
     assert raw.headers.get("Content-Encoding") == encoding
     body = zlib.decompress(raw.body) if encoding else raw.body
     assert body == b'{"data":{"release":"3","repoid":"bc863d45e7","version":"4.2"}}'
 
 
 async def test_a_large_listing_is_deflated_too() -> None:
-    """A listing of more than one portion arrives whole, deflated and plain."""
+    """A listing of more than one chunk arrives whole, deflated and plain."""
     async with served(World(datastores=1, namespaces=1, groups=40, snapshots=10)) as client:
         path = "/admin/datastore/main/snapshots"
         deflated = await client.get(path)
@@ -118,7 +197,7 @@ async def test_errors_of_handlers_are_deflated_and_of_the_router_not() -> None:
 
 @pytest.mark.parametrize("path", ["/admin/datastore/main/snapshots", "/nodes/localhost/tasks?limit=0"])
 async def test_lists_are_streamed_with_data_last(path: str) -> None:
-    """Streamed answers come in chunks, even plain, and end with `data`."""
+    """Streamed answers come in chunks, even uncompressed ones, and end with `data`."""
     async with served() as client:
         reply = await client.get(path, headers={"Accept-Encoding": "identity"})
     assert reply.headers["Transfer-Encoding"] == "chunked"
@@ -126,7 +205,7 @@ async def test_lists_are_streamed_with_data_last(path: str) -> None:
 
 
 async def test_other_answers_have_a_length_and_sorted_keys() -> None:
-    """An answer that isn't streamed is built whole first."""
+    """An answer that isn't streamed is built completely first."""
     async with served() as client:
         reply = await client.get("/access/users", headers={"Accept-Encoding": "identity"})
     assert int(reply.headers["Content-Length"]) == len(reply.body)
@@ -134,7 +213,7 @@ async def test_other_answers_have_a_length_and_sorted_keys() -> None:
 
 
 async def test_a_connection_is_kept_and_says_nothing_of_aiohttp() -> None:
-    """Requests one after the other share a connection."""
+    """Consecutive requests share a connection."""
     async with served() as client:
         for _ in range(3):
             reply = await client.get("/version")
@@ -145,7 +224,7 @@ async def test_a_connection_is_kept_and_says_nothing_of_aiohttp() -> None:
 
 
 async def test_a_long_url_is_a_414() -> None:
-    """Path and query of more than 3072 bytes get an empty answer."""
+    """A path and query above 3072 bytes get an empty answer."""
     async with served() as client:
         path = "/admin/datastore/main/snapshots?ns="
         room = 3072 - len("/api2/json") - len(path)

@@ -31,7 +31,7 @@ async def test_the_certificate_is_trusted_by_its_file_and_has_its_fingerprint() 
 
 
 async def test_a_certificate_can_be_for_another_name() -> None:
-    """A test can bring a certificate that doesn't fit."""
+    """A test can supply a certificate that doesn't match."""
     async with served(certificate=Certificate.make(["elsewhere.example.org"])) as client:
         context = ssl.create_default_context(cafile=str(client.pbs.certificate_file))
         with pytest.raises(aiohttp.ClientConnectorCertificateError):
@@ -68,7 +68,7 @@ async def test_it_speaks_plain_http_if_told() -> None:
 
 
 async def test_the_log_holds_what_was_sent() -> None:
-    """A line of the log has the path, template, query and headers as sent, and when it was."""
+    """A log entry has the path, template, query and headers as sent, and the time."""
     async with served() as client:
         await client.get("/admin/datastore/main/snapshots?ns=a%2Fb", headers={"X-Mine": "1"})
     (line,) = client.pbs.requests
@@ -83,7 +83,7 @@ async def test_the_log_holds_what_was_sent() -> None:
 
 
 async def test_the_log_does_not_grow_forever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A demo that runs for weeks forgets its oldest requests."""
+    """A demo that runs for weeks drops its oldest requests."""
     monkeypatch.setattr("pbs_exporter.simulator.server._LOG_LINES", 4)
     async with served() as client:
         for _ in range(9):
@@ -92,7 +92,7 @@ async def test_the_log_does_not_grow_forever(monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_it_counts_what_is_under_way() -> None:
-    """`in_flight` is now, `most_in_flight` the maximum, and `most_at_once` that of some paths."""
+    """`in_flight` is the current number, `most_in_flight` its maximum, and `most_at_once` the maximum of some paths."""
     async with served(latency=0.05) as client:
         paths = ("/version", "/version", "/ping", "/admin/gc")
         calls = asyncio.gather(*(client.get(path) for path in paths))

@@ -44,7 +44,7 @@ Board = dict[str, Any]
 
 
 def lint() -> Any:
-    """Give the lint as a module: it is a script, in no package."""
+    """Return the lint as a module: it is a script outside any package."""
     spec = importlib.util.spec_from_file_location("dashboards_lint", SCRIPT)
     assert spec is not None
     assert spec.loader is not None
@@ -115,14 +115,14 @@ BROKEN: dict[str, Callable[[Board], object]] = {
 
 @pytest.mark.parametrize("fault", BROKEN)
 def test_each_fault_is_found(fault: str) -> None:
-    """The lint of dashboards names what is wrong with a dashboard that has one fault."""
+    """The lint names the fault of a dashboard with one fault."""
     board = copy.deepcopy(BOARD)
     BROKEN[fault](board)
     assert fault in list(lint().faults({"a": board}))
 
 
 def test_a_good_dashboard_has_none() -> None:
-    """The lint finds nothing in a dashboard as it should be."""
+    """The lint finds nothing in a good dashboard."""
     assert list(lint().faults({"a": BOARD})) == []
 
 
@@ -132,13 +132,13 @@ def test_a_uid_is_one_dashboards() -> None:
 
 
 def test_a_panel_without_query_is_found() -> None:
-    """A panel that asks nothing shows nothing."""
+    """A panel without a query is a fault."""
     board = copy.deepcopy(BOARD) | {"panels": [PANEL, another(PANEL, x=12) | {"targets": []}]}
     assert list(lint().faults({"a": board})) == ["a: panel Free: no query"]
 
 
 def test_rows_need_a_title_only() -> None:
-    """A row has no data, and what is inside of a row is looked at."""
+    """A row needs no query, and the panels inside it are checked."""
     row = {"id": 3, "type": "row", "title": "Row", "gridPos": {"x": 0, "y": 4, "w": 24, "h": 1}}
     inside = another(PANEL, y=5) | {"description": ""}
     assert list(lint().faults({"a": BOARD | {"panels": [PANEL, row]}})) == []
@@ -152,7 +152,7 @@ def run(folder: Path) -> "subprocess.CompletedProcess[str]":
 
 
 def test_the_script_says_it_and_fails(tmp_path: Path) -> None:
-    """The script prints nothing and succeeds for good dashboards, and fails with each fault on a line for others."""
+    """The script prints nothing and succeeds for good dashboards, and otherwise fails with one line per fault."""
     file = tmp_path / "a.json"
     file.write_text(json.dumps(BOARD))
     good = run(tmp_path)
@@ -163,6 +163,6 @@ def test_the_script_says_it_and_fails(tmp_path: Path) -> None:
 
 
 def test_no_dashboard_is_a_fault(tmp_path: Path) -> None:
-    """A folder without dashboards isn't a good one: the lint would pass without having looked at anything."""
+    """A folder without dashboards is a fault: the lint would pass without a check."""
     ended = run(tmp_path)
     assert (ended.returncode, ended.stdout) == (1, f"no dashboards in {tmp_path}\n")

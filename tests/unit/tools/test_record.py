@@ -13,8 +13,7 @@ from pbs_exporter.plain_text import comment
 from pbs_exporter.simulator import Answer, Certificate, Fault, Replay, SimulatedPbs, Source, World
 from pbs_exporter.simulator.recording import Recording
 from tests.support.canned_pbs import CannedPbs, snapshot
-from tests.support.clock import FakeClock
-from tests.support.exporter import exporting, make_settings
+from tests.support.exporter import FakeClock, exporting, make_settings
 from tests.support.metrics_page import Scraped
 from tests.support.recordings import RECORDINGS, recorded_time, recording_file
 from tools.record import main, record
@@ -46,7 +45,7 @@ async def recorded(pbs: SimulatedPbs, file: Path, now: float = NOW) -> Scrubber:
 
 
 async def scraped(pbs: SimulatedPbs, now: float, mode: str) -> Scraped:
-    """Scrape twice, because only the second listing can be one of changes, and return the second page."""
+    """Scrape twice, because only the second listing can be incremental, and return the second page."""
     settings = make_settings(pbs, collectors=ALL, listing_mode=mode)
     async with exporting(settings, FakeClock(now).clock) as exporter:
         await exporter.scrape()
@@ -91,7 +90,7 @@ def renamed(page: Series, scrubber: Scrubber) -> Series:
     ],
 )
 async def test_replay_makes_the_same_metrics_under_other_names(source: str, mode: str, tmp_path: Path) -> None:
-    """A recording gives each series of the PBS that was recorded, with the same value."""
+    """A recording produces each series of the recorded PBS, with the same value."""
     generated = source == "generated"
     now = NOW if generated else recorded_time(source)
     original = World(**SMALL) if generated else Replay(recording_file(source))
@@ -104,7 +103,7 @@ async def test_replay_makes_the_same_metrics_under_other_names(source: str, mode
 
 
 async def test_recording_a_recording_changes_nothing(tmp_path: Path) -> None:
-    """What is replaced already gets the same replacement again: answers come in a stable order."""
+    """Recording a replay of a recording changes nothing, because answers have a stable order."""
     first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
     async with simulated(Replay(recording_file("pbs-4.2.3-more"))) as pbs:
         await recorded(pbs, first)
@@ -114,7 +113,7 @@ async def test_recording_a_recording_changes_nothing(tmp_path: Path) -> None:
 
 
 async def test_every_endpoint_of_the_client_is_asked_with_gets_alone(tmp_path: Path) -> None:
-    """Whatever the exporter asks, in any listing mode, is recorded, and nothing but GETs is sent."""
+    """All requests of the exporter in any listing mode are recorded, and only GETs are sent."""
     async with simulated(World(**SMALL)) as pbs:
         await recorded(pbs, tmp_path / "my.jsonl")
         asked = {request.template for request in pbs.requests}
@@ -127,7 +126,7 @@ async def test_every_endpoint_of_the_client_is_asked_with_gets_alone(tmp_path: P
     assert answered == {template.split("/")[-1] for template in asked}
 
 
-# Each text has the word in it that must not be left.
+# Each text contains the word that must not be left.
 UPID = "UPID:private-node:000008F0:000D4340:00000020:6B0337C3:{}:{}:private-user@private-realm!private-token:"
 FINGERPRINT = "fb:eb:2f:4a:2c:7f:af:e8:f4:c5:81:45:fb:a6:0d:62:06:1f:4c:dc:00:11:22:33:44:55:66:77:88:99:aa:bb"
 TASK = {
@@ -249,7 +248,7 @@ async def test_nothing_private_is_left(tmp_path: Path) -> None:
 
 
 async def test_a_secret_in_an_answer_stops_the_recording(tmp_path: Path) -> None:
-    """A recording that has the token's secret in what is kept isn't written."""
+    """A recording that still contains the token's secret isn't written."""
     async with simulated(World(**SMALL)) as pbs:
         pbs.faults.add("/nodes/*/services", Fault.json({"data": [{"service": pbs.secret}]}))
         with pytest.raises(OutputError, match="secret"):
@@ -279,7 +278,7 @@ def nothing_in(folder: Path) -> bool:
 
 
 async def test_a_good_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The tool says how many answers it wrote, and where; a replay can read them."""
+    """The tool prints the number of answers and the file; a replay can read the file."""
     file = tmp_path / "my.jsonl"
     async with simulated(World(**SMALL)) as pbs:
         code, lines = await ended(file, environment(pbs), capsys)
@@ -303,7 +302,7 @@ async def test_settings_come_from_a_file_too(tmp_path: Path, capsys: pytest.Capt
 
 
 async def test_a_request_without_an_answer_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A request that fails is named, and the other answers are written."""
+    """A failed request is named, and the other answers are written."""
     world = World(**SMALL)
     store = world.stores[0].name
     async with simulated(world) as pbs:
@@ -318,7 +317,7 @@ async def test_a_request_without_an_answer_is_a_warning(tmp_path: Path, capsys: 
 
 
 async def test_answers_without_sense_are_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An answer that isn't PBS's JSON is an answer like any other, without its text."""
+    """An answer that isn't PBS's JSON is recorded as any other, without its text."""
     file = tmp_path / "my.jsonl"
     async with simulated(World(**SMALL)) as pbs:
         pbs.faults.add("/admin/gc", Fault.body(b"<html>private</html>"))
@@ -331,7 +330,7 @@ async def test_answers_without_sense_are_recorded(tmp_path: Path, capsys: pytest
 
 
 async def test_a_refused_token_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A token that PBS refuses costs one request, and gives exit code 1 and no file."""
+    """A refused token costs one request, and gives exit code 1 and no file."""
     async with simulated(World(**SMALL)) as pbs:
         code, lines = await ended(tmp_path / "my.jsonl", environment(pbs, token_secret="wrong"), capsys)
         assert [request.path for request in pbs.requests] == ["/version"]
@@ -340,7 +339,7 @@ async def test_a_refused_token_is_one_line(tmp_path: Path, capsys: pytest.Captur
 
 
 async def test_a_dead_pbs_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An endpoint where nothing listens gives exit code 1 and no file."""
+    """An endpoint without a server gives exit code 1 and no file."""
     async with simulated(World(**SMALL)) as pbs:
         environ = environment(pbs)
     code, lines = await ended(tmp_path / "my.jsonl", environ, capsys)
@@ -368,7 +367,7 @@ async def test_a_folder_that_is_missing_is_one_line(tmp_path: Path, capsys: pyte
 
 
 async def test_missing_settings_are_a_line_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without settings each one that is needed is named."""
+    """Without settings each required one is named."""
     code, lines = await ended(tmp_path / "my.jsonl", {}, capsys)
     assert code == 1
     assert [line.split()[1] for line in lines] == [

@@ -70,7 +70,7 @@ def scrubber() -> Scrubber:
 def test_form_is_kept(
     scrubber: Scrubber, kind: Callable[[Scrubber, str], str], original: str, replacement: str
 ) -> None:
-    """A text in one of PBS's forms keeps its form, and each name in it gets its replacement."""
+    """A text in one of PBS's forms keeps its form, and each name in it is replaced."""
     assert kind(scrubber, original) == replacement
 
 
@@ -98,12 +98,12 @@ def test_form_is_kept(
     ],
 )
 def test_error(scrubber: Scrubber, original: str, replacement: str) -> None:
-    """An error that the exporter may interpret keeps its words; the text of any other is left out."""
+    """An error that the exporter may interpret keeps its words; the text of any other is removed."""
     assert scrubber.content("/version", original.encode()) == replacement.encode()
 
 
 def test_unknown_texts_are_replaced(scrubber: Scrubber) -> None:
-    """A key that a later PBS invents keeps its numbers, and none of its texts."""
+    """A key of a later PBS keeps its numbers, and none of its texts."""
     content = b'{"data":[{"store":"tank-2","new":{"deep":["acme",1,null,true]},"used":1.5}],"total":1}'
     assert scrubber.content("/admin/datastore", content) == (
         b'{"data":[{"store":"datastore1","new":{"deep":["ns1",1,null,true]},"used":1.5}],"total":1}'

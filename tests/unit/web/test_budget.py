@@ -1,4 +1,4 @@
-"""How long a scrape may take."""
+"""The time limit of a scrape."""
 
 import pytest
 
@@ -38,5 +38,5 @@ from pbs_exporter.web.budget import budget
     ],
 )
 def test_the_time_for_a_scrape(header: str | None, seconds: float) -> None:
-    """Prometheus's deadline less half a second, at least half of it, at most ours; nonsense is as good as none."""
+    """The limit is Prometheus's timeout less 0.5 s, at least half of it, and at most ours; bad values are ignored."""
     assert budget(header, 30.0) == pytest.approx(seconds)

@@ -1,4 +1,4 @@
-"""Which request goes next, and how many of each kind at once."""
+"""The order of requests, and the limits of simultaneous ones."""
 
 import asyncio
 from collections import Counter
@@ -9,7 +9,7 @@ from pbs_exporter.pbs.http.request_limiter import Lane, RequestLimiter
 
 
 class Traffic:
-    """Requests that hold their slots until they are told to give them back."""
+    """Requests that hold their slots until they are released."""
 
     def __init__(self, number: int) -> None:
         self.slots = RequestLimiter(number)
@@ -22,7 +22,7 @@ class Traffic:
             self._requests.append((lane, asyncio.create_task(self._request(lane, end)), end))
 
     async def settle(self) -> Counter[Lane]:
-        """Wait until nothing more happens, and return what is held."""
+        """Wait until all tasks are idle, and return the requests that hold slots."""
         for _ in range(20):
             await asyncio.sleep(0)
         return Counter(self.held)
@@ -68,7 +68,7 @@ class Traffic:
     ],
 )
 async def test_each_lane_has_its_limit(number: int, lane: Lane, most: int) -> None:
-    """Listings leave two slots to the rest, and those in the background half of theirs to those of scrapes."""
+    """Listings leave two slots to other requests, and background listings take at most half of the listings' slots."""
     traffic = Traffic(number)
     traffic.send(lane, 200)
     assert await traffic.settle() == {lane: most}
@@ -77,7 +77,7 @@ async def test_each_lane_has_its_limit(number: int, lane: Lane, most: int) -> No
 
 
 async def test_all_listings_together_have_one_limit() -> None:
-    """Listings of scrapes, of the background and of groups share the six slots, and two are left for the rest."""
+    """Listings for scrapes, in the background and of groups share the six slots, and two stay free for the rest."""
     traffic = Traffic(8)
     for lane in (Lane.BACKGROUND, Lane.GROUPS, Lane.LISTING):
         traffic.send(lane, 20)
@@ -88,7 +88,7 @@ async def test_all_listings_together_have_one_limit() -> None:
 
 
 async def test_the_first_lane_goes_first() -> None:
-    """A slot that becomes free goes to the first lane that waits, whoever came first."""
+    """A free slot goes to the first lane with waiting requests, whatever their order of arrival."""
     traffic = Traffic(1)
     traffic.send(Lane.PROMPT)
     assert await traffic.settle() == {Lane.PROMPT: 1}
@@ -100,7 +100,7 @@ async def test_the_first_lane_goes_first() -> None:
 
 
 async def test_who_frees_a_slot_may_ask_first() -> None:
-    """What comes of an answer can go before what waited, where its lane does."""
+    """A follow-up request overtakes waiting requests if its lane has priority."""
     slots = RequestLimiter(1)
     order: list[str] = []
 
@@ -115,7 +115,7 @@ async def test_who_frees_a_slot_may_ask_first() -> None:
 
 
 async def test_who_stops_waiting_takes_no_slot() -> None:
-    """A request that is cancelled while it waits, or when its turn has just come, leaves the slot to others."""
+    """A request that is cancelled while it waits, or just as it gets its slot, leaves the slot to others."""
     traffic = Traffic(1)
     traffic.send(Lane.PROMPT)
     await traffic.settle()

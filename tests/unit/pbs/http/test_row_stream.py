@@ -1,4 +1,4 @@
-"""A long list is decoded while it arrives: the same rows as from the whole body, however it is cut."""
+"""Streaming decoding of a long list: the same rows as from the whole body, wherever it is cut."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from pbs_exporter.pbs.http.row_stream import RowStream
 
 
 class Row(msgspec.Struct, frozen=True, rename="kebab"):
-    """A row, of which a nested one looks alike."""
+    """A row that can contain rows of the same shape."""
 
     backup_type: str
     parts: list["Row"] = []
@@ -42,7 +42,7 @@ def cut(body: bytes, places: Sequence[int]) -> list[bytes]:
 
 
 def streamed(chunks: Sequence[bytes]) -> Rows[Row]:
-    """Return what a stream makes of the chunks of a body."""
+    """Return the rows that a stream decodes from the chunks of a body."""
     stream = RowStream(decode)
     rows = [row for chunk in chunks for row in stream.feed(chunk)] + stream.finish()
     return Rows(rows, [stream.omitted] if stream.omitted else [])
@@ -50,7 +50,7 @@ def streamed(chunks: Sequence[bytes]) -> Rows[Row]:
 
 @given(rows_of_all_kinds, st.lists(st.integers(0), max_size=12), st.sampled_from([(",", ":"), (", ", ": ")]))
 def test_any_cut_gives_the_same_rows(rows: list[Any], places: list[int], separators: tuple[str, str]) -> None:
-    """Good rows, and what is said of the bad ones, are those of the whole body, wherever that is cut."""
+    """Good rows and the errors of bad ones equal those of the whole body, wherever it is cut."""
     body = json.dumps({"data": rows}, separators=separators).encode()
     whole = decode(body)
     stream = RowStream(decode)
@@ -61,7 +61,7 @@ def test_any_cut_gives_the_same_rows(rows: list[Any], places: list[int], separat
 
 @given(st.binary(max_size=300), st.lists(st.integers(0), max_size=5))
 def test_no_bytes_break_it(body: bytes, places: list[int]) -> None:
-    """What is no such list is an error of its kind, as it is of the whole body."""
+    """A body that isn't such a list raises the same kind of error as the whole body."""
     try:
         expected = decode(body).rows
     except (NotJson, WrongShape) as error:
@@ -73,14 +73,14 @@ def test_no_bytes_break_it(body: bytes, places: list[int]) -> None:
 
 @pytest.mark.parametrize("end", range(1, 60))
 def test_a_cut_answer_is_no_list(end: int) -> None:
-    """A body that ends too early is an error, also right behind a row."""
+    """A body that ends too early is an error, also right after a row."""
     body = b'{"data":[{"backup-type":"vm"},{"backup-type":"ct"},{"backup-type":"host"}]}'[:-end]
     with pytest.raises((NotJson, WrongShape)):
         streamed([body[:40], body[40:]])
 
 
 def test_rows_come_as_they_arrive() -> None:
-    """Each piece gives the rows that are whole by then, but for the last one of which there is no telling."""
+    """Each chunk returns the rows that are complete, except the last one, which may still turn out to be bad."""
     stream = RowStream(decode)
     assert stream.feed(b'{"data":[{"backup-type":"a"},{"backup-ty') == []
     assert stream.feed(b'pe":"b"},{"backup-type":"c"},{"backup-type":"d"}') == [Row("a"), Row("b"), Row("c")]

@@ -1,4 +1,4 @@
-"""Whom the exporter trusts, and that nobody else sees the token."""
+"""Trust in PBS's certificate, and protection of the token from everyone else."""
 
 import asyncio
 import datetime as dt
@@ -35,7 +35,7 @@ async def running(certificate: Certificate = SELF_SIGNED, *, tls: bool = True) -
 
 
 async def scrape(pbs: SimulatedPbs, **settings: Any) -> tuple[Scraped, str]:
-    """Scrape this PBS once with these keys of `[pbs]`, and give the page and what the status page says then."""
+    """Scrape this PBS once with these keys of `[pbs]`, and return the page and the status page."""
     async with exporting(make_settings(pbs, **settings)) as exporter:
         return await exporter.scrape(), await information(exporter)
 
@@ -47,18 +47,18 @@ async def information(exporter: Exporter) -> str:
 
 
 def refused(page: Scraped, code: str = "tls") -> bool:
-    """Whether all requests ended with that code."""
+    """Return whether all requests ended with that code."""
     codes = {labels["code"] for labels, _ in page.series("pbs_exporter_api_requests_total")}
     return page.value("pbs_up") == 0 and codes == {code}
 
 
 def fingerprint(pbs: SimulatedPbs) -> bytes:
-    """Return a PBS's fingerprint as the settings hold it."""
+    """Return a PBS's fingerprint as in the settings."""
     return bytes.fromhex(pbs.fingerprint.replace(":", ""))
 
 
 def issued(authority: trustme.CA, *names: str) -> Certificate:
-    """Make a certificate that an authority has signed."""
+    """Make a certificate that is signed by an authority."""
     leaf = authority.issue_cert(*names)
     pem = leaf.cert_chain_pems[0].bytes()
     der = ssl.PEM_cert_to_DER_cert(pem.decode())
@@ -80,14 +80,14 @@ def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
 
 
 async def test_without_verification_any_certificate_will_do() -> None:
-    """By default a self-signed certificate, which a fresh PBS has, is taken."""
+    """A self-signed certificate, as on a fresh PBS, is accepted by default."""
     async with running() as pbs:
         page, _ = await scrape(pbs)
     assert page.value("pbs_up") == 1
 
 
 async def test_the_systems_authorities_dont_know_a_self_signed_certificate() -> None:
-    """With verification on and nothing else set, PBS's own certificate is refused, before the token is sent."""
+    """If verification is on and nothing else is set, PBS's own certificate is refused before the token is sent."""
     async with running() as pbs:
         page, text = await scrape(pbs, verify_tls=True)
         assert pbs.requests == []
@@ -98,7 +98,7 @@ async def test_the_systems_authorities_dont_know_a_self_signed_certificate() -> 
 async def test_the_systems_authorities_are_trusted(
     authority: trustme.CA, ca_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With verification on, a certificate is taken that an authority of the system has signed."""
+    """With verification on, a certificate that a system authority has signed is accepted."""
     monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
     async with running(issued(authority, "127.0.0.1")) as pbs:
         page, _ = await scrape(pbs, verify_tls=True)
@@ -106,21 +106,21 @@ async def test_the_systems_authorities_are_trusted(
 
 
 async def test_a_ca_file_is_trusted(authority: trustme.CA, ca_file: Path) -> None:
-    """A certificate that the authority of `ca_file` has signed is taken."""
+    """A certificate that the authority of `ca_file` has signed is accepted."""
     async with running(issued(authority, "127.0.0.1", "pbs.example")) as pbs:
         page, _ = await scrape(pbs, verify_tls=True, ca_file=ca_file)
     assert page.value("pbs_up") == 1
 
 
 async def test_a_self_signed_certificate_can_be_its_own_ca_file() -> None:
-    """PBS's own certificate, copied from it, is a `ca_file` for itself."""
+    """A copy of PBS's own certificate works as its `ca_file`."""
     async with running() as pbs:
         page, _ = await scrape(pbs, verify_tls=True, ca_file=pbs.certificate_file)
     assert page.value("pbs_up") == 1
 
 
 async def test_another_authority_is_refused(ca_file: Path) -> None:
-    """A certificate of any other authority is refused, before the token is sent."""
+    """A certificate of any other authority is refused before the token is sent."""
     async with running(issued(trustme.CA(), "127.0.0.1")) as pbs:
         page, text = await scrape(pbs, verify_tls=True, ca_file=ca_file)
         assert pbs.requests == []
@@ -129,7 +129,7 @@ async def test_another_authority_is_refused(ca_file: Path) -> None:
 
 
 async def test_another_hosts_certificate_is_refused(authority: trustme.CA, ca_file: Path) -> None:
-    """A certificate of the right authority for another name is refused, before the token is sent."""
+    """A certificate of the right authority for another name is refused before the token is sent."""
     async with running(issued(authority, "pbs.example")) as pbs:
         page, text = await scrape(pbs, verify_tls=True, ca_file=ca_file)
         assert pbs.requests == []
@@ -138,7 +138,7 @@ async def test_another_hosts_certificate_is_refused(authority: trustme.CA, ca_fi
 
 
 async def test_an_expired_certificate_is_refused(tmp_path: Path) -> None:
-    """With verification on, a certificate that has run out is refused, before the token is sent."""
+    """With verification on, an expired certificate is refused before the token is sent."""
     now = dt.datetime.now(dt.UTC)
     old = Certificate.make(not_before=now - dt.timedelta(days=20), not_after=now - dt.timedelta(days=10))
     async with running(old) as pbs:
@@ -150,7 +150,7 @@ async def test_an_expired_certificate_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["colons", "COLONS", "plain", "PLAIN"])
 async def test_a_fingerprint_is_taken_as_pbs_shows_it(form: str) -> None:
-    """The fingerprint can be pasted with or without colons, in either case."""
+    """The fingerprint is accepted with or without colons, in either case."""
     async with running() as pbs:
         text = pbs.fingerprint if form.lower() == "colons" else pbs.fingerprint.replace(":", "")
         environment = {
@@ -166,14 +166,14 @@ async def test_a_fingerprint_is_taken_as_pbs_shows_it(form: str) -> None:
 
 
 async def test_a_fingerprint_beats_name_and_chain(authority: trustme.CA) -> None:
-    """With a fingerprint, neither the name in the certificate matters nor who has signed it."""
+    """With a fingerprint, the certificate's name and its issuer don't matter."""
     async with running(issued(authority, "pbs.example")) as pbs:
         page, _ = await scrape(pbs, verify_tls=True, fingerprint=fingerprint(pbs))
     assert page.value("pbs_up") == 1
 
 
 async def test_a_fingerprint_beats_the_date() -> None:
-    """With a fingerprint, a certificate that has run out is taken still."""
+    """With a fingerprint, an expired certificate is accepted."""
     now = dt.datetime.now(dt.UTC)
     old = Certificate.make(not_before=now - dt.timedelta(days=20), not_after=now - dt.timedelta(days=10))
     async with running(old) as pbs:
@@ -184,7 +184,7 @@ async def test_a_fingerprint_beats_the_date() -> None:
 async def test_a_trusted_certificate_with_another_fingerprint_is_refused(
     authority: trustme.CA, ca_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fingerprint isn't beaten by a good chain, and the error says which fingerprint was seen."""
+    """A valid chain doesn't override a fingerprint, and the error has the fingerprint that was seen."""
     monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
     async with running(issued(authority, "127.0.0.1")) as pbs:
         page, text = await scrape(pbs, verify_tls=True, fingerprint=bytes(32))
@@ -195,7 +195,7 @@ async def test_a_trusted_certificate_with_another_fingerprint_is_refused(
 
 
 async def test_a_wrong_certificate_never_sees_the_token(tmp_path: Path) -> None:
-    """Whoever shows another certificate than the pinned one gets not a single byte after the handshake."""
+    """A server with another certificate than the pinned one receives no byte after the handshake."""
     received: list[bytes] = []
     done = asyncio.Event()
 
@@ -220,7 +220,7 @@ async def test_a_wrong_certificate_never_sees_the_token(tmp_path: Path) -> None:
 
 
 async def test_https_to_a_port_that_speaks_http_is_one_clean_error() -> None:
-    """An endpoint with https in front of a plain port says that the handshake failed, and sends nothing."""
+    """An https endpoint on a port without TLS fails in the handshake, and sends nothing."""
     async with running(tls=False) as pbs:
         page, text = await scrape(pbs, endpoint=pbs.endpoint.replace("http:", "https:"))
         assert pbs.requests == []
@@ -229,7 +229,7 @@ async def test_https_to_a_port_that_speaks_http_is_one_clean_error() -> None:
 
 
 async def test_http_to_a_port_that_speaks_tls_is_one_clean_error() -> None:
-    """An endpoint with http in front of PBS's port says that it broke, as a protocol error."""
+    """An http endpoint on PBS's TLS port is reported as a protocol error."""
     async with running() as pbs:
         page, text = await scrape(pbs, endpoint=pbs.endpoint.replace("https:", "http:"))
         assert pbs.requests == []
@@ -238,7 +238,7 @@ async def test_http_to_a_port_that_speaks_tls_is_one_clean_error() -> None:
 
 
 async def test_the_peers_certificate_can_be_read_untrusted() -> None:
-    """Whatever certificate is shown can be fetched without a request, so that its fingerprint can be told."""
+    """Any certificate can be fetched without a request, which makes its fingerprint available."""
     async with running() as pbs:
         der = await peer_certificate(pbs.endpoint, 10)
         assert pbs.requests == []
@@ -247,7 +247,7 @@ async def test_the_peers_certificate_can_be_read_untrusted() -> None:
 
 
 async def test_no_certificate_can_be_read_where_there_is_no_tls() -> None:
-    """A port without TLS gives an error of the system or of TLS, and no certificate."""
+    """A port without TLS raises an error of the system or of TLS, and returns no certificate."""
     async with running(tls=False) as pbs:
         with pytest.raises(OSError, match=r".+"):
             await peer_certificate(pbs.endpoint.replace("http:", "https:"), 10)

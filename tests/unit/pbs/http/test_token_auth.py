@@ -1,4 +1,4 @@
-"""A token that PBS refuses: few refusals, said once, and over as soon as the token is right."""
+"""A refused token: few requests, one log line, and recovery as soon as the token is right."""
 
 import asyncio
 from collections.abc import MutableMapping
@@ -11,9 +11,8 @@ from structlog.testing import capture_logs
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.config import Secret
 from pbs_exporter.simulator import Fault
-from tests.support.page_facts import facts, failed, listed_at
-from tests.support.running import Setup, running
-from tests.support.small_pbs import NOW, small_world
+from tests.support.metrics_page import facts, failed, listed_at
+from tests.support.running import NOW, Setup, running, small_world
 
 ALL = {collector.name for collector in COLLECTORS if collector.default and collector.name != "certificate"}
 """All that ask, over plain http."""
@@ -30,7 +29,7 @@ def events(logs: Lines) -> list[tuple[str, str]]:
 
 
 async def test_a_wrong_token_costs_one_refused_login_a_scrape() -> None:
-    """A wrong token is one request to /version a scrape, a 200 with pbs_up 0, and one line in the log."""
+    """A wrong token costs one request to /version per scrape, a 200 with pbs_up 0, and one line in the log."""
     async with running(token_secret=WRONG) as setup:
         with capture_logs() as logs:
             for scrapes in (1, 2):
@@ -44,7 +43,7 @@ async def test_a_wrong_token_costs_one_refused_login_a_scrape() -> None:
 
 
 async def test_two_scrapes_with_a_wrong_token_cost_one_refused_login_each() -> None:
-    """Scrapes that overlap cost no more than one refused request each."""
+    """Overlapping scrapes cost at most one refused request each."""
     async with running(token_secret=WRONG) as setup:
         await asyncio.gather(setup.scrape(), setup.scrape())
         assert {request.template for request in setup.pbs.requests} == {"/version"}
@@ -52,7 +51,7 @@ async def test_two_scrapes_with_a_wrong_token_cost_one_refused_login_each() -> N
 
 
 async def test_after_three_refusals_pbs_is_asked_once_a_minute() -> None:
-    """After three refusals in a row PBS is asked every 60 s only, and the log says so once."""
+    """After three consecutive refusals PBS is asked only every 60 s, and the log says so once."""
     async with running(token_secret=WRONG) as setup:
         asked = []
         with capture_logs() as logs:
@@ -61,7 +60,7 @@ async def test_after_three_refusals_pbs_is_asked_once_a_minute() -> None:
                 assert page.value("pbs_up") == 0
                 asked.append(setup.asked("*"))
                 setup.clock.advance(15)
-        # The third is refused at 30 s: the next are due at 90, 150 and 210 s.
+        # The third refusal is at 30 s: the next requests are due at 90, 150 and 210 s.
         assert asked == [1, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 6, 6]
         assert events(logs) == [("failing", "version"), ("login refused", "")]
         assert logs[1]["log_level"] == "warning"
@@ -69,7 +68,7 @@ async def test_after_three_refusals_pbs_is_asked_once_a_minute() -> None:
 
 
 async def test_a_token_that_becomes_right_recovers() -> None:
-    """When PBS takes the token again, all is whole at the next try, and the log has the outage's duration."""
+    """When PBS accepts the token again, the next try is complete, and the log has the duration of the outage."""
     async with running() as well:
         whole = await well.scrape()
     async with running(token_secret=WRONG, listing_mode="full") as setup:
@@ -86,7 +85,7 @@ async def test_a_token_that_becomes_right_recovers() -> None:
         assert facts(page).keys() == facts(whole).keys()
         assert events(logs) == [("recovered", "version")]
         assert logs[0]["failed_for_seconds"] == 60
-        # And the count of refusals begins anew.
+        # The count of refusals restarts too.
         setup.pbs.secret = "another"
         setup.pbs.requests.clear()
         for _ in range(4):
@@ -96,7 +95,7 @@ async def test_a_token_that_becomes_right_recovers() -> None:
 
 @pytest.mark.parametrize("refusals", [1, 3, 5])
 async def test_a_new_secret_in_the_file_is_tried_at_once(tmp_path: Path, refusals: int) -> None:
-    """Once token_secret_file holds another secret the next scrape tries it, whatever has been refused before."""
+    """When token_secret_file holds another secret, the next scrape tries it, whatever was refused before."""
     file = tmp_path / "secret"
     file.write_text(WRONG.reveal())
     async with running(token_secret=WRONG, token_secret_file=file) as setup:
@@ -111,7 +110,7 @@ async def test_a_new_secret_in_the_file_is_tried_at_once(tmp_path: Path, refusal
 
 @pytest.mark.parametrize("content", ["", "two words", None, WRONG.reveal() + "\n"])
 async def test_a_file_without_a_new_secret_changes_nothing(tmp_path: Path, content: str | None) -> None:
-    """A file that is empty, gone, unusable or the same is no reason to ask PBS before the time."""
+    """An empty, missing, unusable or unchanged file doesn't make the exporter ask PBS earlier."""
     file = tmp_path / "secret"
     file.write_text(WRONG.reveal())
     async with running(token_secret=WRONG, token_secret_file=file) as setup:
@@ -137,7 +136,7 @@ async def test_a_file_without_a_new_secret_changes_nothing(tmp_path: Path, conte
     ids=["401", "401 with another text", "401 without a text", "400"],
 )
 async def test_what_counts_as_a_refused_login(refusal: Fault) -> None:
-    """401, and the 400 with PBS's login text, which some versions say instead, are refusals."""
+    """401 is a refusal, and so is 400 with PBS's login text, which some versions return instead."""
     async with running() as setup:
         setup.pbs.faults.add("*", refusal)
         for scrapes in (1, 2, 3, 3, 3):
@@ -152,7 +151,7 @@ async def test_what_counts_as_a_refused_login(refusal: Fault) -> None:
     ids=["400", "403", "500"],
 )
 async def test_what_is_no_refused_login(failure: Fault) -> None:
-    """Another failure of /version says nothing about the token: the others are asked, at every scrape."""
+    """Any other failure of /version doesn't concern the token: the other endpoints are asked at every scrape."""
     async with running() as setup:
         setup.pbs.faults.add("/version", failure)
         for scrapes in range(1, 6):
@@ -163,7 +162,7 @@ async def test_what_is_no_refused_login(failure: Fault) -> None:
 
 
 async def test_a_token_that_is_revoked_in_mid_life() -> None:
-    """A token revoked between scrapes costs what was under way, then one request a scrape; old listings stay."""
+    """After the token is revoked, running requests fail, each scrape sends one request, and old listings stay."""
     async with running(small_world(6, 1)) as setup:
         whole = await setup.scrape()
         setup.pbs.secret, right = "another", setup.pbs.secret
@@ -173,7 +172,7 @@ async def test_a_token_that_is_revoked_in_mid_life() -> None:
             assert page.value("pbs_up") == 0
             assert failed(page) == ALL - SLOW
             assert listed_at(page) == listed_at(whole)
-            # What was asked at once, and nothing that waited behind it.
+            # Only the first batch of requests was sent; none that waited for a slot was.
             assert setup.asked("*") <= 8
             assert setup.asked("/admin/datastore/*") == 0
             await refused_once_a_scrape(setup, 2)
@@ -202,7 +201,7 @@ async def refused_once_a_scrape(setup: Setup, scrapes: int) -> None:
 
 
 async def test_a_refusal_that_is_held_back_is_no_timeout() -> None:
-    """PBS holds a refused login for seconds: /version may take four, even where timeout_seconds is less."""
+    """PBS delays a refused login for seconds: /version may take four, even if timeout_seconds is less."""
     async with running(token_secret=WRONG, timeout_seconds=0.2) as setup:
         setup.pbs.login_delay = 0.8
         page = await setup.scrape()

@@ -1,4 +1,4 @@
-"""What goes over the wire to PBS, what is read of what comes back, and when a request is sent twice."""
+"""Requests on the wire, the reading of answers, and repeated requests."""
 
 import asyncio
 import gzip
@@ -35,7 +35,7 @@ SECONDS = 20.0
 
 @dataclass
 class Asked:
-    """A simulated PBS, a client of it, and what the client counted."""
+    """A simulated PBS, a client of it, and the requests that the client counted."""
 
     pbs: SimulatedPbs
     client: PbsClient
@@ -44,7 +44,7 @@ class Asked:
 
 @asynccontextmanager
 async def asking(answers: dict[str, Any] | None = None, *, tls: bool = False) -> AsyncIterator[Asked]:
-    """Run a PBS that gives these answers, and a client of it."""
+    """Run a PBS with these answers, and a client of it."""
     counted: list[tuple[str, str]] = []
     source = CannedPbs(answers or {})
     async with (
@@ -65,7 +65,7 @@ async def asked() -> AsyncIterator[Asked]:
 
 
 def acts(act: Callable[[Exchange], Any]) -> Fault:
-    """Make a fault of what is done with one exchange."""
+    """Make a fault from a function that handles one exchange."""
 
     async def doing(exchange: Exchange) -> web.StreamResponse:
         done = act(exchange)
@@ -76,16 +76,16 @@ def acts(act: Callable[[Exchange], Any]) -> Fault:
 
 
 def answers(body: bytes, status: int = 200, **headers: str) -> Fault:
-    """Make a fault that answers these bytes, under these headers."""
+    """Make a fault that answers with these bytes and headers."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return acts(lambda exchange: exchange.send(Answer(status, body, headers=named)))
 
 
-# --- what is sent
+# --- requests
 
 
 async def test_a_request_says_no_more_than_it_must(asked: Asked) -> None:
-    """A request has the token, who asks, and what is taken; no cookie, no content type and no body."""
+    """A request has the token, the user agent and the accepted types; no cookie, no content type and no body."""
     await asked.client.version()
     (request,) = asked.pbs.requests
     headers = {name.lower(): value for name, value in request.headers.items()}
@@ -100,7 +100,7 @@ async def test_a_request_says_no_more_than_it_must(asked: Asked) -> None:
 
 
 async def test_deflate_is_taken_over_tls() -> None:
-    """Over TLS the answer may be deflated, which is the one encoding that PBS has."""
+    """Over TLS the answer may be deflated; PBS supports no other encoding."""
     async with asking(tls=True) as asked:
         await asked.client.version()
         (request,) = asked.pbs.requests
@@ -108,7 +108,7 @@ async def test_deflate_is_taken_over_tls() -> None:
 
 
 async def test_a_cookie_is_never_sent_back(asked: Asked) -> None:
-    """PBS's 401 sets a cookie that would beat the token: the next request doesn't carry it."""
+    """PBS's 401 sets a cookie that would override the token: the next request doesn't send it."""
     cookie = "__Host-PBSAuthCookie=gone; Path=/; HttpOnly"
     asked.pbs.faults.add("/version", answers(b"authentication failed", 401, Set_Cookie=cookie), times=1)
     with pytest.raises(errors.LoginRefused):
@@ -121,7 +121,7 @@ async def test_a_cookie_is_never_sent_back(asked: Asked) -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_no_redirect_is_followed(asked: Asked, status: int) -> None:
-    """A redirect is an error; where it points to, also on the same host, isn't asked and doesn't see the token."""
+    """A redirect is an error; its target isn't asked and doesn't receive the token, even on the same host."""
     asked.pbs.faults.add("/version", Fault.redirect(f"{asked.pbs.endpoint}/api2/json/admin/gc", status))
     with pytest.raises(errors.StatusError, match=f"^{status} a redirect to {asked.pbs.endpoint}"):
         await asked.client.version()
@@ -133,7 +133,7 @@ ODD = ("a b/ü&?#%", "..", "100%25", "a+b", "{store}", "ns=x&limit=1", "\N{CJK U
 
 @pytest.mark.parametrize("name", ODD)
 async def test_names_are_percent_encoded(asked: Asked, name: str) -> None:
-    """Whatever a datastore or namespace is called, it arrives as one segment of the path, or one value of the query."""
+    """The name of a datastore or namespace arrives unchanged, as one path segment or one query value."""
     asked.pbs.faults.add("*", Fault.json([]))
     await asked.client.snapshots(name, name, grouped(0))
     (request,) = asked.pbs.requests
@@ -145,7 +145,7 @@ async def test_names_are_percent_encoded(asked: Asked, name: str) -> None:
 
 
 async def test_odd_names_come_through_to_the_page() -> None:
-    """A datastore and a namespace with any characters in their names have their series under these very names."""
+    """A datastore and a namespace with any characters in their names have series with exactly these names."""
     store, namespace = "st ore/ü&?#%", 'a b/ü&?#%"\\'
 
     class Odd(CannedPbs):
@@ -166,7 +166,7 @@ async def test_odd_names_come_through_to_the_page() -> None:
     assert not any(store in endpoint or "%" in endpoint for endpoint in endpoints)
 
 
-# --- what is read
+# --- answers
 
 
 READ = [
@@ -185,7 +185,7 @@ READ = [
 
 @pytest.mark.parametrize(("body", "cpu"), READ)
 async def test_odd_json_is_read(asked: Asked, body: bytes, cpu: float | None) -> None:
-    """A byte order mark, NaN, a lone surrogate or a new field costs nothing but the value that isn't known."""
+    """A byte order mark, NaN, a lone surrogate or a new field costs at most the value concerned."""
     asked.pbs.faults.add("*", answers(body))
     assert (await asked.client.node_status()).cpu == cpu
 
@@ -204,7 +204,7 @@ NOT_JSON = [
 
 @pytest.mark.parametrize("body", NOT_JSON, ids=range(len(NOT_JSON)))
 async def test_what_is_no_json_is_one_clean_error(asked: Asked, body: bytes) -> None:
-    """A proxy's page, half an answer, or JSON nested to death under status 200 is one line that shows its start."""
+    """A proxy's page, half an answer, or deeply nested JSON with status 200 gives one line with its beginning."""
     asked.pbs.faults.add("*", Fault.body(body))
     with pytest.raises(errors.NotJson) as caught:
         await asked.client.gc()
@@ -216,7 +216,7 @@ async def test_what_is_no_json_is_one_clean_error(asked: Asked, body: bytes) -> 
 
 
 async def test_truncated_json_is_one_clean_error() -> None:
-    """PBS that fails while it streams cuts its JSON off under status 200: that isn't taken for a short list."""
+    """JSON that PBS cuts off with status 200 when it fails while streaming isn't accepted as a short list."""
     listing = {"/admin/datastore/a/snapshots": {"": [snapshot(time) for time in range(1, 50)]}}
     async with asking(listing) as asked:
         asked.pbs.faults.add("*/snapshots", Fault.truncated())
@@ -226,7 +226,7 @@ async def test_truncated_json_is_one_clean_error() -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 async def test_compressed_answers_are_read(asked: Asked, encoding: str) -> None:
-    """PBS's deflate is inflated, and so is the gzip of a proxy that didn't look at what was accepted."""
+    """PBS's deflate is decompressed, and so is the gzip of a proxy that ignores Accept-Encoding."""
     body = json.dumps({"data": {"version": "4.2"}}).encode()
     packed = gzip.compress(body) if encoding == "gzip" else zlib.compress(body)
     asked.pbs.faults.add("/version", answers(packed, Content_Encoding=encoding))
@@ -234,7 +234,7 @@ async def test_compressed_answers_are_read(asked: Asked, encoding: str) -> None:
 
 
 async def test_a_broken_compression_is_a_broken_answer(asked: Asked) -> None:
-    """A body that says gzip and isn't is an error of the protocol, sent once."""
+    """A body that is declared as gzip and isn't is a protocol error, and the request isn't repeated."""
     asked.pbs.faults.add("/version", answers(b"this is no gzip", Content_Encoding="gzip"))
     with pytest.raises(errors.ProtocolFailed):
         await asked.client.version()
@@ -246,7 +246,7 @@ MIB = 1024**2
 
 
 async def endless(exchange: Exchange, status: int) -> web.StreamResponse:
-    """Stream until the client leaves."""
+    """Stream until the client disconnects."""
     response, _ = await exchange.begin(Answer(status, b"", streamed=True))
     while True:
         await response.write(b'{"data":[' + b"0," * 30_000)
@@ -262,7 +262,7 @@ TOO_LARGE = {
 
 @pytest.mark.parametrize("name", TOO_LARGE)
 async def test_only_so_much_of_an_answer_is_read(asked: Asked, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """An answer over the limit, or without an end, is given up: the limit is of what has been inflated."""
+    """An answer above the limit, or without an end, is aborted: the limit applies to the decompressed size."""
     monkeypatch.setattr(transport, "BODY_LIMIT", MIB)
     asked.pbs.faults.add("*", TOO_LARGE[name])
     with pytest.raises(errors.TooLarge, match=r"^the answer is larger than 1 MiB$"):
@@ -271,7 +271,7 @@ async def test_only_so_much_of_an_answer_is_read(asked: Asked, monkeypatch: pyte
 
 
 async def test_an_answer_of_just_the_limit_is_read(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limit itself is no error."""
+    """An answer of exactly the limit is accepted."""
     monkeypatch.setattr(transport, "BODY_LIMIT", MIB)
     body = b'{"data":[]}'
     asked.pbs.faults.add("*", answers(body + b" " * (MIB - len(body))))
@@ -279,13 +279,13 @@ async def test_an_answer_of_just_the_limit_is_read(asked: Asked, monkeypatch: py
 
 
 def test_the_limit_is_half_a_gibibyte() -> None:
-    """At most 512 MiB are read of one answer."""
+    """At most 512 MiB of one answer are read."""
     assert transport.BODY_LIMIT == 512 * MIB
 
 
 @pytest.mark.parametrize("status", [401, 403, 500])
 async def test_the_body_of_an_error_is_read_only_at_its_start(asked: Asked, status: int) -> None:
-    """An error whose text has no end is that error still, at once and with a short text."""
+    """An error with an endless text stays that error, at once and with a short text."""
     asked.pbs.faults.add("*", acts(lambda exchange: endless(exchange, status)))
     with pytest.raises(errors.StatusError) as caught:
         await asked.client.gc()
@@ -294,12 +294,12 @@ async def test_the_body_of_an_error_is_read_only_at_its_start(asked: Asked, stat
     assert len(str(caught.value)) == len("500 ") + plain_text.ERROR_LIMIT
 
 
-# --- what is sent again
+# --- repeated requests
 
 
 @pytest.mark.parametrize("tls", [False, True])
 async def test_a_kept_connection_that_pbs_has_closed_is_asked_again(*, tls: bool) -> None:
-    """Where PBS closes a kept connection instead of answering, exactly one more request goes over a new one."""
+    """If PBS closes a kept connection instead of answering, one more request is sent over a new one."""
     async with asking(tls=tls) as asked:
         await asked.client.version()
         asked.pbs.faults.add("*", Fault.drop_kept())
@@ -309,7 +309,7 @@ async def test_a_kept_connection_that_pbs_has_closed_is_asked_again(*, tls: bool
 
 
 async def test_it_is_asked_again_only_once(asked: Asked) -> None:
-    """If the new connection is closed too, that is the error: aiohttp's own retries add none."""
+    """If the new connection is closed too, the request fails: aiohttp's own retries add none."""
     await asked.client.version()
     asked.pbs.faults.add("*", acts(lambda exchange: exchange.close()))
     with pytest.raises(errors.ProtocolFailed, match="closed without an answer"):
@@ -319,7 +319,7 @@ async def test_it_is_asked_again_only_once(asked: Asked) -> None:
 
 
 async def test_a_reset_of_a_kept_connection_is_asked_again(asked: Asked) -> None:
-    """A kept connection that is reset before any byte of an answer counts as closed."""
+    """A kept connection that is reset before the first byte of an answer is treated as closed."""
     await asked.client.version()
     asked.pbs.faults.add("*", Fault.reset(), times=1)
     await asked.client.version()
@@ -327,7 +327,7 @@ async def test_a_reset_of_a_kept_connection_is_asked_again(asked: Asked) -> None
 
 
 async def no_http(exchange: Exchange) -> web.StreamResponse:
-    """Greet as another service does."""
+    """Greet as a service of another protocol."""
     exchange.write_raw(b"SSH-2.0-OpenSSH\r\n")
     return exchange.close()
 
@@ -344,7 +344,7 @@ FINAL = {
 @pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize("name", FINAL)
 async def test_nothing_else_is_asked_again(asked: Asked, name: str, *, kept: bool) -> None:
-    """Once a byte of an answer has come, the request isn't repeated, on a kept connection or a new one."""
+    """After the first byte of an answer, the request isn't repeated, on a kept connection or a new one."""
     if kept:
         await asked.client.version()
     asked.pbs.faults.add("*", FINAL[name])
@@ -354,7 +354,7 @@ async def test_nothing_else_is_asked_again(asked: Asked, name: str, *, kept: boo
 
 
 async def test_a_reset_in_the_body_is_not_asked_again(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kept connection that is reset after the head of an answer has come is an error, and not asked again."""
+    """A kept connection that is reset after the headers of an answer is an error, and the request isn't repeated."""
     await asked.client.version()
     head_came = asyncio.Event()
     chunks = transport._chunks
@@ -377,7 +377,7 @@ async def test_a_reset_in_the_body_is_not_asked_again(asked: Asked, monkeypatch:
 
 @pytest.mark.parametrize("fault", [Fault.reset(), acts(lambda exchange: exchange.close())], ids=["reset", "close"])
 async def test_a_new_connection_that_breaks_is_not_asked_again(asked: Asked, fault: Fault) -> None:
-    """A connection that was never good has no second try."""
+    """A request on a new connection isn't repeated."""
     asked.pbs.faults.add("*", fault)
     with pytest.raises(errors.ProtocolFailed):
         await asked.client.version()
@@ -386,7 +386,7 @@ async def test_a_new_connection_that_breaks_is_not_asked_again(asked: Asked, fau
 
 
 async def test_a_time_out_covers_the_body(asked: Asked) -> None:
-    """The time is up as well where the headers came in time and the body didn't, and isn't asked for again."""
+    """The timeout also applies to a body that is late after its headers, and the request isn't repeated."""
     asked.client._settings = make_settings(asked.pbs, timeout_seconds=0.2).pbs
     asked.pbs.faults.add("*", Fault.stall_body())
     with pytest.raises(errors.PbsTimeout, match=r"^no answer within 0\.2 s$"):
@@ -396,7 +396,7 @@ async def test_a_time_out_covers_the_body(asked: Asked) -> None:
 
 
 async def test_an_error_holds_no_answer(asked: Asked) -> None:
-    """Errors are kept until the next scrape: nothing that read the answer is in their tracebacks or causes."""
+    """Errors are kept until the next scrape: their tracebacks and causes don't reference the answer's reader."""
     asked.pbs.faults.add("/admin/datastore/main/snapshots", Fault.body(b"<html>"))
     with pytest.raises(errors.NotJson) as caught:
         await asked.client.snapshots("main", "", grouped(0))
@@ -407,7 +407,7 @@ async def test_an_error_holds_no_answer(asked: Asked) -> None:
 
 
 def test_a_row_that_is_left_out_holds_no_answer() -> None:
-    """The error of a row of the wrong shape has no traceback: it would hold all rows that came with it."""
+    """The error of an invalid row has no traceback, which would keep all rows of the answer alive."""
     rows = [snapshot(1_795_000_000, size="big"), snapshot(1_795_000_001)]
     wrong = many(Snapshot)(json.dumps({"data": rows}).encode()).invalid
     assert [error.__traceback__ for error in wrong] == [None]

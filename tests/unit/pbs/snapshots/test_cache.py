@@ -1,4 +1,4 @@
-"""Listings of snapshots belong to the target: one at a time, past a scrape's deadline, and kept for a while."""
+"""Listings of snapshots are shared by scrapes: one at a time, longer than a deadline, and kept for a while."""
 
 import asyncio
 import gc
@@ -10,24 +10,22 @@ import pytest
 
 from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.simulator import Answer, Call, Fault, Replay
-from tests.support.clock import FakeClock
-from tests.support.exporter import exporting, make_settings
-from tests.support.page_facts import facts, failed, failed_datastores, listed_at
+from tests.support.exporter import FakeClock, exporting, make_settings
+from tests.support.metrics_page import facts, failed, failed_datastores, listed_at
 from tests.support.recordings import recorded_time, recording_file
-from tests.support.running import Setup, running
-from tests.support.small_pbs import NAMESPACES, NOW, SNAPSHOTS, simulated, small_world
+from tests.support.running import NAMESPACES, NOW, SNAPSHOTS, Setup, running, simulated, small_world
 from tests.support.waiting import Gate, eventually
 
 MAIN = "/admin/datastore/main/snapshots"
 
 
 async def landed(setup: Setup) -> None:
-    """Wait until PBS has answered all, and what it said has been taken in."""
+    """Wait until PBS has answered all requests, and the answers have been processed."""
     await Gate().settled(setup.pbs)
 
 
 async def test_many_scrapes_wait_for_one_listing() -> None:
-    """However many scrapes wait, each datastore is listed once, and all of them show it."""
+    """Each datastore is listed once for any number of waiting scrapes, and all of them show the result."""
     gate = Gate()
     async with running() as setup:
         setup.pbs.faults.add(SNAPSHOTS, gate.fault)
@@ -43,7 +41,7 @@ async def test_many_scrapes_wait_for_one_listing() -> None:
 
 
 async def test_a_listing_goes_on_past_the_deadline() -> None:
-    """A listing that isn't through by the deadline goes on, isn't started again, and a later scrape shows it."""
+    """A listing that isn't finished by the deadline continues, isn't started twice, and a later scrape shows it."""
     gate = Gate()
     async with running() as setup:
         armed = setup.pbs.faults.add(MAIN, gate.fault)
@@ -51,7 +49,7 @@ async def test_a_listing_goes_on_past_the_deadline() -> None:
             page = await setup.scrape(3)
             assert listed_at(page) == {"archive": NOW}
             assert failed(page) == {"snapshots"}
-            # There has been no listing of it, so there is no good one.
+            # No listing has succeeded yet.
             assert failed_datastores(page) == {("snapshots", "main")}
         assert setup.asked(MAIN) == 2
         assert setup.asked("/admin/datastore/archive/snapshots") == 4
@@ -66,7 +64,7 @@ async def test_a_listing_goes_on_past_the_deadline() -> None:
 
 
 async def test_a_slow_listing_leaves_the_one_before_it() -> None:
-    """While a listing is under way a page shows the one before, and its success, with its time."""
+    """While a listing is running a page shows the previous one, its success and its time."""
     gate = Gate()
     async with running() as setup:
         whole = await setup.scrape()
@@ -81,7 +79,7 @@ async def test_a_slow_listing_leaves_the_one_before_it() -> None:
 
 
 async def test_a_busy_exporter_still_shows_the_last_good_listing() -> None:
-    """Where the event loop is held up over the deadline, what was listed before is shown all the same."""
+    """The previous listing is shown even if the event loop is blocked past the deadline."""
     async with running() as setup:
         whole = await setup.scrape()
         setup.pbs.faults.add(SNAPSHOTS, Fault.stall())
@@ -92,7 +90,7 @@ async def test_a_busy_exporter_still_shows_the_last_good_listing() -> None:
 
 
 async def test_the_last_good_listing_has_an_age_limit() -> None:
-    """A listing is shown up to listing_max_age_seconds, and all of its series are gone after that."""
+    """A listing is shown up to listing_max_age_seconds, and all its series are gone after that."""
     async with running(listing_max_age_seconds=1000.0) as setup:
         whole = await setup.scrape()
         setup.pbs.faults.add(MAIN, Fault.status(400, "no such snapshot"))
@@ -111,7 +109,7 @@ async def test_the_last_good_listing_has_an_age_limit() -> None:
 
 
 async def test_a_younger_listing_spares_pbs() -> None:
-    """With listing_interval_seconds a listing that is younger is used as it is."""
+    """With listing_interval_seconds, a younger listing is used without a new one."""
     async with running(listing_interval_seconds=300.0) as setup:
         asked, times = [], []
         for _ in range(5):
@@ -125,7 +123,7 @@ async def test_a_younger_listing_spares_pbs() -> None:
 
 
 async def test_an_interval_does_not_delay_the_next_try_after_a_failure() -> None:
-    """A failed listing is tried again at the next scrape: the interval is for good ones."""
+    """A failed listing is repeated at the next scrape: the interval applies only to successful ones."""
     async with running(listing_interval_seconds=300.0) as setup:
         setup.pbs.faults.add(MAIN, Fault.status(500, "no"), times=2)
         assert failed(await setup.scrape()) == {"snapshots"}
@@ -134,7 +132,7 @@ async def test_an_interval_does_not_delay_the_next_try_after_a_failure() -> None
 
 
 async def test_a_listing_that_hit_its_limit_is_not_started_again_at_once() -> None:
-    """After listing_timeout_seconds PBS is still walking: the same time passes before the next listing."""
+    """After listing_timeout_seconds PBS is still reading: the next listing begins only after the same time again."""
     async with running(listing_timeout_seconds=0.3) as setup:
         setup.pbs.faults.add(MAIN, Fault.stall())
         page = await setup.scrape()
@@ -154,7 +152,7 @@ async def test_a_listing_that_hit_its_limit_is_not_started_again_at_once() -> No
 
 
 async def test_a_namespace_that_fails_fails_its_datastore() -> None:
-    """A listing is all namespaces: where one fails the whole listing before it stays, with its time."""
+    """A listing covers all namespaces: if one fails, the whole previous listing stays, with its time."""
     async with running() as setup:
         whole = await setup.scrape()
         (namespace,) = {labels["namespace"] for labels, _ in whole.series("pbs_snapshot_count")} - {""}
@@ -179,7 +177,7 @@ def _fail_namespace(setup: Setup, namespace: str) -> None:
 
 
 async def test_an_old_listing_that_failed_and_a_good_one_after_it() -> None:
-    """A snapshot that vanishes while PBS walks fails one listing: its series stay, and the next is whole again."""
+    """A snapshot that vanishes during a listing fails it: its series stay, and the next listing is complete."""
     async with running() as setup:
         whole = await setup.scrape()
         setup.pbs.faults.add(MAIN, Fault.status(400, "unable to read manifest: No such file"), times=2)
@@ -192,7 +190,7 @@ async def test_an_old_listing_that_failed_and_a_good_one_after_it() -> None:
 
 
 async def test_a_partial_token_counts_what_its_list_names() -> None:
-    """A token that sees a namespace and not the root above it has a whole listing of what it sees."""
+    """A token that may see a namespace but not the root above it has a complete listing of what it may see."""
     recording = "pbs-4.2.3-partial"
     clock = FakeClock(recorded_time(recording))
     async with (
@@ -212,7 +210,7 @@ async def test_a_partial_token_counts_what_its_list_names() -> None:
 
 
 async def test_a_root_that_the_list_leaves_out_is_not_asked() -> None:
-    """Where the namespace list doesn't name the root, the root's refusal can't fail the listing."""
+    """If the namespace list doesn't contain the root, the root's refusal can't fail the listing."""
     async with running() as setup:
         setup.pbs.faults.add(
             "/admin/datastore/main/namespace", Fault.rows(lambda rows: [row for row in rows if row["ns"]])
@@ -224,7 +222,7 @@ async def test_a_root_that_the_list_leaves_out_is_not_asked() -> None:
 
 
 async def test_a_datastore_that_goes_while_it_is_listed() -> None:
-    """The flight of a datastore that is gone ends with it; when it comes back it is listed anew."""
+    """The flight of a removed datastore is cancelled; when the datastore returns, it is listed from scratch."""
     world, gate = small_world(), Gate()
     async with running(world) as setup:
         await setup.scrape()
@@ -244,7 +242,7 @@ async def test_a_datastore_that_goes_while_it_is_listed() -> None:
 
 @pytest.mark.parametrize("fault", ["stall", "stall_body", "reset", "status"])
 async def test_no_listing_outlives_the_app(fault: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Flights end with the app: no task is left, and none complains of being destroyed or never retrieved."""
+    """Flights end with the app: no task is left, and none is reported as destroyed or never retrieved."""
     faults = {
         "stall": Fault.stall(),
         "stall_body": Fault.stall_body(),
@@ -270,12 +268,12 @@ async def test_no_listing_outlives_the_app(fault: str, caplog: pytest.LogCapture
 
 
 def _of_the_server(task: "asyncio.Task[object]") -> bool:
-    """Whether the task is the simulated PBS's own: it may still be closing the exporter's connections."""
+    """Return whether the task is the simulated PBS's own: it may still be closing the exporter's connections."""
     return "RequestHandler" in repr(task.get_coro())
 
 
 async def test_the_app_may_end_right_after_a_datastore_has_gone() -> None:
-    """A flight that was given up and the end of the app at the same moment leave nothing behind either."""
+    """A flight that is abandoned while the app shuts down leaves nothing behind either."""
     world = small_world()
     async with simulated(world) as pbs:
         before = asyncio.all_tasks()
@@ -288,7 +286,7 @@ async def test_the_app_may_end_right_after_a_datastore_has_gone() -> None:
 
 
 async def test_listings_have_their_own_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A listing may take listing_timeout_seconds, everything else timeout_seconds, and /version four at least."""
+    """A listing may take listing_timeout_seconds, other requests timeout_seconds, and /version at least 4 s."""
     allowed: dict[str, float] = {}
     get = Transport.get
 

@@ -1,4 +1,4 @@
-"""Which groups have changed, by what `/groups` says of them."""
+"""Groups that have changed, according to `/groups`."""
 
 import pytest
 from msgspec.structs import replace
@@ -47,14 +47,14 @@ CHANGED = {
 def test_which_groups_have_changed(
     row: GroupRow, before: GroupRow | None, group: GroupSummary | None, *, changed: bool
 ) -> None:
-    """A group has changed if its row isn't the known one, or if it doesn't agree with what was listed without one."""
+    """A group has changed if its row differs from the known one, or from its listing if no row is known."""
     known = {} if before is None else {KEY: before}
     namespaces = {} if group is None else {"": {KEY[1]: group}}
     assert changed_groups({KEY: row}, known, namespaces, ()) == ({KEY} if changed else set())
 
 
 def test_a_group_whose_listing_failed_is_listed_again() -> None:
-    """A group is listed again until its listing succeeds, though its row stays the same."""
+    """A group is listed again until its listing succeeds, even if its row stays the same."""
     assert changed_groups({KEY: ROW}, {KEY: ROW}, {"": {KEY[1]: GROUP}}, {KEY}) == {KEY}
     assert changed_groups({}, {KEY: ROW}, {"": {KEY[1]: GROUP}}, {KEY}) == set()
 
@@ -66,13 +66,13 @@ def test_a_group_whose_listing_failed_is_listed_again() -> None:
 def test_many_changed_groups_are_more_than_a_tenth_and_more_than_twenty(
     changed: int, groups: int, *, many: bool
 ) -> None:
-    """Above both limits a full listing costs PBS less."""
+    """Above both limits a full listing is cheaper for PBS."""
     rows = {("", ("vm", str(number))): ROW for number in range(groups)}
     assert are_many(list(rows)[:changed], rows) is many
 
 
 def test_fingerprints_are_kept_while_they_agree() -> None:
-    """A full listing that read something else than the row says leaves no fingerprint, so the group is listed again."""
+    """A full listing that differs from the row leaves no fingerprint, so the group is listed again."""
     other, gone = ("a/b", ("vm", "100")), ("", ("ct", "1"))
     fingerprints = {KEY: ROW, other: replace(ROW, backup_count=3), gone: ROW}
     assert confirmed(fingerprints, {"": {KEY[1]: GROUP}, "a/b": {KEY[1]: GROUP}}) == {KEY: ROW}

@@ -1,4 +1,4 @@
-"""The summary of a group, made row by row."""
+"""The summary of a group, built row by row."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ def listed(rows: list[dict[str, Any]], limit: int) -> dict[tuple[str, str], Grou
 
 @given(st.lists(st.integers(0, 200), max_size=150), st.integers(0, 40))
 def test_the_newest_are_kept(times: list[int], limit: int) -> None:
-    """Of each group the newest snapshots are kept, newest first, as many as the limit says; of 0 all."""
+    """Each group keeps its newest snapshots up to the limit, newest first; a limit of 0 keeps all."""
     rows: list[dict[str, Any]] = [
         {"backup-type": "vm", "backup-id": str(number % 2), "backup-time": time, "comment": str(number)}
         for number, time in enumerate(times)

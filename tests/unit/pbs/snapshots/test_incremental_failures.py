@@ -1,4 +1,4 @@
-"""Asking only for what has changed, when something goes wrong in between: what the next looks make of it."""
+"""Failures during incremental listings, and their effect on the next ones."""
 
 import asyncio
 from collections.abc import Callable
@@ -28,8 +28,8 @@ from tests.support.incremental_listing import (
     places,
     small_history,
 )
-from tests.support.page_facts import failed, failed_datastores, listed_at
-from tests.support.small_pbs import NAMESPACES, SNAPSHOTS
+from tests.support.metrics_page import failed, failed_datastores, listed_at
+from tests.support.running import NAMESPACES, SNAPSHOTS
 from tests.support.waiting import Gate, eventually
 
 SNAPSHOTS_OF_MAIN = "/admin/datastore/main/snapshots"
@@ -39,7 +39,7 @@ VANISHED = Fault.status(400, "unable to read manifest")
 
 
 def where(asked: Callable[[str], bool], fault: Fault) -> Fault:
-    """Make a fault of those requests whose query is so; the others get their usual answer."""
+    """Make a fault for requests with this query; the others get their usual answer."""
 
     async def act(exchange: Exchange) -> web.StreamResponse:
         if asked(exchange.log.query):
@@ -50,12 +50,12 @@ def where(asked: Callable[[str], bool], fault: Fault) -> Fault:
 
 
 def of_all(fault: Fault) -> Fault:
-    """Make a fault of full listings."""
+    """Make a fault for full listings."""
     return where(lambda query: "backup-id" not in query, fault)
 
 
 def of_group(place: Place, fault: Fault) -> Fault:
-    """Make a fault of one group's listings."""
+    """Make a fault for one group's listings."""
     return where(lambda query: f"backup-id={place.group[1]}" in query, fault)
 
 
@@ -72,12 +72,12 @@ def bad_size_of(place: Place) -> Fault:
 
 
 def sync(history: BackupHistory, place: Place, *snapshots: Snapshot) -> None:
-    """Bring a group that no backup task tells of."""
+    """Add a group without a backup task."""
     history.stores[place.store].namespaces[place.namespace][place.group] = Group(snapshots=list(snapshots))
 
 
 def sync_many(history: BackupHistory) -> list[Place]:
-    """Bring so many groups that a full listing is cheaper."""
+    """Add enough groups to make a full listing cheaper."""
     places = [Place("main", "", ("vm", str(1000 + number))) for number in range(30)]
     for place in places:
         sync(history, place, Snapshot(history.now, 5))
@@ -85,7 +85,7 @@ def sync_many(history: BackupHistory) -> list[Place]:
 
 
 async def test_many_changes_whose_full_listing_fails() -> None:
-    """Where many groups have changed and the full listing fails, the page is as old as it says, until one lands."""
+    """If many groups have changed and the full listing fails, the old listing and its time stay until one succeeds."""
     history = small_history()
     async with listing_changes(history) as setup:
         await observe(setup)
@@ -104,7 +104,7 @@ async def test_many_changes_whose_full_listing_fails() -> None:
 
 
 async def test_many_changes_while_pbs_is_still_at_it() -> None:
-    """After a full listing that hit its limit no other is begun before the same time has passed."""
+    """After a full listing that timed out, no other begins before the same time has passed."""
     history = small_history()
     async with listing_changes(history, listing_timeout_seconds=0.3, listing_refresh_seconds=2.0) as setup:
         await observe(setup)
@@ -116,7 +116,7 @@ async def test_many_changes_while_pbs_is_still_at_it() -> None:
 
 
 async def test_a_group_that_seemed_to_be_gone() -> None:
-    """A group whose own listing was empty, though it is there, is listed again."""
+    """A group whose own listing was empty is listed again if it still exists."""
     history = small_history()
     async with listing_changes(history) as setup:
         await observe(setup)
@@ -127,7 +127,7 @@ async def test_a_group_that_seemed_to_be_gone() -> None:
 
 
 async def test_a_full_listing_does_not_undo_a_look_that_failed_in_part() -> None:
-    """What a look has listed stays, although another group failed, and a full listing of before lands after it."""
+    """Groups from an incremental listing stay, although another group failed and an earlier full listing ends later."""
     history, gate = small_history(), FullListings(read=True)
     async with listing_changes(history) as setup:
         await observe(setup)
@@ -151,7 +151,7 @@ async def test_a_full_listing_does_not_undo_a_look_that_failed_in_part() -> None
 
 
 async def test_what_came_and_went_while_all_was_listed() -> None:
-    """A snapshot that a full listing has read, and no look has, is off the page with the next look."""
+    """A snapshot that only a full listing has read disappears with the next incremental listing."""
     history, gate = small_history(), FullListings()
     async with listing_changes(history, listing_refresh_seconds=100.0) as setup:
         await observe(setup)
@@ -176,7 +176,7 @@ async def test_what_came_and_went_while_all_was_listed() -> None:
     ],
 )
 async def test_one_verification_is_one_full_listing(path: str, fault: Fault) -> None:
-    """A verification of many has all listed once, also where something fails at each look."""
+    """A bulk verification causes one full listing, even if every incremental listing fails in part."""
     history = small_history()
     async with listing_changes(history) as setup:
         await observe(setup)
@@ -192,7 +192,7 @@ async def test_one_verification_is_one_full_listing(path: str, fault: Fault) -> 
 
 
 async def test_a_bad_row_does_not_age_the_others() -> None:
-    """A row that can't be read costs the success; what the page says of the others is as new as the look."""
+    """An unreadable row fails the datastore; the other groups are as new as the incremental listing."""
     history = small_history()
     async with listing_changes(history) as setup:
         await observe(setup)
@@ -206,7 +206,7 @@ async def test_a_bad_row_does_not_age_the_others() -> None:
 
 
 async def test_a_verified_group_whose_listing_failed() -> None:
-    """A group that a task has named is listed again where its listing failed, also if tasks fail meanwhile."""
+    """A group from a task hint is listed again if its listing failed, even if the task list fails meanwhile."""
     history = small_history()
     async with listing_changes(history) as setup:
         await observe(setup)
@@ -218,7 +218,7 @@ async def test_a_verified_group_whose_listing_failed() -> None:
 
 
 async def test_a_listing_that_hit_its_limit_behind_another_error() -> None:
-    """A group's listing that hit its limit isn't asked for again at once, whatever else has failed."""
+    """A group whose listing timed out isn't asked for again at once, even if other requests fail too."""
     history = small_history()
     async with listing_changes(history, listing_timeout_seconds=0.3) as setup:
         await observe(setup)
@@ -229,7 +229,7 @@ async def test_a_listing_that_hit_its_limit_behind_another_error() -> None:
 
 
 async def test_a_group_that_can_not_be_listed() -> None:
-    """A group's failed listing costs its datastore's success, and nothing that was known; then it is listed again."""
+    """A group's failed listing fails its datastore and loses no known data; the group is listed again."""
     history = small_history()
     async with listing_changes(history) as setup:
         first = await observe(setup)
@@ -254,7 +254,7 @@ async def test_a_group_that_can_not_be_listed() -> None:
 
 @pytest.mark.parametrize("template", [NAMESPACES, GROUPS])
 async def test_groups_that_can_not_be_asked(template: str) -> None:
-    """A list of groups, or of namespaces, that fails costs its datastore's success, and nothing that was known."""
+    """A failed list of groups or namespaces fails its datastore and loses no known data."""
     history = small_history()
     async with listing_changes(history) as setup:
         await observe(setup)
@@ -274,7 +274,7 @@ async def test_groups_that_can_not_be_asked(template: str) -> None:
 
 
 async def test_a_failed_full_listing_in_the_background() -> None:
-    """A full listing that fails in the background costs the success, and what was known stays."""
+    """A full listing that fails in the background fails the datastore and loses no known data."""
     history = small_history()
     async with listing_changes(history) as setup:
         await observe(setup)
@@ -290,7 +290,7 @@ async def test_a_failed_full_listing_in_the_background() -> None:
 
 @pytest.mark.parametrize(("refresh", "seconds"), [(900.0, 60), (30.0, 30)])
 async def test_a_failed_full_listing_is_tried_again_soon(refresh: float, seconds: float) -> None:
-    """A full listing that failed in the background is tried again a minute later, not a whole refresh."""
+    """A full listing that failed in the background is repeated after a minute, not after a whole refresh interval."""
     history = small_history()
     async with listing_changes(history, listing_refresh_seconds=refresh) as setup:
         await observe(setup)
@@ -308,7 +308,7 @@ async def test_a_failed_full_listing_is_tried_again_soon(refresh: float, seconds
 
 
 async def test_groups_that_hit_the_limit_are_not_asked_again_at_once() -> None:
-    """After listing_timeout_seconds PBS is still reading groups: the same time passes before the next look."""
+    """After listing_timeout_seconds PBS is still reading groups: the next listing waits for the same time again."""
     history = small_history()
     async with listing_changes(history, listing_timeout_seconds=0.3) as setup:
         await observe(setup)
@@ -328,11 +328,11 @@ async def test_groups_that_hit_the_limit_are_not_asked_again_at_once() -> None:
 
 
 async def test_a_group_with_a_bad_row_is_listed_again() -> None:
-    """A bad row of a group costs the success; the other rows show, and the group is listed until it is good."""
+    """A bad row of a group fails the datastore; the other rows are shown, and the group is listed until it is good."""
     history = small_history()
     async with listing_changes(history) as setup:
         await observe(setup)
-        # No task names it.
+        # No task names this group.
         history.own(WEB, "alice@pbs")
         setup.pbs.faults.add(SNAPSHOTS, Fault.rows(lambda rows: [{**rows[0], "size": "big"}, *rows[1:]]))
         for _ in range(2):
@@ -349,7 +349,7 @@ async def test_a_group_with_a_bad_row_is_listed_again() -> None:
 
 
 async def test_changed_groups_do_not_wait_for_tasks() -> None:
-    """A group that its row shows to have changed is listed while the task list is still awaited."""
+    """A group whose row has changed is listed while the task list is still pending."""
     history, gate = small_history(), Gate()
     async with listing_changes(history) as setup:
         await observe(setup)
@@ -364,7 +364,7 @@ async def test_changed_groups_do_not_wait_for_tasks() -> None:
 
 
 async def test_changes_have_an_age_limit_too() -> None:
-    """Where looks for changes fail for listing_max_age_seconds, the datastore's series are gone."""
+    """If incremental listings fail for listing_max_age_seconds, the datastore's series are gone."""
     history = small_history()
     async with listing_changes(history, listing_max_age_seconds=1000.0, listing_refresh_seconds=5000.0) as setup:
         await observe(setup)
@@ -376,7 +376,7 @@ async def test_changes_have_an_age_limit_too() -> None:
 
 
 async def test_a_datastore_that_comes_back() -> None:
-    """A datastore in maintenance has no series and isn't asked; when it is back it is listed in full at once."""
+    """A datastore in maintenance has no series and isn't asked; after that it is listed in full at once."""
     history = small_history()
     async with listing_changes(history) as setup:
         await observe(setup)
@@ -391,7 +391,7 @@ async def test_a_datastore_that_comes_back() -> None:
 
 
 async def test_an_interval_spares_pbs_the_groups_too() -> None:
-    """With listing_interval_seconds what is younger is used as it is, and nothing is asked."""
+    """With listing_interval_seconds, a younger listing is used, and nothing is asked."""
     history = small_history()
     async with listing_changes(history, listing_interval_seconds=300.0) as setup:
         await observe(setup)

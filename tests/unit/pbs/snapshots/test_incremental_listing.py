@@ -1,4 +1,4 @@
-"""What an incremental listing asks PBS for, and what a page then shows."""
+"""Incremental listings: their requests, the hints of tasks, and the resulting page."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,9 @@ from tests.support.incremental_listing import (
     DEEP,
     DNS,
     GROUPS,
+    OF_MAIN,
     OTHER,
+    TASKS,
     WEB,
     asked_for_changes_only,
     fully_listed_at,
@@ -23,12 +25,12 @@ from tests.support.incremental_listing import (
     places,
     small_history,
 )
-from tests.support.page_facts import LISTING_TIMES, facts, failed, listed_at, without
+from tests.support.metrics_page import LISTING_TIMES, facts, failed, listed_at, without
 from tests.support.waiting import Gate
 
 
 async def test_the_first_scrape_lists_in_full() -> None:
-    """At first all is listed, and the scrape waits for it."""
+    """The first listing is a full one, and the scrape waits for it."""
     async with listing_changes(small_history()) as setup:
         seen = await observe(setup)
         assert seen.listed_in_full == ALL_NAMESPACES
@@ -40,7 +42,7 @@ async def test_the_first_scrape_lists_in_full() -> None:
 
 
 async def test_what_has_not_changed_is_not_listed() -> None:
-    """Where nothing has changed each namespace is asked for its groups, and no snapshot is listed."""
+    """If nothing has changed, each namespace is asked for its groups, and no snapshot is listed."""
     async with listing_changes(small_history()) as setup:
         first = await observe(setup)
         for _ in range(3):
@@ -53,7 +55,7 @@ async def test_what_has_not_changed_is_not_listed() -> None:
 
 
 async def test_both_ages_are_told() -> None:
-    """One time says how old counts and times are, the other how old what only a full listing shows."""
+    """One time is the age of counts and times, the other the age of values that only a full listing updates."""
     async with listing_changes(small_history(), listing_refresh_seconds=900.0) as setup:
         began = setup.clock.time
         await observe(setup)
@@ -83,7 +85,7 @@ CHANGES: list[Callable[[BackupHistory], None]] = [
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("looks", [1, 3])
 async def test_only_the_changed_group_is_listed(change: Callable[[BackupHistory], None], looks: int) -> None:
-    """A group that isn't what it was is listed alone and once, and the page shows it as it is."""
+    """A changed group is listed alone and once, and the page shows its new state."""
     history = small_history()
     async with listing_changes(history) as setup:
         for _ in range(looks):
@@ -103,7 +105,7 @@ async def test_only_the_changed_group_is_listed(change: Callable[[BackupHistory]
 
 
 async def test_a_note_on_a_group() -> None:
-    """A group is listed too when its own note has changed since the list of groups was last seen."""
+    """A group is also listed if its own note has changed since the last list of groups."""
     history = small_history()
     async with listing_changes(history) as setup:
         await observe(setup)
@@ -114,7 +116,7 @@ async def test_a_note_on_a_group() -> None:
 
 
 async def test_a_new_group_is_listed() -> None:
-    """A group that wasn't there, in a namespace that wasn't there, is shown with the next scrape."""
+    """A new group in a new namespace is shown with the next scrape."""
     history, new = small_history(), Place("mirror", "fresh", ("host", "web.example.org"))
     async with listing_changes(history) as setup:
         await observe(setup)
@@ -126,7 +128,7 @@ async def test_a_new_group_is_listed() -> None:
 
 
 async def test_what_is_gone_takes_its_series_with_it() -> None:
-    """Groups and namespaces that are gone have no series any more, and cost no listing."""
+    """Removed groups and namespaces have no series any more, and cost no listing."""
     history = small_history()
     async with listing_changes(history) as setup:
         await observe(setup)
@@ -142,7 +144,7 @@ async def test_what_is_gone_takes_its_series_with_it() -> None:
 
 
 async def test_a_renamed_namespace() -> None:
-    """The groups of a namespace with a new name are shown under that one, and no more under the old one."""
+    """The groups of a renamed namespace are shown under the new name only."""
     history = small_history()
     async with listing_changes(history) as setup:
         await observe(setup)
@@ -153,7 +155,7 @@ async def test_a_renamed_namespace() -> None:
 
 
 async def test_a_group_that_has_lost_its_last_snapshot() -> None:
-    """An empty group is a group without snapshots: nothing is left of it on the page."""
+    """An empty group has no snapshots, and no series on the page."""
     history = small_history()
     async with listing_changes(history) as setup:
         await observe(setup)
@@ -165,7 +167,7 @@ async def test_a_group_that_has_lost_its_last_snapshot() -> None:
 
 
 async def test_a_group_that_is_gone_when_it_is_listed() -> None:
-    """A group whose listing says that there is nothing any more is no failure, and isn't shown."""
+    """A group whose listing is empty is no failure, and isn't shown."""
     history = small_history()
     async with listing_changes(history) as setup:
         await observe(setup)
@@ -177,7 +179,7 @@ async def test_a_group_that_is_gone_when_it_is_listed() -> None:
 
 
 async def test_two_lists_of_groups_at_a_time() -> None:
-    """At most two lists of groups are asked for at once: each blocks a thread of PBS."""
+    """At most two lists of groups are requested at once, because each blocks a thread of PBS."""
     history, gate = small_history(), Gate()
     for name in ("b", "c", "d"):
         history.add_namespace("mirror", name)
@@ -203,7 +205,7 @@ async def test_two_lists_of_groups_at_a_time() -> None:
     ],
 )
 async def test_many_changes(groups: int, changed: int, in_full: bool) -> None:  # noqa: FBT001
-    """Where more than a tenth of the groups differ, and more than 20, all are listed at once, and the scrape waits."""
+    """If more than a tenth of the groups and more than 20 differ, all are listed at once, and the scrape waits."""
     history = many_groups(groups)
     async with listing_changes(history) as setup:
         await observe(setup)
@@ -217,3 +219,136 @@ async def test_many_changes(groups: int, changed: int, in_full: bool) -> None:  
         assert failed(seen.page) == set()
         seen = await observe(setup)
         assert (seen.listed, seen.listed_in_full) == (set(), [])
+
+
+async def test_a_running_backup() -> None:
+    """The group of a running backup is listed at each scrape, once more after its end, and not again."""
+    history = small_history()
+    async with listing_changes(history) as setup:
+        await observe(setup)
+        history.start_backup(WEB)
+        for _ in range(3):
+            seen = await observe(setup)
+            assert seen.listed == {WEB}
+            assert (group_value(seen.page, "count", WEB), group_value(seen.page, "unfinished", WEB)) == (4, 1)
+        history.finish_backup(WEB, 77)
+        seen = await observe(setup)
+        assert seen.listed == {WEB}
+        assert (group_value(seen.page, "unfinished", WEB), group_value(seen.page, "size_bytes", WEB)) == (0, 77)
+        assert not (await observe(setup)).listed
+
+
+async def test_an_aborted_backup() -> None:
+    """The group of a backup that ended between two scrapes is listed, even if the list of groups is the same."""
+    history = small_history()
+    async with listing_changes(history) as setup:
+        await observe(setup)
+        history.remove(WEB, history.at(WEB).oldest_first()[0])
+        history.start_backup(WEB)
+        history.abort_backup(WEB)
+        seen = await observe(setup)
+        assert seen.listed == {WEB}
+        assert (group_value(seen.page, "count", WEB), group_value(seen.page, "unfinished", WEB)) == (3, 1)
+        assert not (await observe(setup)).listed
+
+
+async def test_a_backup_does_not_tell_its_namespace() -> None:
+    """A backup's task refers to the group in each namespace of its datastore, and to no other datastore."""
+    history, twin = small_history(), Place("main", "a", WEB.group)
+    history.backup(twin)
+    async with listing_changes(history) as setup:
+        await observe(setup)
+        history.start_backup(twin)
+        assert (await observe(setup)).listed == {WEB, twin}
+
+
+@pytest.mark.parametrize("place", [WEB, DEEP, OTHER])
+@pytest.mark.parametrize("whole_group", [True, False])
+async def test_a_verified_group_is_listed(place: Place, whole_group: bool) -> None:  # noqa: FBT001
+    """The result of verifying one group is shown with the next scrape."""
+    history = small_history()
+    async with listing_changes(history) as setup:
+        await observe(setup)
+        if whole_group:
+            history.verify_group(place, "failed")
+        else:
+            history.verify_snapshot(place, history.at(place).oldest_first()[1], "failed")
+        seen = await observe(setup)
+        assert asked_for_changes_only(seen)
+        assert seen.listed == {place}
+        assert group_value(seen.page, "verification", place, state="failed") == (3 if whole_group else 1)
+        assert not (await observe(setup)).listed
+
+
+async def test_a_group_that_is_being_verified() -> None:
+    """A group is listed at each scrape while it is verified, and once more after that."""
+    history = small_history()
+    async with listing_changes(history) as setup:
+        await observe(setup)
+        task = history.begin("verify_group", "main:ns/a/ns/b/vm/102")
+        assert (await observe(setup)).listed == {DEEP}
+        assert (await observe(setup)).listed == {DEEP}
+        history.end(task)
+        assert (await observe(setup)).listed == {DEEP}
+        assert not (await observe(setup)).listed
+
+
+@pytest.mark.parametrize("worker_type", ["verify_group", "verify_snapshot"])
+@pytest.mark.parametrize("worker_id", ["main", "main:", "main:what", "main:ns/a", "main:a/b/c/d/e"])
+async def test_a_task_that_can_not_be_read(worker_type: str, worker_id: str) -> None:
+    """If a verification task doesn't name its group, its datastore is listed in full in the background."""
+    history = small_history()
+    async with listing_changes(history) as setup:
+        await observe(setup)
+        history.run(worker_type, worker_id)
+        seen = await observe(setup)
+        assert not seen.listed
+        assert seen.listed_in_full == OF_MAIN
+        assert (await observe(setup)).listed_in_full == []
+
+
+@pytest.mark.parametrize("worker_type", ["verificationjob", "verify"])
+async def test_a_verification_of_many(worker_type: str) -> None:
+    """A verified datastore is listed in full in the background; the scrape after that shows the results."""
+    history = small_history()
+    async with listing_changes(history) as setup:
+        await observe(setup)
+        history.verify("main", worker_type, "failed")
+        seen = await observe(setup)
+        assert not seen.listed
+        assert seen.listed_in_full == OF_MAIN
+        seen = await observe(setup)
+        assert seen.listed_in_full == []
+        assert [group_value(seen.page, "verification", place, state="failed") for place in (WEB, DEEP, OTHER)] == [
+            3,
+            3,
+            0,
+        ]
+
+
+async def test_a_verification_of_many_that_runs() -> None:
+    """A running verification of a datastore causes no full listing."""
+    history = small_history()
+    async with listing_changes(history) as setup:
+        await observe(setup)
+        task = history.begin("verificationjob", "main:daily")
+        assert [(await observe(setup)).listed_in_full for _ in range(2)] == [[], []]
+        history.end(task)
+        assert (await observe(setup)).listed_in_full == OF_MAIN
+
+
+async def test_tasks_that_come_late() -> None:
+    """If the task list fails, groups are compared all the same; tasks that ended meanwhile are seen later."""
+    history = small_history()
+    async with listing_changes(history) as setup:
+        await observe(setup)
+        history.verify_group(WEB)
+        history.prune(DNS, 1)
+        armed = setup.pbs.faults.add(TASKS, Fault.status(500, "no"))
+        seen = await observe(setup)
+        assert failed(seen.page) == {"tasks"}
+        assert seen.listed == {DNS}
+        armed.remove()
+        seen = await observe(setup)
+        assert seen.listed == {WEB}
+        assert group_value(seen.page, "verification", WEB, state="ok") == 3

@@ -1,4 +1,4 @@
-"""Full listings in the background: when they run, how they are spread, and how `auto` chooses."""
+"""Full listings in the background: start, distribution over time, and the mode `auto`."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from pbs_exporter.pbs.snapshots import schedule
 from pbs_exporter.simulator import Fault
 from tests.support.backup_history import BackupHistory, Place
-from tests.support.clock import FakeClock
+from tests.support.exporter import FakeClock
 from tests.support.incremental_listing import (
     ALL_NAMESPACES,
     DEEP,
@@ -27,13 +27,13 @@ from tests.support.incremental_listing import (
     places,
     small_history,
 )
-from tests.support.page_facts import failed
-from tests.support.small_pbs import SNAPSHOTS
+from tests.support.metrics_page import failed
+from tests.support.running import SNAPSHOTS
 from tests.support.waiting import eventually
 
 
 async def test_a_full_listing_in_the_background_holds_no_scrape_up() -> None:
-    """While a full listing is under way scrapes show what they know, and changes; it isn't begun twice."""
+    """During a full listing, scrapes show known data and changes; it isn't started twice."""
     history, gate = small_history(), FullListings()
     async with listing_changes(history) as setup:
         await observe(setup)
@@ -55,7 +55,7 @@ async def test_a_full_listing_in_the_background_holds_no_scrape_up() -> None:
 
 
 async def test_a_full_listing_does_not_undo_what_came_after_it() -> None:
-    """What a group's own listing has shown stays, although a full one that had begun before lands after it."""
+    """The result of a group's own listing stays, although an earlier full listing ends later."""
     history, gate = small_history(), FullListings(read=True)
     async with listing_changes(history) as setup:
         await observe(setup)
@@ -79,7 +79,7 @@ async def test_a_full_listing_does_not_undo_what_came_after_it() -> None:
 
 
 async def test_the_refresh() -> None:
-    """Each datastore is listed in full when 0.8 to 1.0 of listing_refresh_seconds have passed since it was."""
+    """Each datastore is listed in full 0.8 to 1.0 of listing_refresh_seconds after its last full listing."""
     history = small_history()
     async with listing_changes(history, listing_refresh_seconds=1000.0) as setup:
         await observe(setup)
@@ -94,7 +94,7 @@ async def test_the_refresh() -> None:
 
 
 async def test_a_full_listing_for_a_task_counts_as_a_refresh() -> None:
-    """The time of the refresh begins with the last full listing, whatever that was for."""
+    """The refresh interval begins with the last full listing, whatever its reason."""
     history = small_history()
     async with listing_changes(history, listing_refresh_seconds=1000.0) as setup:
         await observe(setup)
@@ -121,7 +121,7 @@ async def test_refreshes_are_spread() -> None:
 
 
 async def test_the_refresh_needs_no_scrape() -> None:
-    """A target that was scraped not long ago is refreshed by itself."""
+    """A target that was scraped recently is refreshed without a scrape."""
     history = small_history()
     async with listing_changes(history, listing_refresh_seconds=1.0) as setup:
         await observe(setup)
@@ -130,13 +130,13 @@ async def test_the_refresh_needs_no_scrape() -> None:
 
 
 async def test_what_nobody_scrapes_is_not_refreshed() -> None:
-    """Nothing is asked in the background of a target that nobody has scraped for listing_max_age_seconds."""
+    """A target without scrapes for listing_max_age_seconds isn't asked in the background."""
     history = small_history()
     async with listing_changes(history, listing_refresh_seconds=1.0, listing_max_age_seconds=100.0) as setup:
         await observe(setup)
         setup.clock.advance(101)
         asked = len(setup.pbs.requests)
-        # Longer than any refresh takes to come: too short a time would hide a fault, and not make one.
+        # Longer than any refresh interval: a shorter time could hide a fault.
         await asyncio.sleep(1.2)
         assert len(setup.pbs.requests) == asked
         seen = await observe(setup)
@@ -144,7 +144,7 @@ async def test_what_nobody_scrapes_is_not_refreshed() -> None:
 
 
 async def test_full_never_asks_for_groups() -> None:
-    """The mode `full` lists all at each scrape."""
+    """The mode `full` lists everything at each scrape."""
     async with listing_changes(small_history(), "full") as setup:
         for _ in range(2):
             seen = await observe(setup)
@@ -152,7 +152,7 @@ async def test_full_never_asks_for_groups() -> None:
 
 
 async def test_auto_lists_changes_where_pbs_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slow datastore is asked for changes and a quick one is listed in full; each choice is one line of the log."""
+    """A slow datastore is listed incrementally and a quick one in full; each choice is one line in the log."""
     # On a busy machine a quick answer may take longer than the usual limits.
     monkeypatch.setattr(schedule, "SLOW_SECONDS", 1.6)
     monkeypatch.setattr(schedule, "QUICK_SECONDS", 0.8)
@@ -166,7 +166,7 @@ async def test_auto_lists_changes_where_pbs_is_slow(monkeypatch: pytest.MonkeyPa
                 assert {place.store for place in seen.groups} == {"main"}
                 assert (seen.listed, seen.listed_in_full) == (set(), [("mirror", "")])
             assert chosen(logs) == [("main", "changes"), ("mirror", "full")]
-            # Between the two limits what was chosen stays.
+            # Between the two limits the previous choice stays.
             slow.remove()
             slow = setup.pbs.faults.add("/admin/datastore/main/snapshots", Fault.slow(1.2))
             setup.clock.advance(900)

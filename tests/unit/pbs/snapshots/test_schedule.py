@@ -1,4 +1,4 @@
-"""When a datastore is listed, and how: a table for each decision."""
+"""Time and kind of a datastore's listings: a table for each decision."""
 
 import math
 
@@ -19,7 +19,7 @@ CHANGES = Schedule("changes", scraped_at=NOW)
     [("full", None, False), ("full", NOW, False), ("changes", None, False), ("changes", NOW, True)],
 )
 def test_the_first_listing_is_full_in_either_mode(mode: Mode, listed_at: float | None, *, incremental: bool) -> None:
-    """Scrapes wait for an incremental listing in the mode `changes`, once there is a listing to compare with."""
+    """Scrapes wait for an incremental listing in the mode `changes`, if there is a listing to compare with."""
     assert schedule.is_incremental(Schedule(mode), listed_at) is incremental
 
 
@@ -46,7 +46,7 @@ DUE = {
 def test_a_scrape_starts_a_listing_that_is_due(
     now: Schedule, limits: Limits, listed_at: float | None, *, due: bool
 ) -> None:
-    """A listing starts unless what is shown is younger than the interval, or PBS still works on one that timed out."""
+    """A listing starts unless the shown one is younger than the interval, or PBS still works on a timed-out one."""
     assert schedule.is_due(now, limits, listed_at, NOW) is due
 
 
@@ -77,7 +77,7 @@ NEXT_FULL = {
 def test_when_the_next_full_listing_may_start(
     now: Schedule, limits: Limits, listed_at: float | None, at: float
 ) -> None:
-    """A full listing follows the interval or the refresh, at once where one is wanted, and never while PBS goes on."""
+    """A full listing follows the interval or the refresh, starts at once on demand, and never while PBS is busy."""
     assert schedule.next_full_at(now, limits, listed_at) == at
 
 
@@ -94,7 +94,7 @@ BACKGROUND = {
 
 @pytest.mark.parametrize(("now", "listed_at", "at"), BACKGROUND.values(), ids=BACKGROUND)
 def test_what_runs_in_the_background(now: Schedule, listed_at: float | None, at: float | None) -> None:
-    """Full listings run in the background in the mode `changes`, one at a time, while somebody scrapes."""
+    """Full listings run in the background in the mode `changes`, one at a time, while the target is scraped."""
     assert schedule.background_at(now, LIMITS, listed_at, NOW) == at
 
 
@@ -108,12 +108,12 @@ def test_what_runs_in_the_background(now: Schedule, listed_at: float | None, at:
     ],
 )
 def test_one_full_listing_at_a_time(now: Schedule, *, may: bool) -> None:
-    """A full listing starts while no other is under way and PBS isn't working on one that timed out."""
+    """A full listing starts if no other is running and PBS isn't working on one that timed out."""
     assert schedule.may_list_in_full(now, NOW) is may
 
 
 def test_a_full_listing_that_begins_is_wanted_no_more() -> None:
-    """A listing that is wanted is the one that begins now; what comes up later wants another one."""
+    """A full listing that begins meets the demand for one; a later demand needs another one."""
     assert schedule.full_began(replace(CHANGES, full_is_wanted=True), NOW) == replace(CHANGES, full_began_at=NOW)
 
 
@@ -130,14 +130,14 @@ ENDED = {
 def test_what_follows_a_full_listing(
     limits: Limits, due_at: float, not_before: float, *, is_good: bool, goes_on: bool
 ) -> None:
-    """A good listing is refreshed, a failed one tried again soon, and PBS gets time for one that timed out."""
+    """A successful listing is refreshed, a failed one repeated soon, and a timed-out one leaves PBS time."""
     before = replace(CHANGES, full_began_at=NOW - 5)
     after = schedule.full_ended(before, limits, NOW, is_good=is_good, goes_on=goes_on, spread=0.9)
     assert after == replace(CHANGES, full_due_at=due_at, full_not_before=not_before)
 
 
 def test_a_timeout_is_remembered_past_a_listing_that_fails_otherwise() -> None:
-    """The pause after a timeout isn't shortened by what comes after it."""
+    """A later result doesn't shorten the pause after a timeout."""
     before = replace(CHANGES, full_began_at=NOW - 5, full_not_before=NOW + 300)
     after = schedule.full_ended(before, LIMITS, NOW, is_good=False, goes_on=False, spread=1.0)
     assert after.full_not_before == NOW + 300
@@ -155,13 +155,13 @@ def test_a_timeout_is_remembered_past_a_listing_that_fails_otherwise() -> None:
 def test_what_follows_an_incremental_listing(
     before: Schedule, after: Schedule, *, goes_on: bool, full_is_wanted: bool
 ) -> None:
-    """A timeout postpones the next one. A full listing that is wanted stays wanted until it begins."""
+    """A timeout postpones the next full listing, and the demand for it stays until it begins."""
     ended = schedule.incremental_ended(before, LIMITS, NOW, goes_on=goes_on, full_is_wanted=full_is_wanted)
     assert ended == after
 
 
 def test_a_scrape_is_remembered() -> None:
-    """The time of the newest scrape decides whether anybody needs full listings."""
+    """The time of the newest scrape decides whether full listings are needed."""
     assert schedule.scraped(replace(CHANGES, scraped_at=0.0), NOW) == CHANGES
 
 
@@ -177,5 +177,5 @@ def test_a_scrape_is_remembered() -> None:
     ],
 )
 def test_the_mode_follows_the_longest_answer(mode: Mode, seconds: float, chosen: Mode) -> None:
-    """Half a second makes a datastore incremental, and less than a quarter makes it full again."""
+    """A datastore becomes incremental at half a second, and full again below a quarter."""
     assert schedule.choose_mode(mode, seconds) == chosen

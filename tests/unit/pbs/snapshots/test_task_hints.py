@@ -1,4 +1,4 @@
-"""What tasks say of backup groups."""
+"""Hints of tasks about backup groups."""
 
 import pytest
 
@@ -49,7 +49,7 @@ VERIFIED = {
 
 @pytest.mark.parametrize(("worker_id", "group"), VERIFIED.values(), ids=VERIFIED)
 def test_which_group_a_task_verifies(worker_id: str | None, group: tuple[str, tuple[str, str]] | None) -> None:
-    """The ID of a verification is `STORE:NSPATH/TYPE/ID`, and for a snapshot its time behind that."""
+    """The ID of a verification is `STORE:NSPATH/TYPE/ID`, followed by the time for a single snapshot."""
     assert verified(task("verify_group", worker_id)) == group
 
 
@@ -74,7 +74,7 @@ def test_what_a_task_hints_at(given: Task, hints: Hints) -> None:
 
 
 def test_a_hint_of_no_namespace_means_all_of_them() -> None:
-    """A backup's task doesn't name the namespace, a verification's does."""
+    """A backup's task doesn't name the namespace; a verification's task does."""
     hints = Hints(frozenset({(None, VM), ("a", ("ct", "1"))}))
     assert hints.name("", VM)
     assert hints.name("b", VM)
@@ -83,7 +83,7 @@ def test_a_hint_of_no_namespace_means_all_of_them() -> None:
 
 
 def test_a_task_that_has_ended_is_news_until_its_group_is_listed() -> None:
-    """What a hint named is named again until it has been listed, and no more after that."""
+    """A hint is repeated until its group has been listed, and not after that."""
     tasks = [task("backup", "main:vm/100", 60)]
     first, seen = read_tasks(SeenTasks(since=50.0), "main", tasks)
     again, seen = read_tasks(seen, "main", tasks)
@@ -101,7 +101,7 @@ def test_a_task_that_runs_is_news_each_time() -> None:
 
 
 def test_a_bulk_verification_asks_for_one_full_listing() -> None:
-    """A finished bulk verification is reported once, also where not all could be listed or a full listing begins."""
+    """A finished bulk verification is reported once, and not again before or after a full listing."""
     tasks = [task("verificationjob", "main:job", 60)]
     first, seen = read_tasks(SeenTasks(), "main", tasks)
     again, seen = read_tasks(seen, "main", tasks)
@@ -110,7 +110,7 @@ def test_a_bulk_verification_asks_for_one_full_listing() -> None:
 
 
 def test_without_tasks_nothing_becomes_known() -> None:
-    """Where the task list fails there are no hints, and what ended meanwhile is still news afterwards."""
+    """If the task list fails there are no hints, and tasks that ended meanwhile are still new afterwards."""
     tasks = [task("backup", "main:vm/100", 60)]
     _, seen = read_tasks(SeenTasks(), "main", [])
     seen = hinted_listed(seen)

@@ -7,7 +7,7 @@ from tests.support.simulator_client import NOW, ask, tasks
 
 
 def test_every_moment_of_the_demo_has_something_for_every_metric() -> None:
-    """Whenever it is looked at, a task runs, one has ended, and a GC, a snapshot and a drive can be shown."""
+    """At any time a task is running, one has ended, and a GC, a snapshot and a drive have values."""
     clock = [NOW]
     world = demo_world(now=lambda: clock[0])
     for clock[0] in range(NOW, NOW + 2 * 3600, 13):
@@ -50,7 +50,7 @@ def test_five_minutes_of_the_demo_move() -> None:
 
 
 def test_datastores_of_the_demo_come_and_go() -> None:
-    """One goes into maintenance and comes back, a disk is unplugged, and a drive is busy now and then."""
+    """A datastore goes into maintenance and returns, a disk is unplugged, and a drive is busy now and then."""
     clock = [NOW]
     world = demo_world(now=lambda: clock[0])
     seen: set[tuple[str, bool]] = set()

@@ -1,4 +1,4 @@
-"""The generated world: datastores, groups, snapshots and what PBS says of them."""
+"""The generated world: datastores, groups, snapshots and PBS's answers about them."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from tests.support.simulator_client import NOW, SMALL, ask
 
 
 def test_a_world_has_the_size_asked_for() -> None:
-    """Datastores, namespaces, groups and snapshots are as many as asked for, however they are counted."""
+    """The numbers of datastores, namespaces, groups and snapshots are the requested ones in every answer."""
     world = World(datastores=7, namespaces=6, groups=5, snapshots=4, now=lambda: NOW)
     stores = [row["store"] for row in ask(world, "/admin/datastore")]
     assert len(set(stores)) == 7
@@ -31,7 +31,7 @@ def test_a_world_has_the_size_asked_for() -> None:
 
 
 def test_a_world_is_the_same_for_the_same_seed() -> None:
-    """A seed and a time give one world, another seed another."""
+    """The same seed and time make the same world, and another seed makes another."""
 
     def bodies(seed: int) -> list[bytes]:
         world = World(**SMALL, seed=seed)
@@ -43,7 +43,7 @@ def test_a_world_is_the_same_for_the_same_seed() -> None:
 
 
 def test_a_world_stands_still_unless_it_lives() -> None:
-    """Time goes by, and only a living world changes."""
+    """Time passes in every world, but only a living world changes."""
     clock = [NOW]
     still, alive = (World(2, 1, 4, 3, now=lambda: clock[0], live=live) for live in (False, True))
     before = [world.answer(Call("/admin/datastore/main/snapshots")).body for world in (still, alive)]
@@ -54,7 +54,7 @@ def test_a_world_stands_still_unless_it_lives() -> None:
 
 
 def test_a_worlds_snapshots_look_like_those_of_pbs() -> None:
-    """Keys and their order, files, sizes, verification and the unfinished ones are as recorded."""
+    """Keys and their order, files, sizes, verification and unfinished snapshots are as recorded."""
     world = World(datastores=1, namespaces=1, groups=40, snapshots=30, now=lambda: NOW)
     rows = ask(world, "/admin/datastore/main/snapshots")
     order = "backup-type backup-id backup-time comment verification fingerprint files size owner protected"
@@ -85,7 +85,7 @@ def test_a_worlds_snapshots_look_like_those_of_pbs() -> None:
 
 
 def test_a_world_lists_single_groups() -> None:
-    """`backup-type` and `backup-id` choose rows of the whole listing."""
+    """`backup-type` and `backup-id` select rows of the whole listing."""
     world = World(**SMALL)
     path = "/admin/datastore/main/snapshots"
     everything = ask(world, path)
@@ -109,7 +109,7 @@ def test_groups_agree_with_snapshots() -> None:
 
 
 def test_a_hundred_thousand_snapshots_are_encoded_once() -> None:
-    """A listing that hasn't changed is the very same answer, so that a benchmark measures its client."""
+    """An unchanged listing is the same object, so that a benchmark measures its client."""
     world = World(datastores=1, namespaces=1, groups=50, snapshots=20, now=lambda: NOW)
     call = Call("/admin/datastore/main/snapshots")
     first = world.answer(call)
@@ -130,7 +130,7 @@ def test_a_hundred_thousand_snapshots_are_encoded_once() -> None:
     ],
 )
 def test_namespaces_below_a_parent(query: dict[str, str], names: list[str]) -> None:
-    """The parent itself is the first row."""
+    """The first row of a namespace list is the parent itself."""
     world = World(datastores=1, namespaces=4, groups=1, snapshots=1)
     assert [row["ns"] for row in ask(world, "/admin/datastore/main/namespace", *query.items())] == names
 
@@ -145,7 +145,7 @@ def test_namespaces_below_a_parent(query: dict[str, str], names: list[str]) -> N
     ],
 )
 def test_a_datastore_in_maintenance(maintenance: str, text: str) -> None:
-    """Its calls are 400, its rows say why or are missing, and read-only changes nothing."""
+    """Calls for the datastore return 400, its rows have the reason or are missing, and read-only changes nothing."""
     world = World(**SMALL)
     store = world.stores[0]
     store.maintenance = maintenance
@@ -163,7 +163,7 @@ def test_a_datastore_in_maintenance(maintenance: str, text: str) -> None:
 
 
 def test_a_datastore_that_is_not_mounted() -> None:
-    """Its calls are 400, and its row in the usage is bare."""
+    """Calls for the datastore return 400, and its usage row has no numbers."""
     world = World(**SMALL)
     world.stores[0].removable = True
     assert ask(world, "/admin/datastore")[0]["mount-status"] == "mounted"
@@ -175,7 +175,7 @@ def test_a_datastore_that_is_not_mounted() -> None:
 
 
 def test_the_usage_has_a_month_of_history() -> None:
-    """`history` has PBS's points, with gaps, and the newest is about what the sizes say."""
+    """`history` has PBS's points, with gaps, and the newest roughly equals the sizes."""
     (row,) = ask(World(**SMALL), "/status/datastore-usage")
     assert len(row["history"]) == 1440
     assert None in row["history"]
@@ -187,7 +187,7 @@ def test_the_usage_has_a_month_of_history() -> None:
 
 
 def test_a_failed_gc_leaves_the_counters_of_the_last_good_one() -> None:
-    """While a GC runs its last run is hidden, and after a failure only the state of the run is new."""
+    """During a GC its last run is hidden, and after a failure only the state of the run is new."""
     clock = [NOW]
     world = World(1, 1, 1, 1, now=lambda: clock[0], live=True)
     store = world.stores[0]
@@ -216,7 +216,7 @@ def test_a_failed_gc_leaves_the_counters_of_the_last_good_one() -> None:
 
 
 def test_a_gc_that_never_ends_well_is_bounded() -> None:
-    """A plan that always fails shows its newest run, and doesn't search forever."""
+    """A plan that always fails shows its newest run, and the search for a good one ends."""
     world = World(**SMALL)
     store = world.stores[0]
     store.gc = type(store.gc)("garbage_collection", "main", Rhythm(100, 0, 50), store="main", fails=1.0)
@@ -237,7 +237,7 @@ def test_an_s3_datastore_counts_its_requests() -> None:
 
 
 def test_tokens_of_users_are_shown_on_demand() -> None:
-    """`include_tokens` adds them."""
+    """`include_tokens` adds the tokens."""
     world = World(**SMALL)
     assert not any("tokens" in row for row in ask(world, "/access/users"))
     rows = ask(world, "/access/users", ("include_tokens", "1"))
@@ -245,7 +245,7 @@ def test_tokens_of_users_are_shown_on_demand() -> None:
 
 
 def test_every_endpoint_of_the_world_is_in_the_tree() -> None:
-    """The world answers paths that the tree knows, and another one is a 404."""
+    """The world answers the paths of the tree, and another path is a 404."""
     for template in ENDPOINTS:
         found = tree.find(template)
         assert found is not None

@@ -8,7 +8,7 @@ from tests.support.simulator_client import NOW, SMALL, tasks
 
 
 def test_tasks_are_sorted_and_cut_as_pbs_does() -> None:
-    """Running ones first by start, finished ones by end, fifty unless told otherwise."""
+    """Running tasks come first by start, ended ones follow by end, and the default limit is fifty."""
     world = World(2, 2, 20, 2, now=lambda: NOW)
     everything = tasks(world, limit=0)
     rows = everything["data"]
@@ -28,7 +28,7 @@ def test_tasks_are_sorted_and_cut_as_pbs_does() -> None:
 
 
 def test_tasks_are_filtered_as_pbs_does() -> None:
-    """Each filter keeps what PBS's own would keep."""
+    """Each filter keeps the same rows as PBS."""
     world = World(2, 2, 20, 2, now=lambda: NOW)
     rows = tasks(world, limit=0)["data"]
 
@@ -57,7 +57,7 @@ def test_tasks_are_filtered_as_pbs_does() -> None:
 
 
 def test_task_ids_are_those_of_pbs() -> None:
-    """A UPID holds the start in hex and the worker's ID, escaped as systemd does it."""
+    """A UPID has the start in hex and the worker's ID, escaped as by systemd."""
     world = World(**SMALL)
     for row in tasks(world, limit=0)["data"]:
         parts = row["upid"].split(":")

@@ -1,4 +1,4 @@
-"""The exporter whose status page is read."""
+"""An exporter for tests of the status page."""
 
 from collections.abc import AsyncIterator
 
@@ -9,6 +9,6 @@ from tests.support.running import Setup, running
 
 @pytest.fixture
 async def setup() -> AsyncIterator[Setup]:
-    """Run an exporter in front of a PBS with two datastores and no faults."""
+    """Run an exporter for a PBS with two datastores and no faults."""
     async with running() as made:
         yield made

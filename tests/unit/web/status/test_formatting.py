@@ -1,4 +1,4 @@
-"""How the status page writes durations."""
+"""Durations on the status page."""
 
 import pytest
 
@@ -23,5 +23,5 @@ from pbs_exporter.web.status.formatting import span
     ],
 )
 def test_durations_in_words(seconds: float, words: str) -> None:
-    """A duration has the two units that matter."""
+    """A duration has its two largest units."""
     assert span(seconds) == words

@@ -1,4 +1,4 @@
-"""The status page as HTML: its form, its size, and the text of others in it."""
+"""The status page as HTML: its form, its size, and foreign text in it."""
 
 import base64
 import hashlib
@@ -10,8 +10,7 @@ import pytest
 
 from pbs_exporter.simulator import Fault, World
 from tests.support.canned_pbs import CannedPbs
-from tests.support.running import Setup, running
-from tests.support.small_pbs import NOW, small_world
+from tests.support.running import NOW, Setup, running, small_world
 from tests.support.status_page import EVIL, after_a_scrape
 
 
@@ -38,7 +37,7 @@ async def test_names_with_numbers_are_sorted_as_people_do() -> None:
 
 
 async def test_foreign_text_is_escaped() -> None:
-    """What PBS says, and what datastores are called, is text on the page and never markup."""
+    """Text from PBS and names of datastores are text on the page and never markup."""
     answers: dict[str, Any] = {
         "/version": {"version": "<i>4", "release": "&amp;", "repoid": "abc"},
         "/admin/datastore": [{"store": "<b>&"}, {"store": "x", "maintenance": "<u>,message=a"}],
@@ -74,13 +73,13 @@ async def test_foreign_text_is_escaped() -> None:
     ids=["long", "control", "format", "quote", "bidi", "unicode"],
 )
 async def test_any_name_is_shown_as_it_is(name: str, shown: str) -> None:
-    """Whatever a datastore is called, its row has that name without control characters, and the page stays whole."""
+    """A datastore's row has its name without control characters, and the page stays valid."""
     async with running(CannedPbs({"/admin/datastore": [{"store": name}]})) as setup:
         setup.pbs.faults.add("*/namespace", Fault.status(500, "no"))
         page = await after_a_scrape(setup)
     assert [row[0] for row in page.tables["datastores"].rows] == [shown]
     assert f"1 of 1 datastore failed: {shown}" in page.items
-    # Its letters can't turn the sentence around that it stands in.
+    # Right-to-left letters in it don't reverse the sentence around it.
     assert f"<bdi>{escape(shown)}</bdi>" in page.html
     assert not [attributes for _, attributes in page.elements if "onclick" in attributes]
 
@@ -106,7 +105,7 @@ async def test_the_page_is_accessible(setup: Setup) -> None:
 
 
 async def test_links_are_relative_or_lead_within_the_page(setup: Setup) -> None:
-    """Links work behind a proxy's path, and those within the page lead to something that is there."""
+    """Links work behind a proxy's path, and those within the page have a target."""
     setup.pbs.faults.add("/access/permissions", Fault.json({}))
     setup.pbs.faults.add("*/snapshots", Fault.status(500, "no"))
     page = await after_a_scrape(setup)
@@ -133,13 +132,13 @@ async def test_a_clock_that_goes_back(setup: Setup) -> None:
 
 
 async def test_yesterday_has_a_date(setup: Setup) -> None:
-    """A time of another day is shown with its date."""
+    """A time on another day is shown with its date."""
     page = await after_a_scrape(setup, seconds=50 * 3600)
     assert page.tables["datastores"].by_name()["main"]["Last listing"] == "2026-11-18 11:06 2 d 2 h ago"
 
 
 async def test_the_policy_allows_the_pages_own_style_alone(setup: Setup) -> None:
-    """The Content-Security-Policy has the hash of the style that is on the page, and forbids all else."""
+    """The Content-Security-Policy has the hash of the page's style, and forbids everything else."""
     async with setup.exporter.client.get("/") as response:
         html = await response.text()
         policy = dict(part.strip().split(" ", 1) for part in response.headers["Content-Security-Policy"].split(";"))
@@ -157,6 +156,6 @@ async def test_the_policy_allows_the_pages_own_style_alone(setup: Setup) -> None
 
 
 async def test_no_cache_keeps_the_page(setup: Setup) -> None:
-    """A page of a while ago is never shown as today's."""
+    """An old copy of the page is never shown as the current one."""
     async with setup.exporter.client.get("/") as response:
         assert response.headers["Cache-Control"] == "no-store"

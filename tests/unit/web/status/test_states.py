@@ -1,4 +1,4 @@
-"""What an operator reads on the status page in each state of PBS, of the token and of the datastores."""
+"""The status page in each state of PBS, of the token and of the datastores."""
 
 import re
 
@@ -6,17 +6,14 @@ from pbs_exporter import __version__
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.simulator import Fault
 from pbs_exporter.web.status.formatting import span
-from tests.support.clock import FakeClock
-from tests.support.exporter import exporting, make_settings
-from tests.support.html_page import status_page
-from tests.support.running import Setup, running
-from tests.support.small_pbs import NOW, simulated, small_world
-from tests.support.status_page import DASH, HEADS, ON, after_a_scrape, read_status_page
+from tests.support.exporter import FakeClock, exporting, make_settings
+from tests.support.running import NOW, Setup, running, simulated, small_world
+from tests.support.status_page import DASH, HEADS, ON, after_a_scrape, read_status_page, status_page
 from tests.support.waiting import Gate
 
 
 async def test_before_the_first_scrape_it_says_so(setup: Setup) -> None:
-    """A page that is read before any scrape says that nothing is known, and what this program is."""
+    """A page before any scrape says that nothing is known, and describes the program."""
     page = await read_status_page(setup)
     assert page.headings == [("h1", "pbs-exporter"), ("h2", "Not scraped yet")]
     assert page.terms == {
@@ -29,7 +26,7 @@ async def test_before_the_first_scrape_it_says_so(setup: Setup) -> None:
 
 
 async def test_all_is_well(setup: Setup) -> None:
-    """Where nothing fails the page says so as of the last scrape, with both versions, times and durations."""
+    """If nothing fails, the page says so as of the last scrape, with both versions, times and durations."""
     page = await after_a_scrape(setup)
     assert page.headings[1] == ("h2", "All well")
     assert page.items[2:] == ["At the last scrape, 12 s ago, PBS answered and nothing failed."]
@@ -41,7 +38,7 @@ async def test_all_is_well(setup: Setup) -> None:
 
 
 async def test_each_collector_has_a_row(setup: Setup) -> None:
-    """A row for each collector that is on tells its result, its age and how long it took; those off are named."""
+    """A row for each active collector has its result, age and duration; inactive collectors are named."""
     page = await after_a_scrape(setup)
     rows = page.tables["collectors"].by_name()
     assert list(rows) == ON
@@ -55,7 +52,7 @@ async def test_each_collector_has_a_row(setup: Setup) -> None:
 
 
 async def test_each_datastore_has_a_row(setup: Setup) -> None:
-    """A row for each datastore tells its result, when it was listed, in full too, and when that is due again."""
+    """A row for each datastore has its result, its last listing and full listing, and when the next one is due."""
     page = await after_a_scrape(setup)
     assert page.tables["datastores"].heads == HEADS
     row = ["ok", "12 s ago", "11:06:40 12 s ago", "11:06:40 12 s ago", "0 s", "at the next scrape"]
@@ -63,7 +60,7 @@ async def test_each_datastore_has_a_row(setup: Setup) -> None:
 
 
 async def test_pbs_that_is_down() -> None:
-    """If PBS can't be reached the page says so with the reason, and with the version that PBS had."""
+    """If PBS can't be reached the page says so with the reason, and with the last known version."""
     async with running() as setup:
         await setup.scrape()
         setup.pbs.faults.add("*", Fault.status(503, "proxy is out"))
@@ -75,7 +72,7 @@ async def test_pbs_that_is_down() -> None:
 
 
 async def test_nothing_that_listens() -> None:
-    """Where nothing listens on PBS's port, that is the reason."""
+    """If nothing listens on PBS's port, the page has that reason."""
     async with running() as setup:
         await setup.pbs.stop()
         await setup.scrape()
@@ -89,7 +86,7 @@ async def test_nothing_that_listens() -> None:
 
 
 async def test_a_login_that_is_refused() -> None:
-    """A refused login is PBS's own words at the top, and the privileges are unknown for the same reason."""
+    """A refused login is at the top in PBS's own words, and the privileges are unknown for the same reason."""
     async with simulated() as pbs, exporting(make_settings(pbs, token_id="nobody@pbs!x"), FakeClock(NOW).clock) as made:
         await made.scrape()
         page = await status_page(made.client)
@@ -100,7 +97,7 @@ async def test_a_login_that_is_refused() -> None:
 
 
 async def test_a_collector_that_fails(setup: Setup) -> None:
-    """A collector that failed comes first, with PBS's reason, and the top names it."""
+    """A failed collector comes first, with PBS's reason, and the top names it."""
     setup.pbs.faults.add("/admin/gc", Fault.status(403, "permission check failed"))
     page = await after_a_scrape(setup)
     assert page.headings[1] == ("h2", "1 problem")
@@ -113,7 +110,7 @@ async def test_a_collector_that_fails(setup: Setup) -> None:
 
 
 async def test_a_slow_collector_that_fails(setup: Setup) -> None:
-    """A slow collector that fails tells how old the samples are that are still shown."""
+    """A failed slow collector has the age of the samples that are still shown."""
     await setup.scrape()
     setup.pbs.faults.add("/nodes/localhost/services", Fault.status(500, "no bus"))
     setup.clock.advance(301)
@@ -124,7 +121,7 @@ async def test_a_slow_collector_that_fails(setup: Setup) -> None:
 
 
 async def test_a_datastore_that_fails(setup: Setup) -> None:
-    """A datastore that failed comes first with its reason, and the collector's row names it without repeating that."""
+    """A failed datastore comes first with its reason, and the collector's row names it without the reason."""
     await setup.scrape()
     setup.clock.advance(60)
     setup.pbs.faults.add("/admin/datastore/main/snapshots", Fault.status(400, "disk gone"))
@@ -155,7 +152,7 @@ async def test_a_datastore_that_fails_for_several_collectors(setup: Setup) -> No
 
 
 async def test_a_first_listing_that_takes_its_time(setup: Setup) -> None:
-    """A datastore whose first listing isn't through waits, which is no failure; the page says for how long."""
+    """A datastore waits until its first listing is finished, which is no failure; the page shows the duration."""
     gate = Gate()
     setup.pbs.faults.add("/admin/datastore/main/snapshots", gate.fault)
     await setup.scrape(4)
@@ -175,13 +172,13 @@ async def test_a_first_listing_that_takes_its_time(setup: Setup) -> None:
 
 
 async def test_a_slow_collector_that_hasnt_answered_yet(setup: Setup) -> None:
-    """A slow collector whose first ask isn't through waits, and has neither age nor duration."""
+    """A slow collector waits until its first query is finished, and has neither age nor duration until that."""
     gate = Gate()
     setup.pbs.faults.add("/nodes/localhost/services", gate.fault)
     await setup.scrape(4)
     page = await read_status_page(setup)
     assert page.headings[1] == ("h2", "No problems so far")
-    # What is behind it in the queue waits too.
+    # Collectors behind it in the queue wait too.
     (waiting,) = [item for item in page.items if item.startswith("Waiting for the first answers: ")]
     assert "services" in waiting
     row = page.tables["collectors"].by_name()["services"]
@@ -194,7 +191,7 @@ async def test_a_slow_collector_that_hasnt_answered_yet(setup: Setup) -> None:
 
 
 async def test_listings_in_the_background() -> None:
-    """Where scrapes look for changes only, the page tells both listings apart and when the next full one is due."""
+    """If scrapes list incrementally, the page shows both listings separately, and the next full listing's due time."""
     async with running(listing_mode="changes", listing_refresh_seconds=1000.0) as setup:
         await setup.scrape()
         setup.clock.advance(300)
@@ -203,12 +200,12 @@ async def test_listings_in_the_background() -> None:
     assert (row["Last listing"], row["Last full listing"]) == ("11:11:40 12 s ago", "11:06:40 5 min 12 s ago")
     minutes = re.fullmatch(r"in (\d+) min(?: \d+ s)?", row["Next full listing"])
     assert minutes is not None
-    # Spread between 0.8 and 1.0 of 1000 s, of which 312 are over.
+    # Spread between 0.8 and 1.0 of 1000 s, of which 312 have passed.
     assert 8 <= int(minutes[1]) <= 11
 
 
 async def test_a_full_listing_in_the_background_that_fails() -> None:
-    """A full listing that goes on after the scrape is under way, and when it fails the page says so at once."""
+    """A full listing that continues after the scrape is shown as running, and its failure is shown at once."""
     gate = Gate()
     async with running(small_world(1), listing_mode="changes", listing_refresh_seconds=1000.0) as setup:
         await setup.scrape()
@@ -229,14 +226,14 @@ async def test_a_full_listing_in_the_background_that_fails() -> None:
 
 
 async def test_a_listing_that_is_kept_for_a_while() -> None:
-    """With `listing_interval_seconds` the next full listing is due after that."""
+    """With `listing_interval_seconds`, the next full listing is due after that interval."""
     async with running(listing_mode="full", listing_interval_seconds=600.0) as setup:
         page = await after_a_scrape(setup, seconds=60)
     assert page.tables["datastores"].by_name()["main"]["Next full listing"] == "in 9 min"
 
 
 async def test_datastores_that_cant_be_read() -> None:
-    """A datastore in maintenance or not mounted is on the page with that reason, and is no failure."""
+    """An unmounted datastore or one in maintenance is shown with that reason, and is no failure."""
     world = small_world(3)
     world.stores[0].maintenance = "offline,message=check"
     world.stores[1].removable, world.stores[1].mounted = True, False
@@ -252,7 +249,7 @@ async def test_datastores_that_cant_be_read() -> None:
 
 
 async def test_datastores_that_werent_asked(setup: Setup) -> None:
-    """Of a datastore that the last scrape couldn't ask for it isn't said that it is well; its last listing stays."""
+    """A datastore that the last scrape couldn't ask isn't shown as OK; its last listing stays."""
     for path in ("*", "/admin/datastore"):
         await setup.scrape()
         armed = setup.pbs.faults.add(path, Fault.status(503, "proxy is out"))
@@ -265,7 +262,7 @@ async def test_datastores_that_werent_asked(setup: Setup) -> None:
 
 
 async def test_a_datastore_that_goes_into_maintenance() -> None:
-    """A datastore that was listed and has gone into maintenance is there with that reason."""
+    """A datastore that was listed before its maintenance is shown with that reason."""
     world = small_world(2)
     async with running(world) as setup:
         await setup.scrape()
@@ -275,7 +272,7 @@ async def test_a_datastore_that_goes_into_maintenance() -> None:
 
 
 async def test_nobody_scrapes_any_more(setup: Setup) -> None:
-    """What was well long ago isn't said to be well: after ten minutes the page says for how long nobody has asked."""
+    """After ten minutes without a scrape the page doesn't say that all is well, but how long ago the last one was."""
     page = await after_a_scrape(setup, seconds=600)
     assert page.headings[1] == ("h2", "All well")
     setup.clock.advance(1)
@@ -285,7 +282,7 @@ async def test_nobody_scrapes_any_more(setup: Setup) -> None:
 
 
 async def test_a_right_that_is_missing(setup: Setup) -> None:
-    """What the token lacks is on the page with who needs it, and with the very commands that `check` prints."""
+    """Missing privileges are shown with the collectors that need them, and with the same commands as in `check`."""
     setup.pbs.faults.add("/access/permissions", Fault.json({"/": {"Sys.Audit": True, "Datastore.Audit": True}}))
     page = await after_a_scrape(setup)
     assert page.items[2] == "The token lacks 2 privileges: Tape.Audit on /tape, Remote.Audit on /remote"
