@@ -39,7 +39,7 @@ test-deploy: $(DEPLOY)/ready ## test image, Compose, Kubernetes, Helm, systemd a
 
 test-monitoring: $(MONITORING)/ready ## test rules, dashboards and pages in Prometheus, Alertmanager and Chromium (Debian, root)
 	@tools/apt_install $(MONITORING_PACKAGES)
-	@$(MONITORING)/bin/python -m pytest tests/monitoring -n 4 --dist loadfile --timeout=900 --durations=10 $(ARGS)
+	@$(MONITORING)/bin/python -m pytest tests/monitoring -n 3 --dist loadfile --timeout=900 --durations=10 $(ARGS)
 
 lint: $(READY) ## check format, style, types and layers
 	@$(BIN)/ruff format --check .
