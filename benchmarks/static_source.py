@@ -40,6 +40,10 @@ class StaticSource:
             self._answers[key] = self._as_sent(call)
         return self._answers[key]
 
+    def pbs_time(self) -> float:
+        """Return the world's time."""
+        return self._world.pbs_time()
+
     def unauthorized(self, failure: LoginFailure) -> Answer:
         """Return the answer to a failed login."""
         return self._world.unauthorized(failure)

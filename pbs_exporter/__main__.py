@@ -1,12 +1,18 @@
 """The command line."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from logging.handlers import MemoryHandler
+from typing import TYPE_CHECKING
 
-from pbs_exporter import __revision__, __version__
+from pbs_exporter import __revision__, __version__, standard_streams
 from pbs_exporter.errors import ConfigError, PbsExporterError
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 INTERRUPTED = 130
 """The exit code of a command that was ended by Ctrl-C, as in shells."""
@@ -25,8 +31,17 @@ PBS_EXPORTER_CONFIG names the file, if it is set.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line, and return its exit code. A user's mistake is a line on stderr and exit code 1."""
-    parsed = parsers()[0].parse_args(arguments)
+    standard_streams.repair()
+    run: Callable[[argparse.Namespace], int] | None = None
     try:
+        try:
+            parsed = parsers()[0].parse_args(arguments)
+        except SystemExit:
+            # After --help, --version or a wrong option. Python's own flush would end with a traceback.
+            sys.stdout.flush()
+            raise
+        run = parsed.run
+        _hold_warnings()
         code: int = parsed.run(parsed)
         sys.stdout.flush()
     except ConfigError as error:
@@ -45,13 +60,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         # Ctrl-C is the regular end of a service, but aborts any other command.
-        return 0 if parsed.run in (_serve, _demo) else INTERRUPTED
+        return 0 if run in (_serve, _demo) else INTERRUPTED
     return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose help isn't lost without an error if it can't be written."""
+
+    def print_help(self, file: "SupportsWrite[str] | None" = None) -> None:
+        print(self.format_help(), end="", file=file or sys.stdout)
+
+
+class _Version(argparse.Action):
+    """Prints `const`, likewise."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(self.const)
+        parser.exit()
+
+
+def _hold_warnings() -> None:
+    """Hold the warnings of libraries until a command configures the log. Python would write them to stderr as is."""
+    logger = logging.getLogger("py.warnings")
+    logger.handlers[:] = [MemoryHandler(capacity=sys.maxsize, flushLevel=sys.maxsize)]
+    logging.captureWarnings(capture=True)
 
 
 def parsers() -> list[argparse.ArgumentParser]:
     """Return the parser of the command line, followed by the parser of each command."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="pbs-exporter",
         description="Prometheus exporter for Proxmox Backup Server.",
         epilog=_EXAMPLES,
@@ -59,7 +96,14 @@ def parsers() -> list[argparse.ArgumentParser]:
         allow_abbrev=False,
     )
     revision = f" (revision {__revision__})" if __revision__ else ""
-    parser.add_argument("--version", action="version", version=f"pbs-exporter {__version__}{revision}")
+    parser.add_argument(
+        "--version",
+        action=_Version,
+        nargs=0,
+        const=f"pbs-exporter {__version__}{revision}",
+        default=argparse.SUPPRESS,
+        help="show program's version number and exit",
+    )
     parser.add_argument("--config", metavar="FILE", help="settings file (TOML)")
     parser.set_defaults(run=_serve)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
@@ -74,7 +118,7 @@ def parsers() -> list[argparse.ArgumentParser]:
 
 
 def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    commands: "argparse._SubParsersAction[_Parser]",
     name: str,
     run: Callable[[argparse.Namespace], int],
     text: str,

@@ -4,11 +4,17 @@ Check this file when aiohttp is upgraded. The tests of connections (reuse, age, 
 fail if one of these parts has changed.
 """
 
+import asyncio
+import fcntl
+import math
+import sys
+import termios
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 import aiohttp
+import msgspec
 from aiohttp import web
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
@@ -31,8 +37,8 @@ class SelectiveConnector(aiohttp.TCPConnector):
     serves a request. `connect` is public, but its parameters aren't documented.
     """
 
-    def __init__(self, accept: Callable[[Connection], bool], *, limit: int, keepalive_timeout: float) -> None:
-        super().__init__(limit=limit, keepalive_timeout=keepalive_timeout)
+    def __init__(self, accept: Callable[[Connection], bool], **options: Any) -> None:  # noqa: ANN401 - aiohttp's
+        super().__init__(**options)
         self._accept = accept
 
     async def connect(
@@ -47,37 +53,196 @@ class SelectiveConnector(aiohttp.TCPConnector):
         return connection
 
 
+class ConnectionLimits(msgspec.Struct, frozen=True):
+    """What connections to our own port may cost.
+
+    At most `number` are open. `request_seconds` is the time for the whole head of a request, `idle_seconds` the time
+    between a response and the next request, `stalled_seconds` the time in which a client takes nothing of a response.
+    """
+
+    number: int = sys.maxsize
+    request_seconds: float = 30.0
+    idle_seconds: float = 180.0
+    stalled_seconds: float = 30.0
+
+
 class Runner(web.AppRunner):
     """Runs an application. `unhandled` makes the response to a request that reached no handler or whose handler failed.
 
     aiohttp's own response to a malformed request has aiohttp's version, and the parser's text with what was sent. It is
-    made deep in the server, and can't be replaced from outside.
+    made deep in the server, and can't be replaced from outside. Nor can the life of a connection: aiohttp has a limit
+    for the time between two requests alone. `closed_for_another` is called when `ConnectionLimits.number` is reached.
     """
 
-    def __init__(self, app: web.Application, unhandled: Callable[[int], web.Response], **options: Any) -> None:  # noqa: ANN401 - aiohttp's
-        super().__init__(app, **options)
+    def __init__(
+        self,
+        app: web.Application,
+        unhandled: Callable[[int], web.Response],
+        limits: ConnectionLimits,
+        closed_for_another: Callable[[], None],
+        **options: Any,  # noqa: ANN401 - aiohttp's
+    ) -> None:
+        super().__init__(app, keepalive_timeout=limits.idle_seconds, **options)
         self._unhandled = unhandled
+        self._connection_arguments = limits, closed_for_another
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
-        return _Server(self._unhandled, server.request_handler, request_factory=server.request_factory, **self._kwargs)
+        connections = _Connections(*self._connection_arguments)
+        return _Server(
+            self._unhandled,
+            connections,
+            server.request_handler,
+            request_factory=server.request_factory,
+            **self._kwargs,
+        )
 
 
 class _Server(web.Server):
-    def __init__(self, unhandled: Callable[[int], web.Response], *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - aiohttp's
+    def __init__(
+        self,
+        unhandled: Callable[[int], web.Response],
+        connections: "_Connections",
+        *arguments: Any,  # noqa: ANN401 - aiohttp's
+        **options: Any,  # noqa: ANN401 - aiohttp's
+    ) -> None:
         super().__init__(*arguments, **options)
         self.unhandled = unhandled
+        self.open = connections
 
     def __call__(self) -> web.RequestHandler:
         return _RequestHandler(self, loop=self._loop, **self._kwargs)
 
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's name
+        self.open.stop()
+        await super().shutdown(timeout)
+
+
+class _Connections:
+    """The open connections to our own port. Closes those that cost too much.
+
+    `_idle` are those without a request, `_busy` the others; each begins with the one that has been so for longest.
+    """
+
+    def __init__(self, limits: ConnectionLimits, closed_for_another: Callable[[], None]) -> None:
+        self._limits = limits
+        self._closed_for_another = closed_for_another
+        self._idle: dict[_RequestHandler, None] = {}
+        self._busy: dict[_RequestHandler, None] = {}
+        self._loop = asyncio.get_running_loop()
+        self._interval = min(limits.request_seconds, limits.stalled_seconds) / 10
+        self._timer = self._loop.call_later(self._interval, self._look)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def opened(self, connection: "_RequestHandler") -> None:
+        self.idle(connection)
+        if len(self._idle) + len(self._busy) > self._limits.number:
+            reading_slowly = (busy for busy in self._busy if busy.unsent())
+            # The new one is the last of the idle ones, so there is always one.
+            victim = next(iter(self._idle))
+            if victim is connection:
+                victim = next(reading_slowly, connection)
+            self._end(victim)
+            self._closed_for_another()
+
+    def idle(self, connection: "_RequestHandler") -> None:
+        self._busy.pop(connection, None)
+        self._idle[connection] = None
+
+    def busy(self, connection: "_RequestHandler") -> None:
+        self._idle.pop(connection, None)
+        self._busy[connection] = None
+
+    def closed(self, connection: "_RequestHandler") -> None:
+        self._idle.pop(connection, None)
+        self._busy.pop(connection, None)
+
+    def _end(self, connection: "_RequestHandler") -> None:
+        self.closed(connection)
+        connection.abort()
+
+    def _look(self) -> None:
+        self._timer = self._loop.call_later(self._interval, self._look)
+        now = self._loop.time()
+        for connection in [*self._idle, *self._busy]:
+            head_is_late = now - connection.head_began_at >= self._limits.request_seconds
+            if head_is_late or connection.stalled(now) >= self._limits.stalled_seconds:
+                self._end(connection)
+
 
 class _RequestHandler(web.RequestHandler):
-    __slots__ = ("_unhandled",)
+    __slots__ = ("_has_ended", "_open", "_socket_transport", "_taken_at", "_unhandled", "_unsent", "head_began_at")
 
     def __init__(self, server: _Server, **options: Any) -> None:  # noqa: ANN401 - aiohttp's
         super().__init__(server, **options)
         self._unhandled = server.unhandled
+        self._open = server.open
+        self._has_ended = False
+        # aiohttp forgets its own one when it closes it, which may be long before the client has read all.
+        self._socket_transport: asyncio.Transport | None = None
+        self._unsent = 0
+        self._taken_at = self._loop.time()
+        self.head_began_at = self._loop.time()
+        """When the head of a request was begun that isn't whole; infinite if none was."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._socket_transport = self.transport
+        self._open.opened(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._open.closed(self)
+        self._socket_transport = None
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        requests = self._request_count
+        super().data_received(data)
+        if self._request_count > requests:
+            self.head_began_at = math.inf
+        elif self._waiter is not None and self.head_began_at == math.inf:
+            self.head_began_at = self._loop.time()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Keep the connection of a client that sends no more, but waits for an answer: asyncio does so for `True`."""
+        self._has_ended = True
+        return self._request_in_progress or bool(self._messages)
+
+    async def _handle_request(self, *arguments: Any) -> tuple[web.StreamResponse, bool]:  # noqa: ANN401 - aiohttp's
+        self._open.busy(self)
+        try:
+            return await super()._handle_request(*arguments)
+        finally:
+            if self._socket_transport is not None:
+                self._open.idle(self)
+            if self._has_ended and not self._messages:
+                self.close()
+
+    def abort(self) -> None:
+        """Close the connection now. aiohttp's `force_close` waits until the client has read all."""
+        if self._socket_transport is not None:
+            self._socket_transport.abort()
+
+    def unsent(self) -> int:
+        """Return the bytes that the client hasn't taken, including those that the system holds, if it tells."""
+        transport = self._socket_transport
+        if transport is None:
+            return 0
+        waiting = transport.get_write_buffer_size()
+        connected = transport.get_extra_info("socket")
+        if waiting and connected is not None and hasattr(termios, "TIOCOUTQ"):
+            held = fcntl.ioctl(connected.fileno(), termios.TIOCOUTQ, bytes(4))
+            waiting += int.from_bytes(held, sys.byteorder)
+        return waiting
+
+    def stalled(self, now: float) -> float:
+        """Return for how long the client has taken nothing of what is there for it. Call it now and then."""
+        unsent = self.unsent()
+        if unsent != self._unsent or not unsent:
+            self._unsent, self._taken_at = unsent, now
+        return now - self._taken_at
 
     def handle_error(
         self,

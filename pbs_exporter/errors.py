@@ -12,6 +12,7 @@ PbsExporterError
     │   └── FingerprintMismatch
     ├── PbsTimeout         no answer in time
     ├── ProtocolFailed     the connection broke, or the answer isn't HTTP
+    ├── ListingUnfinished  more groups have changed than one listing lists
     ├── LoginPaused        not sent, because PBS has refused the token
     ├── StatusError        an answer with a status other than 200
     │   ├── LoginRefused   401, or 400 with PBS's text of a failed login
@@ -26,7 +27,17 @@ PbsExporterError
         └── TooLarge
 """
 
+from typing import TypeVar
+
 from pbs_exporter.plain_text import first_line
+
+E = TypeVar("E", bound=BaseException)
+
+
+def bare(error: E) -> E:
+    """Return the error without its traceback and causes: their frames hold answers of PBS while the error is kept."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 class PbsExporterError(Exception):
@@ -83,15 +94,28 @@ class FingerprintMismatch(TlsFailed):
 
 
 class PbsTimeout(PbsError):
-    """There was no complete answer in time."""
+    """There was no complete answer in time.
+
+    `by_client`: it isn't known whether PBS would have answered in its time, because the scrape ended before.
+    """
 
     code = "timeout"
+    SCRAPE_OVER = "the scrape's time was up"
+    """The text of such an error, and the message of the cancellation of a request whose scrape has no time left."""
+
+    def __init__(self, text: str, *, by_client: bool = False) -> None:
+        super().__init__(text)
+        self.by_client = by_client
 
 
 class ProtocolFailed(PbsError):
     """The connection broke, or the answer isn't HTTP."""
 
     code = "protocol"
+
+
+class ListingUnfinished(PbsError):
+    """A listing has more to do than it does at once. The next one goes on."""
 
 
 class LoginPaused(PbsError):

@@ -3,14 +3,23 @@
 import logging
 import re
 import sys
+import warnings
 from collections.abc import Sequence
+from logging.handlers import MemoryHandler
+from typing import TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from pbs_exporter.plain_text import without_secret
+from pbs_exporter.standard_streams import LineWriter
+
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 _FIRST_KEYS = ["ts", "level", "logger", "msg"]
+_FLUSH_SECONDS = 1.0
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+_secrets: list[str] = []
 
 
 def configure(log_level: str, log_format: str, secrets: Sequence[str] = ()) -> None:
@@ -44,25 +53,74 @@ def configure(log_level: str, log_format: str, secrets: Sequence[str] = ()) -> N
         ],
         foreign_pre_chain=shared,
     )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Redacting(formatter, secrets))
+    handler = _Handler(LineWriter(sys.stderr))
+    _secrets[:] = secrets
+    handler.setFormatter(_Redacting(formatter))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(_LEVELS[log_level])
+    warnings.showwarning = _log_warning
+    _log_held_warnings(handler)
+
+
+def hide(secret: str) -> None:
+    """Mask this secret too, in all lines from now on."""
+    if secret not in _secrets:
+        _secrets.append(secret)
+
+
+def _log_held_warnings(handler: logging.Handler) -> None:
+    """Log the warnings that libraries raised before the log was configured."""
+    logger = logging.getLogger("py.warnings")
+    for held in logger.handlers:
+        if isinstance(held, MemoryHandler):
+            held.setTarget(handler)
+            held.close()
+    logger.handlers.clear()
+
+
+def _log_warning(  # noqa: PLR0917 - Python calls it
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001 - Python may pass it by name
+    line: str | None = None,  # noqa: ARG001 - as above
+) -> None:
+    """Log a warning that a library raises. Python would write it to stderr in two lines of its own."""
+    logger = structlog.get_logger("py.warnings")
+    logger.warning(str(message), category=category.__name__, raised_by=f"{filename}:{lineno}")
+
+
+class _Handler(logging.Handler):
+    """Writes to standard error, and never waits for it."""
+
+    def __init__(self, writer: LineWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if lost := self._writer.take_lost():
+            told = logging.LogRecord(__name__, logging.WARNING, __file__, 0, "log lines lost: %d", (lost,), None)
+            self._writer.write(f"{self.format(told)}\n")
+        self._writer.write(f"{self.format(record)}\n")
+
+    def flush(self) -> None:
+        """Wait for what is still to be written, but not for ever. Python calls this at exit."""
+        self._writer.flush(_FLUSH_SECONDS)
 
 
 class _Redacting(logging.Formatter):
     """Masks secrets in the finished line, whether they are in the message, a field or a traceback."""
 
-    def __init__(self, formatter: logging.Formatter, secrets: Sequence[str]) -> None:
+    def __init__(self, formatter: logging.Formatter) -> None:
         super().__init__()
         self._formatter = formatter
-        self._secrets = secrets
 
     def format(self, record: logging.LogRecord) -> str:
         line = self._formatter.format(record)
-        for secret in self._secrets:
-            line = line.replace(secret, "***")
+        for secret in _secrets:
+            line = without_secret(line, secret)
         return line
 
 

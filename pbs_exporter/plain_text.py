@@ -1,11 +1,20 @@
-"""Text from outside the program, made safe for labels, logs and pages: one line without control characters."""
+"""Text from outside the program, made safe for labels, logs and pages: one printable line without secrets."""
 
 import re
 import unicodedata
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import TypeVar
 
 COMMENT_LIMIT = 64
 """The longest comment in a label, in code points."""
+
+LABEL_LIMIT = 1024
+"""The longest other label, in code points."""
+
+_CACHED_LIMIT = 256
+
+T = TypeVar("T")
 
 ERROR_LIMIT = 200
 """The longest quotation of PBS in an error, in code points."""
@@ -29,8 +38,56 @@ def first_line(text: str) -> str:
     return shortened(printable(line), ERROR_LIMIT)
 
 
+def label(text: str) -> str:
+    """Return the text as a label value: in printable form and truncated to `LABEL_LIMIT`."""
+    return shortened(printable(text), LABEL_LIMIT)
+
+
+def cached(function: Callable[[str | None], T]) -> Callable[[str | None], T]:
+    """Return the function of a text with a cache of the last 4,096 results. Long texts aren't kept."""
+    remember = lru_cache(maxsize=4096)(function)
+
+    @wraps(function)
+    def call(text: str | None) -> T:
+        return remember(text) if text is None or len(text) <= _CACHED_LIMIT else function(text)
+
+    return call
+
+
 # The snapshots of a group often have the same comment: the cache makes them share one string.
-@lru_cache(maxsize=4096)
+@cached
 def comment(text: str | None) -> str:
     """Return a comment as a label value: its first line, in printable form and truncated to `COMMENT_LIMIT`."""
     return shortened(printable(re.split(r"[\r\n]", text or "", maxsplit=1)[0]), COMMENT_LIMIT)
+
+
+_INVISIBLE = r"(?:[\x00-\x1f\x7f-\x9f\ud800-\udfff]|\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|\\[0nrt])*"
+_CUT = re.compile(r"(?=\W*$|…|\.\.\.)")
+_SHORTEST_PART = 3
+
+
+def without_secret(text: str, secret: str) -> str:
+    """Return the text with the secret masked, also where quotes are escaped or invisible characters are in between."""
+    return _secret_pattern(secret).sub("***", text)
+
+
+def without_cut_secret(text: str, secret: str) -> str:
+    """Return the text with a beginning of the secret masked where the text was cut: at its end, or before an ellipsis.
+
+    Libraries also cut what they quote, so it isn't always possible to mask the secret before.
+    """
+    begin = secret[:_SHORTEST_PART]
+    at = text.find(begin)
+    while at >= 0:
+        end = at
+        while end - at < len(secret) and text[end : end + 1] == secret[end - at]:
+            end += 1
+        if _CUT.match(text, end):
+            text = f"{text[:at]}***{text[end:]}"
+        at = text.find(begin, at + 1)
+    return text
+
+
+@lru_cache(maxsize=16)
+def _secret_pattern(secret: str) -> re.Pattern[str]:
+    return re.compile(_INVISIBLE.join(r"\\+" if c == "\\" else rf"\\*{re.escape(c)}" for c in secret))

@@ -1,7 +1,7 @@
 """Settings and fixtures of all tests."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from unittest.mock import Mock
 
@@ -10,6 +10,9 @@ import pytest
 import structlog
 from aiohttp import ClientResponse
 from hypothesis import settings
+
+from pbs_exporter.simulator import Replay, SimulatedPbs
+from tests.support.paths import recording_file
 
 # Every run tries the same examples, and a slow machine is no failure.
 settings.register_profile("quick", max_examples=200, derandomize=True, deadline=None, database=None)
@@ -29,3 +32,10 @@ def _logging_as_before() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
+
+
+@pytest.fixture
+async def pbs() -> AsyncIterator[SimulatedPbs]:
+    """Run a recorded PBS over TLS."""
+    async with SimulatedPbs(Replay(recording_file("pbs-4.2.3")), login_delay=0, forbidden_delay=0) as simulated:
+        yield simulated

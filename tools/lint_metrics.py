@@ -15,7 +15,7 @@ from pbs_exporter.clock import Clock
 from pbs_exporter.config import ExporterSettings
 from pbs_exporter.simulator import Replay, SimulatedPbs, Source, demo_world
 from tests.support.exporter import FakeClock, exporting, make_settings
-from tests.support.recordings import RECORDINGS, recorded_time, recording_file
+from tests.support.paths import RECORDINGS, recorded_time, recording_file
 
 ALLOWED = ("pbs_snapshot_count", "pbs_task_total")
 """Gauges whose names the specification fixes, although `_count` and `_total` are for other types."""

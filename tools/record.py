@@ -32,10 +32,11 @@ from pbs_exporter.errors import (
     StatusError,
 )
 from pbs_exporter.pbs.client import PbsClient
+from pbs_exporter.pbs.http.body import pieces
 from pbs_exporter.pbs.http.connector import make_session
 from pbs_exporter.pbs.http.decoding import Rows, buffered, many
 from pbs_exporter.pbs.http.token_auth import TokenAuth
-from pbs_exporter.pbs.http.transport import Transport
+from pbs_exporter.pbs.http.transport import BODY_LIMIT, Transport
 from pbs_exporter.pbs.models import Snapshot
 from pbs_exporter.pbs.task_window import LONGEST_SECONDS
 from pbs_exporter.simulator.recording import OF_A_HANDLER, RecordedAnswer, Recording
@@ -59,7 +60,7 @@ class RecordingSession:
     async def get(self, url: URL, **options: Any) -> AsyncIterator[SimpleNamespace]:  # noqa: ANN401 - aiohttp's
         """Send a GET, and keep the whole answer before the caller reads it."""
         async with self._session.get(url, **options) as response:
-            content = await response.read()
+            content = b"".join([piece async for piece in pieces(response, BODY_LIMIT)])
             headers = {name: response.headers[name] for name in OF_A_HANDLER if name in response.headers}
             answer = RecordedAnswer.make(
                 content,
@@ -70,8 +71,10 @@ class RecordingSession:
                 headers=None if headers == OF_A_HANDLER else headers,
             )
             self.answers.append(answer)
+            # The body is inflated already.
+            read_headers = {name: value for name, value in response.headers.items() if name != "Content-Encoding"}
             yield SimpleNamespace(
-                status=response.status, headers=response.headers, url=response.url, content=_Content(content)
+                status=response.status, headers=read_headers, url=response.url, content=_Content(content)
             )
 
 
@@ -79,17 +82,12 @@ class _Content:
     """A body that has been read already, as the stream that `Transport` expects."""
 
     def __init__(self, content: bytes) -> None:
-        self._rest = content
-
-    async def readany(self) -> bytes:
-        """Return the rest of the body."""
-        rest, self._rest = self._rest, b""
-        return rest
+        self._body = content
 
     async def iter_any(self) -> AsyncIterator[bytes]:
         """Yield the body."""
-        while chunk := await self.readany():
-            yield chunk
+        if self._body:
+            yield self._body
 
 
 async def record(settings: TargetSettings, scrubber: Scrubber, clock: Clock) -> tuple[Recording, list[str]]:

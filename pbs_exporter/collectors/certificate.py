@@ -1,13 +1,14 @@
 """PBS's certificate."""
 
 from collections.abc import Iterator
-from functools import lru_cache
-
-from cryptography import x509
 
 from pbs_exporter.collectors.base import Collector, CollectorRequest, Context, Result
 from pbs_exporter.errors import TlsFailed
 from pbs_exporter.exposition.metric import Metric, Sample
+from pbs_exporter.pbs.http.certificate_dates import certificate_dates
+
+NOT_SEEN = "no certificate seen yet"
+"""Why there are no dates while PBS has never been reached."""
 
 
 class CertificateCollector(Collector[bool]):
@@ -36,15 +37,7 @@ class CertificateCollector(Collector[bool]):
         if not tls:
             return
         if context.certificate is None:
-            raise TlsFailed("no certificate seen yet")
-        certificate = _read(context.certificate)
-        yield from self.NOT_AFTER(certificate.not_valid_after_utc.timestamp())
-        yield from self.NOT_BEFORE(certificate.not_valid_before_utc.timestamp())
-
-
-@lru_cache(maxsize=16)
-def _read(der: bytes) -> x509.Certificate:
-    try:
-        return x509.load_der_x509_certificate(der)
-    except ValueError as error:
-        raise TlsFailed("the certificate can't be read") from error
+            raise TlsFailed(NOT_SEEN)
+        dates = certificate_dates(context.certificate)
+        yield from self.NOT_AFTER(dates.not_after.timestamp())
+        yield from self.NOT_BEFORE(dates.not_before.timestamp())

@@ -11,7 +11,7 @@ from pbs_exporter.collectors import states
 from pbs_exporter.collectors.base import Collector, CollectorRequest, Context, Need, Result
 from pbs_exporter.collectors.findings import Findings
 from pbs_exporter.errors import PbsError, StatusError
-from pbs_exporter.exposition.metric import Metric, Sample
+from pbs_exporter.exposition.metric import Metric, Sample, ratio
 from pbs_exporter.pbs.http.decoding import Rows
 from pbs_exporter.pbs.models import Datastore, DatastoreStatus, Usage
 from pbs_exporter.plain_text import comment
@@ -121,8 +121,8 @@ class DatastoresCollector(Collector[Datastores]):
         if full is not None and now < full < YEAR_2200:
             yield from self.ESTIMATED_FULL(full, usage.store)
         gc = usage.gc_status
-        if gc is not None and gc.upid is not None and gc.disk_bytes and gc.index_data_bytes is not None:
-            yield from self.DEDUPLICATION(gc.index_data_bytes / gc.disk_bytes, usage.store)
+        if gc is not None and gc.upid is not None and gc.disk_bytes is not None and gc.index_data_bytes is not None:
+            yield from self.DEDUPLICATION(ratio(gc.index_data_bytes, gc.disk_bytes), usage.store)
 
 
 async def _list(request: CollectorRequest, found: Findings) -> list[Datastore]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pbs_exporter.collectors.base import Collector, CollectorRequest, Context, Need, Result
 from pbs_exporter.collectors.result import of_rows
 from pbs_exporter.collectors.states import result
-from pbs_exporter.exposition.metric import Metric, Sample
+from pbs_exporter.exposition.metric import Metric, Sample, known_duration
 from pbs_exporter.pbs.models import GcJob
 
 _LABELS = ("datastore",)
@@ -93,7 +93,7 @@ class GcCollector(Collector[list[GcJob]]):
         if state in ("ok", "warning"):
             yield from self.STATUS(1, job.store)
             # After a failure PBS counts the duration from the start of the last run that succeeded.
-            yield from self.DURATION(job.duration, job.store)
+            yield from self.DURATION(known_duration(job.duration), job.store)
         elif state == "error":
             yield from self.STATUS(0, job.store)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pbs_exporter.collectors import states
 from pbs_exporter.collectors.base import Collector, CollectorRequest, Context, Need, Result
 from pbs_exporter.collectors.findings import Findings
-from pbs_exporter.exposition.metric import Metric, Sample, state_set
+from pbs_exporter.exposition.metric import Metric, Sample, known_duration, state_set
 from pbs_exporter.pbs.models import Job, upid_start
 
 _LABELS = ("job_type", "job_id", "datastore")
@@ -86,7 +86,8 @@ class JobsCollector(Collector[Jobs]):
         if job.last_run_endtime is not None:
             yield from self.LAST_RUN(job.last_run_endtime, *labels)
             start = upid_start(job.last_run_upid)
-            yield from self.LAST_DURATION(None if start is None else job.last_run_endtime - start, *labels)
+            seconds = None if start is None else job.last_run_endtime - start
+            yield from self.LAST_DURATION(known_duration(seconds), *labels)
         if job.schedule and not job.disable:
             yield from self.NEXT_RUN(job.next_run, *labels)
 

@@ -10,7 +10,7 @@ from pbs_exporter.exposition.metric import Metric, Sample, Series
 from pbs_exporter.pbs.models import Datastore
 from pbs_exporter.pbs.snapshots.group_summary import VERIFICATIONS, GroupId, GroupSummary
 from pbs_exporter.pbs.snapshots.listing import Listing
-from pbs_exporter.plain_text import printable
+from pbs_exporter.plain_text import label
 
 _GROUP = ("datastore", "namespace", "backup_type", "backup_id")
 
@@ -124,7 +124,7 @@ class SnapshotsCollector(Collector[Mapping[str, Listing]]):
         except PbsError as error:
             failures = (error,)
         except TimeoutError:
-            failures = (PbsTimeout("the scrape's time was up"),)
+            failures = (PbsTimeout(PbsTimeout.SCRAPE_OVER, by_client=True),)
         else:
             stores = [row.store for row in rows if row.available]
             unlisted = {row.store: _unavailable(row) for row in rows if not row.available}
@@ -179,7 +179,7 @@ def _groups(store: str, listing: Listing) -> Iterator[_Labelled]:
     """Return all groups with their labels, those of a namespace by their newest snapshot, the latest first."""
     for namespace, groups in listing.namespaces.items():
         for (backup_type, backup_id), group in sorted(groups.items(), key=_last, reverse=True):
-            yield (printable(store), printable(namespace), printable(backup_type), printable(backup_id)), group
+            yield (label(store), label(namespace), label(backup_type), label(backup_id)), group
 
 
 def _last(item: tuple[GroupId, GroupSummary]) -> int:

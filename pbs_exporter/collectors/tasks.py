@@ -67,7 +67,8 @@ class TasksCollector(Collector[list[Task]]):
         for (worker_type, status, note), number in totals.items():
             yield from self.TOTAL(number, worker_type, status, note)
         for task in _newest(ended, _worker):
-            took = (task.endtime or 0) - task.starttime
+            # Negative if PBS's clock was set back. The series also tells the result, so it stays.
+            took = max(0, (task.endtime or 0) - task.starttime)
             yield from self.DURATION(took, task.worker_type, _status(task), _worker(task)[1], comments[task.upid])
         for (worker_type, note), number in Counter((task.worker_type, comments[task.upid]) for task in running).items():
             yield from self.RUNNING(number, worker_type, note)

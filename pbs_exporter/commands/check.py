@@ -5,8 +5,7 @@ import hashlib
 import ssl
 from collections.abc import Sequence
 
-from cryptography import x509
-
+from pbs_exporter import log
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.collectors.base import AnyCollector, enabled
@@ -14,6 +13,7 @@ from pbs_exporter.collectors.privileges import Permissions, grants, missing
 from pbs_exporter.config import Settings, TargetSettings
 from pbs_exporter.errors import LoginRefused, PbsError
 from pbs_exporter.pbs.client import PbsClient
+from pbs_exporter.pbs.http.certificate_dates import certificate_dates
 from pbs_exporter.pbs.http.connector import make_session
 from pbs_exporter.pbs.http.tls import peer_certificate
 from pbs_exporter.pbs.http.token_auth import TokenAuth
@@ -23,6 +23,9 @@ from pbs_exporter.plain_text import first_line
 
 def run(settings: Settings, warnings: Sequence[str]) -> int:
     """Print the results. Return 0 if everything works, otherwise 1."""
+    # Only libraries log something here.
+    exporter = settings.exporter
+    log.configure(exporter.log_level, exporter.log_format, [settings.pbs.token_secret.reveal()])
     for warning in warnings:
         print(f"warning: {warning}")
     collectors = [collector for collector in COLLECTORS if settings.collectors[collector.name]]
@@ -38,7 +41,7 @@ async def _check(settings: TargetSettings, collectors: Sequence[AnyCollector]) -
         client = PbsClient(transport, settings, auth)
         try:
             version = await client.version()
-            _row("version", f"PBS {version.version}.{version.release}")
+            _row("version", first_line(f"PBS {version.version}.{version.release}"))
             _row("login", f"ok, as {settings.token_id}")
             permissions = await client.permissions()
         except LoginRefused as error:
@@ -55,8 +58,8 @@ async def _tls(settings: TargetSettings) -> str:
         return "none: the token is sent unencrypted"
     try:
         der = await peer_certificate(settings.endpoint, settings.timeout_seconds)
-        expires = x509.load_der_x509_certificate(der).not_valid_after_utc
-    except (OSError, ssl.SSLError, PbsError, ValueError) as error:
+        expires = certificate_dates(der).not_after
+    except (OSError, ssl.SSLError, PbsError) as error:
         return f"no certificate: {first_line(str(error)) or 'no answer in time'}"
     fingerprint = hashlib.sha256(der).hexdigest()
     pairs = ":".join(fingerprint[at : at + 2] for at in range(0, len(fingerprint), 2))

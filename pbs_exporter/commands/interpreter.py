@@ -2,7 +2,9 @@
 
 import ctypes
 import gc
+import resource
 import sys
+from contextlib import suppress
 
 SWITCH_SECONDS = 0.0005
 """The longest time for which a thread that renders a large page delays the event loop at once."""
@@ -21,6 +23,14 @@ def tune() -> None:
     gc.collect()
     gc.freeze()
     _return_memory()
+
+
+def raise_descriptor_limit() -> None:
+    """Raise the limit of open files to the one that only root may exceed."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # macOS refuses what it calls unlimited. The limit of connections follows from what there is.
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _return_memory() -> None:

@@ -1,16 +1,19 @@
 """`pbs-exporter serve`: the web service."""
 
 import asyncio
+import errno
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import structlog
 from aiohttp import web
 
 from pbs_exporter import __version__, log
-from pbs_exporter.aiohttp_internals import Runner
+from pbs_exporter.aiohttp_internals import ConnectionLimits, Runner
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.commands import interpreter
 from pbs_exporter.config import ListenAddress, Settings
@@ -22,17 +25,29 @@ from pbs_exporter.web.sockets import open_sockets
 SHUTDOWN_SECONDS = 1.5
 """Time for running scrapes to finish at shutdown. aiohttp may wait for it twice."""
 
+SPARE_DESCRIPTORS = 64
+"""Open files besides the connections of clients: connections to PBS, listening sockets, files."""
+
+BACKLOG = 128
+ACCEPTED_AT_ONCE = 8
+"""New connections per turn of the event loop. All of them are open before the first one can be closed for another."""
+
+LOG_SECONDS = 60.0
+
 _log = structlog.get_logger(__name__)
 
 
 def run(settings: Settings, warnings: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT, and return 0. Raises `ListenError` if the listen address can't be bound."""
+    # `serve_until_stopped` logs it; until then, too, it mustn't end the program.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sockets = open_sockets(settings.exporter.listen_address)
     exporter = settings.exporter
     log.configure(exporter.log_level, exporter.log_format, [settings.pbs.token_secret.reveal()])
     for warning in warnings:
         _log.warning(warning)
     interpreter.tune()
+    interpreter.raise_descriptor_limit()
     asyncio.run(serve_until_stopped(settings, sockets))
     return 0
 
@@ -43,6 +58,7 @@ async def serve_until_stopped(settings: Settings, sockets: Sequence[socket.socke
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+    loop.add_signal_handler(signal.SIGHUP, _log.warning, "SIGHUP ignored: settings are only read at start")
     # With port 0 in the settings, the system has chosen the port.
     address = ListenAddress(settings.exporter.listen_address.host, sockets[0].getsockname()[1])
     async with _serving(settings, sockets):
@@ -57,19 +73,70 @@ async def serve_until_stopped(settings: Settings, sockets: Sequence[socket.socke
 
 
 @asynccontextmanager
-async def _serving(settings: Settings, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
+async def _serving(
+    settings: Settings, sockets: Sequence[socket.socket], limits: ConnectionLimits | None = None
+) -> AsyncIterator[None]:
+    loop = asyncio.get_running_loop()
+    limits = limits or ConnectionLimits(number=_connections(settings.exporter.max_connections))
+    limited = _Occasionally("connections closed for new ones", limit=limits.number, setting="max_connections")
+    exhausted = _Occasionally("connections not accepted: no file descriptors or memory")
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+            exhausted.count()
+        else:
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(handle)
     runner = Runner(
         create_app(settings, COLLECTORS),
         unhandled,
+        limits,
+        limited.count,
         access_log_class=AccessLogger,
         # A client that disconnects needs no answer; work shared with other scrapes continues.
         handler_cancellation=True,
+        # No handler reads the body of a request. What arrives isn't inflated, and isn't waited for after the response.
+        auto_decompress=False,
+        lingering_time=0.0,
         shutdown_timeout=SHUTDOWN_SECONDS,
     )
     await runner.setup()
     try:
         for listening in sockets:
-            await web.SockSite(runner, listening).start()
+            await web.SockSite(runner, listening, backlog=ACCEPTED_AT_ONCE).start()
+            # asyncio has one number for both.
+            listening.listen(BACKLOG)
         yield
     finally:
         await runner.cleanup()
+
+
+def _connections(wanted: int) -> int:
+    """Return the limit of open connections: the setting, or what the limit of open files leaves."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if files == resource.RLIM_INFINITY else max(1, min(wanted, files - SPARE_DESCRIPTORS))
+
+
+class _Occasionally:
+    """Logs something that may happen very often: at once, and then at most once in `LOG_SECONDS`, with its number."""
+
+    def __init__(self, event: str, **fields: object) -> None:
+        self._event = event
+        self._fields = fields
+        self._number = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def count(self) -> None:
+        """Count one."""
+        self._number += 1
+        if self._timer is None:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._timer = None
+        if self._number:
+            _log.warning(self._event, number=self._number, **self._fields)
+            self._number = 0
+            self._timer = asyncio.get_running_loop().call_later(LOG_SECONDS, self._tell)

@@ -10,11 +10,28 @@ import msgspec
 
 from pbs_exporter.config import files
 from pbs_exporter.config.model import Secret, TargetSettings
-from pbs_exporter.config.values import InvalidValue, RawValue, string
+from pbs_exporter.config.values import InvalidValue, RawValue, quoted, string
 
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 _TOKEN_ID = re.compile(r"[^/]+@[A-Za-z0-9_][A-Za-z0-9._-]*![A-Za-z0-9_][A-Za-z0-9._-]*")
 _TOKEN_ID_HINT = "write USER@REALM!NAME, as in exporter@pbs!prometheus"  # noqa: S105 (a form, not a token)
+
+
+_NO_SECRET = (
+    (re.compile(r'".*"', re.DOTALL), "is in quotes; write the secret without them"),
+    (
+        re.compile(r"PBSAPIToken=.*", re.DOTALL),
+        "is a whole header; write only the secret, which follows the last colon",
+    ),
+    (
+        re.compile(r"[^\s:!]+![A-Za-z0-9_][A-Za-z0-9._-]*:.+", re.DOTALL),
+        "begins with the token's ID; write only the secret, which follows the colon",
+    ),
+    (re.compile(r"\$\{[^{}]+\}"), "is a variable that nothing has replaced; write the secret itself"),
+)
+"""Forms in which a secret is often written, and which PBS would refuse. Any other text may be a secret."""
+
+_GENERATED = re.compile(r"\s*(?:Result:\s*)?(\{.*\})\s*", re.DOTALL)
 
 
 class SecretFile(msgspec.Struct, frozen=True):
@@ -27,6 +44,8 @@ class SecretFile(msgspec.Struct, frozen=True):
 def token_id(raw: RawValue) -> str:
     """Parse `USER@REALM!NAME`."""
     value = string(raw)
+    if quoted(value):
+        raise InvalidValue(f"is in quotes; {_TOKEN_ID_HINT}, without them")
     if ":" in value:
         raise InvalidValue(f"contains a colon; {_TOKEN_ID_HINT}, and what follows the colon into token_secret")
     if not _PRINTABLE.fullmatch(value):
@@ -77,6 +96,11 @@ def _read(path: Path) -> Secret:
 
 
 def _secret(value: str) -> Secret:
+    for form, wrong in _NO_SECRET:
+        if form.fullmatch(value):
+            raise InvalidValue(wrong)
+    if _is_generated(value):
+        raise InvalidValue('is the whole JSON that generate-token printed; write only what its "value" has in quotes')
     # The secret becomes part of an HTTP header.
     if not _PRINTABLE.fullmatch(value):
         raise InvalidValue(
@@ -84,3 +108,13 @@ def _secret(value: str) -> Secret:
             "write only the secret, as PBS showed it when the token was created"
         )
     return Secret(value)
+
+
+def _is_generated(value: str) -> bool:
+    """Whether this is what `proxmox-backup-manager user generate-token` or the API prints."""
+    match = _GENERATED.fullmatch(value)
+    try:
+        found = msgspec.json.decode(match[1]) if match else None
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return False
+    return isinstance(found, dict) and "value" in found

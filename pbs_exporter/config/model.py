@@ -96,6 +96,7 @@ class ExporterSettings(msgspec.Struct, frozen=True, kw_only=True):
     log_format: str = "logfmt"
     """`logfmt`, `json` or `console`."""
     max_requests: int = 40
+    max_connections: int = 512
     process_metrics: bool = True
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pbs_exporter.config import files
 from pbs_exporter.config.model import ListenAddress
-from pbs_exporter.config.values import InvalidValue, RawValue, quote, string
+from pbs_exporter.config.values import InvalidValue, RawValue, quote, quoted, string
 
 PORT_LIMIT = 65535
 
@@ -22,6 +22,8 @@ _LISTEN_HINT = "write HOST:PORT, :PORT for all addresses, or [IPV6]:PORT, as in 
 def endpoint(raw: RawValue) -> str:
     """Parse `https://HOST[:PORT]` or `http://HOST[:PORT]`. Errors never show it: it may contain a password."""
     value = string(raw)
+    if quoted(value):
+        raise InvalidValue(f"is in quotes; {_ENDPOINT_HINT}, without them")
     if not re.fullmatch(r"[\x21-\x7e]+", value):
         raise InvalidValue(f"contains a space or another character that no address has; {_ENDPOINT_HINT}")
     scheme, separator, rest = value.partition("://")
@@ -38,6 +40,8 @@ def endpoint(raw: RawValue) -> str:
     if behind not in ("", "/"):
         what = "path" if behind.startswith("/") else "query or fragment"
         raise InvalidValue(f"has a {what} after the address; {_ENDPOINT_HINT} and nothing after it")
+    # A zone after %25, as in RFC 6874, and after % are the same. Of the two, the client takes %.
+    address = re.sub(r"\A(\[[^\]%]*)%25(?=[^\]])", r"\1%", address)
     _check_address(address)
     return f"{scheme.lower()}://{address}"
 

@@ -123,8 +123,8 @@ SETTINGS: tuple[Setting, ...] = (
             ),
             (
                 "max_concurrent_requests",
-                values.integer(minimum=1),
-                "Requests to PBS at the same time; listings use at most all but two of them, and at least one",
+                values.integer(minimum=2),
+                "Requests to PBS at the same time (at least 2); listings use at most all but two of them, at least one",
             ),
             (
                 "scrape_timeout_seconds",
@@ -184,6 +184,11 @@ SETTINGS: tuple[Setting, ...] = (
                 "`logfmt`, `json`, or `console` for interactive use",
             ),
             ("max_requests", values.integer(minimum=1), "Scrapes at the same time; further ones get status 503"),
+            (
+                "max_connections",
+                values.integer(minimum=1),
+                "Open connections of clients; a new one closes the one that has been idle for longest",
+            ),
             (
                 "process_metrics",
                 values.boolean,

@@ -69,6 +69,11 @@ def quote(value: object) -> str:
             return "a date or time"
 
 
+def quoted(value: str) -> bool:
+    """Whether a value has quotes around it, which an `.env` file passed on."""
+    return len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+
+
 def string(raw: RawValue) -> str:
     """Parse any string. The error never shows the value, which may be a secret."""
     if not isinstance(raw.value, str):

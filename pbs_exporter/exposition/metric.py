@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from pbs_exporter.plain_text import printable
+from pbs_exporter.plain_text import LABEL_LIMIT, label
 
 _UNITS = ("bytes", "seconds", "ratio")
 _MOST = sys.float_info.max
@@ -36,16 +36,17 @@ class Metric(msgspec.Struct, frozen=True, cache_hash=True):
             raise TypeError(f"{self.name} has {len(self.labels)} labels, not {len(labels)}")
         if value is None or not -_MOST <= value <= _MOST:
             return ()
-        texts = tuple([label or "" for label in labels])
-        # Nearly all are printable, so they are checked together first.
-        if not "".join(texts).isprintable():
-            texts = tuple(map(printable, texts))
+        texts = tuple([text or "" for text in labels])
+        # Nearly all are printable and short, so they are checked together first.
+        joined = "".join(texts)
+        if len(joined) > LABEL_LIMIT or not joined.isprintable():
+            texts = tuple(map(label, texts))
         return (Sample(self, texts, value),)
 
     def series(self, rows: Iterable[tuple[Labels, float | None]]) -> "Series":
         """Return many samples, in a fraction of the time. `rows` are their label values and their values.
 
-        The label values must be printable already (`plain_text.printable`). Unknown values and wrong numbers of labels
+        The label values must be as labels are already (`plain_text.label`). Unknown values and wrong numbers of labels
         are treated as in a call.
         """
         values: dict[Labels, float] = {}
@@ -79,6 +80,19 @@ class Series(NamedTuple):
     metric: Metric
     values: dict[Labels, float]
     duplicates: int
+
+
+def ratio(part: float, whole: float) -> float | None:
+    """Return a part of a whole, or `None` if the whole is 0 or no float can hold the result."""
+    try:
+        return part / whole
+    except (ZeroDivisionError, OverflowError):
+        return None
+
+
+def known_duration(seconds: float | None) -> float | None:
+    """Return a duration, or `None` if PBS's clock made it negative."""
+    return None if seconds is None or seconds < 0 else seconds
 
 
 def state_set(metric: Metric, states: Iterable[str], current: str, *labels: str | None) -> Iterator[Sample]:

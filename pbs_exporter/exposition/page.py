@@ -13,6 +13,8 @@ class Page:
 
     def __init__(self) -> None:
         self._families: dict[Metric, dict[Labels, float]] = {}
+        # Families whose dict belongs to another page. They are copied before they change.
+        self._borrowed: set[Metric] = set()
 
     def add(self, samples: Iterable[Sample | Series]) -> int:
         """Add samples. Return how many were left out because the page already had their series."""
@@ -21,9 +23,7 @@ class Page:
             if isinstance(sample, Series):
                 duplicates += sample.duplicates + self._add_values(sample.metric, sample.values)
                 continue
-            family = self._families.get(sample.metric)
-            if family is None:
-                family = self._families[sample.metric] = {}
+            family = self._own_family(sample.metric)
             before = len(family)
             family.setdefault(sample.labels, sample.value)
             duplicates += before == len(family)
@@ -42,7 +42,8 @@ class Page:
     def add_missing(self, page: "Page") -> None:
         """Add the families that aren't here yet from another page, which must not change afterwards."""
         for metric, values in page._families.items():  # noqa: SLF001 - its own class
-            self._families.setdefault(metric, values)
+            if metric not in self._families:
+                self._borrow(metric, values)
 
     def add_page(self, page: "Page") -> int:
         """Add the samples of another page, which must not change afterwards. Return what `add` returns."""
@@ -51,13 +52,25 @@ class Page:
     def _add_values(self, metric: Metric, values: dict[Labels, float]) -> int:
         if not values:
             return 0
-        family = self._families.setdefault(metric, values)
-        if family is values:
+        if metric not in self._families:
+            self._borrow(metric, values)
             return 0
+        family = self._own_family(metric)
         before = len(family)
         for labels, value in values.items():
             family.setdefault(labels, value)
         return before + len(values) - len(family)
+
+    def _borrow(self, metric: Metric, values: dict[Labels, float]) -> None:
+        self._families[metric] = values
+        self._borrowed.add(metric)
+
+    def _own_family(self, metric: Metric) -> dict[Labels, float]:
+        family = self._families.setdefault(metric, {})
+        if metric in self._borrowed:
+            self._borrowed.remove(metric)
+            family = self._families[metric] = dict(family)
+        return family
 
     def collect(self) -> Iterator[RowFamily]:
         """Return the samples as families of prometheus_client, so that the page can be registered in a registry."""

@@ -16,7 +16,8 @@ from pbs_exporter.exposition.metric import Metric
 
 API_REQUESTS = Metric(
     "pbs_exporter_api_requests_total",
-    "Requests to PBS, by path template and result: a status code, timeout, connect, tls, protocol or decode.",
+    "Requests to PBS, by path template and result: a status code, timeout, connect, tls, protocol, decode or cancelled "
+    "(the client left).",
     ("endpoint", "code"),
     "counter",
 )

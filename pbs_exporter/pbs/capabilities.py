@@ -4,6 +4,7 @@ An unsupported request would fail until PBS is upgraded, so it is sent only once
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from typing import TypeVar
 
 import structlog
@@ -23,7 +24,7 @@ class Capabilities:
 
     def __init__(self) -> None:
         self._version: Version | None = None
-        self._paths: dict[str, NotOffered] = {}
+        self._paths: dict[str, str] = {}
         self._parameters: set[str] = set()
 
     def record_version(self, version: Version) -> None:
@@ -39,21 +40,26 @@ class Capabilities:
         Raises `NotOffered`, without a request if PBS has said so before.
         """
         if template in self._paths:
-            raise self._paths[template].with_traceback(None)
+            raise NotOffered(HTTPStatus.NOT_FOUND, self._paths[template])
+        # PBS may be upgraded while it answers: what an old version lacks says nothing about the new one.
+        asked = self._version
         try:
             if newer and template not in self._parameters:
                 try:
                     return await get({**query, **newer})
                 except NoSuchParameter as error:
-                    self._parameters.add(template)
-                    self._report(template, str(error))
+                    if asked == self._version:
+                        self._parameters.add(template)
+                    _report(template, str(error), asked)
             return await get(query)
         except NotOffered as error:
-            self._paths[template] = error
-            self._report(template, str(error))
+            if asked == self._version:
+                # Not the error itself: whoever raises it again would add to its traceback.
+                self._paths[template] = str(error).removeprefix(f"{error.status} ")
+            _report(template, str(error), asked)
             raise
 
-    def _report(self, template: str, reason: str) -> None:
-        known = self._version
-        version = f"{known.version}.{known.release}" if known else "unknown"
-        _log.info("not in this version of PBS", endpoint=template, version=version, reason=reason)
+
+def _report(template: str, reason: str, known: Version | None) -> None:
+    version = f"{known.version}.{known.release}" if known else "unknown"
+    _log.info("not in this version of PBS", endpoint=template, version=version, reason=reason)

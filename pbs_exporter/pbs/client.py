@@ -5,13 +5,24 @@ from typing import TypeVar
 from pbs_exporter.config import TargetSettings
 from pbs_exporter.pbs import models
 from pbs_exporter.pbs.capabilities import Capabilities, Query
+from pbs_exporter.pbs.http.body import KIB, MIB
 from pbs_exporter.pbs.http.decoding import Decoder, Rows, buffered, many, nested, one
 from pbs_exporter.pbs.http.request_limiter import Lane
+from pbs_exporter.pbs.http.row_stream import collected
 from pbs_exporter.pbs.http.token_auth import TokenAuth
 from pbs_exporter.pbs.http.transport import Timed, Transport
 
 VERSION_SECONDS = 4.0
 """Minimum timeout of `/version`: PBS delays a failed login by 3 s, which must not look like a timeout."""
+
+VERSION_BYTES = 64 * KIB
+"""Size limit of `/version`, which has a hundred bytes. All limits are of inflated bytes."""
+
+OBJECT_BYTES = 4 * MIB
+"""Size limit of an answer that is one object. The largest are the permissions, with 200 bytes for each datastore."""
+
+LIST_BYTES = 64 * MIB
+"""Size limit of a list other than that of snapshots: 200,000 tasks, or 150,000 groups."""
 
 T = TypeVar("T")
 
@@ -19,22 +30,22 @@ _version = buffered(one(models.Version))
 _node_status = buffered(one(models.NodeStatus))
 _datastore_status = buffered(one(models.DatastoreStatus))
 _permissions = buffered(one(dict[str, dict[str, bool]]))
-_datastores = buffered(many(models.Datastore))
-_usage = buffered(many(models.Usage))
-_namespaces = buffered(many(models.Namespace))
-_groups = buffered(many(models.GroupRow))
-_tasks = buffered(many(models.Task))
-_gc = buffered(many(models.GcJob))
-_tape_drives = buffered(many(models.TapeDrive))
-_tape_media = buffered(many(models.TapeMedium))
-_jobs = buffered(many(models.Job))
-_points = buffered(nested(models.Point))
+_datastores = collected(many(models.Datastore))
+_usage = collected(many(models.Usage))
+_namespaces = collected(many(models.Namespace))
+_groups = collected(many(models.GroupRow))
+_tasks = collected(many(models.Task))
+_gc = collected(many(models.GcJob))
+_tape_drives = collected(many(models.TapeDrive))
+_tape_media = collected(many(models.TapeMedium))
+_jobs = collected(many(models.Job))
+_points = collected(nested(models.Point), objects=2)
 _subscription = buffered(one(models.Subscription))
-_updates = buffered(many(models.Update))
-_services = buffered(many(models.Service))
-_users = buffered(many(models.User))
-_disks = buffered(many(models.Disk))
-_pools = buffered(many(models.Pool))
+_updates = collected(many(models.Update))
+_services = collected(many(models.Service))
+_users = collected(many(models.User))
+_disks = collected(many(models.Disk))
+_pools = collected(many(models.Pool))
 
 
 class PbsClient:
@@ -51,17 +62,20 @@ class PbsClient:
         """The certificate (DER) that PBS presented at the newest TLS handshake; `None` before the first."""
         return self._transport.certificate
 
+    def pbs_now(self) -> float:
+        """Return PBS's own time (Unix seconds), at most a second late. Its clock may differ from ours."""
+        return self._transport.pbs_now()
+
     async def version(self) -> models.Version:
         """`GET /version`. It needs a valid token and no privilege, so success means that PBS accepts the token."""
         seconds = max(self._settings.timeout_seconds, VERSION_SECONDS)
-        answer = await self._transport.get("/version", _version, timeout_seconds=seconds)
-        self.auth.accepted()
+        answer = await self._transport.get("/version", _version, limit=VERSION_BYTES, timeout_seconds=seconds)
         self._capabilities.record_version(answer.value)
         return answer.value
 
     async def node_status(self) -> models.NodeStatus:
         """`GET /nodes/localhost/status`."""
-        return await self._get("/nodes/localhost/status", _node_status)
+        return await self._get("/nodes/localhost/status", _node_status, limit=OBJECT_BYTES)
 
     async def datastores(self) -> Rows[models.Datastore]:
         """`GET /admin/datastore`: the datastores that the token has access to."""
@@ -73,7 +87,9 @@ class PbsClient:
 
     async def datastore_status(self, store: str) -> models.DatastoreStatus:
         """`GET /admin/datastore/{store}/status`. A `total` of 0 means that a privilege is missing."""
-        return await self._get("/admin/datastore/{store}/status", _datastore_status, path={"store": store})
+        return await self._get(
+            "/admin/datastore/{store}/status", _datastore_status, path={"store": store}, limit=OBJECT_BYTES
+        )
 
     async def namespaces(self, store: str, lane: Lane = Lane.NAMESPACES) -> Rows[models.Namespace]:
         """`GET /admin/datastore/{store}/namespace`: those that the token has access to; the root is `""`."""
@@ -90,6 +106,7 @@ class PbsClient:
             _groups,
             path={"store": store},
             query={"ns": namespace},
+            limit=LIST_BYTES,
             timeout_seconds=self._settings.listing_timeout_seconds,
             lane=Lane.GROUPS,
         )
@@ -162,7 +179,7 @@ class PbsClient:
 
     async def permissions(self) -> dict[str, dict[str, bool]]:
         """`GET /access/permissions` of the token: path → privilege → whether it propagates."""
-        return await self._get("/access/permissions", _permissions, lane=Lane.SLOW)
+        return await self._get("/access/permissions", _permissions, limit=OBJECT_BYTES, lane=Lane.SLOW)
 
     async def users(self) -> Rows[models.User]:
         """`GET /access/users?include_tokens=1`: all users; only the token's own user if it lacks the privilege."""
@@ -170,7 +187,7 @@ class PbsClient:
 
     async def subscription(self) -> models.Subscription:
         """`GET /nodes/localhost/subscription`."""
-        return await self._get("/nodes/localhost/subscription", _subscription, lane=Lane.SLOW)
+        return await self._get("/nodes/localhost/subscription", _subscription, limit=OBJECT_BYTES, lane=Lane.SLOW)
 
     async def updates(self) -> Rows[models.Update]:
         """`GET /nodes/localhost/apt/update`: may take seconds. PBS doesn't refresh the package lists."""
@@ -196,6 +213,7 @@ class PbsClient:
         path: dict[str, str] | None = None,
         query: Query | None = None,
         newer: Query | None = None,
+        limit: int | None = None,
         lane: Lane = Lane.PROMPT,
     ) -> T:
         """GET within `timeout_seconds`. `newer` are parameters that an older PBS refuses."""
@@ -203,7 +221,7 @@ class PbsClient:
 
         async def get(query: Query) -> T:
             answer = await self._transport.get(
-                template, decode, path=path, query=query, timeout_seconds=seconds, lane=lane
+                template, decode, path=path, query=query, limit=limit or LIST_BYTES, timeout_seconds=seconds, lane=lane
             )
             return answer.value
 

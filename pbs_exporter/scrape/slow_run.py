@@ -23,6 +23,9 @@ INTERVALS_SHOWN = 3
 SHOWN_SECONDS = 3600.0
 """Minimum time for which they are shown."""
 
+RETRY_SECONDS = 60.0
+"""Maximum delay before a collector that failed asks again."""
+
 Flight = Callable[[AnyCollector], Awaitable[Outcome]]
 """Runs a collector once, outside of any scrape. Raises nothing."""
 
@@ -35,6 +38,17 @@ class _Kept(msgspec.Struct, frozen=True):
     until: float
 
 
+class _Shown(msgspec.Struct, frozen=True):
+    """What scrapes show: how the newest flight went, its samples if it failed in part, and the last good ones.
+
+    A worker thread may read it while a flight ends, so it is replaced as a whole.
+    """
+
+    newest: Outcome
+    good: _Kept | None = None
+    partial: _Kept | None = None
+
+
 class SlowRun:
     """Runs a slow collector, for all scrapes while the program runs. It is a `CollectorRun`."""
 
@@ -43,10 +57,8 @@ class SlowRun:
         self._interval = interval_seconds * collector.intervals
         self._fly = fly
         self._clock = clock
-        not_yet = PbsTimeout("the first query isn't finished yet")
-        self._newest = Outcome(collector.name, Page(), 0.0, not_yet, {})
-        self._good: _Kept | None = None
-        self._partial: _Kept | None = None
+        not_yet = PbsTimeout("the first query isn't finished yet", by_client=True)
+        self._shown = _Shown(Outcome(collector.name, Page(), 0.0, not_yet, {}))
         self._due_at = -math.inf
         self._flight: asyncio.Task[None] | None = None
 
@@ -55,26 +67,47 @@ class SlowRun:
 
         Nothing else of the request is used, and nothing is shared: a flight outlasts the scrape.
         """
-        if self._flight is None and self._clock.monotonic() >= self._due_at:
-            self._due_at = self._clock.monotonic() + self._interval
-            self._flight = asyncio.create_task(self._run(), name=f"slow collector {self._collector.name}")
+        self._start_if_due()
         if self._flight is not None:
             await asyncio.wait([self._flight], timeout=max(0.0, request.until - asyncio.get_running_loop().time()))
         return Shared()
+
+    def verdict(self, _now: float) -> Outcome:
+        """Return how the newest finished flight went, without samples."""
+        state = self._shown
+        return msgspec.structs.replace(
+            state.newest, data_from=min((kept.at for kept in self._kept(state)), default=None)
+        )
+
+    @property
+    def size(self) -> int:
+        """Nothing: the samples have been made."""
+        return 0
 
     def outcome(self, _context: Context) -> Outcome:
         """Return how the newest finished flight went, with the last good samples while they aren't too old.
 
         A family that the newest flight failed to get is taken from the last good one.
         """
-        now = self._clock.monotonic()
-        shown = [kept for kept in (self._partial, self._good) if kept is not None and now <= kept.until]
+        state = self._shown
+        shown = self._kept(state)
         page = Page()
         for kept in shown:
             page.add_missing(kept.page)
         return msgspec.structs.replace(
-            self._newest, page=page, data_from=min((kept.at for kept in shown), default=None)
+            state.newest, page=page, data_from=min((kept.at for kept in shown), default=None)
         )
+
+    def _kept(self, state: _Shown) -> list[_Kept]:
+        """Return the samples that aren't too old."""
+        now = self._clock.monotonic()
+        return [kept for kept in (state.partial, state.good) if kept is not None and now <= kept.until]
+
+    def retry(self) -> None:
+        """Start a flight now if the newest one failed: PBS is up again."""
+        if not self._shown.newest.success:
+            self._due_at = -math.inf
+            self._start_if_due()
 
     async def close(self) -> None:
         """End the flight that is under way."""
@@ -82,16 +115,26 @@ class SlowRun:
             self._flight.cancel()
             await asyncio.gather(self._flight, return_exceptions=True)
 
+    def _start_if_due(self) -> None:
+        if self._flight is None and self._clock.monotonic() >= self._due_at:
+            self._due_at = self._clock.monotonic() + self._interval
+            self._flight = asyncio.create_task(self._run(), name=f"slow collector {self._collector.name}")
+
     async def _run(self) -> None:
-        outcome = await self._fly(self._collector)
-        self._newest = msgspec.structs.replace(outcome, page=Page())
+        try:
+            self._take(await self._fly(self._collector))
+        finally:
+            self._flight = None
+
+    def _take(self, outcome: Outcome) -> None:
+        newest = msgspec.structs.replace(outcome, page=Page())
         shown_seconds = max(SHOWN_SECONDS, INTERVALS_SHOWN * self._interval)
         kept = _Kept(outcome.page, self._clock.now(), self._clock.monotonic() + shown_seconds)
         if outcome.success:
-            self._good, self._partial = kept, None
-        elif not outcome.page.empty:
-            self._partial = kept
-        if isinstance(outcome.error, LoginPaused | LoginRefused):
-            # PBS has done no work for it.
-            self._due_at = -math.inf
-        self._flight = None
+            self._shown = _Shown(newest, kept)
+            return
+        partial = self._shown.partial if outcome.page.empty else kept
+        self._shown = _Shown(newest, self._shown.good, partial)
+        # PBS has done no work for a login that it refused.
+        is_free = isinstance(outcome.error, LoginPaused | LoginRefused)
+        self._due_at = -math.inf if is_free else self._clock.monotonic() + min(RETRY_SECONDS, self._interval)

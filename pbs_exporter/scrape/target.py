@@ -17,7 +17,7 @@ from pbs_exporter.collectors.base import AnyCollector, CollectorRequest, Context
 from pbs_exporter.collectors.privileges import Permissions
 from pbs_exporter.collectors.shared_call import SharedCall
 from pbs_exporter.config import Filters, TargetSettings, reread_secret
-from pbs_exporter.errors import LoginRefused, PbsError, PbsTimeout
+from pbs_exporter.errors import PbsError, PbsTimeout, bare
 from pbs_exporter.exposition.page import Page
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http.token_auth import PATIENCE, PAUSE_SECONDS, TokenAuth
@@ -26,8 +26,15 @@ from pbs_exporter.pbs.models import Version
 from pbs_exporter.pbs.snapshots.cache import SnapshotCache
 from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.pbs.task_window import tasks_since
-from pbs_exporter.scrape.collector_run import GRACE_SECONDS, CollectorRun, Outcome, PromptRun
-from pbs_exporter.scrape.failure_log import FailureLog
+from pbs_exporter.scrape.collector_run import CLIENT_LEFT, GRACE_SECONDS, CollectorRun, Outcome, PromptRun
+from pbs_exporter.scrape.failure_log import (
+    TARGET,
+    FailureLog,
+    ScrapeReport,
+    by_client,
+    completed,
+    same_cause,
+)
 from pbs_exporter.scrape.scrape_metrics import SCRAPE_DURATION, about
 from pbs_exporter.scrape.slow_run import SlowRun
 
@@ -47,19 +54,6 @@ class Compute(Protocol):
 async def at_once(work: Callable[[], T], _size: int, /) -> T:
     """Run the work on the event loop."""
     return work()
-
-
-class ScrapeReport(msgspec.Struct, frozen=True):
-    """How a scrape went: when it began (Unix time), how long it took, and the outcomes without their samples.
-
-    `error` is the reason why PBS is down, if it is. `unlisted` are the datastores that PBS can't read, with the reason.
-    """
-
-    at: float
-    seconds: float
-    error: PbsError | None
-    outcomes: list[Outcome]
-    unlisted: Mapping[str, str]
 
 
 class TokenPermissions(msgspec.Struct, frozen=True):
@@ -97,7 +91,7 @@ class Target:
         self._clock = clock
         self._compute = compute
         self._auth = TokenAuth(settings, clock, lambda: reread_secret(settings))
-        self._client = PbsClient(Transport(session, settings, self._auth, observe), settings, self._auth)
+        self._client = PbsClient(Transport(session, settings, self._auth, observe, clock), settings, self._auth)
         self._snapshots = SnapshotCache(self._client, settings, filters, clock)
         self._slow = {
             collector.name: SlowRun(collector, settings.slow_interval_seconds, self._run_alone, clock)
@@ -105,6 +99,10 @@ class Target:
             if collector.intervals
         }
         self._failures = FailureLog(clock)
+        self._told_pause = False
+        self._scrapes = 0
+        self._remembered = 0
+        self._was_down: PbsError | None = None
 
     async def close(self) -> None:
         """End what is under way in the background."""
@@ -118,12 +116,24 @@ class Target:
         """Ask PBS for at most that time, and return what is known then. Failures are on the page."""
         began, started = self._clock.now(), time.perf_counter()
         deadline = asyncio.get_running_loop().time() + seconds
+        self._scrapes += 1
+        number = self._scrapes
         self._auth.reopen()
+        runs: list[CollectorRun] = [
+            self._slow.get(collector.name) or PromptRun(collector, self._filters) for collector in self.collectors
+        ]
         async with SharedCall(partial(self._version, deadline)) as version:
-            if not self._auth.proven:
-                # Alone, so that a bad token costs one refused login and not one per request.
-                await version.get()
-            (runs, context, unlisted), answer = await asyncio.gather(self._fetch(deadline), version.get())
+            try:
+                if not self._auth.proven:
+                    # Alone, so that a bad token costs one refused login and not one per request.
+                    await version.get()
+                (context, unlisted), answer = await asyncio.gather(self._fetch(runs, deadline), version.get())
+            except asyncio.CancelledError:
+                found = version.result() or PbsTimeout(CLIENT_LEFT, by_client=True)
+                verdicts = [run.verdict(began) for run in runs]
+                report = self._report(began, started, found, verdicts, {})
+                self._remember(number, report, found, ended_early=True)
+                raise
 
         def make() -> tuple[list[Outcome], Page]:
             outcomes = [run.outcome(context) for run in runs]
@@ -135,39 +145,78 @@ class Target:
             return outcomes, page
 
         groups = sum(len(groups) for shown in context.listings.values() for groups in shown.namespaces.values())
-        outcomes, page = await self._compute(make, groups)
-        error = answer if isinstance(answer, PbsError) else None
+        size = groups + sum(run.size for run in runs)
+        try:
+            outcomes, page = await self._compute(make, size)
+        except asyncio.CancelledError:
+            verdicts = [run.verdict(context.now) for run in runs]
+            report = self._report(began, started, answer, verdicts, unlisted)
+            self._remember(number, report, answer, ended_early=True)
+            raise
         kept = [msgspec.structs.replace(outcome, page=Page()) for outcome in outcomes]
-        self.last_scrape = ScrapeReport(began, time.perf_counter() - started, error, kept, unlisted)
-        self.version = answer if isinstance(answer, Version) else self.version
-        self._log_failures(self.last_scrape)
+        report = self._report(began, started, answer, kept, unlisted)
+        self._remember(number, report, answer, ended_early=seconds < self.settings.timeout_seconds)
         return page
 
+    def _report(
+        self,
+        began: float,
+        started: float,
+        answer: Version | PbsError,
+        outcomes: list[Outcome],
+        unlisted: Mapping[str, str],
+    ) -> ScrapeReport:
+        error = answer if isinstance(answer, PbsError) else None
+        return ScrapeReport(began, time.perf_counter() - started, error, began, outcomes, unlisted)
+
+    def _remember(self, number: int, report: ScrapeReport, answer: Version | PbsError, *, ended_early: bool) -> None:
+        """Keep the report and log its failures, unless a scrape that began later has done so."""
+        if number < self._remembered:
+            return
+        self._remembered = number
+        before = self.last_scrape
+        self.last_scrape = completed(report, before) if ended_early else report
+        self.version = answer if isinstance(answer, Version) else self.version
+        self._log_failures(self.last_scrape, ended_early=ended_early)
+        for outcome in self.last_scrape.outcomes:
+            # The report is kept, and the frames of a traceback have other answers that came with the failed one.
+            for error in filter(None, (outcome.error, *outcome.datastores.values())):
+                bare(error)
+
     async def _version(self, deadline: float) -> Version | PbsError:
+        asking = asyncio.create_task(self._client.version())
         try:
-            async with asyncio.timeout_at(deadline):
-                return await self._client.version()
+            await asyncio.wait([asking], timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
+        except asyncio.CancelledError as error:
+            asking.cancel(*error.args)
+            await asyncio.gather(asking, return_exceptions=True)
+            raise
+        if not asking.done():
+            asking.cancel(PbsTimeout.SCRAPE_OVER)
+            await asyncio.gather(asking, return_exceptions=True)
+            return PbsTimeout(PbsTimeout.SCRAPE_OVER, by_client=True)
+        try:
+            version = asking.result()
         except PbsError as error:
             return error
-        except TimeoutError:
-            return PbsTimeout("the scrape's time was up")
+        if self.last_scrape is not None and self.last_scrape.error is not None:
+            for slow in self._slow.values():
+                slow.retry()
+        return version
 
-    async def _fetch(self, deadline: float) -> tuple[list[CollectorRun], Context, dict[str, str]]:
-        """Run the `fetch` of all collectors at once.
+    async def _fetch(self, runs: Sequence[CollectorRun], deadline: float) -> tuple[Context, dict[str, str]]:
+        """Let all collectors ask at once.
 
-        Return their runs, what their samples may depend on, and the datastores that PBS can't read, with the reason.
+        Return what their samples may depend on, and the datastores that PBS can't read, with the reason.
         """
         now = self._clock.now()
         left = deadline - asyncio.get_running_loop().time()
         until = deadline - min(GRACE_SECONDS, max(0.0, left) / 2)
-        runs: list[CollectorRun] = [
-            self._slow.get(collector.name) or PromptRun(collector, self._filters) for collector in self.collectors
-        ]
         async with self._request(now, until) as request:
             shared = await asyncio.gather(*(run.fetch(request) for run in runs))
         listings = {store: listing for one in shared for store, listing in one.listings.items()}
         unlisted = {store: reason for one in shared for store, reason in one.unlisted.items()}
-        return runs, Context(now, self.settings, self.enabled, listings, self._client.certificate), unlisted
+        return Context(now, self.settings, self.enabled, listings, self._client.certificate), unlisted
 
     async def _run_alone(self, collector: AnyCollector) -> Outcome:
         """Run a collector outside of a scrape, without a deadline."""
@@ -199,13 +248,27 @@ class Target:
                 task_list=tasks,
             )
 
-    def _log_failures(self, report: ScrapeReport) -> None:
-        self._failures.judge(report.error, "version")
-        if isinstance(report.error, LoginRefused) and self._auth.refusals == PATIENCE:
+    def _log_failures(self, report: ScrapeReport, *, ended_early: bool) -> None:
+        """Log what is worth a line."""
+
+        def judge(error: BaseException | None, *subject: str) -> None:
+            if not (ended_early and by_client(error)):
+                self._failures.judge(error, *subject)
+
+        judge(report.error, TARGET)
+        paused = self._auth.refusals >= PATIENCE
+        if paused and not self._told_pause:
             _log.warning("login refused", times=PATIENCE, asked_again_after_seconds=PAUSE_SECONDS)
+        self._told_pause = paused
+        self._was_down = report.error or self._was_down
         for outcome in report.outcomes:
-            self._failures.judge(outcome.error, outcome.name)
+            # A slow collector may not have been asked since PBS was down.
+            asked = outcome.at is not None and outcome.at >= report.at
+            down = report.error if asked else self._was_down
+            if not same_cause(outcome.error, down):
+                judge(outcome.error, outcome.name)
             for store, error in outcome.datastores.items():
-                self._failures.judge(error, outcome.name, store)
+                if not same_cause(error, down):
+                    judge(error, outcome.name, store)
             if outcome.success:
                 self._failures.all_well(outcome.name)

@@ -106,3 +106,6 @@ class Source(Protocol):
 
     def unauthorized(self, failure: LoginFailure) -> Answer:
         """Return the answer to a failed login."""
+
+    def pbs_time(self) -> float:
+        """Return PBS's own time (Unix seconds), which its `Date` headers have."""

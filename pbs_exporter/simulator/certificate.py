@@ -1,6 +1,11 @@
-"""The self-signed certificate of a simulated PBS."""
+"""The self-signed certificate of a simulated PBS, which like that of every PBS has the serial number 0.
 
+Libraries refuse to make one with this number, so its bytes (DER) are written here.
+"""
+
+import base64
 import datetime as dt
+import hashlib
 import ipaddress
 import ssl
 from collections.abc import Sequence
@@ -8,13 +13,16 @@ from pathlib import Path
 from typing import Self
 
 import msgspec
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from pbs_exporter.simulator.p256 import SIZE, PrivateKey
 
 NAMES = ("localhost", "127.0.0.1", "::1")
+
+_BOOLEAN, _INTEGER, _BIT_STRING, _OCTET_STRING, _OBJECT = 0x01, 0x02, 0x03, 0x04, 0x06
+_TEXT, _UTC_TIME, _GENERALIZED_TIME, _SEQUENCE, _SET = 0x0C, 0x17, 0x18, 0x30, 0x31
+_DNS_NAME, _ADDRESS, _KEY_ID = 0x82, 0x87, 0x80
+_LONG_FORM = 0x80
+_UTC_TIME_YEARS = range(1950, 2050)
 
 
 class Certificate(msgspec.Struct, frozen=True):
@@ -35,29 +43,30 @@ class Certificate(msgspec.Struct, frozen=True):
     ) -> Self:
         """Return a new one for `names` (host names and addresses), by default valid from yesterday for ten years."""
         now = dt.datetime.now(dt.UTC)
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name(
-            [
-                x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Proxmox Backup Server"),
-                x509.NameAttribute(NameOID.COMMON_NAME, "pbs1"),
-            ],
+        key = PrivateKey.make()
+        subject = _list(_name("2.5.4.10", "Proxmox Backup Server"), _name("2.5.4.3", "pbs1"))
+        algorithm = _list(_object("1.2.840.10045.4.3.2"))
+        signed = _list(
+            _element(0xA0, _integer(2)),
+            _integer(0),
+            algorithm,
+            subject,
+            _list(_date(not_before or now - dt.timedelta(days=1)), _date(not_after or now + dt.timedelta(days=3650))),
+            subject,
+            _list(_list(_object("1.2.840.10045.2.1"), _CURVE), _bits(key.public_bytes)),
+            _element(0xA3, _list(*_extensions(names, key))),
         )
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(not_before or now - dt.timedelta(days=1))
-            .not_valid_after(not_after or now + dt.timedelta(days=3650))
+        der = _list(signed, algorithm, _bits(_list(*map(_integer, key.sign(signed)))))
+        private = _list(
+            _integer(1),
+            _element(_OCTET_STRING, key.number.to_bytes(SIZE, "big")),
+            _element(0xA0, _CURVE),
+            _element(0xA1, _bits(key.public_bytes)),
         )
-        for extension, critical in _extensions(names, key.public_key()):
-            builder = builder.add_extension(extension, critical=critical)
-        certificate = builder.sign(key, hashes.SHA256())
         return cls(
-            key_pem=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
-            pem=certificate.public_bytes(Encoding.PEM),
-            fingerprint=certificate.fingerprint(hashes.SHA256()).hex(":"),
+            key_pem=_pem("EC PRIVATE KEY", private),
+            pem=_pem("CERTIFICATE", der),
+            fingerprint=hashlib.sha256(der).digest().hex(":"),
         )
 
     def write(self, folder: Path) -> Path:
@@ -78,35 +87,75 @@ def server_context(certificate_file: Path) -> ssl.SSLContext:
     return context
 
 
-def _extensions(
-    names: Sequence[str],
-    key: ec.EllipticCurvePublicKey,
-) -> list[tuple[x509.ExtensionType, bool]]:
-    # Python 3.13's strict verification requires all of these of a self-signed certificate.
-    key_usage = x509.KeyUsage(
-        digital_signature=True,
-        key_cert_sign=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-    identifier = x509.SubjectKeyIdentifier.from_public_key(key)
+def _extensions(names: Sequence[str], key: PrivateKey) -> list[bytes]:
+    """Return those that the certificate of a PBS has."""
+    key_id = hashlib.sha1(key.public_bytes, usedforsecurity=False).digest()
     return [
-        (x509.BasicConstraints(ca=True, path_length=0), True),
-        (key_usage, True),
-        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
-        (x509.SubjectAlternativeName([_general_name(name) for name in names]), False),
-        (identifier, False),
-        (x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), False),
+        _extension("2.5.29.14", _element(_OCTET_STRING, key_id)),
+        _extension("2.5.29.35", _list(_element(_KEY_ID, key_id))),
+        _extension("2.5.29.19", _list(_TRUE), critical=True),
+        _extension("2.5.29.17", _list(*map(_general_name, names))),
     ]
 
 
-def _general_name(name: str) -> x509.GeneralName:
+def _extension(identifier: str, value: bytes, *, critical: bool = False) -> bytes:
+    return _list(_object(identifier), _TRUE if critical else b"", _element(_OCTET_STRING, value))
+
+
+def _general_name(name: str) -> bytes:
     try:
-        return x509.IPAddress(ipaddress.ip_address(name))
+        return _element(_ADDRESS, ipaddress.ip_address(name).packed)
     except ValueError:
-        return x509.DNSName(name)
+        return _element(_DNS_NAME, name.encode("ascii"))
+
+
+def _name(identifier: str, text: str) -> bytes:
+    return _element(_SET, _list(_object(identifier), _element(_TEXT, text.encode())))
+
+
+def _date(moment: dt.datetime) -> bytes:
+    moment = moment.astimezone(dt.UTC)
+    if moment.year in _UTC_TIME_YEARS:
+        return _element(_UTC_TIME, f"{moment:%y%m%d%H%M%SZ}".encode())
+    return _element(_GENERALIZED_TIME, f"{moment.year:04}{moment:%m%d%H%M%SZ}".encode())
+
+
+def _integer(number: int) -> bytes:
+    return _element(_INTEGER, number.to_bytes(number.bit_length() // 8 + 1, "big"))
+
+
+def _object(identifier: str) -> bytes:
+    first, second, *others = map(int, identifier.split("."))
+    content = bytearray([40 * first + second])
+    for number in others:
+        groups = [number & 0x7F]
+        while number := number >> 7:
+            groups.append(number & 0x7F | 0x80)
+        content += bytes(reversed(groups))
+    return _element(_OBJECT, bytes(content))
+
+
+def _bits(data: bytes) -> bytes:
+    return _element(_BIT_STRING, b"\0" + data)
+
+
+def _list(*elements: bytes) -> bytes:
+    return _element(_SEQUENCE, b"".join(elements))
+
+
+def _element(tag: int, content: bytes) -> bytes:
+    length = len(content)
+    if length < _LONG_FORM:
+        return bytes([tag, length]) + content
+    size = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes([tag, _LONG_FORM + len(size)]) + size + content
+
+
+def _pem(label: str, der: bytes) -> bytes:
+    text = base64.b64encode(der)
+    lines = [text[at : at + 64] for at in range(0, len(text), 64)]
+    return b"\n".join([f"-----BEGIN {label}-----".encode(), *lines, f"-----END {label}-----".encode(), b""])
+
+
+_TRUE = _element(_BOOLEAN, b"\xff")
+_CURVE = _object("1.2.840.10045.3.1.7")

@@ -5,6 +5,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from email.utils import formatdate
 
 from aiohttp import hdrs, web
 
@@ -45,6 +46,8 @@ class Exchange:
     log: LoggedRequest
     answer: Callable[[], Awaitable[Answer]]
     """Returns PBS's regular answer, after its regular delays."""
+    now: Callable[[], float]
+    """Returns PBS's own time (Unix seconds)."""
 
     async def send(self, answer: Answer) -> web.StreamResponse:
         """Send `answer` completely."""
@@ -56,6 +59,7 @@ class Exchange:
     async def begin(self, answer: Answer) -> tuple[web.StreamResponse, bytes]:
         """Send the status and the headers. Return the response and the encoded body, which is not sent yet."""
         response = web.StreamResponse(status=answer.status, headers=answer.headers)
+        response.headers[hdrs.DATE] = formatdate(self.now(), usegmt=True)
         if answer.content_type is not None:
             response.headers[hdrs.CONTENT_TYPE] = answer.content_type
         deflate = answer.compressible and self._takes_deflate()

@@ -115,6 +115,16 @@ class Fault:
         return cls(act)
 
     @classmethod
+    def raw(cls, data: bytes) -> "Fault":
+        """Send these bytes instead of an HTTP answer, and close the connection."""
+
+        async def act(exchange: Exchange) -> web.StreamResponse:
+            exchange.write_raw(data)
+            return exchange.close()
+
+        return cls(act)
+
+    @classmethod
     def drop_kept(cls) -> "Fault":
         """Close a connection at its second or a later request, before the first byte of the answer."""
 

@@ -51,6 +51,10 @@ class Replay:
             elif recorded.status == _UNAUTHORIZED:
                 self._failures[recorded.token] = _answer(recorded)
 
+    def pbs_time(self) -> float:
+        """Return the time of the recording."""
+        return self.recorded
+
     def unauthorized(self, failure: LoginFailure) -> Answer:
         """Return the recorded answer to a failed login, or that of PBS 4.1.2 and later if there is none."""
         return self._failures.get(failure, UNAUTHORIZED)

@@ -148,7 +148,7 @@ class SimulatedPbs:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         log = self._log(request)
-        exchange = Exchange(request, log, lambda: self._answer(request, log))
+        exchange = Exchange(request, log, lambda: self._answer(request, log), self.source.pbs_time)
         try:
             await asyncio.sleep(self.latency)
             fault = self.faults.pick(exchange)

@@ -15,6 +15,7 @@ from pbs_exporter.web.health_handler import health
 from pbs_exporter.web.metrics_handler import MetricsHandler
 from pbs_exporter.web.plain_errors import Handler, plain_errors
 from pbs_exporter.web.status_handler import StatusHandler
+from pbs_exporter.web.unsent import UnsentBodies, limit_of_unsent
 from pbs_exporter.web.worker import Worker
 
 TARGET = web.AppKey("target", Target)
@@ -38,7 +39,9 @@ def _lifetime(
     settings: Settings, collectors: Sequence[AnyCollector], clock: Clock
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
-        worker = Worker()
+        # The status page can't take the threads of scrapes.
+        worker, status_worker = Worker(), Worker(threads=1)
+        unsent = UnsentBodies(limit_of_unsent())
         self_metrics = SelfMetrics(process=settings.exporter.process_metrics)
         async with make_session(clock.monotonic) as session:
             target = Target(
@@ -51,12 +54,14 @@ def _lifetime(
                 compute=worker.step("samples"),
             )
             app[TARGET] = target
-            app[METRICS] = MetricsHandler(settings, target, self_metrics, worker.step("body"))
-            app[STATUS] = StatusHandler(settings, target, clock)
+            app[METRICS] = MetricsHandler(settings, target, self_metrics, worker.step("body"), unsent)
+            app[STATUS] = StatusHandler(settings, target, clock, status_worker.step("page"))
             try:
                 yield
             finally:
                 await target.close()
+                worker.close()
+                status_worker.close()
 
     return lifetime
 

@@ -5,6 +5,8 @@ from aiohttp import hdrs, web
 HEADERS = {hdrs.SERVER: "pbs-exporter", "X-Content-Type-Options": "nosniff"}
 
 
-async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    """Add them to a response."""
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Add them to a response. The connection ends with it if the request has a body that hasn't arrived."""
     response.headers.update(HEADERS)
+    if not request.content.is_eof():
+        response.headers[hdrs.CONNECTION] = "close"

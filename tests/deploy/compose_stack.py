@@ -12,8 +12,8 @@ import yaml
 from tests.deploy.docker_engine import Docker
 from tests.support.commands import environment, run
 from tests.support.paths import ROOT
-from tests.support.polling import poll
 from tests.support.prometheus_programs import newest
+from tests.support.waiting import poll
 
 STACK = Path("deploy", "compose")
 """The folder of the stack in a checkout."""

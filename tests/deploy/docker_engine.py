@@ -11,7 +11,7 @@ from typing import Any
 from tests.support.cache import cached
 from tests.support.commands import attempt, environment, process, run
 from tests.support.network_namespace import Namespace
-from tests.support.polling import poll
+from tests.support.waiting import poll
 
 HOST = "10.91.0.1"
 """The address of the engine's machine, for its containers and for other machines."""

@@ -14,8 +14,8 @@ from tests.deploy.docker_engine import HOST, Docker
 from tests.support.commands import attempt, run, tool
 from tests.support.documented import block
 from tests.support.paths import ROOT
-from tests.support.polling import poll
 from tests.support.simulated_pbs import Address
+from tests.support.waiting import poll
 
 ALONE = ROOT / "compose.yaml"
 STACK = ROOT / "deploy" / "compose"

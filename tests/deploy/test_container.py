@@ -8,8 +8,8 @@ from pathlib import Path
 from tests.deploy.docker_engine import HOST, Docker
 from tests.support.commands import process
 from tests.support.documented import block
-from tests.support.polling import poll
 from tests.support.simulated_pbs import Address, Simulate
+from tests.support.waiting import poll
 
 HARDENED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--pids-limit=64", "--memory=64m")
 IN_A_HURRY = ("--health-interval=500ms", "--health-start-period=0s")

@@ -20,7 +20,7 @@ from tests.support.commands import environment, process, run
 from tests.support.documented import block
 from tests.support.network_namespace import Namespace
 from tests.support.paths import ROOT
-from tests.support.polling import poll
+from tests.support.waiting import poll
 
 NAME = f"pbs_exporter-{__version__}"
 

@@ -16,8 +16,8 @@ from tests.support.commands import attempt, environment, process, run
 from tests.support.documented import Block, block, commands
 from tests.support.network_namespace import Namespace
 from tests.support.paths import ROOT
-from tests.support.polling import poll
 from tests.support.simulated_pbs import Address, Simulate
+from tests.support.waiting import poll
 
 PAGE = "http://127.0.0.1:9101/metrics"
 BIN = Path(sys.executable).parent

@@ -13,8 +13,8 @@ from tests.deploy.compose_stack import ALERTMANAGER, PROMETHEUS, Checkout
 from tests.support.commands import run
 from tests.support.documented import section
 from tests.support.paths import ROOT
-from tests.support.polling import poll
 from tests.support.prometheus_programs import newest, oldest
+from tests.support.waiting import poll
 
 PAGE = "docs/getting-started.md"
 MINUTE = 60

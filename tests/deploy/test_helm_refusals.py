@@ -75,7 +75,7 @@ def test_endpoints_that_fit(endpoint: str) -> None:
         ("settings.pbs.timeout_seconds", "5"),
         ("settings.pbs.timeout_seconds", 0),
         ("settings.pbs.snapshot_history_limit", 1.5),
-        ("settings.pbs.max_concurrent_requests", 0),
+        ("settings.pbs.max_concurrent_requests", 1),
         ("settings.pbs.listing_interval_seconds", -1),
         ("settings.pbs.listing_mode", "fast"),
         ("settings.exporter.log_level", "loud"),

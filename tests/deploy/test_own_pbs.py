@@ -8,8 +8,8 @@ import re
 from tests.deploy.compose_stack import ALERTMANAGER, STACK, Checkout, filled_in
 from tests.deploy.docker_engine import HOST, Docker
 from tests.support.documented import section
-from tests.support.polling import poll
 from tests.support.simulated_pbs import Simulate
+from tests.support.waiting import poll
 
 PAGE = "docs/getting-started.md"
 MINUTE = 60

@@ -20,8 +20,8 @@ from tests.deploy.manifests import KUBERNETES, Object, Objects, kustomize, own, 
 from tests.deploy.podman import Podman
 from tests.support.commands import run
 from tests.support.network_namespace import Namespace
-from tests.support.polling import poll
 from tests.support.simulated_pbs import Address, Simulate
+from tests.support.waiting import poll
 
 GATEWAY = "10.89.0.1"
 """The bridge of podman's first network. Inside the pod, it is the address of the outside."""

@@ -15,8 +15,8 @@ from tests.support.commands import run
 from tests.support.documented import block
 from tests.support.network_namespace import Namespace
 from tests.support.paths import ROOT
-from tests.support.polling import poll
 from tests.support.simulated_pbs import Address, Simulate
+from tests.support.waiting import poll
 
 UNIT = "pbs-exporter.service"
 INSTALLED = f"/etc/systemd/system/{UNIT}"

@@ -17,8 +17,7 @@ from pbs_exporter.web.app import create_app
 from tests.support.documented import PAGES, block, blocks, commands
 from tests.support.exporter import FakeClock, exporting, make_settings
 from tests.support.metrics_page import Scraped
-from tests.support.paths import ROOT
-from tests.support.recordings import recorded_time, recording_file
+from tests.support.paths import ROOT, recorded_time, recording_file
 
 RECORDING = "pbs-4.2.3"
 RUST_EXPORTER = {

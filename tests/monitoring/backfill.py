@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.monitoring.openmetrics import END, sample
 from tests.monitoring.servers import Labels
 
 DAY, MINUTE = 86400, 60
@@ -42,3 +41,16 @@ def openmetrics_text(points: Iterable[Point]) -> str:
     for name, labels, value, at in points:
         families.setdefault(name, []).append(sample(name, labels, value, at))
     return "".join(line for name, rows in families.items() for line in (f"# TYPE {name} gauge\n", *rows)) + END
+
+
+END = "# EOF\n"
+
+
+def sample(name: str, labels: Mapping[str, str], value: float | str, at: float) -> str:
+    """Write the line of one sample, at a Unix time."""
+    inside = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
+    return f"{name}{{{inside}}} {value} {at:.3f}\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -11,7 +11,7 @@ from tests.monitoring.rule_files import Rules, rewritten
 from tests.monitoring.servers import HOST, Prometheus, add_samples
 from tests.monitoring.short_durations import without_intervals
 from tests.support.commands import environment, process, run
-from tests.support.ports import closed_port
+from tests.support.program import closed_port
 
 WORLDS = ("-m", "tests.monitoring.demo_pbs")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 
 from tests.support.commands import environment, process
-from tests.support.polling import poll
 from tests.support.simulated_pbs import Address
+from tests.support.waiting import poll
 
 _STARTED = re.compile(r"msg=started .*listen_address=(127\.0\.0\.1:[1-9]\d*) ")
 _LOCAL = {"PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS": "127.0.0.1:0"}

@@ -18,8 +18,8 @@ from pbs_exporter.simulator import Answer, Call, Certificate, SimulatedPbs, Worl
 from pbs_exporter.simulator.answer import LoginFailure
 from tests.monitoring.servers import HOST, Server
 from tests.support.commands import process
-from tests.support.polling import poll
-from tests.support.ports import closed_port
+from tests.support.program import closed_port
+from tests.support.waiting import poll
 
 Change = Callable[[Any], object]
 """Returns the changed `data` of an answer."""
@@ -59,6 +59,9 @@ class EditableWorld:
     def __init__(self, world: World) -> None:
         self.world = world
         self._changes: tuple[tuple[str, Change, bool], ...] = ()
+
+    def pbs_time(self) -> float:
+        return self.world.pbs_time()
 
     def unauthorized(self, failure: LoginFailure) -> Answer:
         return self.world.unauthorized(failure)

@@ -12,9 +12,9 @@ import yaml
 
 from tests.monitoring.rule_files import ALERTMANAGER_FILE
 from tests.support.commands import process, run
-from tests.support.polling import poll
-from tests.support.ports import closed_port
+from tests.support.program import closed_port
 from tests.support.prometheus_programs import newest
+from tests.support.waiting import poll
 
 HOST = "127.0.0.1"
 _KEPT, _DATA = "60d", "data"

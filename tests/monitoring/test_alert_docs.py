@@ -14,8 +14,8 @@ from tests.monitoring import runbook
 from tests.monitoring.rule_files import ALERTMANAGER_FILE, RECORDING_FILE
 from tests.support.commands import process, run
 from tests.support.network_namespace import Namespace
-from tests.support.polling import poll
 from tests.support.prometheus_programs import newest, oldest
+from tests.support.waiting import poll
 
 VERSIONS = [newest, oldest]
 SECTIONS = runbook.sections()

@@ -29,8 +29,8 @@ from tests.monitoring.metric_labels import with_rules
 from tests.monitoring.rule_files import RULE_FILES
 from tests.monitoring.servers import Prometheus, Series
 from tests.support.commands import run
-from tests.support.polling import poll
 from tests.support.prometheus_programs import newest, oldest
+from tests.support.waiting import poll
 
 BOARDS = dashboards()
 DECLARED = with_rules(RULE_FILES)

@@ -13,8 +13,8 @@ from tests.monitoring.rule_files import ALERTMANAGER_FILE, RULE_FILES, rewritten
 from tests.monitoring.servers import Prometheus, prometheus
 from tests.monitoring.short_durations import without_intervals
 from tests.support.commands import run
-from tests.support.polling import poll
 from tests.support.prometheus_programs import newest, oldest
+from tests.support.waiting import poll
 
 VERSIONS = {"2.42": oldest, "3.5": newest}
 

@@ -5,9 +5,8 @@ import pytest
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.collectors.base import enabled
 from pbs_exporter.simulator import Fault, Replay, SimulatedPbs
-from tests.support.ports import closed_port, deaf
-from tests.support.program import run_program, settings
-from tests.support.recordings import recording_file
+from tests.support.paths import recording_file
+from tests.support.program import closed_port, deaf, run_program, settings
 
 VERIFY = "PBS_EXPORTER__PBS__VERIFY_TLS"
 FINGERPRINT = "PBS_EXPORTER__PBS__FINGERPRINT"
@@ -135,3 +134,11 @@ async def test_check_over_http() -> None:
     assert (ended.code, ended.stderr) == (0, "")
     assert "tls         none: the token is sent unencrypted" in ended.stdout
     assert ended.stdout.count("warning: ") == 1
+
+
+async def test_check_prints_no_escape_sequences(pbs: SimulatedPbs) -> None:
+    """A PBS whose version has control characters writes none of them to the terminal."""
+    pbs.faults.add("/version", Fault.json({"version": "4.2\x1b]0;title\x07\x1b[2J\n\x9b31m", "release": "3\r"}))
+    ended = await run_program("check", env=settings(pbs))
+    assert "\nversion     PBS 4.2" in ended.stdout
+    assert not [c for c in ended.stdout if not c.isprintable() and c != "\n"]

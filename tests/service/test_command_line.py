@@ -1,16 +1,17 @@
-"""The command line: version, help, usage errors, and output that can't be written."""
+"""The command line: version, help, and what it refuses."""
 
 import asyncio
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from pbs_exporter import __version__
-from tests.support.program import WAIT, Ended, program_environment, run_program
+from pbs_exporter.simulator import Replay, SimulatedPbs
+from tests.support.paths import recording_file
+from tests.support.program import WAIT, Ended, program_environment, run_program, settings
 
 
 async def test_version() -> None:
@@ -44,7 +45,7 @@ async def test_help_has_commands_and_examples() -> None:
     ids=" ".join,
 )
 async def test_wrong_command_line(arguments: list[str]) -> None:
-    """An unknown command or option causes a usage line, a line with the error, and exit code 2."""
+    """An unknown command or option is exit 2, one line of usage and one that says what is wrong."""
     ended = await run_program(*arguments)
     assert (ended.code, ended.stdout) == (2, "")
     assert [line.partition(":")[0] for line in ended.lines][:1] == ["usage"]
@@ -52,49 +53,21 @@ async def test_wrong_command_line(arguments: list[str]) -> None:
     assert re.match(r"pbs-exporter( [a-z]+)?: error: ", ended.lines[-1])
 
 
-SCRIPT = Path(sys.executable).with_name("pbs-exporter")
-NOBODY = {
-    "PBS_EXPORTER__PBS__ENDPOINT": "https://127.0.0.1:1",
-    "PBS_EXPORTER__PBS__TOKEN_ID": "exporter@pbs!metrics",
-    "PBS_EXPORTER__PBS__TOKEN_SECRET": "00000000-0000-0000-0000-000000000000",
-}
-"""Settings of a PBS that doesn't exist, which are enough for output."""
-
-
-@pytest.mark.parametrize("command", ["once", "check"])
-def test_a_reader_that_has_left(command: str) -> None:
-    """If the reader of the output has exited, as with `| head`, a command exits with 1 and without a traceback."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    try:
-        ended = subprocess.run(  # noqa: S603 - our own script
-            [SCRIPT, command],
-            env={**os.environ, **NOBODY},
-            stdout=writer,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            timeout=30,
-            check=False,
-        )
-    finally:
-        os.close(writer)
-    assert ended.returncode == 1
-    assert "Traceback" not in ended.stderr
-    assert "BrokenPipe" not in ended.stderr
-
-
-@pytest.mark.parametrize("command", ["once", "check"])
-def test_a_full_disk(command: str) -> None:
-    """Output that can't be written causes one line on stderr beside the log, and exit code 1 without a traceback."""
-    with Path("/dev/full").open("w") as full:
-        ended = subprocess.run(  # noqa: S603 - our own script
-            [SCRIPT, command],
-            env={**os.environ, **NOBODY, "PBS_EXPORTER__EXPORTER__LOG_LEVEL": "error"},
-            stdout=full,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            timeout=30,
-            check=False,
-        )
-    assert ended.returncode == 1
-    assert ended.stderr.splitlines() == ["pbs-exporter: can't continue: no space left on device"]
+async def test_a_warning_of_a_library_goes_through_the_log(tmp_path: Path) -> None:
+    """What a library warns of while it is imported is a line of the log, also in `check`, and never Python's own."""
+    # Python imports this module at start. It makes a library that is imported later warn.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, warnings\n"
+        "class Warning_:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'pbs_exporter.pbs.client':\n"
+        "            warnings.warn('a raw warning', UserWarning)\n"
+        "sys.meta_path.insert(0, Warning_())\n"
+    )
+    python_path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    async with SimulatedPbs(Replay(recording_file("pbs-4.2.3"))) as pbs:
+        for command in ("check", "once"):
+            ended = await run_program(command, env=settings(pbs, PYTHONPATH=python_path))
+            (line,) = [line for line in ended.lines if "a raw warning" in line]
+            assert line.startswith("ts=")
+            assert "level=warn logger=py.warnings" in line

@@ -9,8 +9,7 @@ import pytest
 from tests.support.fixed_metrics import FIXED
 from tests.support.metrics_page import Scraped
 from tests.support.paths import ROOT
-from tests.support.ports import closed_port
-from tests.support.program import get, program_environment, run_program, serving, started
+from tests.support.program import closed_port, get, program_environment, run_program, serving, started
 
 DEMO_LOGIN = ROOT / "deploy" / "compose" / "simulated-pbs.env"
 

@@ -15,8 +15,7 @@ import pytest
 
 from pbs_exporter import __version__
 from pbs_exporter.simulator import Replay, SimulatedPbs
-from tests.support.paths import ROOT
-from tests.support.recordings import recording_file
+from tests.support.paths import ROOT, recording_file
 
 WAIT = 50.0
 """Limit of each wait, in seconds. Only a process that hangs reaches it, even on a busy machine."""

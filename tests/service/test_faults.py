@@ -1,15 +1,18 @@
 """Faults of PBS, of single datastores and of the exporter itself: the missing samples, and the log."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from pbs_exporter.collectors import COLLECTORS
+from pbs_exporter.scrape.failure_log import BURST
 from pbs_exporter.simulator import Fault
-from tests.support.fault_effects import METRICS, SLOW, STAY, STORES, comparable, counted, lines, up
-from tests.support.metrics_page import Facts, Scraped, facts, failed, failed_datastores, listed_at, without
-from tests.support.running import NOW, STATUS, Setup, running, small_world
+from tests.support.fault_effects import METRICS, SLOW, STAY, counted, up
+from tests.support.metrics_page import facts, failed, without
+from tests.support.running import Setup, running
+from tests.support.waiting import Gate, eventually
 
 
 async def test_a_failure_that_lasts_is_said_every_ten_minutes() -> None:
@@ -59,9 +62,10 @@ async def test_a_slow_answer_within_its_time_costs_nothing() -> None:
         assert failed(page) == set()
 
 
-async def test_a_connection_that_pbs_closed_costs_nothing() -> None:
-    """If PBS closes a kept connection before it answers, the request is repeated, and counted once as a success."""
-    async with running(max_concurrent_requests=1) as setup:
+@pytest.mark.parametrize("limit", [2, 8])
+async def test_a_connection_that_pbs_closed_costs_nothing(limit: int) -> None:
+    """A kept connection that PBS closes before any byte of an answer is no failure, nor a second request counted."""
+    async with running(max_concurrent_requests=limit) as setup:
         whole = await setup.scrape()
         dropped = setup.pbs.faults.add("*", Fault.drop_kept())
         page = await setup.scrape()
@@ -137,177 +141,125 @@ async def setup_with_faults() -> Any:
         yield setup
 
 
-@pytest.mark.parametrize(
-    "row",
-    [
-        {"backup-type": "vm", "backup-id": "9", "backup-time": NOW, "size": "big"},
-        {"backup-type": "vm", "backup-id": "9"},
-        {"backup-type": "vm", "backup-id": "9", "backup-time": 1, "files": "none"},
-        "a text",
-        None,
-    ],
-)
-async def test_a_bad_snapshot_fails_its_datastore_and_leaves_the_others(row: object) -> None:
-    """An unreadable snapshot is left out of a fresh listing, and its datastore's success is 0."""
+async def test_a_dead_pbs_is_one_line() -> None:
+    """A PBS on whose port nothing listens is one line in the log, and one when it is back, for all collectors."""
     async with running() as setup:
         whole = await setup.scrape()
-        setup.pbs.faults.add("/admin/datastore/main/snapshots", Fault.rows(lambda rows: [*rows, row]))
-        setup.clock.advance(7)
-        page = await setup.scrape()
-        assert comparable(page) == comparable(whole)
-        assert failed(page) == {"snapshots"}
-        assert failed_datastores(page) == {("snapshots", "main")}
-        assert listed_at(page) == dict.fromkeys(STORES, NOW + 7)
-
-
-@pytest.mark.parametrize("row", [{}, {"ns": 1}, "lab", None])
-async def test_a_bad_namespace_fails_the_listing(row: object) -> None:
-    """If a namespace can't be read, the previous listing stays with its time, because snapshots may be hidden."""
-    async with running() as setup:
-        whole = await setup.scrape()
-        setup.pbs.faults.add("/admin/datastore/main/namespace", Fault.rows(lambda rows: [*rows, row]))
-        setup.clock.advance(7)
-        page = await setup.scrape()
-        assert comparable(page) == comparable(whole)
-        assert failed_datastores(page) == {("snapshots", "main")}
-        assert listed_at(page) == {"main": NOW, "archive": NOW + 7}
-
-
-async def test_the_usage_that_fails_is_asked_of_each_datastore() -> None:
-    """If the request for all usage returns 400, each status is requested, and only the failing datastore is missing."""
-    async with running() as setup:
-        whole = await setup.scrape()
-        assert setup.asked(STATUS) == 0
-        setup.pbs.faults.add("/status/datastore-usage", Fault.status(400, "unable to open chunk store 'main'"))
-        setup.pbs.faults.add("/admin/datastore/main/status", Fault.status(400, "unable to open chunk store 'main'"))
-        page = await setup.scrape()
-        assert setup.asked(STATUS) == len(STORES)
-        assert failed(page) == {"datastores"}
-        assert page.by("pbs_datastore_readable", "datastore") == {"main": 0, "archive": 1}
-        for name in ("pbs_datastore_total_bytes", "pbs_datastore_used_bytes", "pbs_datastore_available_bytes"):
-            assert page.by(name, "datastore") == {"archive": whole.value(name, datastore="archive")}
-        success = page.series("pbs_scrape_datastore_success")
-        assert [(labels, value) for labels, value in success if labels["collector"] == "datastores"] == [
-            ({"collector": "datastores", "datastore": "main"}, 0),
-            ({"collector": "datastores", "datastore": "archive"}, 1),
-        ]
-
-
-@pytest.mark.parametrize(
-    ("fault", "readable"),
-    [
-        (Fault.status(403, "permission check failed"), None),
-        (Fault.status(500, "worker panicked"), None),
-        (Fault.json({"total": 0, "used": 0, "avail": 0}), None),
-        (Fault.json([]), None),
-        (Fault.status(400, "datastore 'main' is not mounted"), 0),
-    ],
-    ids=["403", "500", "zeros", "no object", "400"],
-)
-async def test_a_status_says_unreadable_only_where_pbs_says_so(fault: Fault, readable: float | None) -> None:
-    """Only a 400 for a datastore's own status marks it as unreadable."""
-    async with running() as setup:
-        setup.pbs.faults.add("/status/datastore-usage", Fault.status(400, "no"))
-        setup.pbs.faults.add("/admin/datastore/main/status", fault)
-        page = await setup.scrape()
-        assert page.value("pbs_datastore_readable", datastore="main") == readable
-        assert page.value("pbs_datastore_total_bytes", datastore="main") is None
-        assert page.value("pbs_datastore_readable", datastore="archive") == 1
-
-
-async def test_a_datastore_that_failed_recovers_in_the_log_with_the_usage() -> None:
-    """A datastore whose own status failed recovers when the request for all usage succeeds, and the log says so."""
-    async with running() as setup:
-        usage = setup.pbs.faults.add("/status/datastore-usage", Fault.status(400, "no"))
-        setup.pbs.faults.add("/admin/datastore/main/status", Fault.status(500, "no"))
+        port = int(setup.pbs.endpoint.rpartition(":")[2])
+        await setup.pbs.stop()
         with capture_logs() as logs:
-            await setup.scrape()
-        assert lines(logs, "failing") == [("warning", "datastores"), ("warning", "datastores", "main")]
-        usage.remove()
-        setup.clock.advance(30)
+            for _ in range(11):
+                setup.clock.advance(60)
+                assert len(failed(await setup.scrape())) > 5
+        assert [(line["event"], line["collector"], line["error"]) for line in logs] == [
+            ("PBS unreachable", "version", "ConnectionRefused")
+        ] * 2
+        await setup.pbs.start(port)
+        setup.clock.advance(60)
         with capture_logs() as logs:
+            page = await setup.scrape()
+            setup.clock.advance(60)
             await setup.scrape()
-        assert lines(logs, "recovered") == [("info", "datastores"), ("info", "datastores", "main")]
-        assert {line["failed_for_seconds"] for line in logs} == {30.0}
+        assert page.value("pbs_up") == whole.value("pbs_up") == 1
+        assert [(line["event"], line["collector"]) for line in logs] == [("recovered", "version")]
 
 
-@pytest.mark.parametrize(
-    "away",
-    [
-        {"maintenance": "offline,message=new disk"},
-        {"maintenance": "delete"},
-        {"maintenance": "unmount"},
-        {"maintenance": "s3-refresh"},
-        {"removable": True, "mounted": False},
-    ],
-    ids=["offline", "delete", "unmount", "s3-refresh", "not mounted"],
-)
-@pytest.mark.parametrize("usage_fails", [False, True])
-async def test_a_datastore_that_is_away_is_not_asked(away: dict[str, Any], *, usage_fails: bool) -> None:
-    """A datastore in maintenance or not mounted isn't queried, isn't readable, and loses its snapshots at once."""
-    world = small_world()
-    async with running(world) as setup:
-        whole = await setup.scrape()
-        for name, value in away.items():
-            setattr(world.stores[0], name, value)
-        if usage_fails:
-            setup.pbs.faults.add("/status/datastore-usage", Fault.status(400, "no"))
-        setup.pbs.requests.clear()
-        page = await setup.scrape()
-        assert setup.asked("/admin/datastore/main/*") == 0
-        assert setup.asked("/admin/datastore/archive/snapshots") > 0
-        assert failed(page) == ({"datastores"} if usage_fails else set())
-        assert page.value("pbs_datastore_readable", datastore="main") == 0
-        assert page.value("pbs_datastore_total_bytes", datastore="main") is None
-        assert listed_at(page).keys() == {"archive"}
-        assert failed_datastores(page) == set()
-        assert without_store(page, whole, "main")
-
-
-@pytest.mark.parametrize("mode", ["read-only", "read-only,message=being moved"])
-async def test_a_read_only_datastore_is_asked_as_ever(mode: str) -> None:
-    """A read-only datastore is queried, because PBS answers in this maintenance mode, so nothing is missing."""
-    world = small_world()
-    async with running(world) as setup:
-        whole = await setup.scrape()
-        world.stores[0].maintenance = mode
-        page = await setup.scrape()
-        assert without(facts(page), "pbs_datastore_maintenance") == facts(whole)
-        assert page.value("pbs_datastore_maintenance", datastore="main", mode="read-only") == 1
-
-
-async def test_a_datastore_that_is_gone_vanishes_at_once() -> None:
-    """When a datastore leaves PBS's list, all its series disappear, and nothing fails."""
-    world = small_world()
-    async with running(world) as setup:
+async def test_a_collector_with_another_reason_has_a_line_while_pbs_is_down() -> None:
+    """While PBS is down, a collector is logged only where it fails for another reason, and so on the status page."""
+    async with running() as setup:
         await setup.scrape()
-        world.stores.pop(0)
-        page = await setup.scrape()
-        assert failed(page) == set()
-        assert not [key for key in facts(page) if ("datastore", "main") in key[1]]
-        assert listed_at(page).keys() == {"archive"}
+        setup.pbs.faults.add("*", Fault.status(503, "the proxy is out"))
+        setup.pbs.faults.add("/tape/drive", Fault.status(500, "no robot"))
+        with capture_logs() as logs:
+            await setup.scrape()
+        assert {(line["collector"], line["reason"]) for line in logs} == {
+            ("version", "503 the proxy is out"),
+            ("tape", "500 no robot"),
+        }
+        async with setup.exporter.client.get("/") as response:
+            text = await response.text()
+        assert text.partition("<main>")[2].count("503 the proxy is out") == 2
+        assert text.count("500 no robot") == 1
 
 
-async def test_without_the_list_the_last_known_datastores_are_shown() -> None:
-    """If PBS's list of datastores fails, the listings of the last good list stay, and no datastore is queried."""
+async def test_a_short_deadline_is_no_failure_of_pbs() -> None:
+    """A client that allows less time than a request has says nothing about PBS: no line, and the page stays."""
     async with running() as setup:
-        whole = await setup.scrape()
-        setup.pbs.faults.add("/admin/datastore", Fault.status(500, "no"))
-        setup.pbs.requests.clear()
-        setup.clock.advance(30)
+        await setup.scrape()
+        with capture_logs() as logs:
+            for _ in range(4):
+                stalled = setup.pbs.faults.add("*", Fault.stall())
+                assert (await setup.scrape(0.1)).value("pbs_up") == 0
+                stalled.remove()
+                assert (await setup.scrape()).value("pbs_up") == 1
+                setup.clock.advance(15)
+            setup.pbs.faults.add("*", Fault.stall())
+            await setup.scrape(0.1)
+        assert logs == []
+        async with setup.exporter.client.get("/") as response:
+            text = await response.text()
+        assert "All well" in text
+
+
+async def test_a_failure_that_comes_and_goes_has_few_lines() -> None:
+    """A recovery doesn't reset the brake: what fails and recovers at each scrape has a few lines in ten minutes."""
+    async with running() as setup:
+        await setup.scrape()
+        with capture_logs() as logs:
+            for _ in range(20):
+                armed = setup.pbs.faults.add("/tape/drive", Fault.status(500, "no"))
+                await setup.scrape()
+                armed.remove()
+                await setup.scrape()
+                setup.clock.advance(15)
+        assert [line["event"] for line in logs] == ["failing", "recovered"] * BURST
+
+
+async def test_a_client_that_leaves_is_counted_and_its_scrape_remembered() -> None:
+    """What a scrape had found when its client left is in the log and on the status page; the rest is `cancelled`."""
+    async with running() as setup:
+        await setup.scrape()
+        setup.pbs.faults.add("/tape/drive", Fault.status(500, "no robot"))
+        setup.pbs.faults.add("/admin/gc", Fault.stall())
+        setup.clock.advance(60)
+        before = setup.asked("/admin/gc")
+        with capture_logs() as logs:
+            leaving = asyncio.create_task(setup.scrape())
+            await eventually(lambda: setup.asked("/admin/gc") > before)
+            await asyncio.sleep(0.2)
+            leaving.cancel()
+            await asyncio.gather(leaving, return_exceptions=True)
+            await eventually(lambda: bool(logs))
+        assert [(line["event"], line["collector"]) for line in logs] == [("failing", "tape")]
+        async with setup.exporter.client.get("/") as response:
+            text = await response.text()
+        assert "500 no robot" in text
+        assert ">1 min ago<" not in text.partition("tape")[0]
+        setup.pbs.faults.clear()
         page = await setup.scrape()
-        assert listed_at(page) == dict.fromkeys(STORES, NOW)
-        assert failed(page) == {"datastores", "snapshots", "s3"}
-        assert setup.asked("/admin/datastore/*") == 0
-        of_snapshots = {key: value for key, value in facts(whole).items() if key[0] in METRICS["snapshots"]}
-        assert {key: value for key, value in facts(page).items() if key[0] in METRICS["snapshots"]} == of_snapshots
+        codes = {
+            labels["code"]: count
+            for labels, count in page.series("pbs_exporter_api_requests_total")
+            if labels["endpoint"] == "/admin/gc"
+        }
+        assert codes == {"200": 2, "cancelled": 1}
 
 
-def without_store(page: Scraped, whole: Scraped, store: str) -> bool:
-    """Whether the series of snapshots are those of `whole` without that datastore's."""
-
-    def snapshots(scraped: Scraped) -> Facts:
-        return {key: value for key, value in facts(scraped).items() if key[0] in METRICS["snapshots"]}
-
-    expected = {key: value for key, value in snapshots(whole).items() if ("datastore", store) not in key[1]}
-    return snapshots(page) == expected
+async def test_the_scrape_that_began_last_is_remembered() -> None:
+    """Of two scrapes at once the log and the status page show the one that began last, whichever ends last."""
+    async with running() as setup:
+        await setup.scrape()
+        gate = Gate()
+        setup.pbs.faults.add("/tape/drive", gate.fault, times=1)
+        first = asyncio.create_task(setup.scrape())
+        await eventually(lambda: len(gate.waiting) == 1)
+        setup.clock.advance(1)
+        setup.pbs.faults.add("/admin/gc", Fault.status(500, "no"))
+        with capture_logs() as logs:
+            await setup.scrape()
+            setup.pbs.faults.clear()
+            gate.open()
+            await first
+        assert [(line["event"], line["collector"]) for line in logs] == [("failing", "gc")]
+        async with setup.exporter.client.get("/") as response:
+            assert "500 no" in await response.text()

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from pbs_exporter.simulator import Fault, SimulatedPbs
-from tests.support.ports import closed_port, deaf
-from tests.support.program import Ended, run_program, serving, settings, started
+from tests.support.program import Ended, closed_port, deaf, run_program, serving, settings, started
 
 
 async def test_healthcheck_of_a_running_exporter(pbs: SimulatedPbs) -> None:

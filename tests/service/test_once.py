@@ -8,8 +8,7 @@ import pytest
 
 from pbs_exporter.simulator import SimulatedPbs
 from tests.support.metrics_page import Scraped
-from tests.support.ports import closed_port
-from tests.support.program import run_program, settings
+from tests.support.program import closed_port, run_program, settings
 
 
 def inside(folder: Path) -> list[str]:

@@ -20,8 +20,7 @@ from tests.support.expected_collectors import VALID_FROM, VALID_UNTIL, with_disk
 from tests.support.exporter import FakeClock, exporting, make_settings
 from tests.support.fixed_metrics import FIXED
 from tests.support.metrics_page import Scraped
-from tests.support.paths import DATA
-from tests.support.recordings import RECORDINGS, recorded_time, recording_file
+from tests.support.paths import DATA, RECORDINGS, recorded_time, recording_file
 
 GOLDEN = DATA / "golden"
 UPDATE = os.environ.get("UPDATE_GOLDEN", "") not in ("", "0")

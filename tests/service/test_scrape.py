@@ -264,7 +264,7 @@ async def test_all_go_at_once_on_later_scrapes() -> None:
         assert failed(await scrape) == set()
 
 
-@pytest.mark.parametrize(("limit", "listings"), [(1, 1), (2, 1), (3, 1), (4, 2), (8, 6)])
+@pytest.mark.parametrize(("limit", "listings"), [(2, 1), (3, 1), (4, 2), (8, 6)])
 async def test_the_requests_at_once(limit: int, listings: int) -> None:
     """At most max_concurrent_requests run at once. Listings may use all but two of them, and at least one."""
     everything, of_listings = Gate(), Gate()

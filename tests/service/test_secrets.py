@@ -106,6 +106,67 @@ async def test_no_fault_shows_the_secret(
     assert not [text for text in texts if SECRET in text]
 
 
+ECHO = f"PBSAPIToken=exporter@pbs!prometheus:{SECRET}"
+ECHOES = {
+    "a body": lambda: Fault.body(ECHO.encode()),
+    "a body, cut early": lambda: Fault.body(f"{'x' * 29}{ECHO}".encode()),
+    "a body, cut at the token's ID": lambda: Fault.body(f"{'x' * 20}{ECHO}".encode()),
+    "the secret at the cut": lambda: Fault.body(f"{'x' * 50} {SECRET}".encode()),
+    "a body in UTF-16": lambda: Fault.body(ECHO.encode("utf-16-le")),
+    "a JSON text": lambda: Fault.json(ECHO),
+    "an error": lambda: Fault.status(502, f"{'x' * 150} {ECHO}"),
+    "a long error": lambda: Fault.status(502, f"{' ' * 65_480} {SECRET}"),
+    "a redirect": lambda: Fault.redirect(f"https://elsewhere.invalid/{'x' * 150}?{SECRET}"),
+    "no HTTP": lambda: Fault.raw(f"{ECHO}\r\n\r\n".encode()),
+    "a long head": lambda: Fault.raw(f"HTTP/1.1 200 {'x' * 40}{ECHO}{'x' * 9000}\r\n\r\n".encode()),
+}
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+async def test_no_part_of_an_echoed_secret_is_shown(echo: str) -> None:
+    """A PBS or a proxy that sends the request's header back shows no part of the secret, wherever its text was cut."""
+    async with (
+        simulated(secret=SECRET, token_id="exporter@pbs!prometheus") as pbs,
+        exporting(make_settings(pbs)) as exporter,
+    ):
+        pbs.faults.add("*", ECHOES[echo]())
+        with capture_logs() as logs:
+            page = await exporter.scrape()
+        async with exporter.client.get("/") as response:
+            landing = await response.text()
+    assert logs
+    assert page.value("pbs_up") == 0
+    assert SECRET[:3] not in page.text + landing.partition("<body>")[2] + repr(logs)
+
+
+async def test_a_secret_that_was_read_again_is_hidden_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A secret that the file got later is masked in errors, on the page and in each line of the log, like the first."""
+    new = "0ddba11-feed-4bad-8bad-feedfacecafe"
+    file = tmp_path / "secret"
+    file.write_text(new)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        configure("info", "logfmt", [SECRET])
+        async with running(token_secret=Secret(SECRET), token_secret_file=file) as setup:
+            await setup.scrape()
+            for secret in (SECRET, new):
+                setup.pbs.faults.add("*", Fault.status(502, f"{'x' * 170} {secret}"))
+                await setup.scrape()
+                async with setup.exporter.client.get("/") as response:
+                    assert secret[:3] not in (await response.text()).partition("<body>")[2]
+                setup.pbs.faults.clear()
+        logging.getLogger("some.library").warning("with %s and %s", SECRET, new)
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        structlog.reset_defaults()
+    text = capsys.readouterr().err
+    assert "with *** and ***" in text
+    assert SECRET[:3] not in text
+    assert new[:3] not in text
+
+
 async def test_a_pbs_that_refuses_all_shows_no_secret() -> None:
     """If PBS refuses the token or can't be reached, the failure is named, without the secret."""
     async with running(token_secret=Secret(SECRET)) as setup:

@@ -4,6 +4,7 @@ import asyncio
 import re
 import signal
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from pbs_exporter.simulator import Fault, SimulatedPbs
 from tests.support.metrics_page import Scraped
-from tests.support.program import WAIT, get, run_program, serving, settings, started
+from tests.support.program import WAIT, Running, get, program_environment, run_program, serving, settings, started
 
 
 async def asked(pbs: SimulatedPbs) -> None:
@@ -190,3 +191,47 @@ async def test_secret_stays_secret_at_debug(pbs: SimulatedPbs) -> None:
     assert Scraped(refused).value("pbs_up") == 0
     assert '"path": "/metrics"' in ended.stderr.replace('":"', '": "')
     assert right not in good + refused + html + ended.stderr
+
+
+NAME_THAT_HANGS = """\
+import socket, sys, time
+lookup = socket.getaddrinfo
+def getaddrinfo(host, *arguments, **options):
+    if host == "hangs.example":
+        time.sleep(3600)
+    return lookup(host, *arguments, **options)
+socket.getaddrinfo = getaddrinfo
+from pbs_exporter.__main__ import main
+sys.exit(main())
+"""
+
+
+def threads_of(pid: int) -> int:
+    """Return the number of a process's threads."""
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+async def test_sigterm_waits_for_no_name_server(pbs: SimulatedPbs) -> None:
+    """Where the name of PBS is looked up for ever, scrapes end in time, and SIGTERM ends the program at once."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        NAME_THAT_HANGS,
+        env=program_environment(**settings(pbs, PBS_EXPORTER__PBS__ENDPOINT="https://hangs.example:8007")),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    running = Running(process)
+    try:
+        address = await serving(running)
+        async with aiohttp.ClientSession(headers={"X-Prometheus-Scrape-Timeout-Seconds": "1"}) as session:
+            for _ in range(3):
+                async with session.get(f"{address}/metrics") as response:
+                    assert "pbs_up 0" in await response.text()
+        threads = threads_of(process.pid)
+        # The wait for its end is shorter than the lookup.
+        assert (await running.end(signal.SIGTERM)).code == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert threads < 10

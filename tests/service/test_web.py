@@ -20,7 +20,7 @@ from pbs_exporter.simulator import Certificate, Fault, SimulatedPbs
 from pbs_exporter.web.app import create_app
 from tests.support.canned_pbs import CannedPbs
 from tests.support.exporter import Client, Exporter, exporting, make_settings
-from tests.support.ports import closed_port
+from tests.support.program import closed_port
 from tests.support.status_page import status_page
 
 CERTIFICATE = Certificate.make()

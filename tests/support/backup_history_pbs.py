@@ -33,6 +33,9 @@ class BackupHistoryPbs:
             "/admin/datastore/{store}/snapshots": self._snapshots,
         }
 
+    def pbs_time(self) -> float:
+        return self.history.now
+
     def unauthorized(self, _failure: LoginFailure) -> Answer:
         return UNAUTHORIZED
 

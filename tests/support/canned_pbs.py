@@ -39,6 +39,10 @@ class CannedPbs:
             **answers,
         }
 
+    def pbs_time(self) -> float:
+        """Return the time that the exporter has too."""
+        return NOW
+
     def unauthorized(self, _failure: LoginFailure) -> Answer:
         """Refuse a login."""
         return UNAUTHORIZED

@@ -22,6 +22,10 @@ class FakeClock:
         self.time = now
         self.clock = Clock(now=lambda: self.time, monotonic=lambda: self.time)
 
+    def ahead(self, seconds: float) -> Clock:
+        """Return the clock of a machine whose time of day differs."""
+        return Clock(now=lambda: self.time + seconds, monotonic=lambda: self.time)
+
     def advance(self, seconds: float) -> None:
         self.time += seconds
 

@@ -32,15 +32,19 @@ def small_history() -> BackupHistory:
     for place in (WEB, DNS, DEEP, OTHER):
         for size in (10, 20, 30):
             history.backup(place, size)
+    # What ends in the second in which a listing begins is news.
+    history.clock.advance(1)
     return history
 
 
 @asynccontextmanager
-async def listing_changes(history: BackupHistory, mode: str = "changes", **settings: Any) -> AsyncIterator[Setup]:
-    """Run an exporter in front of a PBS with that history."""
+async def listing_changes(
+    history: BackupHistory, mode: str = "changes", *, ahead: float = 0.0, **settings: Any
+) -> AsyncIterator[Setup]:
+    """Run an exporter in front of a PBS with that history. Its clock is `ahead` of PBS's by that number of seconds."""
     async with simulated(BackupHistoryPbs(history)) as pbs:
         made = make_settings(pbs, listing_mode=mode, **settings)
-        async with exporting(made, history.clock.clock) as exporter:
+        async with exporting(made, history.clock.ahead(ahead)) as exporter:
             yield Setup(pbs, exporter, history.clock)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -86,3 +87,15 @@ def _waited() -> float:
     except OSError:
         return 0.0
     return int(nanoseconds) / 1e9
+
+
+Found = TypeVar("Found")
+
+
+def poll(look: Callable[[], Found | None], what: str, seconds: float = 30.0, pause: float = 0.1) -> Found:
+    """Call `look` until its result is true, and return the result."""
+    until = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < until, f"not within {seconds:g} s: {what}"
+        time.sleep(pause)
+    return found

@@ -1,9 +1,13 @@
 """The log: one line per event, in three formats, and never a secret."""
 
 import asyncio
+import io
 import json
 import logging
 import re
+import sys
+import threading
+import warnings
 
 import pytest
 import structlog
@@ -11,6 +15,7 @@ from aiohttp import ClientSession, web
 
 from pbs_exporter import log
 from pbs_exporter.config import ExporterSettings, Secret
+from pbs_exporter.standard_streams import PENDING_LIMIT
 from pbs_exporter.web.access_log import AccessLogger
 
 SECRET = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -193,3 +198,53 @@ def test_configuring_again_replaces_what_was(capsys: pytest.CaptureFixture[str])
     logging.getLogger("x").warning("once")
     (line,) = written(capsys)
     assert line.startswith("ts=")
+
+
+class Stuck(io.StringIO):
+    """A stream that takes nothing until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.go.wait(30)
+        return super().write(text)
+
+
+def test_lines_that_are_lost_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that takes nothing costs lines and no time; when it takes lines again, one says how many were lost."""
+    stream = Stuck()
+    monkeypatch.setattr(sys, "stderr", stream)
+    configure()
+    logger = logging.getLogger("x")
+    for _ in range(5):
+        logger.warning("y" * PENDING_LIMIT)
+    stream.go.set()
+    logging.getLogger().handlers[0].flush()
+    logger.warning("end")
+    lines = [line.partition("msg=")[2] for line in stream.getvalue().splitlines()]
+    assert [line for line in lines if not line.startswith("y")] == ['"log lines lost: 4"', "end"]
+
+
+def test_a_closed_stream_costs_nothing_but_its_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logging to a stream that is closed raises nothing."""
+    stream = io.StringIO()
+    stream.close()
+    monkeypatch.setattr(sys, "stderr", stream)
+    configure()
+    logging.getLogger("x").warning("nobody reads this")
+
+
+@pytest.mark.parametrize("log_format", ["logfmt", "json"])
+def test_a_librarys_warning_is_a_line(capsys: pytest.CaptureFixture[str], log_format: str) -> None:
+    """A Python warning is one line at the level warn, with its category and without its source text."""
+    configure(log_format)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        configure(log_format)
+        warnings.warn(f"two\nlines of {SECRET}", UserWarning, stacklevel=1)
+    (line,) = written(capsys)
+    for part in ("warn", "py.warnings", "UserWarning", "lines of ***", "test_log.py:"):
+        assert part in line
+    assert "stacklevel" not in line

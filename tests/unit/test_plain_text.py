@@ -1,9 +1,10 @@
 """Foreign text in labels: cutting and cleaning."""
 
+import json
+
 import pytest
 
-from pbs_exporter.plain_text import comment
-from tests.support.canned_pbs import NOW, page, series, snapshot, snapshots_page, success
+from pbs_exporter.plain_text import cached, comment, without_cut_secret, without_secret
 
 COMMENTS = [
     (None, ""),
@@ -33,53 +34,52 @@ def test_a_comment_is_its_clean_first_line(text: str | None, label: str) -> None
     assert comment(text) == label
 
 
-SAID = [
-    pytest.param(None, "", id="null"),
-    pytest.param("", "", id="empty"),
-    pytest.param("web", "web", id="plain"),
-    pytest.param("a" * 64, "a" * 64, id="64 characters"),
-    pytest.param("a" * 65, "a" * 63 + "…", id="65 characters"),
-    pytest.param("💾" * 64, "💾" * 64, id="64 code points outside the base plane"),
-    pytest.param("💾" * 65, "💾" * 63 + "…", id="65 code points outside the base plane"),
-    pytest.param("first\nsecond", "first", id="line feed"),
-    pytest.param("first\r\nsecond", "first", id="carriage return and line feed"),
-    pytest.param("first\rsecond", "first", id="carriage return"),
-    pytest.param("\nsecond", "", id="an empty first line"),
-    pytest.param("a" * 64 + "\nsecond", "a" * 64, id="64 characters before the line break"),
-    pytest.param("tab\there", "tabhere", id="tab"),
-    pytest.param("nul\x00 esc\x1b[31m del\x7f c1\x9b", "nul esc[31m del c1", id="control characters"),
-    pytest.param("\x01" * 10 + "a" * 64, "a" * 64, id="control characters do not count"),
-    pytest.param("👩\u200d💻 \u200cx", "👩\u200d💻 \u200cx", id="joiners stay"),
-    pytest.param("\u202eright to left", "\u202eright to left", id="format characters stay"),
-    pytest.param("half \ud83d smile", "half  smile", id="a lone high surrogate"),
-    pytest.param("half \ude00 smile", "half  smile", id="a lone low surrogate"),
-    pytest.param("\ud800" * 70 + "b", "b", id="many lone surrogates"),
-    pytest.param('say "hi" \\ bye', 'say "hi" \\ bye', id="what the format escapes"),
-    pytest.param("größe 名前", "größe 名前", id="other scripts"),
-    pytest.param("  spaces  ", "  spaces  ", id="spaces stay"),
+HIDDEN = "c0ff-'\\ee"
+WHOLE = [
+    ("before c0ff-'\\ee after", "before *** after"),
+    (repr("before c0ff-'\\ee after"), '"before *** after"'),
+    (json.dumps({"k": "c0ff-'\\ee"}), '{"k": "***"}'),
+    (repr(json.dumps("c0ff-'\\ee")), "'\"***\"'"),
+    ("\0".join("c0ff-'\\ee"), "***"),
+    (repr("\0".join("c0ff-'\\ee")), '"***"'),
+    ("c0ff-\ud800'\\ee", "***"),
+    ("c0ff-'\\e", "c0ff-'\\e"),
+    ("C0FF-'\\EE", "C0FF-'\\EE"),
+]
+CUT = [
+    ("PBSAPIToken=x: c0ff-'\\e", "PBSAPIToken=x: ***"),
+    ("'...c0ff'", "'...***'"),
+    ("a c0ff…", "a ***…"),
+    ("a c0ff...', url='https://pbs'", "a ***...', url='https://pbs'"),
+    ("a c0f", "a ***"),
+    ("c0ff c0ff", "c0ff ***"),
+    ("a c0", "a c0"),
+    ("the c0ffee is hot", "the c0ffee is hot"),
+    ("", ""),
 ]
 
 
-@pytest.mark.parametrize(("said", "shown"), SAID)
-async def test_comment_of_a_datastore(said: str | None, shown: str) -> None:
-    """A datastore's comment is its first line, clean, and at most 64 code points long."""
-    scraped = await page({"/admin/datastore": [{"store": "main", "comment": said}]}, ["datastores"])
-    assert series(scraped, "pbs_datastore_info") == [({"datastore": "main", "backend": "", "comment": shown}, 1)]
-    assert success(scraped, "datastores") == 1
+@pytest.mark.parametrize(("length", "calls"), [(256, 1), (257, 2)])
+def test_only_short_texts_are_remembered(length: int, calls: int) -> None:
+    """The cache of comments and owners keeps no long text."""
+    seen = []
+
+    @cached
+    def called(text: str | None) -> None:
+        seen.append(text)
+
+    called("x" * length)
+    called("x" * length)
+    assert len(seen) == calls
 
 
-@pytest.mark.parametrize(("said", "shown"), SAID)
-async def test_comment_of_a_snapshot(said: str | None, shown: str) -> None:
-    """A snapshot's comment obeys the same rule, and the cut text costs no row."""
-    rows = [snapshot(NOW, comment=said), snapshot(NOW - 1, comment="other")]
-    scraped = await snapshots_page({"main": {"": rows}})
-    assert [labels["comment"] for labels, _ in series(scraped, "pbs_snapshot_info")] == [shown, "other"]
-    assert success(scraped, "snapshots") == 1
+@pytest.mark.parametrize(("text", "shown"), WHOLE)
+def test_a_secret_is_masked_in_each_of_its_forms(text: str, shown: str) -> None:
+    """A secret is masked as it is, with its quotes and backslashes escaped, and with invisible characters in it."""
+    assert without_secret(text, HIDDEN) == shown
 
 
-async def test_comments_cut_to_the_same_text_make_no_double() -> None:
-    """Two snapshots whose long comments differ only at the end stay two series."""
-    rows = [snapshot(NOW, comment="a" * 80 + "1"), snapshot(NOW - 1, comment="a" * 80 + "2")]
-    scraped = await snapshots_page({"main": {"": rows}})
-    assert len(series(scraped, "pbs_snapshot_info")) == 2
-    assert success(scraped, "snapshots") == 1
+@pytest.mark.parametrize(("text", "shown"), CUT)
+def test_a_secret_that_was_cut_is_masked(text: str, shown: str) -> None:
+    """The beginning of a secret is masked where a text ends or was cut, and nowhere else."""
+    assert without_cut_secret(text, HIDDEN) == shown

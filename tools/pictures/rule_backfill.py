@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from promql_parser import parse_duration
 
+from tests.monitoring.backfill import END, sample
 from tests.monitoring.demo_prometheus import demo_prometheus
 from tests.monitoring.expressions import selectors
-from tests.monitoring.openmetrics import END, sample
 from tests.monitoring.rule_files import RULE_FILES, Rule, rules_of
 from tests.monitoring.servers import Prometheus, add_samples
 

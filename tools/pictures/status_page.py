@@ -56,7 +56,7 @@ async def _scraped(state: str) -> str:
                     hands.time = _NOON + seconds
                     async with client.get("/metrics") as response:
                         await response.read()
-                facts = status.read_facts(app[TARGET], ("disks",))
+                facts = status.read_facts(app[TARGET], app[TARGET].listings(), ("disks",))
     return status.render_page(_steady(facts), now=_NOON, up_seconds=_UP_SECONDS)
 
 

@@ -1,12 +1,19 @@
 """The aiohttp session that all requests share, and the lifetime of its connections."""
 
+import asyncio
+import socket
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
+from functools import partial
+from typing import TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import aiohttp
-from aiohttp.connector import Connection
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.connector import AddrInfoType, Connection
 
 from pbs_exporter import __version__
 from pbs_exporter.aiohttp_internals import SelectiveConnector, without_retries
@@ -17,8 +24,16 @@ IDLE_SECONDS = 900.0
 LIFE_SECONDS = 3600.0
 """Age after which a connection isn't reused, so that a renewed certificate is seen."""
 
+DEAD_SECONDS = 20
+"""Time after which a connection is probed on which nothing comes, and the longest time without an acknowledgement."""
+
+T = TypeVar("T")
+
 reused: ContextVar[bool] = ContextVar("reused")
 """Whether the last request of this asyncio task reused a connection."""
+
+new_only: ContextVar[bool] = ContextVar("new_only", default=False)
+"""Whether the next request of this asyncio task must open a connection: after a restart of PBS all others are dead."""
 
 certificate: ContextVar[bytes | None] = ContextVar("certificate", default=None)
 """The certificate (DER) seen by the last request of this asyncio task; `None` if it opened no TLS connection."""
@@ -31,11 +46,15 @@ def make_session(monotonic: Callable[[], float] = time.monotonic) -> aiohttp.Cli
         # `RequestLimiter` limits their number.
         limit=0,
         keepalive_timeout=IDLE_SECONDS,
+        resolver=_DaemonResolver(),
+        socket_factory=open_socket,
     )
     session = aiohttp.ClientSession(
         connector=connector,
         # PBS prefers a cookie to the token.
         cookie_jar=aiohttp.DummyCookieJar(),
+        # `body` inflates, and counts while it does.
+        auto_decompress=False,
         headers={"User-Agent": f"pbs-exporter/{__version__}"},
         timeout=aiohttp.ClientTimeout(),
     )
@@ -54,7 +73,7 @@ class _Connections:
         """Whether a request may use this connection. If so, set `reused` and `certificate`."""
         now = self._monotonic()
         opened_at = self._opened_at.get(connection.protocol)
-        if opened_at is not None and now - opened_at >= LIFE_SECONDS:
+        if opened_at is not None and (now - opened_at >= LIFE_SECONDS or new_only.get()):
             return False
         reused.set(opened_at is not None)
         if opened_at is None:
@@ -66,3 +85,100 @@ class _Connections:
 def _peer_certificate(connection: Connection) -> bytes | None:
     tls = connection.transport.get_extra_info("ssl_object") if connection.transport else None
     return tls.getpeercert(binary_form=True) if tls else None
+
+
+class _DaemonResolver(AbstractResolver):
+    """Resolves names with the system's resolver, which reads `/etc/hosts` and knows search domains.
+
+    It blocks, for half a minute or more if no name server answers. So each name has a thread of its own, which nobody
+    waits for at exit. While it hangs, further requests for the name wait for the same thread.
+    """
+
+    def __init__(self) -> None:
+        self._lookups: dict[tuple[str, int, int], asyncio.Future[list[ResolveResult]]] = {}
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        key = host, port, family
+        lookup = self._lookups.get(key)
+        if lookup is None:
+            lookup = self._lookups[key] = _in_daemon_thread(partial(_resolve, host, port, family))
+            lookup.add_done_callback(partial(self._forget, key))
+        # A request whose time is up doesn't end the lookup.
+        return await asyncio.shield(lookup)
+
+    async def close(self) -> None:
+        pass
+
+    def _forget(self, key: tuple[str, int, int], lookup: "asyncio.Future[list[ResolveResult]]") -> None:
+        del self._lookups[key]
+        # Marks an exception as seen: maybe nobody waits for it any more.
+        lookup.cancelled() or lookup.exception()
+
+
+def _in_daemon_thread(work: Callable[[], T]) -> "asyncio.Future[T]":
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: Exception | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(cast("T", result))
+        else:
+            future.set_exception(error)
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = work()
+        except Exception as raised:  # noqa: BLE001 - it is raised where it is waited for
+            error = raised
+        # The loop may have been closed meanwhile.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="resolver", daemon=True).start()
+    return future
+
+
+def _resolve(host: str, port: int, family: int) -> list[ResolveResult]:
+    found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    results = []
+    for each, _, protocol, _, address in found:
+        # With the scope of a link-local address.
+        name, _ = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
+        results.append(
+            ResolveResult(
+                hostname=host,
+                host=name,
+                port=port,
+                family=each,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+        )
+    return results
+
+
+def open_socket(address: AddrInfoType) -> socket.socket:
+    """Return a socket whose connection is found to be dead after half a minute, whether it is used or not.
+
+    Without that, a request on a connection that a firewall has forgotten would wait for its whole timeout.
+    """
+    family, kind, protocol, _, _ = address
+    opened = socket.socket(family=family, type=kind, proto=protocol)
+    opened.settimeout(0)
+    options = {
+        (socket.SOL_SOCKET, "SO_KEEPALIVE"): 1,
+        (socket.IPPROTO_TCP, "TCP_KEEPIDLE"): DEAD_SECONDS,
+        (socket.IPPROTO_TCP, "TCP_KEEPINTVL"): DEAD_SECONDS // 4,
+        (socket.IPPROTO_TCP, "TCP_KEEPCNT"): 2,
+        (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT"): DEAD_SECONDS * 1000,
+    }
+    for (level, name), value in options.items():
+        # Not every system has all of them.
+        with suppress(OSError, AttributeError):
+            opened.setsockopt(level, getattr(socket, name), value)
+    return opened

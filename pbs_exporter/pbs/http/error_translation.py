@@ -23,7 +23,8 @@ from pbs_exporter.errors import (
     Unavailable,
     Unreachable,
 )
-from pbs_exporter.plain_text import first_line
+from pbs_exporter.pbs.http.body import start_of_body
+from pbs_exporter.plain_text import ERROR_LIMIT, first_line, shortened
 
 ERROR_BODY_LIMIT = 64 * 1024
 
@@ -31,6 +32,9 @@ _REDIRECTION = 3
 _STATUS_ERRORS: dict[int, type[StatusError]] = {403: Forbidden, 404: NotFound}
 
 _NO_SUCH_PARAMETER = "schema does not allow additional properties"
+
+_REFUSALS = ("authentication failed", "permission check failed")
+_IN_BETWEEN = "(not PBS's words: something in between, such as a proxy, refused the request)"
 
 _UNAVAILABLE = (
     "is unavailable: ",
@@ -50,15 +54,12 @@ async def status_error(response: aiohttp.ClientResponse, hide: Callable[[str], s
     if status // 100 == _REDIRECTION:
         where = first_line(hide(response.headers.get("Location", "")))
         return StatusError(status, f"a redirect to {where}, not followed: is the endpoint right?")
-    raw = b""
-    while len(raw) < ERROR_BODY_LIMIT and (chunk := await response.content.readany()):
-        raw += chunk
-    text = hide(raw.decode(errors="replace"))
+    text = hide((await start_of_body(response, ERROR_BODY_LIMIT)).decode(errors="replace"))
     # PBS 4.1.2 and 4.1.3 answer 400 instead of 401.
     if status == HTTPStatus.UNAUTHORIZED or (
         status == HTTPStatus.BAD_REQUEST and text.startswith("authentication failed")
     ):
-        return LoginRefused(status, text)
+        return LoginRefused(status, text if _is_pbs_refusal(text) else _from_in_between(text))
     if status == HTTPStatus.BAD_REQUEST and any(words in text for words in _UNAVAILABLE):
         return Unavailable(status, text)
     if status == HTTPStatus.BAD_REQUEST and _NO_SUCH_PARAMETER in text:
@@ -66,6 +67,14 @@ async def status_error(response: aiohttp.ClientResponse, hide: Callable[[str], s
     if status == HTTPStatus.NOT_FOUND and text.strip() == f"Path '{response.url.path}' not found.":
         return NotOffered(status, text)
     return _STATUS_ERRORS.get(status, StatusError)(status, text)
+
+
+def _from_in_between(text: str) -> str:
+    return f"{shortened(first_line(text), ERROR_LIMIT - len(_IN_BETWEEN) - 1)} {_IN_BETWEEN}"
+
+
+def _is_pbs_refusal(text: str) -> bool:
+    return not text.strip() or text.startswith(_REFUSALS)
 
 
 def closed_unanswered(error: Exception) -> bool:
@@ -92,7 +101,8 @@ def connection_error(error: Exception) -> PbsError:  # noqa: C901, PLR0911 - a t
             return ConnectionRefused(f"nothing listens on {error.host}:{error.port} (connection refused)")
         case aiohttp.ClientConnectorError():
             return Unreachable(f"no connection to {error.host}:{error.port}: {first_line(str(error.os_error))}")
-        case TimeoutError():
+        case TimeoutError() if error.errno is None:
+            # One with a number is from the system: the connection is dead.
             return PbsTimeout("no answer in time")
         case aiohttp.ClientPayloadError():
             return ProtocolFailed("the connection broke in the middle of the answer")

@@ -1,11 +1,13 @@
 """Datastores: state, usage, garbage collection and namespaces."""
 
-import re
+from functools import lru_cache
 
 from pbs_exporter.pbs.models.base import ApiObject
 from pbs_exporter.pbs.models.node import FileSystem
 
-_PROPERTY = re.compile(r'(?:[^,"]|"(?:\\.|[^"\\])*")+')
+_PROPERTY_STRING_LIMIT = 512
+"""How much of a property string is read, in code points. PBS allows 64 for the message."""
+
 _READABLE = (None, "read-only")
 
 
@@ -39,16 +41,37 @@ class Datastore(ApiObject, frozen=True):
     @property
     def mode(self) -> str | None:
         """The maintenance mode: the first property that is named `type` or has no name."""
-        for match in _PROPERTY.finditer(self.maintenance or ""):
-            name, equals, value = match[0].strip().partition("=")
-            if not equals or name == "type":
-                return (value or name).strip('"')
-        return None
+        return _mode(self.maintenance[:_PROPERTY_STRING_LIMIT]) if self.maintenance else None
 
     @property
     def available(self) -> bool:
         """Whether PBS can read it: it is mounted, and in no maintenance mode except read-only."""
         return self.mode in _READABLE and self.mount_status != "notmounted"
+
+
+@lru_cache(maxsize=1024)
+def _mode(text: str) -> str | None:
+    for part in _properties(text):
+        name, equals, value = part.strip().partition("=")
+        if part and (not equals or name == "type"):
+            return (value or name).strip('"')
+    return None
+
+
+def _properties(text: str) -> list[str]:
+    """Split a property string at the commas outside of quotes."""
+    parts, begin, quoted, escaped = [], 0, False, False
+    for position, character in enumerate(text):
+        if escaped:
+            escaped = False
+        elif quoted and character == "\\":
+            escaped = True
+        elif character == '"':
+            quoted = not quoted
+        elif character == "," and not quoted:
+            parts.append(text[begin:position])
+            begin = position + 1
+    return [*parts, text[begin:]]
 
 
 class GcStatus(ApiObject, frozen=True):

@@ -41,7 +41,7 @@ class SnapshotCache:
                 datastore = DatastoreClient(self._client, store, self._patterns, self._decode)
                 self._runners[store] = DatastoreRunner(datastore, self._settings, self._clock)
         # The slowest first, or they would begin when all others have ended.
-        slowest_first = sorted((self._runners[store] for store in wanted), key=lambda runner: -runner.longest_seconds)
+        slowest_first = sorted((self._runners[store] for store in wanted), key=lambda runner: -runner.answer_seconds)
         running = [listing for runner in slowest_first if (listing := runner.start(tasks)) is not None]
         if running:
             await asyncio.wait(running, timeout=max(0.0, until - asyncio.get_running_loop().time()))

@@ -1,16 +1,18 @@
 """The requests that list one datastore."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from pbs_exporter.config import Patterns, keeps
+from pbs_exporter.errors import PbsError
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http.decoding import Decoder, Rows
 from pbs_exporter.pbs.http.request_limiter import Lane
 from pbs_exporter.pbs.http.transport import Timed
 from pbs_exporter.pbs.models import GroupRow
 from pbs_exporter.pbs.snapshots.group_summary import GroupedSnapshots, GroupId
+from pbs_exporter.plain_text import printable
 
 
 class NamespaceNames(msgspec.Struct, frozen=True):
@@ -18,6 +20,14 @@ class NamespaceNames(msgspec.Struct, frozen=True):
 
     wanted: Sequence[str]
     count: int
+
+
+def name_namespaces(errors: Mapping[str, BaseException], names: NamespaceNames) -> None:
+    """Have the texts of errors begin with their namespaces, unless all namespaces have failed."""
+    for namespace, error in errors.items():
+        if len(errors) < len(names.wanted) and isinstance(error, PbsError):
+            where = f"namespace {printable(namespace)}" if namespace else "root namespace"
+            error.args = (f"{where}: {error}",)
 
 
 class DatastoreClient:
@@ -28,6 +38,10 @@ class DatastoreClient:
         self._client = client
         self._patterns = patterns
         self._decode = decode
+
+    def pbs_now(self) -> float:
+        """Return PBS's own time (Unix seconds), at most a second late."""
+        return self._client.pbs_now()
 
     async def namespaces(self, lane: Lane) -> NamespaceNames:
         """`GET /admin/datastore/{store}/namespace`.

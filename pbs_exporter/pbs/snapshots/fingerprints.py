@@ -13,6 +13,9 @@ from pbs_exporter.pbs.snapshots.listing import GroupKey, Namespaces, group_of
 MANY = 20
 """More changed groups than this, and more than a tenth of all, cost PBS more one by one than a full listing."""
 
+BATCH = 200
+"""Number of changed groups that one listing lists at most, where a full listing isn't possible."""
+
 _MANIFEST = "index.json.blob"
 
 Fingerprints = Mapping[GroupKey, GroupRow]
@@ -39,6 +42,13 @@ def changed_groups(
 def are_many(changed: Collection[GroupKey], rows: Fingerprints) -> bool:
     """Whether a full listing costs PBS less than listing these groups one by one."""
     return len(changed) > max(MANY, len(rows) / 10)
+
+
+def batch_of(changed: frozenset[GroupKey], rows: Fingerprints) -> frozenset[GroupKey]:
+    """Return the changed groups to list now: all, or those with the newest backups."""
+    if len(changed) <= BATCH:
+        return changed
+    return frozenset(sorted(changed, key=lambda key: (-rows[key].last_backup, key))[:BATCH])
 
 
 def confirmed(fingerprints: Fingerprints, namespaces: Namespaces) -> Fingerprints:

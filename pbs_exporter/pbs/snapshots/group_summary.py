@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import AsyncIterator, Iterable
-from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -11,7 +10,7 @@ from pbs_exporter.errors import WrongShape
 from pbs_exporter.pbs.http.decoding import Decoder, many
 from pbs_exporter.pbs.http.row_stream import RowStream
 from pbs_exporter.pbs.models import Snapshot, Verification, upid_start
-from pbs_exporter.plain_text import comment, printable
+from pbs_exporter.plain_text import cached, comment, label
 
 GroupId = tuple[str, str]
 """Backup type and backup ID."""
@@ -86,8 +85,8 @@ _SLACK: Final = 32
 """How far `kept` may exceed the limit before it is trimmed."""
 
 _snapshots = many(Snapshot)
-_upid_start = lru_cache(maxsize=4096)(upid_start)
-_owner = lru_cache(maxsize=4096)(printable)
+_upid_start = cached(upid_start)
+_owner = cached(lambda owner: label(owner or ""))
 
 
 def grouped(limit: int) -> Decoder[GroupedSnapshots]:
@@ -96,9 +95,16 @@ def grouped(limit: int) -> Decoder[GroupedSnapshots]:
     async def decode(chunks: AsyncIterator[bytes]) -> GroupedSnapshots:
         stream = RowStream(_snapshots)
         groups: dict[GroupId, GroupSummary] = {}
-        async for chunk in chunks:
-            add(groups, stream.feed(chunk), limit)
-        add(groups, stream.finish(), limit)
+        try:
+            async for chunk in chunks:
+                add(groups, stream.feed(chunk), limit)
+            add(groups, stream.finish(), limit)
+        except BaseException:
+            # An error or a cancellation keeps this frame for some time.
+            groups.clear()
+            raise
+        finally:
+            stream.close()
         for group in groups.values():
             _trim(group, limit)
         return GroupedSnapshots(groups, stream.omitted)
@@ -139,7 +145,7 @@ def _add(group: GroupSummary, snapshot: Snapshot, limit: int) -> None:
     if note and (time, note) > group.note:
         group.note = (time, note)
     if time > group.kept_after:
-        group.kept.append(KeptSnapshot(time, note, _owner(snapshot.owner or ""), state))
+        group.kept.append(KeptSnapshot(time, note, _owner(snapshot.owner), state))
         if len(group.kept) == limit + _SLACK and limit:
             _trim(group, limit)
 

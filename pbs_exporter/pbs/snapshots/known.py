@@ -4,27 +4,72 @@ from collections.abc import Mapping
 
 import msgspec
 
+from pbs_exporter.clock import Instant
 from pbs_exporter.pbs.snapshots.fingerprints import Fingerprints
-from pbs_exporter.pbs.snapshots.listing import GroupKey, Listing, Namespaces
+from pbs_exporter.pbs.snapshots.listing import GroupKey, Groups, Listing, Namespaces
+
+
+class KnownNamespace(msgspec.Struct, frozen=True):
+    """The groups of a namespace, and which listings they come from.
+
+    `at` is when PBS answered their counts and times, `full_at` when it answered the newest full listing (Unix seconds),
+    whose number is `full_number`. `groups_number` is the number of the newest incremental listing that said which
+    groups exist.
+    """
+
+    groups: Groups
+    at: Instant
+    full_at: float
+    full_number: int = -1
+    groups_number: int = -1
 
 
 class Known(msgspec.Struct, frozen=True):
     """What earlier listings have shown.
 
-    `listed_at` (monotonic seconds) is when PBS answered the listing's counts and times. `relist` has the groups whose
-    own listing failed. `group_numbers` has the number of each group's own listing, where that is later than the full
-    listing `full_number`. `incremental_number` is the number of the newest incremental listing that is shown.
+    `names` are the namespaces that PBS listed at the listing `names_number`, `namespace_count` counts those that the
+    filters leave out too. `namespaces` has those whose listing has succeeded at least once. `listed` is when that was
+    last so for any. `relist` has the groups whose own listing failed, `group_numbers` the number of each group's newest
+    own listing.
     """
 
-    listing: Listing | None = None
-    listed_at: float | None = None
+    names: tuple[str, ...] = ()
+    names_number: int = -1
+    namespace_count: int = 0
+    namespaces: Mapping[str, KnownNamespace] = {}
+    listed: Instant | None = None
     fingerprints: Fingerprints = {}
     relist: frozenset[GroupKey] = frozenset()
     group_numbers: Mapping[GroupKey, int] = {}
-    full_number: int = -1
-    incremental_number: int = -1
 
     @property
-    def namespaces(self) -> Namespaces:
-        """The groups by namespace; none before the first listing."""
-        return self.listing.namespaces if self.listing else {}
+    def groups(self) -> Namespaces:
+        """The groups by namespace."""
+        return {name: namespace.groups for name, namespace in self.namespaces.items()}
+
+    @property
+    def listed_at(self) -> float | None:
+        """When any namespace was last listed (monotonic seconds), or `None`."""
+        return None if self.listed is None else self.listed.monotonic
+
+
+def newest_listing(known: Known) -> Listing | None:
+    """Return all that is known as a listing, however old it is."""
+    return None if known.listed is None else _listing(known, known.namespaces, known.listed)
+
+
+def fresh_listing(known: Known, max_age: float, now: float) -> Listing | None:
+    """Return what is shown at a time (monotonic seconds): the namespaces that aren't too old, `None` if all are."""
+    if known.listed is None or now - known.listed.monotonic > max_age:
+        return None
+    fresh = {name: one for name, one in known.namespaces.items() if now - one.at.monotonic <= max_age}
+    return None if known.namespaces and not fresh else _listing(known, fresh, known.listed)
+
+
+def _listing(known: Known, namespaces: Mapping[str, KnownNamespace], listed: Instant) -> Listing:
+    return Listing(
+        {name: one.groups for name, one in namespaces.items()},
+        min((one.at.unix for one in namespaces.values()), default=listed.unix),
+        min((one.full_at for one in namespaces.values()), default=listed.unix),
+        known.namespace_count,
+    )

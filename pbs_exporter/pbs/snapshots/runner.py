@@ -16,9 +16,9 @@ from pbs_exporter.pbs.models import Task
 from pbs_exporter.pbs.snapshots import merge, schedule, task_hints
 from pbs_exporter.pbs.snapshots.attempts import Attempts
 from pbs_exporter.pbs.snapshots.datastore_client import DatastoreClient
-from pbs_exporter.pbs.snapshots.full_listing import FullListing, list_in_full
+from pbs_exporter.pbs.snapshots.full_listing import list_in_full
 from pbs_exporter.pbs.snapshots.incremental_listing import IncrementalListing, list_changes
-from pbs_exporter.pbs.snapshots.known import Known
+from pbs_exporter.pbs.snapshots.known import Known, fresh_listing, newest_listing
 from pbs_exporter.pbs.snapshots.listing import Listing, ListingStatus
 from pbs_exporter.pbs.snapshots.schedule import Limits, Schedule
 from pbs_exporter.pbs.snapshots.task_hints import Hints, SeenTasks
@@ -58,15 +58,15 @@ class DatastoreRunner:
         return self._attempts.error
 
     @property
-    def longest_seconds(self) -> float:
-        """Duration of the longest answer to the last full listing."""
-        return self._attempts.longest_seconds or 0.0
+    def answer_seconds(self) -> float:
+        """What PBS took for the answers to the last full listing."""
+        return self._attempts.answer_seconds or 0.0
 
     @property
     def status(self) -> ListingStatus:
         """How it is going. The listing's times are there even if it is too old to be shown."""
         now = self._clock.monotonic()
-        listing, began_at = self._known.listing, self._schedule.full_began_at
+        listing, began_at = newest_listing(self._known), self._schedule.full_began_at
         next_at = schedule.next_full_at(self._schedule, self._limits, self._known.listed_at)
         return ListingStatus(
             error=self.error,
@@ -79,10 +79,8 @@ class DatastoreRunner:
         )
 
     def shown(self) -> Listing | None:
-        """Return the last good listing, unless it is too old."""
-        listed_at = self._known.listed_at
-        is_fresh = listed_at is not None and self._clock.monotonic() - listed_at <= self._limits.max_age
-        return self._known.listing if is_fresh else None
+        """Return what is known, without the namespaces that are too old, or `None` if there is nothing to show."""
+        return fresh_listing(self._known, self._limits.max_age, self._clock.monotonic())
 
     def start(self, tasks: TaskList | None) -> asyncio.Task[None] | None:
         """Return the listing to wait for: the one under way, a new one, or `None` where none is due."""
@@ -112,14 +110,17 @@ class DatastoreRunner:
                 await self._list_all()
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs this datastore alone
             self._attempts = replace(self._attempts, incremental_error=error)
+        finally:
+            self._foreground = None
         self._attempts = replace(self._attempts, tried_at=self._clock.now())
-        self._foreground = None
         self._plan_background()
 
     async def _run_background(self) -> None:
-        await self._list_in_full(Lane.BACKGROUND)
+        try:
+            await self._list_in_full(Lane.BACKGROUND)
+        finally:
+            self._background = None
         self._attempts = replace(self._attempts, tried_at=self._clock.now())
-        self._background = None
         self._plan_background()
 
     def _plan_background(self) -> None:
@@ -139,7 +140,7 @@ class DatastoreRunner:
 
     async def _list_all(self) -> bool:
         """List all for the scrapes that wait. Return whether it succeeded."""
-        self._seen = task_hints.all_listed(self._seen, self._clock.now())
+        self._seen = task_hints.all_listed(self._seen, self._datastore.pbs_now())
         is_good = await self._list_in_full(Lane.LISTING)
         self._attempts = replace(self._attempts, incremental_error=None)
         return is_good
@@ -153,8 +154,14 @@ class DatastoreRunner:
             expected = list(self._known.namespaces)
             found = await list_in_full(self._datastore, expected, lane=lane, names_lane=self._names_lane)
             error, goes_on = found.error, found.goes_on
+            # What some namespaces have answered is shown although others failed.
+            self._known = merge.with_full(self._known, found, number, self._clock.instant())
+            if found.namespaces:
+                self._choose_mode(found.seconds)
+                self._attempts = replace(self._attempts, answer_seconds=found.seconds)
             if error is None:
-                self._take_full(found, number, began_at)
+                took_seconds = self._clock.monotonic() - began_at
+                self._attempts = replace(self._attempts, full_error=found.omitted, took_seconds=took_seconds)
         except Exception as unexpected:  # noqa: BLE001 - whatever it is, it costs this datastore alone
             error = unexpected
         if error is not None:
@@ -169,24 +176,17 @@ class DatastoreRunner:
         )
         return error is None
 
-    def _take_full(self, found: FullListing, number: int, began_at: float) -> None:
-        self._known = merge.with_full(self._known, found, number, self._clock.instant())
-        self._choose_mode(found.seconds)
-        self._attempts = replace(
-            self._attempts,
-            full_error=found.omitted,
-            took_seconds=self._clock.monotonic() - began_at,
-            longest_seconds=found.seconds,
-        )
-
     async def _list_changes(self, tasks: TaskList | None) -> None:
+        groups_number = next(self._numbers)
         names = await self._datastore.namespaces(self._names_lane)
         found = await list_changes(
             self._datastore,
             names,
             self._known,
+            groups_number=groups_number,
             hints=partial(self._hints, tasks),
             next_number=partial(next, self._numbers),
+            full_is_possible=schedule.full_is_promising(self._schedule, self._clock.monotonic()),
         )
         if isinstance(found, IncrementalListing):
             self._take_incremental(found)
@@ -207,7 +207,7 @@ class DatastoreRunner:
             goes_on=found.goes_on,
             full_is_wanted=found.full_is_wanted,
         )
-        self._attempts = replace(self._attempts, incremental_error=found.error or found.omitted)
+        self._attempts = replace(self._attempts, incremental_error=found.error)
         if found.all_seen:
             self._seen = task_hints.hinted_listed(self._seen)
 
@@ -230,12 +230,12 @@ class DatastoreRunner:
         if not self._chooses_mode:
             return
         mode = schedule.choose_mode(before, seconds)
-        if mode != before or self._attempts.longest_seconds is None:
+        if mode != before or self._attempts.answer_seconds is None:
             limit = schedule.limit_of(before)
             _log.info(
                 "listing mode chosen",
                 datastore=self._datastore.store,
                 mode=mode,
-                because=f"its longest answer to a full listing took {seconds:.2f} s, the limit is {limit} s",
+                because=f"its answers to a full listing took {seconds:.2f} s together, the limit is {limit} s",
             )
         self._schedule = replace(self._schedule, mode=mode)

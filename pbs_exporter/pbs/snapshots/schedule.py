@@ -9,10 +9,10 @@ from typing import Literal
 import msgspec
 
 SLOW_SECONDS = 0.5
-"""A datastore with an answer that takes this long is listed incrementally (`listing_mode` = `auto`)."""
+"""A datastore whose answers take this long together is listed incrementally (`listing_mode` = `auto`)."""
 
 QUICK_SECONDS = 0.25
-"""A datastore whose answers all take less is listed in full again."""
+"""A datastore whose answers take less together is listed in full again."""
 
 RETRY_SECONDS = 60.0
 """Delay before a full listing in the background is tried again after a failure."""
@@ -34,7 +34,7 @@ class Schedule(msgspec.Struct, frozen=True):
 
     `mode` is what scrapes wait for: `full` is a full listing, `changes` an incremental one, while full ones run in the
     background. `full_began_at` belongs to a full listing under way, or is `None`. `full_is_wanted` says that only a
-    full one shows what has changed.
+    full one shows what has changed, `full_failed` that the last one didn't succeed.
     """
 
     mode: Mode
@@ -44,6 +44,7 @@ class Schedule(msgspec.Struct, frozen=True):
     full_is_wanted: bool = False
     full_due_at: float = -math.inf
     full_not_before: float = -math.inf
+    full_failed: bool = False
 
 
 def is_incremental(schedule: Schedule, listed_at: float | None) -> bool:
@@ -62,6 +63,14 @@ def is_due(schedule: Schedule, limits: Limits, listed_at: float | None, now: flo
 def may_list_in_full(schedule: Schedule, now: float) -> bool:
     """Whether a full listing may start: none is under way, and PBS isn't still working on one that timed out."""
     return schedule.full_began_at is None and now >= schedule.full_not_before
+
+
+def full_is_promising(schedule: Schedule, now: float) -> bool:
+    """Whether it is worth listing all where many groups have changed: the last full listing succeeded, and PBS is idle.
+
+    Else the changed groups are listed one by one, or nothing would be listed until a full listing gets through.
+    """
+    return not schedule.full_failed and now >= schedule.full_not_before
 
 
 def next_full_at(schedule: Schedule, limits: Limits, listed_at: float | None) -> float:
@@ -99,6 +108,7 @@ def full_ended(
     return msgspec.structs.replace(
         schedule,
         full_began_at=None,
+        full_failed=not is_good,
         full_due_at=now + seconds,
         full_not_before=now + limits.timeout if goes_on else schedule.full_not_before,
     )
@@ -121,7 +131,7 @@ def scraped(schedule: Schedule, now: float) -> Schedule:
 
 
 def choose_mode(mode: Mode, seconds: float) -> Mode:
-    """Return the mode for the next scrapes, by the duration of a full listing's longest answer."""
+    """Return the mode for the next scrapes, by what PBS took for all answers of a full listing."""
     return "changes" if seconds >= limit_of(mode) else "full"
 
 

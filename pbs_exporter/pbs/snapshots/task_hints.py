@@ -36,8 +36,9 @@ class Hints(msgspec.Struct, frozen=True):
 class SeenTasks(msgspec.Struct, frozen=True):
     """The tasks of one datastore that have been taken into account. Tasks are known by their UPIDs.
 
-    `since` is when the newest full listing of a scrape began (Unix seconds). `ended` are the tasks that had ended when
-    they were last read. `listed` are those of them whose groups have all been listed (`None`: none since `since`).
+    `since` is when the newest full listing of a scrape began (Unix seconds, by PBS's clock). `ended` are the tasks that
+    had ended when they were last read, `listed` those of a time when all that they name had been listed (`None`: not
+    since `since`).
     `bulk` are the finished bulk verifications already reported; one full listing covers them.
     """
 
@@ -48,7 +49,7 @@ class SeenTasks(msgspec.Struct, frozen=True):
 
 
 def all_listed(seen: SeenTasks, now: float) -> SeenTasks:
-    """Return the tasks that a full listing covers: all that ended before it began at `now` (Unix seconds)."""
+    """Return what is no news once a full listing begins: all that ended before `now` (PBS's)."""
     return SeenTasks(since=now, bulk=seen.bulk)
 
 
@@ -100,7 +101,7 @@ def _is_new(task: Task, seen: SeenTasks) -> bool:
         return False
     if seen.listed is not None:
         return task.upid not in seen.listed
-    return task.endtime is None or task.endtime > seen.since
+    return task.endtime is None or task.endtime >= seen.since
 
 
 def _hints(tasks: Iterable[Task]) -> Hints:

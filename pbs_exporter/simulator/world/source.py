@@ -57,6 +57,10 @@ class World:
         """The time in this world (Unix seconds)."""
         return int(self._now()) if self._live else self._created
 
+    def pbs_time(self) -> float:
+        """Return the time of the world."""
+        return self.now
+
     def unauthorized(self, _: LoginFailure) -> Answer:
         """Return the answer to a failed login."""
         return UNAUTHORIZED

@@ -11,7 +11,8 @@ from pbs_exporter.errors import PbsExporterError
 from pbs_exporter.pbs.models import Version
 from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.scrape.collector_run import Outcome
-from pbs_exporter.scrape.target import ScrapeReport, Target
+from pbs_exporter.scrape.failure_log import ScrapeReport, same_cause
+from pbs_exporter.scrape.target import Target
 from pbs_exporter.web.status.facts import (
     NOT_QUERIED,
     CollectorRow,
@@ -25,9 +26,12 @@ from pbs_exporter.web.status.facts import (
 )
 
 
-def read_facts(target: Target, disabled: tuple[str, ...]) -> Facts:
-    """Return the facts about a target, sorted by state; datastores of the same state by name."""
-    last, listings = target.last_scrape, target.listings()
+def read_facts(target: Target, listings: dict[str, ListingStatus], disabled: tuple[str, ...]) -> Facts:
+    """Return the facts about a target, sorted by state; datastores of the same state by name.
+
+    It may run in a thread: of the target it reads what is never changed, but only replaced.
+    """
+    last = target.last_scrape
     outcomes = [] if last is None else [_newest(outcome, listings) for outcome in last.outcomes]
     slow = {
         collector.name: collector.intervals * target.settings.slow_interval_seconds
@@ -35,9 +39,10 @@ def read_facts(target: Target, disabled: tuple[str, ...]) -> Facts:
         if collector.intervals
     }
     waiting = {store for store, listing in listings.items() if listing.tried_at is None}
-    collectors = [_collector(outcome, waiting, slow.get(outcome.name)) for outcome in outcomes]
+    down = last.error if last else None
+    collectors = [_collector(outcome, waiting, slow.get(outcome.name), down) for outcome in outcomes]
     return Facts(
-        pbs=PbsState(target.settings.endpoint, _version(target.version), _reason(last.error) if last else None),
+        pbs=PbsState(target.settings.endpoint, _version(target.version), _reason(down)),
         scrape=None if last is None else LastScrape(last.at, last.seconds),
         collectors=tuple(sorted(collectors, key=lambda collector: collector.state.rank)),
         disabled=disabled,
@@ -60,10 +65,15 @@ def _version(version: Version | None) -> str | None:
     return ".".join(part for part in (version.version, version.release) if part)
 
 
-def _reason(error: BaseException | None) -> str | None:
-    """Return the text for the page. Only our own errors have text that is safe to show; others are in the log."""
+def _reason(error: BaseException | None, down: BaseException | None = None) -> str | None:
+    """Return the text for the page. Only our own errors have text that is safe to show; others are in the log.
+
+    `down` is why PBS is down. The page shows that once.
+    """
     if error is None:
         return None
+    if same_cause(error, down):
+        return "PBS is down"
     return str(error) if isinstance(error, PbsExporterError) else "an internal error of the exporter; see its log"
 
 
@@ -74,10 +84,12 @@ def _newest(outcome: Outcome, listings: dict[str, ListingStatus]) -> Outcome:
     return msgspec.structs.replace(outcome, datastores={store: known.error for store, known in listings.items()})
 
 
-def _collector(outcome: Outcome, waiting: set[str], every_seconds: float | None) -> CollectorRow:
+def _collector(
+    outcome: Outcome, waiting: set[str], every_seconds: float | None, down: BaseException | None
+) -> CollectorRow:
     bad = tuple(sorted((store for store, error in outcome.datastores.items() if error is not None), key=_natural))
     listed = outcome.name == SnapshotsCollector.name
-    reason = _reason(outcome.error)
+    reason = _reason(outcome.error, down)
     if outcome.success:
         state = State.OK
     elif outcome.at is None or (reason is None and listed and waiting.issuperset(bad)):
@@ -106,7 +118,7 @@ def _datastores(
             at.setdefault(store, outcome.at)
             found = reasons.setdefault(store, [])
             if error is not None:
-                found.append(f"{outcome.name}: {_reason(error)}")
+                found.append(f"{outcome.name}: {_reason(error, last.error if last else None)}")
     unlisted = {} if last is None else last.unlisted
     queried = _queried(last)
     rows = []

@@ -1,11 +1,16 @@
 """The status page as HTML."""
 
+from collections.abc import Sequence
+
 from pbs_exporter import __revision__, __version__
 from pbs_exporter.web.status import tables
-from pbs_exporter.web.status.facts import Facts, State
-from pbs_exporter.web.status.formatting import date, escaped, span
+from pbs_exporter.web.status.facts import DatastoreRow, Facts, State
+from pbs_exporter.web.status.formatting import count, date, escaped, span
 from pbs_exporter.web.status.style import STYLE
 from pbs_exporter.web.status.summary import Summary, summarize
+
+DATASTORES_SHOWN = 200
+"""Rows of the table of datastores. The summary counts all."""
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -87,9 +92,14 @@ def _parts(facts: Facts, now: float) -> str:
     parts = {
         "rights": ("Privileges of the token", tables.privileges(facts.privileges, now)),
         "collectors": ("Collectors", tables.collectors(facts, now)),
-        "datastores": ("Datastores", tables.datastores(facts.datastores, now) if facts.datastores else _NO_DATASTORES),
+        "datastores": ("Datastores", _datastores(facts.datastores, now)),
     }
     return "\n".join(f'<h2 id="{part}">{title}</h2>\n{content}' for part, (title, content) in parts.items())
 
 
-_NO_DATASTORES = "<p>PBS listed no datastores.</p>"
+def _datastores(rows: Sequence[DatastoreRow], now: float) -> str:
+    if not rows:
+        return "<p>PBS listed no datastores.</p>"
+    more = len(rows) - DATASTORES_SHOWN
+    told = f"<p>And {count(more, 'more datastore')}, none in a worse state.</p>" if more > 0 else ""
+    return tables.datastores(rows[:DATASTORES_SHOWN], now) + told

@@ -1,5 +1,7 @@
 """Datastores: maintenance, mount status, readability, and the estimated date when they are full."""
 
+import json
+
 import pytest
 
 from pbs_exporter.simulator import Answer
@@ -69,6 +71,11 @@ async def test_estimated_full_date(date: Json, shown: float | None) -> None:
         pytest.param("read-only,message=a,type=offline", "read-only", 1, id="only the first counts"),
         pytest.param("frozen,message=x", "unknown", 0, id="a mode that PBS invents later"),
         pytest.param("type=frozen", "unknown", 0, id="the same, with its name"),
+        pytest.param("read-only,message=" + '="\\\\' * 100_000, "read-only", 1, id="long behind the mode"),
+        pytest.param('="\\\\' * 100_000 + ",type=offline", None, 1, id="behind all that is read"),
+        pytest.param('message="' + "x" * 300 + '",offline', "offline", 0, id="behind a long message"),
+        pytest.param('"\\"' * 100 + ",type=offline", None, 1, id="in a quote without an end"),
+        pytest.param(",,read-only", "read-only", 1, id="empty properties"),
     ],
 )
 async def test_maintenance(maintenance: str | None, mode: str | None, readable: float) -> None:
@@ -199,3 +206,17 @@ async def test_sizes_beyond_what_a_float_holds() -> None:
     assert scraped.value("pbs_datastore_total_bytes", datastore="main") == float(2**63)
     assert scraped.value("pbs_datastore_used_bytes", datastore="main") == 2**53
     assert scraped.value("pbs_datastore_available_bytes", datastore="main") == 0
+
+
+@pytest.mark.parametrize("zeros", [400, 5000])
+@pytest.mark.parametrize("sign", ["", "-"])
+async def test_a_number_beyond_any_float_costs_itself_alone(sign: str, zeros: int) -> None:
+    """Where one number is beyond any float, what is made of it is unknown, and all else is there."""
+    row: Json = SIZES | {"store": "main", "used": "HUGE", "gc-status": {"upid": UPID, "index-data-bytes": "HUGE"}}
+    row["gc-status"]["disk-bytes"] = 5
+    body = json.dumps({"data": [row]}).replace('"HUGE"', f"{sign}1{'0' * zeros}")
+    scraped = await page({LIST: [{"store": "main"}], USAGE: Answer(200, body.encode())}, ["datastores"])
+    assert scraped.value("pbs_datastore_total_bytes", datastore="main") == 1000
+    assert scraped.value("pbs_datastore_used_bytes", datastore="main") is None
+    assert not scraped.series("pbs_datastore_deduplication_factor")
+    assert success(scraped, "datastores") == 1

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from pbs_exporter.collectors.findings import CutOff, Findings
-from pbs_exporter.errors import NotJson, PbsError, WrongShape
+from pbs_exporter.errors import NotJson, PbsError
 from pbs_exporter.pbs.http.decoding import Rows
 
 
@@ -57,7 +57,7 @@ async def test_a_datastore_that_fails_costs_itself_only() -> None:
 async def test_rows_that_were_left_out_are_a_failure() -> None:
     """The good rows of an answer are returned, and one failure has the number of bad ones."""
     with Findings() as found:
-        assert found.rows(Rows(["a"], [WrongShape("no name")])) == ["a"]
+        assert found.rows(Rows(["a"], 1, "no name")) == ["a"]
         assert found.rows(None) == []
         assert found.take("value", [NotJson("x")]) == "value"
     assert [str(error) for error in found.failures] == ["1 of 2 rows omitted: no name", "x"]

@@ -72,6 +72,11 @@ FAILED = {"pbs_gc_status": 0}
         pytest.param(
             ended("OK") | {"duration": None}, COUNTERS | NEXT | ENDED | {"pbs_gc_status": 1}, id="no duration"
         ),
+        pytest.param(
+            ended("OK") | {"duration": -5},
+            COUNTERS | NEXT | ENDED | {"pbs_gc_status": 1},
+            id="clock set back",
+        ),
         pytest.param(ended("OK") | {"removed-bytes": 0}, COUNTERS | NEXT | ENDED | GOOD | {"pbs_gc_removed_bytes": 0}),
     ],
 )

@@ -22,6 +22,12 @@ RAN = {LAST: START + 20, TOOK: 20}
         pytest.param(ENDED | {"last-run-state": "WARNINGS: 3"}, "warning", RAN, id="warnings, without schedule"),
         pytest.param(ENDED | {"last-run-state": "disk away\nsecond line"}, "error", RAN, id="failed in two lines"),
         pytest.param(ENDED | {"last-run-state": "OK\nnot quite"}, "error", RAN, id="failed with a good beginning"),
+        pytest.param(
+            ENDED | {"last-run-state": "OK", "last-run-endtime": START - 5},
+            "ok",
+            {LAST: START - 5},
+            id="clock set back",
+        ),
         pytest.param(ENDED | {"last-run-state": "unknown"}, "unknown", RAN, id="nobody knows how it ended"),
         pytest.param({"last-run-upid": UPID} | DUE, "running", {NEXT: NOW + 60}, id="running"),
         pytest.param(DUE, "never", {NEXT: NOW + 60}, id="never run"),

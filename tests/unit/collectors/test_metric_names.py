@@ -21,8 +21,7 @@ from pbs_exporter.scrape import scrape_metrics
 from pbs_exporter.simulator import Replay, SimulatedPbs, Source, demo_world
 from tests.support.exporter import FakeClock, exporting, make_settings
 from tests.support.fixed_metrics import FIXED
-from tests.support.paths import ROOT
-from tests.support.recordings import RECORDINGS, recorded_time, recording_file
+from tests.support.paths import RECORDINGS, ROOT, recorded_time, recording_file
 
 DECLARED = (
     *(metric for collector in COLLECTORS for metric in collector.metrics),

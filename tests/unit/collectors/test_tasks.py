@@ -172,6 +172,7 @@ async def test_a_task_that_ends_between_the_two_answers_counts_once(ended_first:
             id="each type and ID has its own",
         ),
         pytest.param([task("logrotate", None, 9, 8)], {("logrotate", "", "ok"): 1}, id="no ID"),
+        pytest.param([task("prune", "a", 9, 12)], {("prune", "a", "ok"): 0}, id="PBS's clock was set back"),
     ],
 )
 async def test_duration_is_of_the_newest(tasks: list[Json], newest: dict[tuple[str, str, str], float]) -> None:
@@ -318,3 +319,11 @@ async def test_totals_are_per_comment() -> None:
         ["snapshots", "tasks"],
     )
     assert scraped.by("pbs_task_total", "comment") == {"a": 2, "": 1}
+
+
+async def test_long_ids_that_are_cut_to_the_same_are_one_series() -> None:
+    """IDs beyond 1,024 code points are cut; two that become the same are one series, and the collector isn't well."""
+    ids = ("x" * 1023 + "a", "y" * 2000 + "b", "y" * 2000 + "c")
+    scraped = await page({TASKS: [task("prune", worker_id, 9, 8) for worker_id in ids]}, ["tasks"])
+    assert [worker_id for _, worker_id, _ in durations(scraped)] == [ids[0], "y" * 1023 + "…"]
+    assert success(scraped, "tasks") == 0

@@ -66,6 +66,65 @@ def test_a_secret_is_taken_as_it_is(value: str) -> None:
     assert target(**{TOKEN_SECRET: value}).token_secret == Secret(value)
 
 
+GENERATED = '{"tokenid": "exporter@pbs!prometheus", "value": "' + SECRET + '"}'
+NO_SECRETS = {
+    f'"{SECRET}"': "is in quotes; write the secret without them",
+    f"exporter@pbs!prometheus:{SECRET}": "begins with the token's ID; write only the secret, which follows the colon",
+    "id!name:secret": "begins with the token's ID; write only the secret, which follows the colon",
+    f"PBSAPIToken=exporter@pbs!prometheus:{SECRET}": (
+        "is a whole header; write only the secret, which follows the last colon"
+    ),
+    "${PBS_TOKEN}": "is a variable that nothing has replaced; write the secret itself",
+    **dict.fromkeys(
+        (GENERATED, GENERATED.replace(" ", ""), f"Result: {GENERATED}", GENERATED.replace(",", ",\n")),
+        'is the whole JSON that generate-token printed; write only what its "value" has in quotes',
+    ),
+}
+
+
+@pytest.mark.parametrize("value", NO_SECRETS)
+def test_what_is_no_secret(tmp_path: Path, value: str) -> None:
+    """A secret with its quotes, its token ID, its header, its JSON, or as a variable's name is one line at start."""
+    assert problems(**{TOKEN_SECRET: value}) == [f"{TOKEN_SECRET}: {NO_SECRETS[value]}"]
+    file = tmp_path / "secret"
+    file.write_text(f"{value}\n")
+    assert problems(**{SECRET_FILE: str(file)}) == [f"{SECRET_FILE}: the file's content {NO_SECRETS[value]}"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "your-secret-token",
+        "x",
+        '"',
+        '"x',
+        'x"',
+        "a:b",
+        "!a:b",
+        "a!b",
+        "$PBS_TOKEN",
+        "${x",
+        "{}",
+        '{"a":1}',
+        "[1]",
+        "a=b",
+    ],
+)
+def test_any_other_text_is_a_secret(value: str) -> None:
+    """Only those forms are refused: any other printable text is a secret, also one that isn't a UUID."""
+    assert target(**{TOKEN_SECRET: value}).token_secret == Secret(value)
+
+
+@pytest.mark.parametrize("quotes", ['"', "'"])
+def test_quotes_around_the_endpoint_and_the_token_id(quotes: str) -> None:
+    """Quotes that an .env file passed on are named as what is wrong."""
+    environ = {name: f"{quotes}{value}{quotes}" for name, value in BASE.items()}
+    assert problems(**environ, **{TOKEN_SECRET: SECRET}) == [
+        f"{ENDPOINT}: is in quotes; write https://HOST:8007, without them",
+        f"{TOKEN_ID}: is in quotes; write USER@REALM!NAME, as in exporter@pbs!prometheus, without them",
+    ]
+
+
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
 def test_secret_file(tmp_path: Path, ending: str) -> None:
     """The secret is the file's content without one trailing line break."""

@@ -166,9 +166,9 @@ WRONG_TEXT = [
     (
         REQUESTS,
         "8.0",
-        "8.0 is not a whole number; write a whole number of at least 1, without a decimal point",
+        "8.0 is not a whole number; write a whole number of at least 2, without a decimal point",
     ),
-    (REQUESTS, "0", "0 is too small; write a whole number of at least 1"),
+    (REQUESTS, "0", "0 is too small; write a whole number of at least 2"),
     (MODE, "fast", '"fast" is not one of the choices; write auto, full or changes'),
     (LEVEL, "loud", '"loud" is not one of the choices; write debug, info, warn or error'),
     (FORMAT, "xml", '"xml" is not one of the choices; write logfmt, json or console'),
@@ -227,7 +227,7 @@ WRONG_TOML = [
     (
         "pbs",
         "max_concurrent_requests = 8.0",
-        "8.0 is not a whole number; write a whole number of at least 1, without a decimal point",
+        "8.0 is not a whole number; write a whole number of at least 2, without a decimal point",
     ),
     (
         "pbs",
@@ -338,6 +338,9 @@ RIGHT = [
     (ENDPOINT, "HTTPS://pbs.example.com/", "pbs.endpoint", "https://pbs.example.com"),
     (ENDPOINT, "http://127.0.0.1:80", "pbs.endpoint", "http://127.0.0.1:80"),
     (ENDPOINT, "https://[fe80::1]:8007", "pbs.endpoint", "https://[fe80::1]:8007"),
+    (ENDPOINT, "https://[fe80::1%eth0]:8007", "pbs.endpoint", "https://[fe80::1%eth0]:8007"),
+    (ENDPOINT, "https://[fe80::1%25eth0]:8007", "pbs.endpoint", "https://[fe80::1%eth0]:8007"),
+    (ENDPOINT, "https://[fe80::1%25]", "pbs.endpoint", "https://[fe80::1%25]"),
     (ENDPOINT, "https://pbs_1.example.com.:8007/", "pbs.endpoint", "https://pbs_1.example.com.:8007"),
     (TOKEN_ID, " me@example.com@ldap!a.b-c ", "pbs.token_id", "me@example.com@ldap!a.b-c"),
     (TIMEOUT, "2.5", "pbs.timeout_seconds", 2.5),

@@ -12,7 +12,7 @@ from pbs_exporter.exposition.formats import accepts_gzip, choose, compress
 from pbs_exporter.simulator import Certificate, Replay, SimulatedPbs
 from tests.support.canned_pbs import CannedPbs
 from tests.support.exporter import FakeClock, exporting, make_settings
-from tests.support.recordings import recorded_time, recording_file
+from tests.support.paths import recorded_time, recording_file
 
 CERTIFICATE = Certificate.make()
 

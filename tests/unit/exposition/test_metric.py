@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from pbs_exporter.exposition.metric import Metric, state_set
+from pbs_exporter.exposition.metric import Metric, ratio, state_set
 from pbs_exporter.plain_text import printable
 
 UP = Metric("pbs_up", "Whether it is up.")
@@ -66,6 +66,29 @@ def test_labels_are_clean(text: str, cleaned: str) -> None:
     """Control characters and lone surrogates are removed from a label, and nothing else."""
     assert printable(text) == cleaned
     assert [sample.labels for sample in SIZE(1, text, text)] == [(cleaned, cleaned)]
+
+
+LENGTHS = [
+    ("x" * 1024, "x" * 1024),
+    ("x" * 1025, "x" * 1023 + "…"),
+    ("\x00" * 5000 + "x", "x"),
+    ("😀" * 2000, "😀" * 1023 + "…"),
+]
+
+
+@pytest.mark.parametrize(("text", "shown"), LENGTHS, ids=range(len(LENGTHS)))
+def test_labels_are_bounded(text: str, shown: str) -> None:
+    """A label has at most 1,024 code points without control characters; a longer one is cut, with `…` at the end."""
+    assert [sample.labels for sample in SIZE(1, text, "")] == [(shown, "")]
+
+
+RATIOS = [(1, 2, 0.5), (1, 0, None), (10**400, 1, None), (10**400, 10**400, 1.0), (-1, 4, -0.25)]
+
+
+@pytest.mark.parametrize(("part", "whole", "expected"), RATIOS)
+def test_a_ratio_that_no_float_can_hold_is_unknown(part: int, whole: int, expected: float | None) -> None:
+    """A ratio of whole numbers of any size is a number, or unknown."""
+    assert ratio(part, whole) == expected
 
 
 STATES = ("ok", "failed", "none")

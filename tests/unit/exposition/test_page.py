@@ -24,6 +24,17 @@ def test_a_page_has_each_family_and_series_once() -> None:
     ]
 
 
+def test_a_page_leaves_the_pages_that_it_was_given_alone() -> None:
+    """Two collectors may have samples of one metric: what is added to a page changes no other page."""
+    first, second, whole = Page(), Page(), Page()
+    first.add(SIZE(1, "a", ""))
+    second.add(SIZE(2, "b", ""))
+    whole.add_missing(first)
+    assert whole.add_page(second) == 0
+    whole.add(SIZE(3, "c", ""))
+    assert (first.size, second.size, whole.size) == (1, 1, 3)
+
+
 def test_labels_that_are_the_same_when_clean_are_doubles() -> None:
     """Two names that differ only in a control character are one series, and the page stays valid."""
     page = Page()

@@ -5,9 +5,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from pbs_exporter.errors import NoSuchParameter, NotOffered
+from pbs_exporter.pbs.capabilities import Capabilities
+from pbs_exporter.pbs.models import Version
 from pbs_exporter.simulator import Fault, Replay
 from tests.support.metrics_page import facts, failed
-from tests.support.recordings import recording_file
+from tests.support.paths import recording_file
 from tests.support.running import Setup, running
 
 DRIVE = "/tape/drive"
@@ -78,3 +81,24 @@ async def test_an_old_pbs_is_whole() -> None:
             assert not page.series("pbs_host_network_receive_bytes_total")
         assert setup.asked("/status/metrics") == 1
         assert [request.query for request in setup.pbs.requests_to("/admin/sync")] == ["sync-direction=all", "", "", ""]
+
+
+async def test_what_the_old_version_lacks_says_nothing_about_the_new_one() -> None:
+    """A 404 for a request to the old version, which comes when the new one is known already, isn't remembered."""
+    old, new = Version("4.2", "3", "abc"), Version("4.3", "1", "def")
+    capabilities = Capabilities()
+    asked: list[Any] = []
+
+    async def upgraded(query: Any) -> None:
+        capabilities.record_version(new)
+        raise NoSuchParameter(400, "") if query else NotOffered(404, "Path not found.")
+
+    async def answered(query: Any) -> None:
+        asked.append(query)
+
+    for newer in ({}, {"new": "1"}):
+        capabilities.record_version(old)
+        with pytest.raises(NotOffered):
+            await capabilities.request(DRIVE, {}, newer, upgraded)
+        await capabilities.request(DRIVE, {}, {"new": "1"}, answered)
+    assert asked == [{"new": "1"}] * 2

@@ -158,3 +158,22 @@ async def test_a_collector_may_return_a_little_late() -> None:
     outcome = await outcome_of(fetch, 0.01)
     assert outcome.success
     assert not outcome.page.empty
+
+
+async def test_the_rows_of_an_answer_are_counted() -> None:
+    """All rows count, in lists and in structs of lists: many of them aren't made into samples on the event loop."""
+
+    async def size(answer: Any) -> int:
+        async def fetch() -> Result[Any]:
+            return Result(answer)
+
+        run = PromptRun(Fetching(fetch), Filters())
+        assert run.size == 0
+        await run.fetch(cast("Any", Deadline(asyncio.get_running_loop().time() + 5)))
+        return run.size
+
+    lists = msgspec.defstruct("Lists", ["listed", "usage", "other"])
+    assert await size(["a", "b"]) == 2
+    assert await size({"sync": ["a", "b"], "verify": ["c"]}) == 3
+    assert await size(lists(["a", "b"], ["c"], None)) == 3
+    assert await size(None) == 0

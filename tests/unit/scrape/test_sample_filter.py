@@ -8,7 +8,7 @@ from pbs_exporter.config import Filters
 from pbs_exporter.simulator import Replay, SimulatedPbs
 from tests.support.exporter import FakeClock, exporting, make_settings
 from tests.support.metrics_page import Scraped, facts, failed
-from tests.support.recordings import recorded_time, recording_file
+from tests.support.paths import recorded_time, recording_file
 from tests.support.running import NAMESPACES, SNAPSHOTS, Setup, running, small_world
 
 GROUP = "backup_id"

@@ -88,14 +88,12 @@ async def test_a_failure_lasts_until_an_ask_succeeds() -> None:
         await setup.scrape()
         setup.clock.advance(300)
         armed = setup.pbs.faults.add(DRIVE, Fault.status(500, "no"))
-        for _ in range(3):
+        for _ in range(4):
             assert said(await setup.scrape()) == (0, 2, NOW)
-            setup.clock.advance(90)
+            setup.clock.advance(30)
         armed.remove()
-        assert said(await setup.scrape()) == (0, 2, NOW)
-        setup.clock.advance(30)
-        assert said(await setup.scrape()) == (1, 2, NOW + 600)
-        assert setup.asked(DRIVE) == 3
+        assert said(await setup.scrape()) == (1, 2, NOW + 420)
+        assert setup.asked(DRIVE) == 4
 
 
 @pytest.mark.parametrize(("interval", "shown"), [(300.0, 3600), (2000.0, 6000)])
@@ -111,14 +109,41 @@ async def test_old_samples_vanish(interval: float, shown: int) -> None:
 
 
 async def test_an_ask_that_never_was_good_shows_nothing() -> None:
-    """If the first query fails there are no samples and no time, and the next query is one interval later."""
+    """Where the first ask fails there are no samples and no time of any."""
     async with slowly() as setup:
         setup.pbs.faults.add(DRIVE, Fault.status(500, "no"), times=1)
         assert said(await setup.scrape()) == (0, None, None)
-        setup.clock.advance(299)
+        setup.clock.advance(59)
         assert said(await setup.scrape()) == (0, None, None)
         setup.clock.advance(1)
-        assert said(await setup.scrape()) == (1, 2, NOW + 300)
+        assert said(await setup.scrape()) == (1, 2, NOW + 60)
+
+
+@pytest.mark.parametrize(("intervals", "interval", "seconds"), [(1, 300.0, 60), (12, 300.0, 60), (1, 20.0, 20)])
+async def test_a_failure_is_tried_again_within_a_minute(intervals: int, interval: float, seconds: int) -> None:
+    """A collector that failed asks again after a minute, or after its interval if that is shorter."""
+    async with slowly(intervals, slow_interval_seconds=interval) as setup:
+        setup.pbs.faults.add(DRIVE, Fault.status(500, "no"), times=1)
+        await setup.scrape()
+        setup.clock.advance(seconds - 1)
+        assert said(await setup.scrape()) == (0, None, None)
+        setup.clock.advance(1)
+        assert said(await setup.scrape()) == (1, 2, NOW + seconds)
+
+
+async def test_a_collector_that_failed_asks_at_once_when_pbs_is_up_again() -> None:
+    """As soon as `pbs_up` turns 1, collectors that failed while PBS was down ask, without waiting for their time."""
+    async with slowly() as setup:
+        armed = setup.pbs.faults.add("*", Fault.status(503, "down"))
+        assert said(await setup.scrape()) == (0, None, None)
+        setup.clock.advance(10)
+        await setup.scrape()
+        armed.remove()
+        setup.clock.advance(10)
+        assert (await setup.scrape()).value("pbs_up") == 1
+        await eventually(lambda: setup.pbs.in_flight == 0 and setup.asked(DRIVE) == 2)
+        assert said(await setup.scrape()) == (1, 2, NOW + 20)
+        assert setup.asked(DRIVE) == 2
 
 
 async def test_an_ask_goes_on_after_the_scrape() -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pbs_exporter.simulator import Replay
-from tests.support.recordings import RECORDINGS, recording_file
+from tests.support.paths import RECORDINGS, recording_file
 from tests.support.simulator_client import OF_A_HANDLER, one_line, served
 
 

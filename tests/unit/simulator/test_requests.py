@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from pbs_exporter.simulator import Replay, World
-from tests.support.recordings import recording_file
+from tests.support.paths import recording_file
 from tests.support.simulator_client import JSON, SimulatorClient, served
 from tests.support.waiting import Stopwatch
 

@@ -15,7 +15,7 @@ from pbs_exporter.simulator.recording import Recording
 from tests.support.canned_pbs import CannedPbs, snapshot
 from tests.support.exporter import FakeClock, exporting, make_settings
 from tests.support.metrics_page import Scraped
-from tests.support.recordings import RECORDINGS, recorded_time, recording_file
+from tests.support.paths import RECORDINGS, recorded_time, recording_file
 from tools.record import main, record
 from tools.scrubbing import Scrubber
 

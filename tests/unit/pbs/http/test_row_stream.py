@@ -45,7 +45,7 @@ def streamed(chunks: Sequence[bytes]) -> Rows[Row]:
     """Return the rows that a stream decodes from the chunks of a body."""
     stream = RowStream(decode)
     rows = [row for chunk in chunks for row in stream.feed(chunk)] + stream.finish()
-    return Rows(rows, [stream.omitted] if stream.omitted else [])
+    return Rows(rows, stream.invalid, stream.reason)
 
 
 @given(rows_of_all_kinds, st.lists(st.integers(0), max_size=12), st.sampled_from([(",", ":"), (", ", ": ")]))

@@ -13,6 +13,10 @@ from typing import Any
 import pytest
 import trustme
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from pbs_exporter.collectors import DEFAULTS
 from pbs_exporter.config import load
@@ -109,6 +113,74 @@ async def test_a_ca_file_is_trusted(authority: trustme.CA, ca_file: Path) -> Non
     """A certificate that the authority of `ca_file` has signed is accepted."""
     async with running(issued(authority, "127.0.0.1", "pbs.example")) as pbs:
         page, _ = await scrape(pbs, verify_tls=True, ca_file=ca_file)
+    assert page.value("pbs_up") == 1
+
+
+def plain_authority() -> tuple[bytes, Certificate]:
+    """Make an authority without keyUsage, as PVE and `openssl req -x509` do, and a certificate that it has signed."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Proxmox Virtual Environment")])
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    now = dt.datetime.now(dt.UTC)
+    certificates = [
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=subject is name, path_length=None), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(keys[0], hashes.SHA256())
+        for subject, key in zip((name, x509.Name([])), keys, strict=True)
+    ]
+    ca_pem, pem = (certificate.public_bytes(Encoding.PEM) for certificate in certificates)
+    key_pem = keys[1].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return ca_pem, Certificate(key_pem, pem, certificates[1].fingerprint(hashes.SHA256()).hex())
+
+
+def strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this Python's default context be as strict as that of Python 3.13."""
+    default = ssl.create_default_context
+
+    def create(*args: Any, **options: Any) -> ssl.SSLContext:
+        context = default(*args, **options)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", create)
+
+
+@pytest.mark.parametrize("by", ["ca_file", "system"])
+async def test_an_authority_without_key_usage_is_trusted(
+    by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An authority as PVE makes its own is trusted, also by a Python whose default refuses it; others aren't."""
+    strict(monkeypatch)
+    (ca_pem, certificate), (_, foreign) = plain_authority(), plain_authority()
+    path = tmp_path / "ca.pem"
+    path.write_bytes(ca_pem)
+    if by == "system":
+        monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    settings = {"verify_tls": True} | ({"ca_file": path} if by == "ca_file" else {})
+    async with running(certificate) as pbs:
+        endpoint = pbs.endpoint.replace("127.0.0.1", "localhost")
+        page, _ = await scrape(pbs, endpoint=endpoint, **settings)
+    assert page.value("pbs_up") == 1
+    async with running(foreign) as pbs:
+        endpoint = pbs.endpoint.replace("127.0.0.1", "localhost")
+        page, _ = await scrape(pbs, endpoint=endpoint, **settings)
+        assert pbs.requests == []
+    assert refused(page)
+
+
+async def test_a_servers_certificate_can_be_the_ca_file(authority: trustme.CA, tmp_path: Path) -> None:
+    """A certificate in `ca_file` is trusted without that of the authority that has signed it, on every Python."""
+    certificate = issued(authority, "127.0.0.1")
+    path = tmp_path / "pbs.pem"
+    path.write_bytes(certificate.pem)
+    async with running(certificate) as pbs:
+        page, _ = await scrape(pbs, verify_tls=True, ca_file=path)
     assert page.value("pbs_up") == 1
 
 
@@ -243,7 +315,7 @@ async def test_the_peers_certificate_can_be_read_untrusted() -> None:
         der = await peer_certificate(pbs.endpoint, 10)
         assert pbs.requests == []
     assert hashlib.sha256(der).digest() == fingerprint(pbs)
-    assert x509.load_der_x509_certificate(der) == x509.load_pem_x509_certificate(SELF_SIGNED.pem)
+    assert der == ssl.PEM_cert_to_DER_cert(SELF_SIGNED.pem.decode())
 
 
 async def test_no_certificate_can_be_read_where_there_is_no_tls() -> None:

@@ -67,6 +67,58 @@ async def test_after_three_refusals_pbs_is_asked_once_a_minute() -> None:
         assert logs[1]["asked_again_after_seconds"] == 60
 
 
+async def test_scrapes_at_once_share_their_refused_logins() -> None:
+    """After the first refusal five scrapes at once cost no more refused logins than one: two, and one a minute."""
+    async with running(token_secret=WRONG) as setup:
+        setup.pbs.login_delay = 0.05
+        asked = []
+        for _ in range(9):
+            pages = await asyncio.gather(*(setup.scrape() for _ in range(5)))
+            assert {page.value("pbs_up") for page in pages} == {0}
+            asked.append(setup.asked("*"))
+            setup.clock.advance(15)
+        # Nothing is known of the token when the first five begin.
+        assert asked == [5, 6, 7, 7, 7, 7, 8, 8, 8]
+
+
+async def test_a_refusal_by_some_endpoints_costs_these_alone() -> None:
+    """Where PBS takes the token and single requests are refused, these are tried three times and once a minute."""
+    refusing = ("/admin/gc", "/tape/drive", "/nodes/localhost/tasks")
+    async with running() as setup:
+        for path in refusing:
+            setup.pbs.faults.add(path, Fault.status(401, "authentication failed"))
+        asked = []
+        with capture_logs() as logs:
+            for _ in range(12):
+                page = await setup.scrape()
+                asked.append(sum(map(setup.asked, refusing)))
+                assert page.value("pbs_up") == 1
+                assert failed(page) >= {"gc", "tape", "tasks"}
+                if len(asked) > 1:
+                    assert not failed(page) & {"host", "datastores", "io", "s3"}
+                setup.clock.advance(15)
+        # There are four such requests. What is refused for the first time may be sent at once with others.
+        assert asked[0] <= 4
+        assert asked[2] <= 6
+        paused = [number - asked[2] for number in asked[2:]]
+        assert paused in ([0, 0, 0, 0, 1, 1, 1, 1, 2, 2], [0, 0, 0, 1, 1, 1, 1, 2, 2, 2])
+        assert events(logs).count(("login refused", "")) == 1
+        setup.pbs.faults.clear()
+        setup.clock.advance(60)
+        assert failed(await setup.scrape()) == set()
+
+
+async def test_a_scrape_that_leaves_lets_the_next_one_try() -> None:
+    """A scrape whose time is up while it tries the token doesn't keep the other scrapes waiting."""
+    async with running() as setup:
+        right, setup.pbs.secret = setup.pbs.secret, "another"
+        await setup.scrape()
+        setup.pbs.secret = right
+        setup.pbs.faults.add("/version", Fault.stall(), times=1)
+        first, second = await asyncio.gather(setup.scrape(0.2), setup.scrape())
+        assert {first.value("pbs_up"), second.value("pbs_up")} == {0, 1}
+
+
 async def test_a_token_that_becomes_right_recovers() -> None:
     """When PBS accepts the token again, the next try is complete, and the log has the duration of the outage."""
     async with running() as well:

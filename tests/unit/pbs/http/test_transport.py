@@ -1,10 +1,13 @@
 """Requests on the wire, the reading of answers, and repeated requests."""
 
 import asyncio
+import errno
 import gzip
 import json
+import os
+import socket
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +19,8 @@ from aiohttp import ClientResponse, web
 from pbs_exporter import __version__, errors, plain_text
 from pbs_exporter.clock import Clock
 from pbs_exporter.pbs.client import PbsClient
-from pbs_exporter.pbs.http import transport
-from pbs_exporter.pbs.http.connector import make_session
+from pbs_exporter.pbs.http import body, transport
+from pbs_exporter.pbs.http.connector import DEAD_SECONDS, make_session, open_socket
 from pbs_exporter.pbs.http.decoding import many
 from pbs_exporter.pbs.http.token_auth import TokenAuth
 from pbs_exporter.pbs.http.transport import Transport
@@ -254,7 +257,7 @@ async def endless(exchange: Exchange, status: int) -> web.StreamResponse:
 
 
 TOO_LARGE = {
-    "whole": Fault.huge(MIB + 1),
+    "whole": Fault.body(b'{"data":[]}' + b" " * MIB),
     "endless": acts(lambda exchange: endless(exchange, 200)),
     "inflated": answers(zlib.compress(b" " * (8 * MIB)), Content_Encoding="deflate"),
 }
@@ -357,18 +360,18 @@ async def test_a_reset_in_the_body_is_not_asked_again(asked: Asked, monkeypatch:
     """A kept connection that is reset after the headers of an answer is an error, and the request isn't repeated."""
     await asked.client.version()
     head_came = asyncio.Event()
-    chunks = transport._chunks
+    pieces = body.pieces
 
-    def noting(response: ClientResponse, limit: int) -> AsyncIterator[bytes]:
+    def noting(response: ClientResponse, limit: int) -> AsyncGenerator[bytes, None]:
         head_came.set()
-        return chunks(response, limit)
+        return pieces(response, limit)
 
     async def act(exchange: Exchange) -> web.StreamResponse:
         await exchange.begin(await exchange.answer())
         await head_came.wait()
         return exchange.reset()
 
-    monkeypatch.setattr(transport, "_chunks", noting)
+    monkeypatch.setattr(body, "pieces", noting)
     asked.pbs.faults.add("*", acts(act))
     with pytest.raises(errors.ProtocolFailed, match=r"^the connection broke"):
         await asked.client.version()
@@ -409,5 +412,26 @@ async def test_an_error_holds_no_answer(asked: Asked) -> None:
 def test_a_row_that_is_left_out_holds_no_answer() -> None:
     """The error of an invalid row has no traceback, which would keep all rows of the answer alive."""
     rows = [snapshot(1_795_000_000, size="big"), snapshot(1_795_000_001)]
-    wrong = many(Snapshot)(json.dumps({"data": rows}).encode()).invalid
-    assert [error.__traceback__ for error in wrong] == [None]
+    wrong = many(Snapshot)(json.dumps({"data": rows}).encode()).omitted
+    assert wrong is not None
+    assert (wrong.__traceback__, wrong.__cause__, wrong.__context__) == (None, None, None)
+
+
+def test_dead_connections_are_found() -> None:
+    """A connection to PBS is probed when nothing comes, and ends if nothing is acknowledged, as far as Linux can."""
+    with open_socket((socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 1))) as opened:
+        assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == DEAD_SECONDS
+        assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1000 * DEAD_SECONDS
+
+
+async def test_a_dead_connection_is_no_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system says of a dead connection is a broken connection: PBS isn't working on it, so nothing pauses."""
+
+    async def dead(_self: Transport, *_: object) -> None:
+        raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+    monkeypatch.setattr(Transport, "_get_once", dead)
+    async with asking() as asked:
+        with pytest.raises(errors.ProtocolFailed, match=r"^the connection broke: Connection timed out$"):
+            await asked.client.version()

@@ -11,9 +11,10 @@ import pytest
 from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.simulator import Answer, Call, Fault, Replay
 from tests.support.exporter import FakeClock, exporting, make_settings
-from tests.support.metrics_page import facts, failed, failed_datastores, listed_at
-from tests.support.recordings import recorded_time, recording_file
+from tests.support.metrics_page import Scraped, facts, failed, failed_datastores, listed_at
+from tests.support.paths import recorded_time, recording_file
 from tests.support.running import NAMESPACES, NOW, SNAPSHOTS, Setup, running, simulated, small_world
+from tests.support.status_page import status_page
 from tests.support.waiting import Gate, eventually
 
 MAIN = "/admin/datastore/main/snapshots"
@@ -151,9 +152,9 @@ async def test_a_listing_that_hit_its_limit_is_not_started_again_at_once() -> No
         assert setup.asked("/admin/datastore/main/namespace") == 2
 
 
-async def test_a_namespace_that_fails_fails_its_datastore() -> None:
-    """A listing covers all namespaces: if one fails, the whole previous listing stays, with its time."""
-    async with running() as setup:
+async def test_a_namespace_that_fails_costs_itself_alone() -> None:
+    """A namespace that fails keeps its groups with their time until they are too old; the others stay."""
+    async with running(listing_max_age_seconds=100.0) as setup:
         whole = await setup.scrape()
         (namespace,) = {labels["namespace"] for labels, _ in whole.series("pbs_snapshot_count")} - {""}
         _fail_namespace(setup, namespace)
@@ -162,6 +163,34 @@ async def test_a_namespace_that_fails_fails_its_datastore() -> None:
         assert failed_datastores(page) == {("snapshots", "main")}
         assert listed_at(page) == {"main": NOW, "archive": NOW + 60}
         assert page.series("pbs_snapshot_count") == whole.series("pbs_snapshot_count")
+        setup.clock.advance(60)
+        page = await setup.scrape()
+        assert failed_datastores(page) == {("snapshots", "main")}
+        assert listed_at(page) == {"main": NOW + 120, "archive": NOW + 120}
+        others = _without(whole, namespace)
+        assert page.series("pbs_snapshot_count") == others
+
+
+async def test_a_namespace_that_fails_from_the_start() -> None:
+    """After a start the other namespaces are shown, and the status page names the one that fails."""
+    async with running() as setup:
+        whole = await setup.scrape()
+    (namespace,) = {labels["namespace"] for labels, _ in whole.series("pbs_snapshot_count")} - {""}
+    async with running() as setup:
+        _fail_namespace(setup, namespace)
+        page = await setup.scrape()
+        status = (await status_page(setup.exporter.client)).text
+    others = _without(whole, namespace)
+    assert page.series("pbs_snapshot_count") == others
+    assert failed_datastores(page) == {("snapshots", "main")}
+    assert f"namespace {namespace}: 400 unable to open namespace" in status
+
+
+def _without(page: Scraped, namespace: str) -> list[tuple[dict[str, str], float]]:
+    """Return the counts of a page without those of a namespace of `main`."""
+    gone = ("main", namespace)
+    counts = page.series("pbs_snapshot_count")
+    return [(labels, count) for labels, count in counts if (labels["datastore"], labels["namespace"]) != gone]
 
 
 def _fail_namespace(setup: Setup, namespace: str) -> None:

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from pbs_exporter.pbs.models import GroupRow
-from pbs_exporter.pbs.snapshots.fingerprints import are_many, changed_groups, confirmed
+from pbs_exporter.pbs.snapshots.fingerprints import BATCH, are_many, batch_of, changed_groups, confirmed
 from pbs_exporter.pbs.snapshots.group_summary import FinishedSnapshot, GroupSummary
 
 KEY = ("", ("vm", "100"))
@@ -76,3 +76,11 @@ def test_fingerprints_are_kept_while_they_agree() -> None:
     other, gone = ("a/b", ("vm", "100")), ("", ("ct", "1"))
     fingerprints = {KEY: ROW, other: replace(ROW, backup_count=3), gone: ROW}
     assert confirmed(fingerprints, {"": {KEY[1]: GROUP}, "a/b": {KEY[1]: GROUP}}) == {KEY: ROW}
+
+
+@pytest.mark.parametrize(("changed", "listed"), [(0, 0), (BATCH, BATCH), (BATCH + 1, BATCH), (5 * BATCH, BATCH)])
+def test_a_batch_is_bounded_and_has_the_newest_backups(changed: int, listed: int) -> None:
+    """Of more changed groups than a batch has, those with the newest backups are listed first."""
+    rows = {("", ("vm", str(number))): replace(ROW, last_backup=number) for number in range(changed)}
+    batch = batch_of(frozenset(rows), rows)
+    assert batch == frozenset(list(rows)[changed - listed :])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from pbs_exporter.pbs.snapshots.fingerprints import BATCH
 from pbs_exporter.simulator import Fault
 from pbs_exporter.simulator.exchange import Exchange
 from tests.support.backup_history import BackupHistory, Group, Place, Snapshot
@@ -85,19 +86,25 @@ def sync_many(history: BackupHistory) -> list[Place]:
 
 
 async def test_many_changes_whose_full_listing_fails() -> None:
-    """If many groups have changed and the full listing fails, the old listing and its time stay until one succeeds."""
+    """Where many groups have changed and the full listing fails, the next scrape lists the groups by themselves."""
     history = small_history()
     async with listing_changes(history) as setup:
         await observe(setup)
         began = setup.clock.time
         places = sync_many(history)
         setup.pbs.faults.add(SNAPSHOTS_OF_MAIN, of_all(VANISHED))
-        for _ in range(3):
-            setup.clock.advance(10)
-            page = (await observe(setup)).page
-            assert failed_datastores(page) == {("snapshots", "main")}
-            assert listed_at(page)["main"] == began
+        setup.clock.advance(10)
+        page = (await observe(setup)).page
+        assert failed_datastores(page) == {("snapshots", "main")}
+        assert listed_at(page)["main"] == began
+        setup.clock.advance(10)
+        page = (await observe(setup)).page
+        assert failed_datastores(page) == {("snapshots", "main")}
+        assert listed_at(page)["main"] == setup.clock.time
+        assert [group_value(page, "count", place) for place in places] == [1] * len(places)
         setup.pbs.faults.clear()
+        setup.clock.advance(60)
+        await observe(setup)
         page = (await observe(setup)).page
         assert group_value(page, "count", places[0]) == 1
         assert failed(page) == set()
@@ -113,6 +120,26 @@ async def test_many_changes_while_pbs_is_still_at_it() -> None:
         assert ("main", "") in (await observe(setup)).listed_in_full
         sync_many(history)
         assert ("main", "") not in (await observe(setup)).listed_in_full
+
+
+async def test_more_changes_than_a_batch_while_full_listings_are_blocked() -> None:
+    """The groups with the newest backups come first, the others with the next scrapes; until then success is 0."""
+    history = small_history()
+    async with listing_changes(history, listing_timeout_seconds=0.3, listing_refresh_seconds=2.0) as setup:
+        await observe(setup)
+        setup.pbs.faults.add(SNAPSHOTS_OF_MAIN, of_all(Fault.stall()))
+        setup.clock.advance(3)
+        await observe(setup)
+        places = [Place("main", "", ("vm", str(1000 + number))) for number in range(BATCH + 10)]
+        for age, place in enumerate(places):
+            sync(history, place, Snapshot(history.now - age, 5))
+        page = (await observe(setup)).page
+        counted = [group_value(page, "count", place) for place in places]
+        assert counted == [1] * BATCH + [None] * 10
+        assert failed_datastores(page) == {("snapshots", "main")}
+        page = (await observe(setup)).page
+        assert [group_value(page, "count", place) for place in places] == [1] * len(places)
+        assert listed_at(page)["main"] == setup.clock.time
 
 
 async def test_a_group_that_seemed_to_be_gone() -> None:

@@ -280,6 +280,21 @@ async def test_a_verified_group_is_listed(place: Place, whole_group: bool) -> No
         assert not (await observe(setup)).listed
 
 
+@pytest.mark.parametrize("ahead", [-600.0, 600.0])
+async def test_the_clock_of_pbs_may_be_another(ahead: float) -> None:
+    """Tasks are compared with PBS's own clock: what ended after the full listing is new, what ended before isn't."""
+    history = small_history()
+    history.verify_group(DNS)
+    history.clock.advance(60)
+    async with listing_changes(history, ahead=ahead) as setup:
+        await observe(setup)
+        history.clock.advance(60)
+        history.verify_group(WEB, "failed")
+        seen = await observe(setup)
+        assert seen.listed == {WEB}
+        assert group_value(seen.page, "verification", WEB, state="failed") == 3
+
+
 async def test_a_group_that_is_being_verified() -> None:
     """A group is listed at each scrape while it is verified, and once more after that."""
     history = small_history()

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from pbs_exporter.pbs.snapshots import schedule
-from pbs_exporter.simulator import Fault
+from pbs_exporter.pbs.http.request_limiter import Lane
+from pbs_exporter.pbs.http.transport import Timed
+from pbs_exporter.pbs.snapshots.datastore_client import DatastoreClient
+from pbs_exporter.pbs.snapshots.group_summary import GroupedSnapshots, GroupId
 from tests.support.backup_history import BackupHistory, Place
 from tests.support.exporter import FakeClock
 from tests.support.incremental_listing import (
@@ -152,27 +154,31 @@ async def test_full_never_asks_for_groups() -> None:
 
 
 async def test_auto_lists_changes_where_pbs_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slow datastore is listed incrementally and a quick one in full; each choice is one line in the log."""
-    # On a busy machine a quick answer may take longer than the usual limits.
-    monkeypatch.setattr(schedule, "SLOW_SECONDS", 1.6)
-    monkeypatch.setattr(schedule, "QUICK_SECONDS", 0.8)
-    history = small_history()
+    """A datastore whose answers are slow together is asked for changes; each choice is one line of the log."""
+    history, seconds = small_history(), {"main": 0.2, "mirror": 0.4}
+    ask = DatastoreClient.snapshots
+
+    async def timed(
+        self: DatastoreClient, namespace: str, group: GroupId | None = None, lane: Lane = Lane.LISTING
+    ) -> Timed[GroupedSnapshots]:
+        return Timed((await ask(self, namespace, group, lane)).value, seconds[self.store])
+
+    monkeypatch.setattr(DatastoreClient, "snapshots", timed)
     with capture_logs() as logs:
         async with listing_changes(history, "auto") as setup:
-            slow = setup.pbs.faults.add("/admin/datastore/main/snapshots", Fault.slow(1.7))
+            # The first datastore has three namespaces, the other one.
             assert (await observe(setup)).listed_in_full == ALL_NAMESPACES
             for _ in range(3):
                 seen = await observe(setup)
                 assert {place.store for place in seen.groups} == {"main"}
                 assert (seen.listed, seen.listed_in_full) == (set(), [("mirror", "")])
             assert chosen(logs) == [("main", "changes"), ("mirror", "full")]
-            # Between the two limits the previous choice stays.
-            slow.remove()
-            slow = setup.pbs.faults.add("/admin/datastore/main/snapshots", Fault.slow(1.2))
+            # Between the two limits what was chosen stays.
+            seconds["main"] = 0.1
             setup.clock.advance(900)
             assert (await observe(setup)).listed_in_full == ALL_NAMESPACES
             assert {place.store for place in (await observe(setup)).groups} == {"main"}
-            slow.remove()
+            seconds["main"] = 0.08
             setup.clock.advance(900)
             assert (await observe(setup)).listed_in_full == ALL_NAMESPACES
             for _ in range(2):

@@ -112,6 +112,20 @@ def test_one_full_listing_at_a_time(now: Schedule, *, may: bool) -> None:
     assert schedule.may_list_in_full(now, NOW) is may
 
 
+@pytest.mark.parametrize(
+    ("now", "promising"),
+    [
+        (CHANGES, True),
+        (replace(CHANGES, full_failed=True), False),
+        (replace(CHANGES, full_not_before=NOW + 1), False),
+        (replace(CHANGES, full_began_at=NOW - 5), True),
+    ],
+)
+def test_many_changes_are_listed_in_full_where_that_works(now: Schedule, *, promising: bool) -> None:
+    """After a full listing that failed or timed out, changed groups are listed one by one."""
+    assert schedule.full_is_promising(now, NOW) is promising
+
+
 def test_a_full_listing_that_begins_is_wanted_no_more() -> None:
     """A full listing that begins meets the demand for one; a later demand needs another one."""
     assert schedule.full_began(replace(CHANGES, full_is_wanted=True), NOW) == replace(CHANGES, full_began_at=NOW)
@@ -133,7 +147,7 @@ def test_what_follows_a_full_listing(
     """A successful listing is refreshed, a failed one repeated soon, and a timed-out one leaves PBS time."""
     before = replace(CHANGES, full_began_at=NOW - 5)
     after = schedule.full_ended(before, limits, NOW, is_good=is_good, goes_on=goes_on, spread=0.9)
-    assert after == replace(CHANGES, full_due_at=due_at, full_not_before=not_before)
+    assert after == replace(CHANGES, full_due_at=due_at, full_not_before=not_before, full_failed=not is_good)
 
 
 def test_a_timeout_is_remembered_past_a_listing_that_fails_otherwise() -> None:

@@ -14,6 +14,19 @@ from tests.support.running import NOW, Setup, running, small_world
 from tests.support.status_page import EVIL, after_a_scrape
 
 
+async def test_more_than_two_hundred_datastores() -> None:
+    """Of more than 200 datastores those in the worst state are shown, and the number of the others."""
+    world = small_world(203)
+    async with running(world) as setup:
+        bad = world.stores[-1].name
+        setup.pbs.faults.add(f"/admin/datastore/{bad}/snapshots", Fault.status(400, "disk gone"))
+        page = await after_a_scrape(setup)
+    rows = page.tables["datastores"].rows
+    assert (len(rows), rows[0][0]) == (200, bad)
+    assert f"1 of {len(world.stores)} datastores failed: {bad}" in page.items
+    assert f"And {len(world.stores) - 200} more datastores, none in a worse state." in page.text
+
+
 async def test_two_hundred_datastores() -> None:
     """With 200 datastores problems come first, the top names a few, and the page stays small."""
     world = World(200, 1, 1, 1, seed=1, now=lambda: NOW, task_history_seconds=10_000)

@@ -219,7 +219,7 @@ async def test_a_full_listing_in_the_background_that_fails() -> None:
         setup.clock.advance(20)
         await gate.settled(setup.pbs)
         row = (await read_status_page(setup)).tables["datastores"].by_name()["main"]
-    assert row["Result"] == "failed: snapshots: 500 disk gone"
+    assert row["Result"] == "failed: snapshots: namespace prod: 500 disk gone"
     assert row["Age"] == "0 s ago"
     assert row["Next full listing"] == "in 1 min"
     assert row["Last full listing"] == "11:06:40 17 min 40 s ago"
