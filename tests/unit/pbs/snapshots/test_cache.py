@@ -329,3 +329,15 @@ async def test_listings_have_their_own_timeout(monkeypatch: pytest.MonkeyPatch) 
     assert Counter(allowed.values()) == {2.5: len(allowed) - 2, 77.0: 1, 4.0: 1}
     assert allowed[SNAPSHOTS] == 77
     assert allowed["/version"] == 4
+
+
+async def test_too_many_namespaces_cost_their_datastore() -> None:
+    """A datastore with more than ten thousand namespaces isn't listed, which its error tells."""
+    async with running() as setup:
+        rows = [{"ns": f"n{number}"} for number in range(10_001)]
+        setup.pbs.faults.add("/admin/datastore/main/namespace", Fault.json(rows))
+        page = await setup.scrape()
+        assert failed_datastores(page) == {("snapshots", "main")}
+        assert listed_at(page).keys() == {"archive"}
+        assert "10001 namespaces: at most 10000 can be listed" in await status_page(setup)
+        assert setup.asked("/admin/datastore/main/snapshots") <= 1
