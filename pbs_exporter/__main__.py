@@ -109,7 +109,8 @@ def parsers() -> list[argparse.ArgumentParser]:
     parser.set_defaults(run=_serve)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _command(commands, "serve", _serve, "serve /metrics (the default)")
-    _command(commands, "check", _check, "check the connection to PBS and the token's privileges")
+    check = _command(commands, "check", _check, "check the connection to PBS and the token's privileges")
+    check.add_argument("names", metavar="NAME", nargs="*", help="only these targets; by default each PBS")
     once = _command(commands, "once", _once, "write the metrics of one scrape to standard output or a file")
     once.add_argument("--output", metavar="FILE", help="write to this file, atomically")
     _command(commands, "healthcheck", _healthcheck, "request the local /health; exit code 0 or 1")
@@ -149,7 +150,7 @@ def _check(arguments: argparse.Namespace) -> int:
     from pbs_exporter.commands import check
     from pbs_exporter.config import load
 
-    return check.run(*load(arguments.config, os.environ, DEFAULTS))
+    return check.run(*load(arguments.config, os.environ, DEFAULTS), arguments.names)
 
 
 def _once(arguments: argparse.Namespace) -> int:

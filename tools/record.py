@@ -196,8 +196,11 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 def _write(file: Path, settings: Settings) -> None:
     if file.exists():
         raise OutputError(f"{file} exists: choose another name")
-    log.configure("error", "logfmt", [settings.pbs.token_secret.reveal()])
-    recording, unanswered = asyncio.run(record(settings.pbs, Scrubber(settings.pbs.token_id), Clock()))
+    if settings.main is None:
+        raise OutputError("[pbs] endpoint is missing: that PBS is recorded")
+    pbs = settings.main.pbs
+    log.configure("error", "logfmt", [pbs.token_secret.reveal()])
+    recording, unanswered = asyncio.run(record(pbs, Scrubber(pbs.token_id), Clock()))
     for line in unanswered:
         _say(f"warning: not recorded: {line}")
     try:

@@ -3,14 +3,14 @@
 import asyncio
 import hashlib
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pbs_exporter import log
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.collectors.base import AnyCollector, enabled
 from pbs_exporter.collectors.privileges import Permissions, grants, missing
-from pbs_exporter.config import Settings, TargetSettings
+from pbs_exporter.config import Settings, TargetConfig, TargetSettings
 from pbs_exporter.errors import LoginRefused, PbsError
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http.certificate_dates import certificate_dates
@@ -21,15 +21,33 @@ from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.plain_text import first_line
 
 
-def run(settings: Settings, warnings: Sequence[str]) -> int:
-    """Print the results. Return 0 if everything works, otherwise 1."""
+def run(settings: Settings, warnings: Sequence[str], names: Sequence[str] = ()) -> int:
+    """Print the results of the targets with these names, or of each PBS. Return 0 if everything works, otherwise 1.
+
+    Raise `ConfigError` for a name that no target has.
+    """
+    configs = {name: settings.config_of(name) for name in names} or {
+        **({"": settings.main} if settings.main else {}),
+        **settings.targets,
+    }
     # Only libraries log something here.
     exporter = settings.exporter
-    log.configure(exporter.log_level, exporter.log_format, [settings.pbs.token_secret.reveal()])
+    log.configure(exporter.log_level, exporter.log_format, settings.secrets)
     for warning in warnings:
         print(f"warning: {warning}")
-    collectors = [collector for collector in COLLECTORS if settings.collectors[collector.name]]
-    return asyncio.run(_check(settings.pbs, collectors))
+    return asyncio.run(_check_all(configs))
+
+
+async def _check_all(configs: Mapping[str, TargetConfig]) -> int:
+    codes = []
+    for name, config in configs.items():
+        if codes:
+            print()
+        if name or len(configs) > 1:
+            _row("target", name or "[pbs], which /metrics shows")
+        collectors = [collector for collector in COLLECTORS if config.collectors[collector.name]]
+        codes.append(await _check(config.pbs, collectors))
+    return max(codes)
 
 
 async def _check(settings: TargetSettings, collectors: Sequence[AnyCollector]) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pbs_exporter import log
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.commands.serve import serve_until_stopped
-from pbs_exporter.config import ExporterSettings, ListenAddress, Secret, Settings, TargetSettings
+from pbs_exporter.config import ExporterSettings, ListenAddress, Secret, Settings, TargetConfig, TargetSettings
 from pbs_exporter.simulator import EVERYWHERE, SimulatedPbs, demo_world
 from pbs_exporter.web.sockets import open_sockets
 
@@ -47,6 +47,7 @@ async def _demo(exporter: ExporterSettings, sockets: Sequence[socket.socket], pb
             file=sys.stderr,
             flush=True,
         )
-        await serve_until_stopped(Settings(pbs=target, exporter=exporter, collectors=collectors), sockets)
+        main = TargetConfig(pbs=target, collectors=collectors)
+        await serve_until_stopped(Settings(exporter=exporter, main=main), sockets)
     finally:
         await pbs.stop()

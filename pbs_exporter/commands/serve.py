@@ -41,7 +41,7 @@ def run(settings: Settings, warnings: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT, and return 0. Raises `ListenError` if the listen address can't be bound."""
     sockets = open_sockets(settings.exporter.listen_address)
     exporter = settings.exporter
-    log.configure(exporter.log_level, exporter.log_format, [settings.pbs.token_secret.reveal()])
+    log.configure(exporter.log_level, exporter.log_format, settings.secrets)
     for warning in warnings:
         _log.warning(warning)
     interpreter.tune()
@@ -64,7 +64,8 @@ async def serve_until_stopped(settings: Settings, sockets: Sequence[socket.socke
             "started",
             version=__version__,
             listen_address=str(address),
-            endpoint=settings.pbs.endpoint,
+            **({} if settings.main is None else {"endpoint": settings.main.pbs.endpoint}),
+            **({"targets": len(settings.targets)} if settings.targets else {}),
         )
         await stopped.wait()
         _log.info("stopping")

@@ -7,19 +7,31 @@ The environment has precedence over the file, and the file over the defaults. Ea
 from pbs_exporter.config.credentials import reread_secret
 from pbs_exporter.config.filters import Filters, Patterns, keeps
 from pbs_exporter.config.loading import load, load_exporter, load_listen_address
-from pbs_exporter.config.model import ExporterSettings, ListenAddress, Secret, Settings, TargetSettings
+from pbs_exporter.config.model import (
+    ExporterSettings,
+    ExternalUrl,
+    ListenAddress,
+    Secret,
+    Settings,
+    TargetConfig,
+    TargetSettings,
+)
+from pbs_exporter.config.network import is_address
 from pbs_exporter.config.table import SETTINGS, Setting, settings_table
 
 __all__ = [
     "SETTINGS",
     "ExporterSettings",
+    "ExternalUrl",
     "Filters",
     "ListenAddress",
     "Patterns",
     "Secret",
     "Setting",
     "Settings",
+    "TargetConfig",
     "TargetSettings",
+    "is_address",
     "keeps",
     "load",
     "load_exporter",

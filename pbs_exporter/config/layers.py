@@ -14,10 +14,12 @@ from typing import Any
 import msgspec
 from dynaconf import Dynaconf
 
-from pbs_exporter.config import files
+from pbs_exporter.config import files, targets
 from pbs_exporter.config.suggestions import unknown_key, unknown_section, unknown_variable
-from pbs_exporter.config.table import FILE_VARIABLE, PREFIX, Setting
+from pbs_exporter.config.table import FILE_VARIABLE, PREFIX, Setting, shown_section
 from pbs_exporter.config.values import InvalidValue, RawValue, visible
+
+_ROOT = "SETTINGS"
 
 Layer = dict[str, dict[str, RawValue]]
 """Section → key → value. It has only known names, and no empty values."""
@@ -27,6 +29,8 @@ class Sources(msgspec.Struct, frozen=True):
     """All settings found, with values not parsed yet."""
 
     layer: Layer
+    targets: Mapping[str, Sequence[Setting]]
+    """The settings of each target that was found, by name."""
     problems: list[str]
     """Unknown names and similar problems, one line each."""
     file_problem: str | None
@@ -35,18 +39,24 @@ class Sources(msgspec.Struct, frozen=True):
 
 def gather(file: str | None, environ: Mapping[str, str], table: Sequence[Setting]) -> Sources:
     """Return the settings of the file, the short variables and the long variables, in ascending precedence."""
+    sections: dict[str, Any] = {}
+    shown, file_problem = "", None
+    problems: list[str] = []
     try:
-        from_file, file_problems = _file_layer(file, environ, table)
-        file_problem = None
+        shown, sections, problems = _file_sections(file, environ)
     except InvalidValue as error:
-        from_file, file_problems, file_problem = {}, [], str(error)
-    long, long_problems = _long_layer(environ, table)
-    merged = merge(from_file, _short_layer(environ, table), long)
-    return Sources(merged, [*file_problems, *long_problems], file_problem)
+        file_problem = str(error)
+    own = targets.rows(sections, environ, table)
+    rows = [*table, *(row for those in own.values() for row in those)]
+    from_file, file_problems = _known(sections, shown, rows)
+    long, long_problems = _long_layer(environ, rows)
+    merged = merge(from_file, _short_layer(environ, rows), long)
+    return Sources(merged, own, [*problems, *file_problems, *long_problems], file_problem)
 
 
 def merge(*layers: Layer) -> Layer:
     """Return the merged layers. Later ones have precedence."""
+    # Below one key: of the first level, dynaconf changes the case, and takes `__` and dots for levels of their own.
     merged = Dynaconf(
         # Without its loaders, dynaconf reads no files, hooks or environment variables. `envvar` names the variable
         # with the path of a settings file; no variable can have this name.
@@ -55,23 +65,25 @@ def merge(*layers: Layer) -> Layer:
         load_dotenv=False,
     )
     for layer in layers:
-        merged.update({section: dict(keys) for section, keys in layer.items()}, merge=True)
-    # dynaconf converts the first level to upper case.
-    tree: dict[str, Any] = merged.as_dict()
-    return {section: dict(tree.get(section.upper(), {})) for layer in layers for section in layer}
+        merged.update({_ROOT: {section: dict(keys) for section, keys in layer.items()}}, merge=True)
+    tree: dict[str, Any] = merged.as_dict()[_ROOT]
+    return {section: dict(tree.get(section, {})) for layer in layers for section in layer}
 
 
-def _file_layer(file: str | None, environ: Mapping[str, str], table: Sequence[Setting]) -> tuple[Layer, list[str]]:
-    """Return the settings file's layer and problems. Raises `InvalidValue` with the whole line if it can't be read."""
+def _file_sections(file: str | None, environ: Mapping[str, str]) -> tuple[str, dict[str, Any], list[str]]:
+    """Return the settings file's name as it is shown, its sections, and problems.
+
+    Raise `InvalidValue` with the whole line if it can't be read.
+    """
     path, named_by = (file, "--config") if file else (environ.get(FILE_VARIABLE, "").strip(), FILE_VARIABLE)
     if not path:
-        return {}, []
+        return "", {}, []
     shown = visible(path)
     try:
         tree = _parse(files.read(Path(path)))
     except InvalidValue as error:
         raise InvalidValue(f"{named_by} {shown}: {error}") from None
-    return _known(tree, shown, table)
+    return shown, *targets.flattened(tree, shown)
 
 
 def _parse(data: bytes) -> dict[str, Any]:
@@ -94,7 +106,7 @@ def _known(tree: dict[str, Any], file: str, table: Sequence[Setting]) -> tuple[L
     layer: Layer = {}
     problems: list[str] = []
     for section, content in tree.items():
-        name = visible(section)
+        name = visible(shown_section(section))
         rows = {row.key: row for row in table if row.section == section}
         if not rows:
             shown = f"[{name}]" if isinstance(content, dict) else name
@@ -113,11 +125,11 @@ def _known_keys(
     keys: dict[str, RawValue] = {}
     problems: list[str] = []
     for key, value in content.items():
-        name = f"[{section}] {visible(key)} in {file}"
+        name = f"[{shown_section(section)}] {visible(key)} in {file}"
         if key not in rows:
             problems.append(f"{name}: {unknown_key(section, key, table)}")
         elif isinstance(value, dict):
-            problems.append(f"{name}: a table instead of a value; write {key} = VALUE under [{section}]")
+            problems.append(f"{name}: a table instead of a value; write {key} = VALUE under [{shown_section(section)}]")
         elif value != "":
             keys[key] = RawValue(name, value, typed=True)
     return keys, problems
@@ -134,7 +146,7 @@ def _short_layer(environ: Mapping[str, str], table: Sequence[Setting]) -> Layer:
 
 def _long_layer(environ: Mapping[str, str], table: Sequence[Setting]) -> tuple[Layer, list[str]]:
     """Return the layer and problems of `PBS_EXPORTER__SECTION__KEY`. Only the prefix is case-sensitive."""
-    rows = {row.variables[0]: row for row in table}
+    rows = {row.variables[0]: row for row in table if row.variables}
     layer: Layer = {}
     problems: list[str] = []
     for name in sorted(name for name in environ if name.startswith(PREFIX)):

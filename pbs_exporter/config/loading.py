@@ -1,6 +1,6 @@
 """From the file and the environment to `Settings`, or to a list of all problems."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -8,14 +8,15 @@ import msgspec
 from pbs_exporter.config.credentials import SecretFile
 from pbs_exporter.config.filters import Filters
 from pbs_exporter.config.layers import Layer, Sources, gather
-from pbs_exporter.config.model import ExporterSettings, ListenAddress, Settings, TargetSettings
-from pbs_exporter.config.table import SETTINGS, Setting, settings_table
-from pbs_exporter.config.values import InvalidValue
-from pbs_exporter.config.warnings import about_environment, about_target
+from pbs_exporter.config.model import ExporterSettings, ListenAddress, Settings, TargetConfig, TargetSettings
+from pbs_exporter.config.table import LABELS, SETTINGS, Setting, settings_table, target_section
+from pbs_exporter.config.targets import inherited
+from pbs_exporter.config.values import InvalidValue, RawValue
+from pbs_exporter.config.warnings import about_environment, about_targets
 from pbs_exporter.errors import ConfigError
 
 _EXCLUSIVE = (("token_secret", "token_secret_file"), ("ca_file", "fingerprint"))
-"""Pairs of keys in [pbs] that exclude each other, across all layers."""
+"""Pairs of keys of a PBS that exclude each other, across all layers."""
 
 
 def load(file: str | None, environ: Mapping[str, str], collectors: Mapping[str, bool]) -> tuple[Settings, list[str]]:
@@ -26,16 +27,22 @@ def load(file: str | None, environ: Mapping[str, str], collectors: Mapping[str, 
     """
     table = settings_table(collectors)
     sources = gather(file, environ, table)
-    values, problems = _parse(table, sources.layer)
-    missing = [] if sources.file_problem else _missing(table, sources.layer)
-    _refuse([*_source_problems(sources), *missing, *_conflicts(sources.layer), *problems])
+    layer = sources.layer
+    has_main = not sources.targets or "endpoint" in layer.get("pbs", {})
+    rows: dict[str, Sequence[Setting]] = {}
+    if has_main:
+        rows["pbs"] = [row for row in table if row.section == "pbs"]
+    rows |= {target_section(name): own for name, own in sources.targets.items()}
+    values, problems = _parse([*table, *(row for own in sources.targets.values() for row in own)], layer)
+    missing = [] if sources.file_problem else [line for s, own in rows.items() for line in _missing(s, own, layer)]
+    conflicts = [line for section in {"pbs": None} | rows for line in _conflicts(layer.get(section, {}))]
+    _refuse([*_source_problems(sources), *missing, *conflicts, *problems])
     settings = Settings(
-        pbs=_target(values["pbs"]),
-        exporter=ExporterSettings(**values["exporter"]),
-        collectors={**collectors, **values["collectors"]},
-        filters=Filters(**values["filters"]),
+        exporter=ExporterSettings(**values.get("exporter", {})),
+        main=_config("", values, collectors) if has_main else None,
+        targets={name: _config(name, values, collectors) for name in sources.targets},
     )
-    return settings, [*about_target(settings.pbs, sources.layer), *about_environment(environ, table)]
+    return settings, [*about_targets(settings, layer), *about_environment(environ, table)]
 
 
 def load_exporter(
@@ -53,7 +60,7 @@ def load_exporter(
     sources = gather(file, environ, table)
     values, problems = _parse((row for row in table if row.section == "exporter"), sources.layer)
     _refuse([*_source_problems(sources), *problems])
-    return msgspec.structs.replace(defaults, **values["exporter"])
+    return msgspec.structs.replace(defaults, **values.get("exporter", {}))
 
 
 def load_listen_address(file: str | None, environ: Mapping[str, str]) -> ListenAddress:
@@ -64,7 +71,7 @@ def load_listen_address(file: str | None, environ: Mapping[str, str]) -> ListenA
     sources = gather(file, environ, SETTINGS)
     values, problems = _parse((row for row in SETTINGS if row.key == "listen_address"), sources.layer)
     _refuse([sources.file_problem, *problems] if sources.file_problem else problems)
-    return ExporterSettings(**values["exporter"]).listen_address
+    return ExporterSettings(**values.get("exporter", {})).listen_address
 
 
 def _source_problems(sources: Sources) -> list[str]:
@@ -78,23 +85,24 @@ def _refuse(problems: list[str]) -> None:
 
 def _parse(rows: Iterable[Setting], layer: Layer) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Return the parsed values by section and key, and a line for each invalid value."""
-    values: dict[str, dict[str, Any]] = {"pbs": {}, "exporter": {}, "collectors": {}, "filters": {}}
+    values: dict[str, dict[str, Any]] = {}
     problems = []
     for row in rows:
         raw = layer.get(row.section, {}).get(row.key)
         if raw is None:
             continue
         try:
-            values[row.section][row.key] = row.parse(raw)
+            values.setdefault(row.section, {})[row.key] = row.parse(raw)
         except InvalidValue as error:
             problems.append(f"{raw.name}: {error}")
     return values, problems
 
 
-def _missing(rows: Iterable[Setting], layer: Layer) -> list[str]:
-    pbs = layer.get("pbs", {})
+def _missing(section: str, rows: Iterable[Setting], layer: Layer) -> list[str]:
+    """Return a line for each required key that a PBS neither has in this section nor inherits."""
+    pbs = inherited(layer.get("pbs", {}) if section != "pbs" else {}, layer.get(section, {}))
     return [
-        f"{row.variables[0]} ({row} in a file): is missing; write {_as_words(row.help)}"
+        f"{row.names}: is missing; write {_as_words(row.help)}"
         for row in rows
         if row.required and row.key not in pbs and not (row.key == "token_secret" and "token_secret_file" in pbs)
     ]
@@ -104,8 +112,7 @@ def _as_words(help_line: str) -> str:
     return (help_line[0].lower() + help_line[1:]).replace("`", "")
 
 
-def _conflicts(layer: Layer) -> list[str]:
-    pbs = layer.get("pbs", {})
+def _conflicts(pbs: Mapping[str, RawValue]) -> list[str]:
     return [
         f"{pbs[one].name} and {pbs[other].name}: only one of them may be set; remove the other"
         for one, other in _EXCLUSIVE
@@ -113,7 +120,22 @@ def _conflicts(layer: Layer) -> list[str]:
     ]
 
 
-def _target(values: dict[str, Any]) -> TargetSettings:
+def _config(name: str, values: Mapping[str, Mapping[str, Any]], collectors: Mapping[str, bool]) -> TargetConfig:
+    """Return the PBS of `[pbs]`, or with a name that target, with all that it inherits."""
+
+    def own(section: str) -> Mapping[str, Any]:
+        return values.get(target_section(name, section), {}) if name else {}
+
+    defaults = values.get("pbs", {})
+    return TargetConfig(
+        pbs=_target(inherited(defaults, own("pbs")) if name else defaults),
+        collectors={**collectors, **values.get("collectors", {}), **own("collectors")},
+        filters=Filters(**{**values.get("filters", {}), **own("filters")}),
+        labels={**own(LABELS)},
+    )
+
+
+def _target(values: Mapping[str, Any]) -> TargetSettings:
     settled = dict(values)
     secret_file = settled.get("token_secret_file")
     if isinstance(secret_file, SecretFile):

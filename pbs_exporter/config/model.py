@@ -1,11 +1,13 @@
 """The settings as used by the program: frozen, typed and valid."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn, Self
 
 import msgspec
 
 from pbs_exporter.config.filters import Filters
+from pbs_exporter.errors import ConfigError
 
 
 class Secret:
@@ -58,6 +60,14 @@ class ListenAddress(msgspec.Struct, frozen=True):
         return f"{host}:{self.port}"
 
 
+class ExternalUrl(msgspec.Struct, frozen=True):
+    """Where clients reach the exporter behind a proxy: `https`, `HOST:PORT` and a path without a slash at its end."""
+
+    scheme: str
+    address: str
+    prefix: str
+
+
 class TargetSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One PBS and how to query it: the section `[pbs]`."""
 
@@ -98,13 +108,45 @@ class ExporterSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_requests: int = 40
     max_connections: int = 512
     process_metrics: bool = True
+    lifecycle: bool = False
+    external_url: ExternalUrl | None = None
+
+
+class TargetConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """One PBS and what to show of it, with all that it inherits."""
+
+    pbs: TargetSettings
+    collectors: Mapping[str, bool]
+    """The name of each collector, and whether it is enabled."""
+    filters: Filters = Filters()
+    labels: Mapping[str, str] = {}
+    """Labels that Prometheus gets from `/sd`."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings, including defaults."""
 
-    pbs: TargetSettings
     exporter: ExporterSettings
-    collectors: dict[str, bool]
-    """The name of each collector, and whether it is enabled."""
-    filters: Filters = Filters()
+    main: TargetConfig | None
+    """The PBS of `/metrics`: the section `[pbs]`; `None` if it has no endpoint."""
+    targets: Mapping[str, TargetConfig] = {}
+    """Each PBS of the section `[targets]`, by name."""
+
+    @property
+    def configs(self) -> list[TargetConfig]:
+        """Each PBS, that of `/metrics` first."""
+        return [*([self.main] if self.main else []), *self.targets.values()]
+
+    @property
+    def secrets(self) -> list[str]:
+        """The secret of each, to mask it."""
+        return [config.pbs.token_secret.reveal() for config in self.configs]
+
+    def config_of(self, name: str | None) -> TargetConfig:
+        """Return a target, or without a name the PBS of `/metrics`. Raise `ConfigError` if it isn't there."""
+        config = self.main if name is None else self.targets.get(name)
+        if config is None:
+            there = f"the targets are {', '.join(self.targets)}" if self.targets else "the settings have no [targets]"
+            missing = "[pbs] has no endpoint, so name a target" if name is None else f"there is no target {name!a}"
+            raise ConfigError([f"{missing}; {there}"])
+        return config

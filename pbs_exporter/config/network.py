@@ -7,7 +7,7 @@ import ssl
 from pathlib import Path
 
 from pbs_exporter.config import files
-from pbs_exporter.config.model import ListenAddress
+from pbs_exporter.config.model import ExternalUrl, ListenAddress
 from pbs_exporter.config.values import InvalidValue, RawValue, quote, quoted, string
 
 PORT_LIMIT = 65535
@@ -15,6 +15,7 @@ PORT_LIMIT = 65535
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\[\]]*)\]|(?P<host>[^:\[\]]*))(?::(?P<port>[^:]*))?")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31}")
+_EXTERNAL_URL = re.compile(r"(?i:(?P<scheme>https?))://(?P<address>[^/?#@]+)(?P<prefix>(?:/[A-Za-z0-9._~-]+)*)/?")
 _ENDPOINT_HINT = "write https://HOST:8007"
 _LISTEN_HINT = "write HOST:PORT, :PORT for all addresses, or [IPV6]:PORT, as in 127.0.0.1:9101"
 
@@ -44,6 +45,24 @@ def endpoint(raw: RawValue) -> str:
     address = re.sub(r"\A(\[[^\]%]*)%25(?=[^\]])", r"\1%", address)
     _check_address(address)
     return f"{scheme.lower()}://{address}"
+
+
+def external_url(raw: RawValue) -> ExternalUrl:
+    """Parse `http://HOST[:PORT][/PATH]` or `https://HOST[:PORT][/PATH]`."""
+    value = string(raw)
+    match = _EXTERNAL_URL.fullmatch(value)
+    if match is None or not is_address(match["address"]):
+        raise InvalidValue(f"{quote(value)} is no address of an exporter; write https://HOST:PORT/PATH")
+    return ExternalUrl(match["scheme"].lower(), match["address"], match["prefix"])
+
+
+def is_address(text: str) -> bool:
+    """Whether this is `HOST` or `HOST:PORT`: the host is a name or an IP address, IPv6 in brackets."""
+    try:
+        _check_address(text)
+    except InvalidValue:
+        return False
+    return True
 
 
 def _check_address(address: str) -> None:

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping
 
-from pbs_exporter.config.table import FILE_VARIABLE, PREFIX, SHORT_PREFIX, Setting
+from pbs_exporter.config.table import FILE_VARIABLE, PREFIX, SEPARATOR, SHORT_PREFIX, Setting, shown_section
 
 _CLOSE = 0.6
 _VERY_CLOSE = 0.8
@@ -17,14 +17,14 @@ def unknown_key(section: str, key: str, table: Iterable[Setting]) -> str:
     others = {row.key: str(row) for row in rows if row.section != section}
     meant = _nearest(key, own) or _nearest(key, others)
     if meant is None:
-        return f"there is no such setting; [{section}] has {', '.join(own)}"
+        return f"there is no such setting; [{shown_section(section)}] has {', '.join(own)}"
     return f"there is no such setting; did you mean {meant}?"
 
 
 def unknown_section(name: str, table: Iterable[Setting]) -> str:
     """Return the problem with an unknown section in a file, with a suggestion."""
     rows = list(table)
-    sections = {row.section: f"[{row.section}]" for row in rows}
+    sections = {row.section: f"[{shown_section(row.section)}]" for row in rows if SEPARATOR not in row.section}
     keys = {row.key: str(row) for row in rows}
     meant = _nearest(name, sections) or _nearest(name, keys)
     hint = f"did you mean {meant}?" if meant else f"there are {', '.join(sections.values())}"
@@ -48,7 +48,7 @@ def similar_variable(name: str, table: Iterable[Setting]) -> str | None:
 
 
 def _variables(table: Iterable[Setting]) -> dict[str, str]:
-    return {_bare(row.variables[0]): row.variables[0] for row in table}
+    return {_bare(row.variables[0]): row.variables[0] for row in table if row.variables}
 
 
 def _bare(variable: str) -> str:

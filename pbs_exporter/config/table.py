@@ -1,5 +1,6 @@
 """The table of all settings: section, key, parser and help. Variables, documentation and tests derive from it."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -11,6 +12,15 @@ from pbs_exporter.config.model import ExporterSettings, ListenAddress, TargetSet
 PREFIX = "PBS_EXPORTER__"
 SHORT_PREFIX = "PBS_EXPORTER_"
 FILE_VARIABLE = "PBS_EXPORTER_CONFIG"
+
+SEPARATOR = "/"
+"""Between the parts of a section's name. The name of a target can't have it."""
+
+TARGETS = "targets"
+LABELS = "labels"
+_OF_A_TARGET = {"pbs": "", "collectors": "/collectors", "filters": "/filters", LABELS: "/labels"}
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_IN_VARIABLES = re.compile(r"(?:(?!__)[a-z0-9_/])*")
 
 _SHORT = frozenset(
     {
@@ -41,13 +51,28 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """The names of the environment variables, the one with precedence first."""
-        name = f"{self.section}__{self.key}".upper()
-        short = (self.section, self.key) in _SHORT
-        return (PREFIX + name, SHORT_PREFIX + name.replace("__", "_")) if short else (PREFIX + name,)
+        """The names of the environment variables, the one with precedence first.
+
+        Empty for a target whose name no variable can have.
+        """
+        name = f"{self.section.replace(SEPARATOR, '__')}__{self.key}".upper()
+        if (self.section, self.key) in _SHORT:
+            return PREFIX + name, SHORT_PREFIX + name.replace("__", "_")
+        return (PREFIX + name,) if _IN_VARIABLES.fullmatch(self.section) else ()
 
     def __str__(self) -> str:
-        return f"[{self.section}] {self.key}"
+        return f"[{shown_section(self.section)}] {self.key}"
+
+    @property
+    def names(self) -> str:
+        """The variable, and the key in a file, for an error."""
+        return " ".join([*self.variables[:1], f"({self} in a file)" if self.variables else str(self)])
+
+
+def shown_section(section: str) -> str:
+    """Return a section's name as a file has it."""
+    parts = [part if _BARE.fullmatch(part) else f'"{part}"' for part in section.split(SEPARATOR)]
+    return ".".join(parts)
 
 
 def _rows(section: str, struct: type[msgspec.Struct], rows: Iterable[tuple[str, values.Parser, str]]) -> list[Setting]:
@@ -194,6 +219,12 @@ SETTINGS: tuple[Setting, ...] = (
                 values.boolean,
                 "Export metrics of the exporter's own process: memory, CPU time, open files",
             ),
+            ("lifecycle", values.boolean, "Permit to read the settings again by a request to `/-/reload`"),
+            (
+                "external_url",
+                network.external_url,
+                "Where Prometheus reaches the exporter behind a proxy, for `/sd`; by default as the request says",
+            ),
         ),
     ),
     *_rows(
@@ -226,3 +257,24 @@ def settings_table(collectors: Mapping[str, bool]) -> tuple[Setting, ...]:
         for name, on in collectors.items()
     )
     return (*SETTINGS, *switches)
+
+
+def target_section(name: str, section: str = "pbs") -> str:
+    """Return the section in which a target has keys of its own: those of this section, or its labels."""
+    return f"{TARGETS}{SEPARATOR}{name}{_OF_A_TARGET[section]}"
+
+
+def target_rows(name: str, table: Iterable[Setting]) -> list[Setting]:
+    """Return the settings of a target: those of `[pbs]`, and collectors and filters of its own."""
+    return [
+        msgspec.structs.replace(row, section=target_section(name, row.section))
+        for row in table
+        if row.section in _OF_A_TARGET
+    ]
+
+
+def label_row(name: str, label: str) -> Setting:
+    """Return the setting of a target's label."""
+    section = target_section(name, LABELS)
+    text = "A label that Prometheus gets from `/sd`"
+    return Setting(section=section, key=label, help=text, default='""', parse=values.label(label))

@@ -18,6 +18,8 @@ WHOLE_LIMIT = 1_000_000_000
 QUOTED_LIMIT = 60
 
 _NUMBER = re.compile(r"-?[0-9]{1,1000}(\.[0-9]{1,1000})?")
+_LABEL = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*")
+_TARGET_LABELS = ("instance", "job")
 _BOOLEANS = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
     **dict.fromkeys(("false", "0", "no", "off"), False),
@@ -79,6 +81,19 @@ def string(raw: RawValue) -> str:
     if not isinstance(raw.value, str):
         raise InvalidValue("is not text; put the value in quotes")
     return raw.value
+
+
+def label(name: str) -> Parser:
+    """Return a parser of the value of the label with this name, which refuses a name that can't be one."""
+
+    def parse(raw: RawValue) -> str:
+        if name in _TARGET_LABELS:
+            raise InvalidValue("is a label that Prometheus sets; choose another name")
+        if not _LABEL.fullmatch(name):
+            raise InvalidValue("is no name for a label; write letters, digits and _, not a digit or __ first")
+        return string(raw)
+
+    return parse
 
 
 def choice(*names: str, also: dict[str, str] | None = None) -> Parser:

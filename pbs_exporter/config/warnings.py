@@ -1,13 +1,22 @@
 """Warnings at start, about settings with which the program can run."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from pbs_exporter.config.layers import Layer
-from pbs_exporter.config.model import TargetSettings
+from pbs_exporter.config.model import Settings, TargetSettings
 from pbs_exporter.config.suggestions import similar_variable
-from pbs_exporter.config.table import FILE_VARIABLE, PREFIX, SHORT_PREFIX, Setting
-from pbs_exporter.config.values import boolean, visible
+from pbs_exporter.config.table import (
+    FILE_VARIABLE,
+    LABELS,
+    PREFIX,
+    SHORT_PREFIX,
+    Setting,
+    shown_section,
+    target_section,
+)
+from pbs_exporter.config.targets import inherited
+from pbs_exporter.config.values import RawValue, boolean, visible
 
 _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$")
 """Variables that Kubernetes sets in every container for a Service named `pbs-exporter`."""
@@ -18,10 +27,34 @@ def about_environment(environ: Mapping[str, str], table: Sequence[Setting]) -> l
     return [*_misspelled(environ, table), *_foreign(environ)]
 
 
-def about_target(target: TargetSettings, layer: Layer) -> list[str]:
-    """Return a line for each setting of a PBS that puts its token at risk or has no effect."""
-    pbs = layer["pbs"]
+def about_targets(settings: Settings, layer: Layer) -> list[str]:
+    """Return a line for each setting of a PBS that puts its token at risk or has no effect, and for one PBS twice."""
+    defaults = layer.get("pbs", {})
+    found = [("", settings.main, defaults)] if settings.main else []
+    for name, config in settings.targets.items():
+        found.append((name, config, inherited(defaults, layer.get(target_section(name), {}))))
+    lines = [line for name, config, raw in found for line in _about_target(name, config.pbs, raw)]
+    first: dict[str, str] = {}
+    for _, config, raw in found:
+        if (known := first.setdefault(config.pbs.endpoint, raw["endpoint"].name)) != raw["endpoint"].name:
+            lines.append(f"{raw['endpoint'].name}: is the same PBS as {known}, which is asked twice")
+    return lines
+
+
+def about_labels(settings: Settings, ours: Collection[str]) -> list[str]:
+    """Return a line for each label of a target that metrics have too; `ours` are the labels of all metrics."""
+    return [
+        f"[{shown_section(target_section(name, LABELS))}] {label}: is a label of metrics too, "
+        f"so Prometheus renames theirs to exported_{label}; choose another name"
+        for name, config in settings.targets.items()
+        for label in config.labels
+        if label in ours
+    ]
+
+
+def _about_target(name: str, target: TargetSettings, pbs: Mapping[str, RawValue]) -> list[str]:
     lines = []
+    section = shown_section(target_section(name) if name else "pbs")
     pinned = [pbs[key].name for key in ("ca_file", "fingerprint") if key in pbs]
     if target.endpoint.startswith("http://"):
         effect = f", and {pinned[0]} has no effect" if pinned else ""
@@ -31,8 +64,9 @@ def about_target(target: TargetSettings, layer: Layer) -> list[str]:
         )
     elif not target.verify_tls:
         lines.append(
+            f"{f'target {name}: ' if name else ''}"
             "PBS's certificate is not verified, so an attacker between the exporter and PBS can steal the token; "
-            "set [pbs] fingerprint (PBS's dashboard shows it), ca_file, or verify_tls = true"
+            f"set [{section}] fingerprint (PBS's dashboard shows it), ca_file, or verify_tls = true"
         )
     elif pinned and "verify_tls" in pbs and not boolean(pbs["verify_tls"]):
         lines.append(f"{pbs['verify_tls'].name}: has no effect, because {pinned[0]} turns verification on")

@@ -10,6 +10,7 @@ from pbs_exporter.collectors import DEFAULTS
 from pbs_exporter.config import Settings, load, settings_table
 from tests.deploy.chart_values import EVERYTHING, VALUES, changed, default_values
 from tests.deploy.manifests import CHART, KUBERNETES, Object, Objects, kustomize, render
+from tests.support.exporter import main_of
 
 
 def loaded(objects: Objects, folder: Path) -> tuple[Settings, list[str]]:
@@ -32,7 +33,7 @@ def test_verified_settings_are_worth_no_warning(path: str, tmp_path: Path) -> No
     """With a fingerprint or verification, the chart's settings cause no warning."""
     value = {"settings.pbs.fingerprint": ":".join(["ab"] * 32), "settings.pbs.verify_tls": True}[path]
     settings, warnings = loaded(render(changed(path, value)), tmp_path)
-    assert settings.pbs.verify_tls
+    assert main_of(settings).pbs.verify_tls
     assert warnings == []
 
 

@@ -28,6 +28,7 @@ from tests.deploy.manifests import (
 )
 from tests.support.commands import run
 from tests.support.documented import block
+from tests.support.exporter import main_of
 from tests.support.paths import ROOT
 
 FOLDERS = ("base", "overlays/annotations", "overlays/prometheus-operator")
@@ -160,7 +161,7 @@ def test_settings_are_the_exporters(base: Objects, tmp_path: Path) -> None:
     secret.write_text(example["stringData"][key])
     file.write_text(text.replace(f"{mounts['secret']}/{key}", str(secret)))
     settings, _ = load(str(file), {}, DEFAULTS)
-    assert settings.pbs.token_secret.reveal() == example["stringData"][key]
+    assert main_of(settings).pbs.token_secret.reveal() == example["stringData"][key]
 
 
 @pytest.mark.parametrize("version", versions())

@@ -15,7 +15,7 @@ from pbs_exporter.scrape import scrape_metrics
 from pbs_exporter.simulator import Fault, Replay, SimulatedPbs
 from pbs_exporter.web.app import create_app
 from tests.support.documented import PAGES, block, blocks, commands
-from tests.support.exporter import FakeClock, exporting, make_settings
+from tests.support.exporter import FakeClock, exporting, main_of, make_settings
 from tests.support.metrics_page import Scraped
 from tests.support.paths import ROOT, recorded_time, recording_file
 
@@ -65,8 +65,8 @@ def test_minimal_configuration_works(tmp_path: Path) -> None:
     file.write_text(example.replace(tomllib.loads(example)["pbs"]["token_secret_file"], str(secret)))
     settings, warnings = load(str(file), {}, DEFAULTS)
     assert warnings == []
-    assert settings.pbs.token_id == "exporter@pbs!prometheus"
-    assert settings.pbs.fingerprint is not None
+    assert main_of(settings).pbs.token_id == "exporter@pbs!prometheus"
+    assert main_of(settings).pbs.fingerprint is not None
 
 
 def test_scrape_jobs_honor_labels() -> None:
@@ -92,7 +92,7 @@ async def test_check_example_is_what_it_prints(capsys: pytest.CaptureFixture[str
         pbs.faults.add("/access/permissions", Fault.rows(without_tape))
         pinned = bytes.fromhex(pbs.fingerprint.replace(":", ""))
         settings = make_settings(pbs, verify_tls=True, fingerprint=pinned)
-        code = await check._check(settings.pbs, [collector for collector in COLLECTORS if collector.default])
+        code = await check._check(main_of(settings).pbs, [collector for collector in COLLECTORS if collector.default])
     printed = capsys.readouterr().out
     for shown, stands_for in (
         (pbs.endpoint, "https://pbs.example.com:8007"),

@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from pbs_exporter import log
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS
-from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetSettings
+from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetConfig, TargetSettings
 from pbs_exporter.simulator import SimulatedPbs, World, demo_world
 from pbs_exporter.simulator.world.layout import DAY, HOUR, Absence, SimulatedDatastore, add_group, datastore
 from pbs_exporter.simulator.world.rhythm import Rhythm
@@ -122,7 +122,8 @@ def _app(instance: str, pbs: SimulatedPbs, clock: Clock | None = None) -> web.Ap
     collectors = {collector.name: asked is None or collector.name in asked for collector in COLLECTORS}
     # In the past, several exporters share the process.
     exporter = ExporterSettings(process_metrics=asked is None and clock is None)
-    return create_app(Settings(pbs=target, exporter=exporter, collectors=collectors), COLLECTORS, clock)
+    main = TargetConfig(pbs=target, collectors=collectors)
+    return create_app(Settings(exporter=exporter, main=main), COLLECTORS, clock)
 
 
 async def past(start: float, end: float, step: float, instances: list[str], out: TextIO) -> None:

@@ -17,7 +17,7 @@ from pbs_exporter.log import configure
 from pbs_exporter.pbs.http.token_auth import TokenAuth
 from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.simulator import Fault
-from tests.support.exporter import exporting, make_settings
+from tests.support.exporter import exporting, main_of, make_settings
 from tests.support.metrics_page import LISTING_TIMES, facts, without
 from tests.support.running import NAMESPACES, SNAPSHOTS, STATUS, running, simulated
 
@@ -218,11 +218,17 @@ async def test_settings_do_not_show_the_secret(tmp_path: Path) -> None:
     file.write_text(SECRET)
     async with simulated(secret=SECRET) as pbs:
         settings = make_settings(pbs, token_secret_file=file)
-    shown = (repr(settings), str(settings), f"{settings}", repr(settings.pbs), f"{settings.pbs.token_secret}")
+    shown = (
+        repr(settings),
+        str(settings),
+        f"{settings}",
+        repr(main_of(settings).pbs),
+        f"{main_of(settings).pbs.token_secret}",
+    )
     assert all(SECRET not in text for text in shown)
     assert "***" in repr(settings)
-    assert settings.pbs.token_secret.reveal() == SECRET
-    assert str(settings.pbs.token_secret) == "***"
+    assert main_of(settings).pbs.token_secret.reveal() == SECRET
+    assert str(main_of(settings).pbs.token_secret) == "***"
 
 
 async def test_the_secret_goes_to_pbs_alone() -> None:

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.collectors.base import AnyCollector, Collector, CollectorRequest, Context, Result
 from pbs_exporter.commands import serve
-from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetSettings
+from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetConfig, TargetSettings
 from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.plain_text import ERROR_LIMIT
 from pbs_exporter.simulator import Certificate, Fault, SimulatedPbs
@@ -34,9 +34,8 @@ def dead() -> Settings:
         token_id="exporter@pbs!metrics",
         token_secret=Secret(SECRET),
     )
-    return Settings(
-        pbs=target, exporter=ExporterSettings(process_metrics=False), collectors={c.name: c.default for c in COLLECTORS}
-    )
+    main = TargetConfig(pbs=target, collectors={c.name: c.default for c in COLLECTORS})
+    return Settings(exporter=ExporterSettings(process_metrics=False), main=main)
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
-from pbs_exporter.config import ExporterSettings, Filters, Secret, Settings, TargetSettings
+from pbs_exporter.config import ExporterSettings, Filters, Secret, Settings, TargetConfig, TargetSettings
 from pbs_exporter.simulator import SimulatedPbs
 from pbs_exporter.web.app import create_app
 from tests.support.metrics_page import Scraped
@@ -66,12 +66,18 @@ def make_settings(
         # Nor must it change from full listings to incremental ones.
         "listing_mode": "full",
     }
-    return Settings(
+    config = TargetConfig(
         pbs=TargetSettings(**values | target),
-        exporter=exporter or ExporterSettings(process_metrics=False),
         collectors={**DEFAULTS, **(collectors or {})},
         filters=filters or Filters(),
     )
+    return Settings(exporter=exporter or ExporterSettings(process_metrics=False), main=config)
+
+
+def main_of(settings: Settings) -> TargetConfig:
+    """Return the PBS of `/metrics`, which these settings have."""
+    assert settings.main is not None
+    return settings.main
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser
 
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
-from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetSettings
+from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetConfig, TargetSettings
 from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.web import status
 from pbs_exporter.web.app import TARGET, create_app
@@ -49,7 +49,7 @@ async def _scraped(state: str) -> str:
                 token_secret=Secret(pbs.secret),
                 listing_mode="changes",
             )
-            settings = Settings(pbs=target, exporter=ExporterSettings(), collectors=dict(DEFAULTS))
+            settings = Settings(exporter=ExporterSettings(), main=TargetConfig(pbs=target, collectors=DEFAULTS))
             app = create_app(settings, COLLECTORS, hands.clock)
             async with TestClient(TestServer(app)) as client:
                 for seconds in _SCRAPES:

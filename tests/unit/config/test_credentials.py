@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pbs_exporter.config import SETTINGS, Secret, Setting, TargetSettings, load, reread_secret
 from pbs_exporter.errors import ConfigError
+from tests.support.exporter import main_of
 
 SECRET = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
 ENDPOINT = "PBS_EXPORTER__PBS__ENDPOINT"
@@ -26,7 +27,7 @@ FORM = (
 
 
 def target(**environ: str) -> TargetSettings:
-    return load(None, BASE | environ, {})[0].pbs
+    return main_of(load(None, BASE | environ, {})[0]).pbs
 
 
 def problems(**environ: str) -> list[str]:
@@ -38,13 +39,13 @@ def problems(**environ: str) -> list[str]:
 def test_a_secret_shows_itself_to_nobody() -> None:
     """No conversion to text of a secret, or of a Struct with one, contains its value."""
     settings = load(None, BASE | {TOKEN_SECRET: SECRET}, {})[0]
-    secret = settings.pbs.token_secret
+    secret = main_of(settings).pbs.token_secret
     shown = (repr(secret), str(secret), f"{secret}", f"{secret:>5}", f"{secret!r}", f"{settings}", f"{[settings]}")
     assert not [text for text in shown if SECRET in text]
     assert f"{secret:>5}" == "  ***"
     for dump in (pickle.dumps, msgspec.json.encode, vars):
         with pytest.raises(TypeError) as caught:
-            dump(settings.pbs.token_secret)
+            dump(main_of(settings).pbs.token_secret)
         assert SECRET not in str(caught.value)
     assert secret.reveal() == SECRET
 
@@ -215,7 +216,7 @@ def test_any_text_is_taken_or_refused_in_lines(others: dict[Setting, str], hidin
     except ConfigError as error:
         lines = error.problems
     else:
-        assert SECRET in settings.pbs.token_secret.reveal()
+        assert SECRET in main_of(settings).pbs.token_secret.reveal()
     assert not [line for line in lines if SECRET in line or not line.isprintable()]
 
 

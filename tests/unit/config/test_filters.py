@@ -6,6 +6,7 @@ import pytest
 
 from pbs_exporter.config import Filters, keeps, load
 from pbs_exporter.errors import ConfigError
+from tests.support.exporter import main_of
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def from_file(text: str, tmp_path: Any) -> Filters:
     """Load a settings file with this section."""
     file = tmp_path / "settings.toml"
     file.write_text(f"[filters]\n{text}\n")
-    return load(str(file), GOOD, {})[0].filters
+    return main_of(load(str(file), GOOD, {})[0]).filters
 
 
 def test_filters_of_a_file(tmp_path: Any) -> None:
@@ -54,7 +55,9 @@ def test_filters_of_a_file(tmp_path: Any) -> None:
 def test_filters_of_the_environment() -> None:
     """The environment has patterns separated by commas, with or without spaces."""
     environ = {"PBS_EXPORTER__FILTERS__DATASTORES": "a, !b*", "PBS_EXPORTER__FILTERS__NAMESPACES": ",prod"}
-    assert load(None, GOOD | environ, {})[0].filters == Filters(datastores=("a", "!b*"), namespaces=("", "prod"))
+    assert main_of(load(None, GOOD | environ, {})[0]).filters == Filters(
+        datastores=("a", "!b*"), namespaces=("", "prod")
+    )
 
 
 @pytest.mark.parametrize(

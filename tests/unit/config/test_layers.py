@@ -11,10 +11,20 @@ import pytest
 import trustme
 
 from pbs_exporter.collectors import COLLECTORS
-from pbs_exporter.config import SETTINGS, ExporterSettings, Filters, Settings, TargetSettings, load, settings_table
+from pbs_exporter.config import (
+    SETTINGS,
+    ExporterSettings,
+    Filters,
+    Settings,
+    TargetConfig,
+    TargetSettings,
+    load,
+    settings_table,
+)
 from pbs_exporter.config.layers import merge
 from pbs_exporter.config.values import RawValue
 from pbs_exporter.errors import ConfigError
+from tests.support.exporter import main_of
 from tests.support.paths import ROOT
 
 SECRET = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
@@ -49,14 +59,14 @@ def problems(file: Path, environ: dict[str, str] | None = None) -> list[str]:
 def test_precedence(file: Path) -> None:
     """The double form wins over the single form, the single form over the file, and the file over the default."""
     environ = dict(VERIFIED)
-    assert load(None, environ, {})[0].pbs.timeout_seconds == 5
+    assert main_of(load(None, environ, {})[0]).pbs.timeout_seconds == 5
     file.write_text("[pbs]\ntimeout_seconds = 6\nmax_concurrent_requests = 3\n")
     for name, value in ((None, 6), (SHORT_TIMEOUT, 7), (TIMEOUT, 8)):
         environ |= {name: str(value)} if name else {}
-        target = load(str(file), environ, {})[0].pbs
+        target = main_of(load(str(file), environ, {})[0]).pbs
         assert (target.timeout_seconds, target.max_concurrent_requests) == (value, 3)
     environ[TIMEOUT] = " "
-    assert load(str(file), environ, {})[0].pbs.timeout_seconds == 7
+    assert main_of(load(str(file), environ, {})[0]).pbs.timeout_seconds == 7
 
 
 def test_single_underscores() -> None:
@@ -74,7 +84,7 @@ def test_single_underscores() -> None:
     ]
     examples = ("https://pbs:8007", "a@pbs!b", SECRET, "true", "6", "7", ":1", "warn")
     settings, warnings = load(None, dict(zip(short, examples, strict=True)), {})
-    target, exporter = settings.pbs, settings.exporter
+    target, exporter = main_of(settings).pbs, settings.exporter
     assert (target.endpoint, target.token_id, target.token_secret.reveal()) == examples[:3]
     assert (target.verify_tls, target.timeout_seconds, target.snapshot_history_limit) == (True, 6, 7)
     assert (str(exporter.listen_address), exporter.log_level) == (":1", "warn")
@@ -83,14 +93,14 @@ def test_single_underscores() -> None:
 
 def test_parts_of_a_name_in_any_case() -> None:
     """Section and key may be written in any case after the prefix."""
-    assert load(None, VERIFIED | {"PBS_EXPORTER__Pbs__timeout_seconds": "9"}, {})[0].pbs.timeout_seconds == 9
+    assert main_of(load(None, VERIFIED | {"PBS_EXPORTER__Pbs__timeout_seconds": "9"}, {})[0]).pbs.timeout_seconds == 9
 
 
 def test_the_single_form_is_checked_too() -> None:
     """The error of a wrong value in the single form has its name, unless the double form overrides it."""
     with pytest.raises(ConfigError, match=f"^{SHORT_TIMEOUT}: "):
         load(None, GOOD | {SHORT_TIMEOUT: "x"}, {})
-    assert load(None, GOOD | {SHORT_TIMEOUT: "x", TIMEOUT: "1"}, {})[0].pbs.timeout_seconds == 1
+    assert main_of(load(None, GOOD | {SHORT_TIMEOUT: "x", TIMEOUT: "1"}, {})[0]).pbs.timeout_seconds == 1
 
 
 def test_the_variable_that_names_the_file(file: Path) -> None:
@@ -99,8 +109,8 @@ def test_the_variable_that_names_the_file(file: Path) -> None:
     other = file.with_name("y.toml")
     other.write_text("[pbs]\ntimeout_seconds = 7\n")
     environ = VERIFIED | {"PBS_EXPORTER_CONFIG": str(file)}
-    assert load(None, environ, {})[0].pbs.timeout_seconds == 6
-    assert load(str(other), environ, {})[0].pbs.timeout_seconds == 7
+    assert main_of(load(None, environ, {})[0]).pbs.timeout_seconds == 6
+    assert main_of(load(str(other), environ, {})[0]).pbs.timeout_seconds == 7
     with pytest.raises(ConfigError) as caught:
         load(None, GOOD | {"PBS_EXPORTER_CONFIG": "/nowhere.toml"}, {})
     assert caught.value.problems == ["PBS_EXPORTER_CONFIG /nowhere.toml: there is no such file"]
@@ -114,7 +124,7 @@ def test_a_relative_file_is_looked_for_here_only(file: Path, monkeypatch: pytest
     monkeypatch.chdir(below)
     assert problems(Path("x.toml")) == ["--config x.toml: there is no such file"]
     monkeypatch.chdir(file.parent)
-    assert load("x.toml", VERIFIED, {})[0].pbs.timeout_seconds == 6
+    assert main_of(load("x.toml", VERIFIED, {})[0]).pbs.timeout_seconds == 6
 
 
 BROKEN = [
@@ -194,14 +204,14 @@ def test_names_and_shapes_in_the_file(file: Path, content: str, line: str) -> No
 def test_what_editors_leave(file: Path) -> None:
     """A byte order mark, Windows line ends, and empty texts are accepted."""
     file.write_bytes(b'\xef\xbb\xbf[pbs]\r\ntimeout_seconds = ""\r\nca_file = ""\r\n')
-    assert load(str(file), VERIFIED, {})[0].pbs == load(None, VERIFIED, {})[0].pbs
+    assert main_of(load(str(file), VERIFIED, {})[0]).pbs == main_of(load(None, VERIFIED, {})[0]).pbs
 
 
 @pytest.mark.parametrize("number", ["5", "5.0"])
 def test_whole_seconds(file: Path, number: str) -> None:
     """A duration may have a fraction."""
     file.write_text(f"[pbs]\ntimeout_seconds = {number}\n")
-    assert load(str(file), VERIFIED, {})[0].pbs.timeout_seconds == 5
+    assert main_of(load(str(file), VERIFIED, {})[0]).pbs.timeout_seconds == 5
 
 
 def test_the_rust_exporters_file(file: Path) -> None:
@@ -222,7 +232,7 @@ log_level = "info"
 """
     )
     settings, warnings = load(str(file), {}, {})
-    assert settings.pbs.endpoint == "https://localhost:8007"
+    assert main_of(settings).pbs.endpoint == "https://localhost:8007"
     assert settings.exporter == ExporterSettings()
     assert warnings == [UNVERIFIED]
 
@@ -246,7 +256,7 @@ def test_dynaconf_runs_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> N
     }.items():
         monkeypatch.setenv(name, value)
     environ = {name: value for name, value in VERIFIED.items() if "SECRET" not in name}
-    target = load(str(file), environ, {})[0].pbs
+    target = main_of(load(str(file), environ, {})[0]).pbs
     assert (target.timeout_seconds, target.token_secret.reveal()) == (6, "@read_file/etc/hostname")
     assert not hasattr(sys, "dynaconf_hook_ran")
     assert TIMEOUT not in os.environ
@@ -346,7 +356,7 @@ def test_a_ca_file_turns_verification_on(tmp_path: Path) -> None:
     """A PEM file with a certificate is accepted, and turns verification on."""
     pem = tmp_path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(str(pem))
-    target = load(None, GOOD | {"PBS_EXPORTER__PBS__CA_FILE": str(pem)}, {})[0].pbs
+    target = main_of(load(None, GOOD | {"PBS_EXPORTER__PBS__CA_FILE": str(pem)}, {})[0]).pbs
     assert (target.ca_file, target.verify_tls) == (pem, True)
 
 
@@ -384,18 +394,17 @@ def test_settings_toml_shows_every_default(file: Path) -> None:
     file.write_text(uncommented)
     settings, warnings = load(str(file), {}, {c.name: not c.default for c in COLLECTORS})
     assert warnings == [UNVERIFIED]
-    assert settings == Settings(
-        pbs=TargetSettings(**{key: getattr(settings.pbs, key) for key in ("endpoint", "token_id", "token_secret")}),
-        exporter=ExporterSettings(),
-        collectors={c.name: c.default for c in COLLECTORS},
-    )
+    required = {key: getattr(main_of(settings).pbs, key) for key in ("endpoint", "token_id", "token_secret")}
+    collectors = {c.name: c.default for c in COLLECTORS}
+    main = TargetConfig(pbs=TargetSettings(**required), collectors=collectors)
+    assert settings == Settings(exporter=ExporterSettings(), main=main)
 
 
 def test_settings_are_frozen() -> None:
     """Settings can't be changed after loading."""
     settings = load(None, VERIFIED, {})[0]
-    for struct, name in ((settings, "pbs"), (settings.pbs, "endpoint"), (settings.exporter, "log_level")):
+    for struct, name in ((settings, "main"), (main_of(settings).pbs, "endpoint"), (settings.exporter, "log_level")):
         with pytest.raises(AttributeError):
             setattr(struct, name, None)
     assert not isinstance(settings, dict)
-    assert msgspec.structs.asdict(settings).keys() == {"pbs", "exporter", "collectors", "filters"}
+    assert msgspec.structs.asdict(settings).keys() == {"exporter", "main", "targets"}

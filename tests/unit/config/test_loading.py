@@ -7,6 +7,7 @@ import pytest
 
 from pbs_exporter.config import ListenAddress, Settings, load, load_exporter, load_listen_address
 from pbs_exporter.errors import ConfigError
+from tests.support.exporter import main_of
 
 COLLECTORS = {"host": True, "tape": False}
 SECRET = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
@@ -379,8 +380,8 @@ def test_collector_switches(tmp_path: Path) -> None:
     """Each known collector has a switch, and switches that aren't set have their default."""
     file = tmp_path / "x.toml"
     file.write_text("[collectors]\nhost = false\n")
-    assert loaded().collectors == COLLECTORS
-    assert loaded(str(file), PBS_EXPORTER__COLLECTORS__TAPE="on").collectors == {"host": False, "tape": True}
+    assert main_of(loaded()).collectors == COLLECTORS
+    assert main_of(loaded(str(file), PBS_EXPORTER__COLLECTORS__TAPE="on")).collectors == {"host": False, "tape": True}
 
 
 def test_listen_address_text() -> None:

@@ -13,7 +13,7 @@ from pbs_exporter.plain_text import comment
 from pbs_exporter.simulator import Answer, Certificate, Fault, Replay, SimulatedPbs, Source, World
 from pbs_exporter.simulator.recording import Recording
 from tests.support.canned_pbs import CannedPbs, snapshot
-from tests.support.exporter import FakeClock, exporting, make_settings
+from tests.support.exporter import FakeClock, exporting, main_of, make_settings
 from tests.support.metrics_page import Scraped
 from tests.support.paths import RECORDINGS, recorded_time, recording_file
 from tools.record import main, record
@@ -38,7 +38,7 @@ def simulated(source: Source, **options: Any) -> SimulatedPbs:
 async def recorded(pbs: SimulatedPbs, file: Path, now: float = NOW) -> Scrubber:
     """Record a PBS into a file."""
     scrubber = Scrubber(pbs.token_id)
-    recording, unanswered = await record(make_settings(pbs).pbs, scrubber, FakeClock(now).clock)
+    recording, unanswered = await record(main_of(make_settings(pbs)).pbs, scrubber, FakeClock(now).clock)
     assert not unanswered
     await asyncio.to_thread(file.write_bytes, recording.encode())
     return scrubber

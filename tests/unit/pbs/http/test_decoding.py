@@ -28,7 +28,7 @@ from pbs_exporter.pbs.models import GcJob, Point, Task
 from pbs_exporter.simulator import Answer, Certificate, Fault, SimulatedPbs
 from pbs_exporter.simulator.exchange import Exchange
 from tests.support.canned_pbs import NOW, CannedPbs, page, snapshot, snapshots_page, success
-from tests.support.exporter import exporting, make_settings
+from tests.support.exporter import exporting, main_of, make_settings
 
 CERTIFICATE = Certificate.make()
 TASK = b'{"upid":"UPID:pbs","worker_type":"backup","starttime":1}'
@@ -47,7 +47,7 @@ async def asking(**settings: Any) -> AsyncIterator[tuple[SimulatedPbs, PbsClient
         SimulatedPbs(CannedPbs({}), tls=False, certificate=CERTIFICATE) as pbs,
         make_session() as session,
     ):
-        made = make_settings(pbs, **settings).pbs
+        made = main_of(make_settings(pbs, **settings)).pbs
         login = TokenAuth(made, Clock(), lambda: None)
         yield pbs, PbsClient(Transport(session, made, login, lambda *_: None), made, login)
 

@@ -29,7 +29,7 @@ from pbs_exporter.pbs.snapshots.group_summary import grouped
 from pbs_exporter.simulator import Answer, Call, Certificate, Fault, SimulatedPbs
 from pbs_exporter.simulator.exchange import Exchange
 from tests.support.canned_pbs import CannedPbs, snapshot
-from tests.support.exporter import exporting, make_settings
+from tests.support.exporter import exporting, main_of, make_settings
 
 CERTIFICATE = Certificate.make()
 SECONDS = 20.0
@@ -54,7 +54,7 @@ async def asking(answers: dict[str, Any] | None = None, *, tls: bool = False) ->
         SimulatedPbs(source, tls=tls, certificate=CERTIFICATE, login_delay=0.0) as pbs,
         make_session() as session,
     ):
-        settings = make_settings(pbs, timeout_seconds=SECONDS, listing_timeout_seconds=SECONDS).pbs
+        settings = main_of(make_settings(pbs, timeout_seconds=SECONDS, listing_timeout_seconds=SECONDS)).pbs
         login = TokenAuth(settings, Clock(), lambda: None)
         made = Transport(session, settings, login, lambda endpoint, code, _: counted.append((endpoint, code)))
         yield Asked(pbs, PbsClient(made, settings, login), counted)
@@ -390,7 +390,7 @@ async def test_a_new_connection_that_breaks_is_not_asked_again(asked: Asked, fau
 
 async def test_a_time_out_covers_the_body(asked: Asked) -> None:
     """The timeout also applies to a body that is late after its headers, and the request isn't repeated."""
-    asked.client._settings = make_settings(asked.pbs, timeout_seconds=0.2).pbs
+    asked.client._settings = main_of(make_settings(asked.pbs, timeout_seconds=0.2)).pbs
     asked.pbs.faults.add("*", Fault.stall_body())
     with pytest.raises(errors.PbsTimeout, match=r"^no answer within 0\.2 s$"):
         await asked.client.gc()
