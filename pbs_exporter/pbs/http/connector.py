@@ -2,13 +2,11 @@
 
 import asyncio
 import socket
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
-from typing import TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -17,6 +15,7 @@ from aiohttp.connector import AddrInfoType, Connection
 
 from pbs_exporter import __version__
 from pbs_exporter.aiohttp_internals import SelectiveConnector, without_retries
+from pbs_exporter.daemon_thread import in_daemon_thread
 
 IDLE_SECONDS = 900.0
 """Idle time after which a connection is closed. It exceeds the usual scrape interval; PBS itself has no limit."""
@@ -26,8 +25,6 @@ LIFE_SECONDS = 3600.0
 
 DEAD_SECONDS = 20
 """Time after which a connection is probed on which nothing comes, and the longest time without an acknowledgement."""
-
-T = TypeVar("T")
 
 reused: ContextVar[bool] = ContextVar("reused")
 """Whether the last request of this asyncio task reused a connection."""
@@ -103,7 +100,7 @@ class _DaemonResolver(AbstractResolver):
         key = host, port, family
         lookup = self._lookups.get(key)
         if lookup is None:
-            lookup = self._lookups[key] = _in_daemon_thread(partial(_resolve, host, port, family))
+            lookup = self._lookups[key] = in_daemon_thread(partial(_resolve, host, port, family), "resolver")
             lookup.add_done_callback(partial(self._forget, key))
         # A request whose time is up doesn't end the lookup.
         return await asyncio.shield(lookup)
@@ -115,32 +112,6 @@ class _DaemonResolver(AbstractResolver):
         del self._lookups[key]
         # Marks an exception as seen: maybe nobody waits for it any more.
         lookup.cancelled() or lookup.exception()
-
-
-def _in_daemon_thread(work: Callable[[], T]) -> "asyncio.Future[T]":
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: Exception | None) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(cast("T", result))
-        else:
-            future.set_exception(error)
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except Exception as raised:  # noqa: BLE001 - it is raised where it is waited for
-            error = raised
-        # The loop may have been closed meanwhile.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=run, name="resolver", daemon=True).start()
-    return future
 
 
 def _resolve(host: str, port: int, family: int) -> list[ResolveResult]:

@@ -1,0 +1,82 @@
+"""Reading the settings again while the program runs."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+
+import structlog
+from prometheus_client.metrics_core import Metric as Family
+
+from pbs_exporter import log
+from pbs_exporter.clock import Clock
+from pbs_exporter.config import Settings
+from pbs_exporter.daemon_thread import in_daemon_thread
+from pbs_exporter.errors import ConfigError
+from pbs_exporter.exposition.metric import Metric
+from pbs_exporter.exposition.page import Page
+
+SUCCESSFUL = Metric(
+    "pbs_exporter_config_last_reload_successful", "1 if the settings could be used when they were last read, else 0."
+)
+SUCCESS_TIMESTAMP = Metric(
+    "pbs_exporter_config_last_reload_success_timestamp_seconds", "When usable settings were last read."
+)
+METRICS = (SUCCESSFUL, SUCCESS_TIMESTAMP)
+
+Load = Callable[[], tuple[Settings, list[str]]]
+"""Reads the settings, and returns them with warnings. Raises `ConfigError`."""
+
+_AT_START = ("listen_address", "max_connections")
+"""Keys of `[exporter]` that are read only at start."""
+
+_log = structlog.get_logger("pbs_exporter.config")
+
+
+class Reloader:
+    """Reads the settings again, one time after the other. `apply` makes the program use new ones."""
+
+    def __init__(self, settings: Settings, load: Load, apply: Callable[[Settings], None], clock: Clock) -> None:
+        self._settings = settings
+        self._load = load
+        self._apply = apply
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._successful = True
+        self._success_at = clock.now()
+
+    async def reload(self) -> list[str]:
+        """Read and apply the settings. Return what is wrong with them, in which case nothing changes."""
+        async with self._lock:
+            try:
+                settings, warnings = await in_daemon_thread(self._load)
+            except ConfigError as error:
+                self._successful = False
+                for problem in error.problems:
+                    _log.error("settings not reloaded", problem=problem)
+                return error.problems
+            for line in [*warnings, *_ignored(self._settings, settings)]:
+                _log.warning(line)
+            exporter = settings.exporter
+            log.configure(exporter.log_level, exporter.log_format, settings.secrets)
+            self._apply(settings)
+            self._settings = settings
+            self._successful, self._success_at = True, self._clock.now()
+            _log.info("settings reloaded", targets=len(settings.targets))
+            return []
+
+    def collect(self) -> Iterable[Family]:
+        """Return the families about it."""
+        page = Page()
+        page.add(self._samples())
+        return page.collect()
+
+    def _samples(self) -> Iterator[object]:
+        yield from SUCCESSFUL(float(self._successful))
+        yield from SUCCESS_TIMESTAMP(self._success_at)
+
+
+def _ignored(before: Settings, after: Settings) -> list[str]:
+    return [
+        f"[exporter] {key}: is only read at start; restart the exporter to change it"
+        for key in _AT_START
+        if getattr(before.exporter, key) != getattr(after.exporter, key)
+    ]

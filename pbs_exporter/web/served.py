@@ -1,0 +1,124 @@
+"""What is served: the PBS of `/metrics` and each target, while the settings have it."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import aiohttp
+import structlog
+from msgspec.structs import replace
+
+from pbs_exporter.clock import Clock
+from pbs_exporter.collectors.base import AnyCollector
+from pbs_exporter.config import Settings, TargetConfig
+from pbs_exporter.exposition.self_metrics import ApiMetrics
+from pbs_exporter.scrape.target import Target
+from pbs_exporter.web.worker import Worker
+
+MAIN = ""
+"""The name of the PBS of `/metrics`, which no target can have."""
+
+
+class Served:
+    """One PBS, and all that belongs to it alone: no other can use it up."""
+
+    def __init__(
+        self,
+        name: str,
+        config: TargetConfig,
+        collectors: Sequence[AnyCollector],
+        *,
+        session: aiohttp.ClientSession,
+        clock: Clock,
+    ) -> None:
+        self.name = name
+        self.config = config
+        self.api_metrics = ApiMetrics()
+        self.scrapes = 0
+        """The number of scrapes under way, with those whose response is being sent."""
+        self._ca = _ca(config)
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._worker = Worker()
+        self.target = Target(
+            config.pbs,
+            [collector for collector in collectors if config.collectors[collector.name]],
+            session=session,
+            clock=clock,
+            observe=self.api_metrics.observe,
+            filters=config.filters,
+            compute=self._worker.compute,
+        )
+
+    def is_as(self, config: TargetConfig) -> bool:
+        """Whether these settings are those of this PBS. Labels don't count: only `/sd` shows them."""
+        return replace(config, labels={}) == replace(self.config, labels={}) and _ca(config) == self._ca
+
+    @contextmanager
+    def scraping(self) -> Iterator[None]:
+        """Count a scrape until the block ends. What is logged meanwhile names the target."""
+        self.scrapes += 1
+        self._idle.clear()
+        try:
+            with structlog.contextvars.bound_contextvars(**({"target": self.name} if self.name else {})):
+                yield
+        finally:
+            self.scrapes -= 1
+            if not self.scrapes:
+                self._idle.set()
+
+    async def end(self) -> None:
+        """End what is under way, once the scrapes under way have ended."""
+        await self._idle.wait()
+        await self.close()
+
+    async def close(self) -> None:
+        """End what is under way."""
+        await self.target.close()
+        self._worker.close()
+
+
+class ServedTargets:
+    """The PBS of `/metrics` and the targets, as the newest settings have them. `start` makes one."""
+
+    def __init__(self, start: Callable[[str, TargetConfig], Served]) -> None:
+        self.main: Served | None = None
+        self.by_name: Mapping[str, Served] = {}
+        self._start = start
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def apply(self, settings: Settings) -> None:
+        """Serve what these settings have. What hasn't changed goes on, and what is gone ends after its scrapes."""
+        configs = {**({MAIN: settings.main} if settings.main else {}), **settings.targets}
+        before = self._all()
+        now = {name: self._kept(before.get(name), config) or self._start(name, config) for name, config in configs.items()}
+        self.main = now.pop(MAIN, None)
+        self.by_name = now
+        for name, served in before.items():
+            if self._all().get(name) is not served:
+                ending = asyncio.create_task(served.end(), name=f"end of target {name}")
+                self._ending.add(ending)
+                ending.add_done_callback(self._ending.discard)
+
+    async def close(self) -> None:
+        """End all that is under way."""
+        for ending in self._ending:
+            ending.cancel()
+        await asyncio.gather(*self._ending, *(served.close() for served in self._all().values()), return_exceptions=True)
+
+    def _all(self) -> dict[str, Served]:
+        return {**({MAIN: self.main} if self.main else {}), **self.by_name}
+
+    def _kept(self, served: Served | None, config: TargetConfig) -> Served | None:
+        if served is None or not served.is_as(config):
+            return None
+        served.config = config
+        return served
+
+
+def _ca(config: TargetConfig) -> bytes | None:
+    """Return the content of `ca_file`: other bytes behind the same path are another setting."""
+    try:
+        return None if config.pbs.ca_file is None else config.pbs.ca_file.read_bytes()
+    except OSError:
+        return None
