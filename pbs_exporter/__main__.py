@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -113,6 +114,10 @@ def parsers() -> list[argparse.ArgumentParser]:
     check.add_argument("names", metavar="NAME", nargs="*", help="only these targets; by default each PBS")
     once = _command(commands, "once", _once, "write the metrics of one scrape to standard output or a file")
     once.add_argument("--output", metavar="FILE", help="write to this file, atomically")
+    once.add_argument("--target", metavar="NAME", help="this target, instead of the PBS of [pbs]")
+    once.add_argument(
+        "--label", metavar="NAME=VALUE", type=_label, action="append", default=[], help="a label for each series"
+    )
     _command(commands, "healthcheck", _healthcheck, "request the local /health; exit code 0 or 1")
     demo = _command(commands, "demo", _demo, "serve metrics of a simulated PBS")
     demo.add_argument("--pbs-port", metavar="PORT", type=int, help="also make the simulated PBS available on this port")
@@ -132,6 +137,13 @@ def _command(
     return command
 
 
+def _label(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not re.fullmatch(r"(?!__)[A-Za-z_][A-Za-z0-9_]*", name):
+        raise argparse.ArgumentTypeError(f"{text!a} is no label; write NAME=VALUE")
+    return name, value
+
+
 # Each command has its own imports, so that the health check, which runs every few seconds, starts fast.
 
 
@@ -141,16 +153,18 @@ def _serve(arguments: argparse.Namespace) -> int:
     from pbs_exporter.collectors import DEFAULTS
     from pbs_exporter.commands import serve
     from pbs_exporter.config import load
+    from pbs_exporter.scrape.scrape_metrics import LABELS
 
-    return serve.run(*load(arguments.config, os.environ, DEFAULTS))
+    return serve.run(lambda: load(arguments.config, os.environ, DEFAULTS, LABELS))
 
 
 def _check(arguments: argparse.Namespace) -> int:
     from pbs_exporter.collectors import DEFAULTS
     from pbs_exporter.commands import check
     from pbs_exporter.config import load
+    from pbs_exporter.scrape.scrape_metrics import LABELS
 
-    return check.run(*load(arguments.config, os.environ, DEFAULTS), arguments.names)
+    return check.run(*load(arguments.config, os.environ, DEFAULTS, LABELS), arguments.names)
 
 
 def _once(arguments: argparse.Namespace) -> int:
@@ -158,7 +172,8 @@ def _once(arguments: argparse.Namespace) -> int:
     from pbs_exporter.commands import once
     from pbs_exporter.config import load
 
-    return once.run(*load(arguments.config, os.environ, DEFAULTS), output=arguments.output)
+    loaded = load(arguments.config, os.environ, DEFAULTS)
+    return once.run(*loaded, output=arguments.output, target=arguments.target, labels=dict(arguments.label))
 
 
 def _healthcheck(arguments: argparse.Namespace) -> int:

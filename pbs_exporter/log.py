@@ -15,7 +15,7 @@ from pbs_exporter.plain_text import without_secret
 from pbs_exporter.standard_streams import LineWriter
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
-_FIRST_KEYS = ["ts", "level", "logger", "msg"]
+_FIRST_KEYS = ["ts", "level", "logger", "msg", "target"]
 _FLUSH_SECONDS = 1.0
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -29,6 +29,7 @@ def configure(log_level: str, log_format: str, secrets: Sequence[str] = ()) -> N
     is replaced with `***`, also in the lines of libraries.
     """
     shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),

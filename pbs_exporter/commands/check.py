@@ -39,7 +39,7 @@ def run(settings: Settings, warnings: Sequence[str], names: Sequence[str] = ()) 
 
 
 async def _check_all(configs: Mapping[str, TargetConfig]) -> int:
-    codes = []
+    codes: list[int] = []
     for name, config in configs.items():
         if codes:
             print()

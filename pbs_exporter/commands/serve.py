@@ -18,8 +18,9 @@ from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.commands import interpreter
 from pbs_exporter.config import ListenAddress, Settings
 from pbs_exporter.web.access_log import AccessLogger
-from pbs_exporter.web.app import create_app
+from pbs_exporter.web.app import READINESS, RELOADER, create_app
 from pbs_exporter.web.plain_errors import unhandled
+from pbs_exporter.web.reload import Load
 from pbs_exporter.web.sockets import open_sockets
 
 SHUTDOWN_SECONDS = 1.5
@@ -37,8 +38,13 @@ LOG_SECONDS = 60.0
 _log = structlog.get_logger(__name__)
 
 
-def run(settings: Settings, warnings: Sequence[str]) -> int:
-    """Serve until SIGTERM or SIGINT, and return 0. Raises `ListenError` if the listen address can't be bound."""
+def run(load: Load) -> int:
+    """Serve until SIGTERM or SIGINT, and return 0.
+
+    `load` reads the settings, now and at each reload. Raise `ConfigError` if they can't be used now, and `ListenError`
+    if the listen address can't be bound.
+    """
+    settings, warnings = load()
     sockets = open_sockets(settings.exporter.listen_address)
     exporter = settings.exporter
     log.configure(exporter.log_level, exporter.log_format, settings.secrets)
@@ -46,20 +52,19 @@ def run(settings: Settings, warnings: Sequence[str]) -> int:
         _log.warning(warning)
     interpreter.tune()
     interpreter.raise_descriptor_limit()
-    asyncio.run(serve_until_stopped(settings, sockets))
+    asyncio.run(serve_until_stopped(settings, sockets, load))
     return 0
 
 
-async def serve_until_stopped(settings: Settings, sockets: Sequence[socket.socket]) -> None:
-    """Serve on these sockets until SIGTERM or SIGINT."""
+async def serve_until_stopped(settings: Settings, sockets: Sequence[socket.socket], load: Load | None = None) -> None:
+    """Serve on these sockets until SIGTERM or SIGINT. SIGHUP reads the settings again by `load`."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    loop.add_signal_handler(signal.SIGHUP, _log.warning, "SIGHUP ignored: settings are only read at start")
     # With port 0 in the settings, the system has chosen the port.
     address = ListenAddress(settings.exporter.listen_address.host, sockets[0].getsockname()[1])
-    async with _serving(settings, sockets):
+    async with _serving(settings, sockets, load=load) as app:
         _log.info(
             "started",
             version=__version__,
@@ -67,14 +72,26 @@ async def serve_until_stopped(settings: Settings, sockets: Sequence[socket.socke
             **({} if settings.main is None else {"endpoint": settings.main.pbs.endpoint}),
             **({"targets": len(settings.targets)} if settings.targets else {}),
         )
+        reloads: set[asyncio.Task[list[str]]] = set()
+
+        def reload() -> None:
+            reloading = asyncio.create_task(app[RELOADER].reload(), name="reload")
+            reloads.add(reloading)
+            reloading.add_done_callback(reloads.discard)
+
+        loop.add_signal_handler(signal.SIGHUP, reload)
         await stopped.wait()
+        app[READINESS].is_ending = True
         _log.info("stopping")
 
 
 @asynccontextmanager
 async def _serving(
-    settings: Settings, sockets: Sequence[socket.socket], limits: ConnectionLimits | None = None
-) -> AsyncIterator[None]:
+    settings: Settings,
+    sockets: Sequence[socket.socket],
+    limits: ConnectionLimits | None = None,
+    load: Load | None = None,
+) -> AsyncIterator[web.Application]:
     loop = asyncio.get_running_loop()
     limits = limits or ConnectionLimits(number=_connections(settings.exporter.max_connections))
     limited = _Occasionally("connections closed for new ones", limit=limits.number, setting="max_connections")
@@ -88,8 +105,9 @@ async def _serving(
             loop.default_exception_handler(context)
 
     loop.set_exception_handler(handle)
+    app = create_app(settings, COLLECTORS, load=load)
     runner = Runner(
-        create_app(settings, COLLECTORS),
+        app,
         unhandled,
         limits,
         limited.count,
@@ -107,7 +125,7 @@ async def _serving(
             await web.SockSite(runner, listening, backlog=ACCEPTED_AT_ONCE).start()
             # asyncio has one number for both.
             listening.listen(BACKLOG)
-        yield
+        yield app
     finally:
         await runner.cleanup()
 

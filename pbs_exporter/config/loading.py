@@ -1,6 +1,6 @@
 """From the file and the environment to `Settings`, or to a list of all problems."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,18 +12,21 @@ from pbs_exporter.config.model import ExporterSettings, ListenAddress, Settings,
 from pbs_exporter.config.table import LABELS, SETTINGS, Setting, settings_table, target_section
 from pbs_exporter.config.targets import inherited
 from pbs_exporter.config.values import InvalidValue, RawValue
-from pbs_exporter.config.warnings import about_environment, about_targets
+from pbs_exporter.config.warnings import about_environment, about_labels, about_targets
 from pbs_exporter.errors import ConfigError
 
 _EXCLUSIVE = (("token_secret", "token_secret_file"), ("ca_file", "fingerprint"))
 """Pairs of keys of a PBS that exclude each other, across all layers."""
 
 
-def load(file: str | None, environ: Mapping[str, str], collectors: Mapping[str, bool]) -> tuple[Settings, list[str]]:
+def load(
+    file: str | None, environ: Mapping[str, str], collectors: Mapping[str, bool], labels: Collection[str] = ()
+) -> tuple[Settings, list[str]]:
     """Return all settings, and the warnings to log at start.
 
     `file` is the argument of `--config`. Without it, the variable `PBS_EXPORTER_CONFIG` may name a file. `collectors`
-    maps the name of each collector to its default. Raises `ConfigError` with a line for each problem.
+    maps the name of each collector to its default, `labels` are those of all metrics. Raises `ConfigError` with a line
+    for each problem.
     """
     table = settings_table(collectors)
     sources = gather(file, environ, table)
@@ -42,7 +45,8 @@ def load(file: str | None, environ: Mapping[str, str], collectors: Mapping[str, 
         main=_config("", values, collectors) if has_main else None,
         targets={name: _config(name, values, collectors) for name in sources.targets},
     )
-    return settings, [*about_targets(settings, layer), *about_environment(environ, table)]
+    warnings = [*about_targets(settings, layer), *about_labels(settings, labels), *about_environment(environ, table)]
+    return settings, warnings
 
 
 def load_exporter(

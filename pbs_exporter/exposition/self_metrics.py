@@ -33,10 +33,10 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300,
 """In seconds: from a PBS next door to one that reads manifests from hard disks for minutes."""
 
 
-class SelfMetrics:
-    """Counts while the program runs. It can be registered in a registry of prometheus_client."""
+class ApiMetrics:
+    """Counts the requests to one PBS. It can be registered in a registry of prometheus_client."""
 
-    def __init__(self, *, process: bool) -> None:
+    def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(API_REQUESTS.name, API_REQUESTS.help, API_REQUESTS.labels, registry=self._registry)
         self._durations = Histogram(
@@ -47,15 +47,25 @@ class SelfMetrics:
             buckets=BUCKETS,
             registry=self._registry,
         )
-        if process:
-            ProcessCollector(registry=self._registry)
-            PlatformCollector(registry=self._registry)
-            GCCollector(registry=self._registry)
 
     def observe(self, endpoint: str, code: str, seconds: float) -> None:
         """Count a request to PBS."""
         self._requests.labels(endpoint, code).inc()
         self._durations.labels(endpoint).observe(seconds)
+
+    def collect(self) -> Iterable[Family]:
+        """Return the families."""
+        return self._registry.collect()
+
+
+class ProcessMetrics:
+    """Memory, CPU time and open files of the process, and Python's own metrics. It can be registered likewise."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
 
     def collect(self) -> Iterable[Family]:
         """Return the families."""

@@ -1,11 +1,19 @@
 """Metrics about the scrape itself: whether PBS is up, and how each collector went."""
 
 import platform
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
 
 from pbs_exporter import __revision__, __version__
+from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.errors import PbsError
+from pbs_exporter.exposition import self_metrics
 from pbs_exporter.exposition.metric import Metric, Sample
+from pbs_exporter.exposition.page import Page
+from pbs_exporter.exposition.row_family import RowFamily
 from pbs_exporter.pbs.models import Version
 from pbs_exporter.scrape.collector_run import Outcome
 
@@ -29,13 +37,27 @@ DATA_TIMESTAMP = Metric(
     "When PBS returned the data behind a slow collector's samples, which can be from an earlier scrape.",
     ("collector",),
 )
-SCRAPE_DURATION = Metric("pbs_exporter_scrape_duration_seconds", "Duration of the whole scrape.")
+SCRAPE_DURATION = Metric(
+    "pbs_exporter_scrape_duration_seconds", "Duration of the scrape, until all other metrics were rendered."
+)
 BUILD_INFO = Metric(
     "pbs_exporter_build_info",
     "Version of the exporter; always 1.",
     ("version", "revision", "pythonversion"),
 )
 METRICS = (UP, VERSION, SUCCESS, DURATION, DATASTORE_SUCCESS, DATA_TIMESTAMP, SCRAPE_DURATION, BUILD_INFO)
+
+LABELS = frozenset(
+    {
+        "le",
+        *(
+            label
+            for metric in (*METRICS, *self_metrics.METRICS, *(own for one in COLLECTORS for own in one.metrics))
+            for label in metric.labels
+        ),
+    }
+)
+"""The labels of all metrics of a PBS."""
 
 
 def about(version: Version | PbsError, outcomes: list[Outcome]) -> Iterator[Sample]:
@@ -49,4 +71,30 @@ def about(version: Version | PbsError, outcomes: list[Outcome]) -> Iterator[Samp
         for store, error in outcome.datastores.items():
             yield from DATASTORE_SUCCESS(float(error is None), outcome.name, store)
         yield from DATA_TIMESTAMP(outcome.data_from, outcome.name)
+    yield from build_info()
+
+
+class ScrapeDuration:
+    """Measures a scrape from when it is made until its family is collected."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+
+    def collect(self) -> Iterator[RowFamily]:
+        """Yield the family."""
+        page = Page()
+        page.add(SCRAPE_DURATION(time.perf_counter() - self._started))
+        yield from page.collect()
+
+
+def whole(page: Page, own: Iterable[Collector], duration: ScrapeDuration | None) -> CollectorRegistry:
+    """Return a new registry with all that a response shows. The duration comes last, when the rest is rendered."""
+    registry = page.registry()
+    for families in (*own, *([duration] if duration else [])):
+        registry.register(families)
+    return registry
+
+
+def build_info() -> Iterator[Sample]:
+    """Make the sample that names the version."""
     yield from BUILD_INFO(1, __version__, __revision__, platform.python_version())

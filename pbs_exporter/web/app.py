@@ -1,74 +1,87 @@
 """The web service: its routes, and what lives as long as it does."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors.base import AnyCollector
 from pbs_exporter.config import Settings
-from pbs_exporter.exposition.self_metrics import SelfMetrics
 from pbs_exporter.pbs.http.connector import make_session
-from pbs_exporter.scrape.target import Target
+from pbs_exporter.web.discovery import PROBE
 from pbs_exporter.web.headers import add_headers
-from pbs_exporter.web.health_handler import health
-from pbs_exporter.web.metrics_handler import MetricsHandler
+from pbs_exporter.web.health_handler import Readiness, health
 from pbs_exporter.web.plain_errors import Handler, plain_errors
-from pbs_exporter.web.status_handler import StatusHandler
+from pbs_exporter.web.reload import Load, Reloader
+from pbs_exporter.web.scraper import Scraper
+from pbs_exporter.web.served import Served, ServedTargets
+from pbs_exporter.web.service import Service
 from pbs_exporter.web.unsent import UnsentBodies, limit_of_unsent
 from pbs_exporter.web.worker import Worker
 
-TARGET = web.AppKey("target", Target)
-METRICS = web.AppKey("metrics", MetricsHandler)
-STATUS = web.AppKey("status", StatusHandler)
+TARGETS = web.AppKey("targets", ServedTargets)
+RELOADER = web.AppKey("reloader", Reloader)
+READINESS = web.AppKey("readiness", Readiness)
+_SERVICE = web.AppKey("service", Service)
 
 
-def create_app(settings: Settings, collectors: Sequence[AnyCollector], clock: Clock | None = None) -> web.Application:
-    """Return the application. Its session and its background work begin and end with it."""
+def create_app(
+    settings: Settings,
+    collectors: Sequence[AnyCollector],
+    clock: Clock | None = None,
+    load: Load | None = None,
+) -> web.Application:
+    """Return the application. Its session and its background work begin and end with it.
+
+    `load` reads the settings again for a reload; without it, they stay as they are.
+    """
     app = web.Application(middlewares=[plain_errors])
+    app[READINESS] = readiness = Readiness()
     app.on_response_prepare.append(add_headers)
-    app.cleanup_ctx.append(_lifetime(settings, collectors, clock or Clock()))
-    app.router.add_get("/metrics", _handled_by(METRICS))
+    app.cleanup_ctx.append(_lifetime(settings, collectors, clock or Clock(), load or (lambda: (settings, []))))
+    app.router.add_get("/metrics", _handled(lambda service: service.metrics))
+    app.router.add_get(PROBE, _handled(lambda service: service.probe))
+    app.router.add_get("/sd", _handled(lambda service: service.discovery))
     app.router.add_get("/health", health)
     app.router.add_get("/-/healthy", health)
-    app.router.add_get("/", _handled_by(STATUS))
+    app.router.add_get("/-/ready", readiness.handle)
+    for method in (hdrs.METH_POST, hdrs.METH_PUT):
+        app.router.add_route(method, "/-/reload", _handled(lambda service: service.reload))
+    app.router.add_get("/", _handled(lambda service: service.status))
     return app
 
 
 def _lifetime(
-    settings: Settings, collectors: Sequence[AnyCollector], clock: Clock
+    settings: Settings, collectors: Sequence[AnyCollector], clock: Clock, load: Load
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
-        # The status page can't take the threads of scrapes.
-        worker, status_worker = Worker(), Worker(threads=1)
-        unsent = UnsentBodies(limit_of_unsent())
-        self_metrics = SelfMetrics(process=settings.exporter.process_metrics)
+        status_worker = Worker()
         async with make_session(clock.monotonic) as session:
-            target = Target(
-                settings.pbs,
-                [collector for collector in collectors if settings.collectors[collector.name]],
-                session=session,
-                clock=clock,
-                observe=self_metrics.observe,
-                filters=settings.filters,
-                compute=worker.step("samples"),
-                compute_slow=worker.step("slow samples"),
-            )
-            app[TARGET] = target
-            app[METRICS] = MetricsHandler(settings, target, self_metrics, worker.step("body"), unsent)
-            app[STATUS] = StatusHandler(settings, target, clock, status_worker.step("page"))
+            targets = ServedTargets(partial(Served, collectors=collectors, session=session, clock=clock))
+            targets.apply(settings)
+
+            def apply(changed: Settings) -> None:
+                targets.apply(changed)
+                service.settings = changed
+
+            reloader = Reloader(settings, load, apply, clock)
+            scraper = Scraper(UnsentBodies(limit_of_unsent()))
+            service = Service(settings, targets, scraper, reloader, worker=status_worker, clock=clock)
+            app[TARGETS], app[RELOADER], app[_SERVICE] = targets, reloader, service
             try:
                 yield
             finally:
-                await target.close()
-                worker.close()
+                await targets.close()
                 status_worker.close()
 
     return lifetime
 
 
-def _handled_by(key: web.AppKey[MetricsHandler] | web.AppKey[StatusHandler]) -> Handler:
+def _handled(choose: Callable[[Service], Handler]) -> Handler:
+    """Return a handler of the service, which exists once the application has started."""
+
     async def handle(request: web.Request) -> web.StreamResponse:
-        return await request.app[key](request)
+        return await choose(request.app[_SERVICE])(request)
 
     return handle

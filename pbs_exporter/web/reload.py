@@ -11,7 +11,7 @@ from pbs_exporter.clock import Clock
 from pbs_exporter.config import Settings
 from pbs_exporter.daemon_thread import in_daemon_thread
 from pbs_exporter.errors import ConfigError
-from pbs_exporter.exposition.metric import Metric
+from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.exposition.page import Page
 
 SUCCESSFUL = Metric(
@@ -69,7 +69,7 @@ class Reloader:
         page.add(self._samples())
         return page.collect()
 
-    def _samples(self) -> Iterator[object]:
+    def _samples(self) -> Iterator[Sample]:
         yield from SUCCESSFUL(float(self._successful))
         yield from SUCCESS_TIMESTAMP(self._success_at)
 

@@ -39,7 +39,7 @@ class Served:
         self._ca = _ca(config)
         self._idle = asyncio.Event()
         self._idle.set()
-        self._worker = Worker()
+        self._worker, self._slow_worker = Worker(), Worker()
         self.target = Target(
             config.pbs,
             [collector for collector in collectors if config.collectors[collector.name]],
@@ -48,6 +48,7 @@ class Served:
             observe=self.api_metrics.observe,
             filters=config.filters,
             compute=self._worker.compute,
+            compute_slow=self._slow_worker.compute,
         )
 
     def is_as(self, config: TargetConfig) -> bool:
@@ -76,6 +77,7 @@ class Served:
         """End what is under way."""
         await self.target.close()
         self._worker.close()
+        self._slow_worker.close()
 
 
 class ServedTargets:
@@ -90,12 +92,14 @@ class ServedTargets:
     def apply(self, settings: Settings) -> None:
         """Serve what these settings have. What hasn't changed goes on, and what is gone ends after its scrapes."""
         configs = {**({MAIN: settings.main} if settings.main else {}), **settings.targets}
-        before = self._all()
-        now = {name: self._kept(before.get(name), config) or self._start(name, config) for name, config in configs.items()}
+        before = self.all()
+        now = {
+            name: self._kept(before.get(name), config) or self._start(name, config) for name, config in configs.items()
+        }
         self.main = now.pop(MAIN, None)
         self.by_name = now
         for name, served in before.items():
-            if self._all().get(name) is not served:
+            if self.all().get(name) is not served:
                 ending = asyncio.create_task(served.end(), name=f"end of target {name}")
                 self._ending.add(ending)
                 ending.add_done_callback(self._ending.discard)
@@ -104,9 +108,10 @@ class ServedTargets:
         """End all that is under way."""
         for ending in self._ending:
             ending.cancel()
-        await asyncio.gather(*self._ending, *(served.close() for served in self._all().values()), return_exceptions=True)
+        await asyncio.gather(*self._ending, *(served.close() for served in self.all().values()), return_exceptions=True)
 
-    def _all(self) -> dict[str, Served]:
+    def all(self) -> dict[str, Served]:
+        """Return each PBS by its name, that of `/metrics` first."""
         return {**({MAIN: self.main} if self.main else {}), **self.by_name}
 
     def _kept(self, served: Served | None, config: TargetConfig) -> Served | None:

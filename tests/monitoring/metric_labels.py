@@ -6,7 +6,7 @@ from pathlib import Path
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.exposition import self_metrics
 from pbs_exporter.exposition.metric import Metric
-from pbs_exporter.exposition.self_metrics import SelfMetrics
+from pbs_exporter.exposition.self_metrics import ProcessMetrics
 from pbs_exporter.scrape import scrape_metrics
 from tests.monitoring.expressions import Declared, result_labels
 from tests.monitoring.rule_files import Rule, rules_of
@@ -37,7 +37,7 @@ def by_the_code() -> dict[str, frozenset[str]]:
     found: dict[str, frozenset[str]] = {}
     for metric in declared:
         found |= _series(metric)
-    for family in SelfMetrics(process=True).collect():
+    for family in ProcessMetrics().collect():
         for sample in family.samples:
             found.setdefault(sample.name, TARGET | set(sample.labels))
     return found

@@ -18,7 +18,8 @@ from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetConfig, TargetSettings
 from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.web import status
-from pbs_exporter.web.app import TARGET, create_app
+from pbs_exporter.web.app import TARGETS, create_app
+from pbs_exporter.web.served import MAIN
 from pbs_exporter.web.status.facts import Facts
 from tests.monitoring import status_page_pbs
 from tests.monitoring.browser import chromium
@@ -56,7 +57,8 @@ async def _scraped(state: str) -> str:
                     hands.time = _NOON + seconds
                     async with client.get("/metrics") as response:
                         await response.read()
-                facts = status.read_facts(app[TARGET], app[TARGET].listings(), ("disks",))
+                target = app[TARGETS].all()[MAIN].target
+                facts = status.read_facts(target, target.listings(), ("disks",))
     return status.render_page(_steady(facts), now=_NOON, up_seconds=_UP_SECONDS)
 
 

@@ -42,7 +42,7 @@ def read_facts(target: Target, listings: dict[str, ListingStatus], disabled: tup
     down = last.error if last else None
     collectors = [_collector(outcome, waiting, slow.get(outcome.name), down) for outcome in outcomes]
     return Facts(
-        pbs=PbsState(target.settings.endpoint, _version(target.version), _reason(down)),
+        pbs=PbsState(target.settings.endpoint, version_number(target.version), reason_text(down)),
         scrape=None if last is None else LastScrape(last.at, last.seconds),
         collectors=tuple(sorted(collectors, key=lambda collector: collector.state.rank)),
         disabled=disabled,
@@ -59,13 +59,14 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part) if part[:1].isdecimal() and part.isascii() else 0, part) for part in parts]
 
 
-def _version(version: Version | None) -> str | None:
+def version_number(version: Version | None) -> str | None:
+    """Return the version with its release; `None` if it is unknown."""
     if version is None or version.version is None:
         return None
     return ".".join(part for part in (version.version, version.release) if part)
 
 
-def _reason(error: BaseException | None, down: BaseException | None = None) -> str | None:
+def reason_text(error: BaseException | None, down: BaseException | None = None) -> str | None:
     """Return the text for the page. Only our own errors have text that is safe to show; others are in the log.
 
     `down` is why PBS is down. The page shows that once.
@@ -89,7 +90,7 @@ def _collector(
 ) -> CollectorRow:
     bad = tuple(sorted((store for store, error in outcome.datastores.items() if error is not None), key=_natural))
     listed = outcome.name == SnapshotsCollector.name
-    reason = _reason(outcome.error, down)
+    reason = reason_text(outcome.error, down)
     if outcome.success:
         state = State.OK
     elif outcome.at is None or (reason is None and listed and waiting.issuperset(bad)):
@@ -118,7 +119,7 @@ def _datastores(
             at.setdefault(store, outcome.at)
             found = reasons.setdefault(store, [])
             if error is not None:
-                found.append(f"{outcome.name}: {_reason(error, last.error if last else None)}")
+                found.append(f"{outcome.name}: {reason_text(error, last.error if last else None)}")
     unlisted = {} if last is None else last.unlisted
     queried = _queried(last)
     rows = []
@@ -170,4 +171,4 @@ def _why_unknown(target: Target, outcomes: list[Outcome]) -> str:
     if AccessCollector.name not in target.enabled:
         return f"the collector {AccessCollector.name} is disabled"
     error = next((outcome.error for outcome in outcomes if outcome.name == AccessCollector.name), None)
-    return _reason(error) or "PBS hasn't been queried yet"
+    return reason_text(error) or "PBS hasn't been queried yet"

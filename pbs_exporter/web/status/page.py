@@ -1,6 +1,6 @@
 """The status page as HTML."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pbs_exporter import __revision__, __version__
 from pbs_exporter.web.status import tables
@@ -25,17 +25,12 @@ _PAGE = """<!DOCTYPE html>
 <h1>pbs-exporter</h1>
 <nav aria-label="Pages">
 <ul>
-<li><a href="metrics">Metrics</a></li>
-<li><a href="health">Health</a></li>
+{links}
 </ul>
 </nav>
 </header>
 <main>
-{summary}
-<dl>
-{about}
-</dl>
-{parts}
+{content}
 </main>
 <footer>
 <p><small>Generated at {made} from earlier scrapes, without requests to PBS. All times are UTC.
@@ -46,21 +41,32 @@ Documentation: <code>README.md</code> and <code>docs/</code> in the source of ve
 """
 
 
-def render_page(facts: Facts, *, now: float, up_seconds: float) -> str:
-    """Return the page as of `now` (Unix seconds). `up_seconds` is the uptime of the exporter."""
+def render_page(facts: Facts, *, now: float, up_seconds: float, metrics: str = "metrics") -> str:
+    """Return the page as of `now` (Unix seconds).
+
+    `up_seconds` is the uptime of the exporter, `metrics` the relative link to the metrics.
+    """
     summary = summarize(facts, now)
+    about = "\n".join(f"<dt>{term}</dt><dd>{told}</dd>" for term, told in _about(facts, now, up_seconds).items())
+    parts = "" if facts.scrape is None else _parts(facts, now)
+    content = f"{_summary(summary)}\n<dl>\n{about}\n</dl>\n{parts}"
+    return framed(summary.headline, content, {metrics: "Metrics", "health": "Health"}, now)
+
+
+def framed(headline: str, content: str, links: Mapping[str, str], now: float) -> str:
+    """Return a page with this content (HTML), and links by their address."""
     return _PAGE.format(
         style=STYLE,
-        headline=escaped(summary.headline),
-        summary=_summary(summary),
-        about="\n".join(f"<dt>{term}</dt><dd>{told}</dd>" for term, told in _about(facts, now, up_seconds).items()),
-        parts="" if facts.scrape is None else _parts(facts, now),
+        headline=escaped(headline),
+        links="\n".join(f'<li><a href="{escaped(address)}">{text}</a></li>' for address, text in links.items()),
+        content=content,
         made=date(now),
-        version=_version(),
+        version=version_text(),
     )
 
 
-def _version() -> str:
+def version_text() -> str:
+    """Return the version of the exporter, as HTML."""
     return escaped(f"{__version__} (revision {__revision__})" if __revision__ else __version__)
 
 
@@ -84,7 +90,7 @@ def _about(facts: Facts, now: float, up_seconds: float) -> dict[str, str]:
         "PBS": escaped(pbs.endpoint) + ("" if pbs.version is None else f", version {escaped(pbs.version)}"),
         "State": state,
         "Last scrape": last,
-        "Exporter": f"version {_version()}, up for {span(up_seconds)}",
+        "Exporter": f"version {version_text()}, up for {span(up_seconds)}",
     }
 
 

@@ -20,9 +20,7 @@ def privileges(known: TokenPrivileges, now: float) -> str:
     )
     commands = "\n".join(map(escaped, known.commands))
     return (
-        _table(
-            "rights", "Privileges that collectors need and the token lacks", ("Privilege", "Path", "Needed by"), rows
-        )
+        table("rights", "Privileges that collectors need and the token lacks", ("Privilege", "Path", "Needed by"), rows)
         + "<p>A token has only privileges that its user has too. "
         + f"Run this as root on PBS to grant the missing ones. Checked {age(known.at, now)}:</p>\n"
         + f"<pre><code>{commands}</code></pre>"
@@ -31,20 +29,20 @@ def privileges(known: TokenPrivileges, now: float) -> str:
 
 def collectors(facts: Facts, now: float) -> str:
     """Return the table of the enabled collectors, as HTML."""
-    table = _table(
+    shown = table(
         "collectors",
         "The last result of each enabled collector, failures first",
         ("Collector", "Result", "Age", "Took"),
         (_collector(row, now) for row in facts.collectors),
     )
     off = f"<p>Disabled: {names(facts.disabled)}.</p>" if facts.disabled else ""
-    return table + off
+    return shown + off
 
 
 def datastores(rows: Iterable[DatastoreRow], now: float) -> str:
     """Return the table of the datastores, as HTML."""
     heads = ("Datastore", "Result", "Age", "Last listing", "Last full listing", "Took", "Next full listing")
-    return _table(
+    return table(
         "datastores",
         "The last result of each datastore and of the listing of its snapshots, failures first",
         heads,
@@ -96,7 +94,8 @@ def _class(state: State) -> str:
     return state.name.lower()
 
 
-def _table(kind: str, caption: str, heads: Iterable[str], rows: Iterable[str]) -> str:
+def table(kind: str, caption: str, heads: Iterable[str], rows: Iterable[str]) -> str:
+    """Return a table of these rows (HTML). Its class is `kind`."""
     columns = "".join(f'<th scope="col">{head}</th>' for head in heads)
     body = "\n".join(rows)
     return (
