@@ -27,7 +27,13 @@ API_DURATION = Metric(
     ("endpoint",),
     "histogram",
 )
-METRICS = (API_REQUESTS, API_DURATION)
+RELOAD_SUCCESSFUL = Metric(
+    "pbs_exporter_config_last_reload_successful", "1 if the settings could be used when they were last read, else 0."
+)
+RELOAD_TIMESTAMP = Metric(
+    "pbs_exporter_config_last_reload_success_timestamp_seconds", "When usable settings were last read."
+)
+METRICS = (API_REQUESTS, API_DURATION, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP)
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600)
 """In seconds: from a PBS next door to one that reads manifests from hard disks for minutes."""

@@ -11,16 +11,9 @@ from pbs_exporter.clock import Clock
 from pbs_exporter.config import Settings
 from pbs_exporter.daemon_thread import in_daemon_thread
 from pbs_exporter.errors import ConfigError
-from pbs_exporter.exposition.metric import Metric, Sample
+from pbs_exporter.exposition.metric import Sample
 from pbs_exporter.exposition.page import Page
-
-SUCCESSFUL = Metric(
-    "pbs_exporter_config_last_reload_successful", "1 if the settings could be used when they were last read, else 0."
-)
-SUCCESS_TIMESTAMP = Metric(
-    "pbs_exporter_config_last_reload_success_timestamp_seconds", "When usable settings were last read."
-)
-METRICS = (SUCCESSFUL, SUCCESS_TIMESTAMP)
+from pbs_exporter.exposition.self_metrics import RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP
 
 Load = Callable[[], tuple[Settings, list[str]]]
 """Reads the settings, and returns them with warnings. Raises `ConfigError`."""
@@ -70,8 +63,8 @@ class Reloader:
         return page.collect()
 
     def _samples(self) -> Iterator[Sample]:
-        yield from SUCCESSFUL(float(self._successful))
-        yield from SUCCESS_TIMESTAMP(self._success_at)
+        yield from RELOAD_SUCCESSFUL(float(self._successful))
+        yield from RELOAD_TIMESTAMP(self._success_at)
 
 
 def _ignored(before: Settings, after: Settings) -> list[str]:
