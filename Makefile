@@ -15,7 +15,7 @@ CONFIG ?=
 DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-long test-deploy test-monitoring rules lint lint-metrics check docs dashboards pictures bench dist clean
+.PHONY: help demo dev test test-long soak test-deploy test-monitoring rules lint lint-metrics check docs dashboards pictures bench dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test: $(READY) ## run the tests, with coverage
 
 test-long: $(READY) ## run only the property tests, with ten times the examples
 	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=long --timeout=3600 $(ARGS)
+
+soak: $(READY) ## scrape 5,000 times while PBS fails in changing ways (half an hour at most); ARGS='--seed N' repeats a run
+	@$(BIN)/python -m tests.soak.run $(ARGS)
 
 test-deploy: $(DEPLOY)/ready ## test image, Compose, Kubernetes, Helm, systemd and release (Debian, root)
 	@tools/apt_install $(DEPLOY_PACKAGES)
