@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from pbs_exporter import __version__
+from tests.support.another_python import SUITES
 from tests.support.cache import cached
 from tests.support.commands import attempt, run, tool
 from tests.support.paths import ROOT
@@ -144,11 +145,16 @@ def test_jobs_have_the_least_permissions(parsed: dict[str, Any]) -> None:
 
 
 def test_tests_run_on_each_python(parsed: dict[str, Any]) -> None:
-    """CI runs the tests on each Python from the oldest supported one to 3.14."""
+    """CI runs the tests on each Python from 3.11 to 3.14: those that the package and the README name as supported."""
     versions = parsed["ci.yml"]["jobs"]["test"]["strategy"]["matrix"]["python"]
     assert versions == ["3.11", "3.12", "3.13", "3.14"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["requires-python"] == f">={versions[0]}"
+    named = [re.fullmatch(r"Programming Language :: Python :: (3\.\d+)", text) for text in project["classifiers"]]
+    assert [found[1] for found in named if found] == versions
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"Python {', '.join(versions[:-1])} and {versions[-1]} are supported" in readme
+    assert set(SUITES) < set(versions)
 
 
 def test_release_waits_for_the_checks(parsed: dict[str, Any]) -> None:
