@@ -1,5 +1,6 @@
 """What goes wrong during a soak: faults of answers, and events in the life of PBS."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -147,9 +148,14 @@ class Changes:
         self._undo: dict[str, Undo] = {}
         self._untried: list[str] = []
         self._replaced_at = time.monotonic()
+        self._changing = asyncio.Lock()
 
     async def next(self) -> None:
-        """Let time pass, in most cases end what is wrong, and begin something new."""
+        """Let time pass, in most cases end what is wrong, and begin something new. One change at a time."""
+        async with self._changing:
+            await self._next()
+
+    async def _next(self) -> None:
         # A page that has changed takes long to parse, so it doesn't change each time.
         self._clock.pass_by(self._random.choice((0, 0, 30, 120)))
         if self._random.random() < 0.7 or "older PBS" in self._undo:
@@ -162,6 +168,9 @@ class Changes:
                 self._arm(name)
             elif name not in self._undo:
                 await self.begin(name)
+            if name == "older PBS":
+                # It is alone: what it lacks is remembered until its version changes, so the exporter must have seen it.
+                return
 
     async def begin(self, event: str) -> None:
         """Begin an event, which lasts until `mend`."""
@@ -208,7 +217,6 @@ class Changes:
         return lambda: self._pbs.start(port)
 
     async def _downgrade(self) -> Undo:
-        # Alone: what PBS lacks is remembered until its version changes, so the exporter must have seen this version.
         await self.mend()
         self._pbs.faults.add("/version", Fault.json({**VERSION, "release": OLDER_RELEASE}))
         self._pbs.faults.add(_LACKED, Fault.status(404, f"Path '/api2/json{_LACKED}' not found."))
