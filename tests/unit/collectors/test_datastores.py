@@ -242,3 +242,13 @@ async def test_buckets() -> None:
     assert scraped.by("pbs_datastore_s3_uploaded_bytes_total", "datastore") == {"a": 6}
     assert not series(scraped, "pbs_datastore_s3_downloaded_bytes_total")
     assert scraped.by("pbs_scrape_datastore_success", "datastore") == {"a": 1, "b": 1}
+
+
+async def test_a_list_without_end_is_cut() -> None:
+    """Of more than a thousand datastores the first ones are asked and shown, and the collectors tell of the rest."""
+    rows = [{"store": f"s{number}"} for number in range(1_002)]
+    scraped = await page({LIST: rows, USAGE: []}, ["datastores", "snapshots"])
+    assert {labels["datastore"] for labels, _ in scraped.series("pbs_datastore_info")} == {
+        row["store"] for row in rows[:1_000]
+    }
+    assert success(scraped, "datastores") == success(scraped, "snapshots") == 0
