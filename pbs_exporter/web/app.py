@@ -39,8 +39,8 @@ def _lifetime(
     settings: Settings, collectors: Sequence[AnyCollector], clock: Clock
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
-        # The status page can't take the thread of scrapes.
-        worker, status_worker = Worker(), Worker()
+        # Neither slow collectors nor the status page can take the thread of scrapes.
+        worker, slow_worker, status_worker = workers = Worker(), Worker(), Worker()
         unsent = UnsentBodies(limit_of_unsent())
         self_metrics = SelfMetrics(process=settings.exporter.process_metrics)
         async with make_session(clock.monotonic) as session:
@@ -52,6 +52,7 @@ def _lifetime(
                 observe=self_metrics.observe,
                 filters=settings.filters,
                 compute=worker.compute,
+                compute_slow=slow_worker.compute,
             )
             app[TARGET] = target
             app[METRICS] = MetricsHandler(settings, target, self_metrics, unsent)
@@ -60,8 +61,8 @@ def _lifetime(
                 yield
             finally:
                 await target.close()
-                worker.close()
-                status_worker.close()
+                for each in workers:
+                    each.close()
 
     return lifetime
 
