@@ -12,10 +12,11 @@ DEPLOY_PACKAGES := aardvark-dns buildah catatonit conmon golang-github-container
 MONITORING := .venv-monitoring
 MONITORING_PACKAGES := chromium fonts-dejavu-core iproute2 mmdebstrap npm prometheus prometheus-alertmanager
 CONFIG ?=
+PYTHONS ?=
 DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-long test-deploy test-monitoring rules lint lint-metrics check docs dashboards pictures bench dist clean
+.PHONY: help demo dev test test-long test-pythons test-deploy test-monitoring rules lint lint-metrics check docs dashboards pictures bench dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +33,10 @@ test: $(READY) ## run the tests, with coverage
 
 test-long: $(READY) ## run only the property tests, with ten times the examples
 	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=long --timeout=3600 $(ARGS)
+
+test-pythons: $(READY) ## run the tests on Debian's other Pythons; PYTHONS="3.13 3.14" for these (Debian, root)
+	@tools/apt_install mmdebstrap
+	@$(BIN)/python -m tests.support.another_python $(PYTHONS) -- -n 4 --dist worksteal $(ARGS)
 
 test-deploy: $(DEPLOY)/ready ## test image, Compose, Kubernetes, Helm, systemd and release (Debian, root)
 	@tools/apt_install $(DEPLOY_PACKAGES)

@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 
+from benchmarks.floods import flooded
 from benchmarks.inputs import Input
 from pbs_exporter.simulator import Answer, Call, World
 from pbs_exporter.simulator.answer import LoginFailure
@@ -27,9 +28,12 @@ class StaticSource:
             task_history_seconds=size.task_history_seconds,
         )
         self._answers: dict[tuple[str, tuple[tuple[str, str], ...]], Answer] = {}
+        self._flooded, self._flood = flooded(size.flood, size.flood_rows) if size.flood else ("", b"")
 
     def answer(self, call: Call) -> Answer:
         """Return the world's answer; delayed if it lists a whole namespace."""
+        if call.path == self._flooded:
+            return Answer(200, self._flood)
         if call.path.endswith("/snapshots") and not any(name.startswith("backup-") for name, _ in call.query):
             # The server calls this in a thread.
             time.sleep(self._input.full_listing_seconds)

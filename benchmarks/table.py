@@ -4,7 +4,7 @@ from typing import Final
 
 from benchmarks import parts
 from benchmarks.benchmark import Benchmark
-from benchmarks.health import health
+from benchmarks.health import health, health_in_a_flood
 from benchmarks.inputs import Input
 from benchmarks.measurement import Thresholds
 from benchmarks.memory import memory
@@ -17,6 +17,7 @@ _CHANGES = {"listing_mode": "changes"}
 _ONE, _ALL = {"snapshot_history_limit": "1"}, {"snapshot_history_limit": "0"}
 _1K, _10K, _100K = (Input(snapshots=number) for number in (1, 10, 100))
 _SLOW = Input(snapshots=100, full_listing_seconds=2)
+_FLOODS = {"tasks": 200_000, "wrong-rows": 300_000, "datastores": 20_000, "namespaces": 10_000, "pools": 60_000}
 _GZIP = {"Accept-Encoding": "gzip"}
 
 SCRAPES: Final = (
@@ -106,6 +107,17 @@ WIRE: Final = tuple(
 
 STEADY: Final = (
     Benchmark(name="health", input=_100K, settings=_FULL | _ALL, measure=health, thresholds=Thresholds(largest=50)),
+    *(
+        Benchmark(
+            name=f"health-{flood}",
+            input=Input(groups=10, flood=flood, flood_rows=rows),
+            settings=_FULL,
+            measure=health_in_a_flood,
+            runs=3,
+            thresholds=Thresholds(largest=250),
+        )
+        for flood, rows in _FLOODS.items()
+    ),
     Benchmark(
         name="memory", input=_10K, settings=_FULL | _ALL, measure=memory, runs=200, thresholds=Thresholds(drift=0.03)
     ),

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from logging.handlers import MemoryHandler
@@ -134,6 +135,8 @@ def _command(
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    # The service answers it with a line. It mustn't end the program before that, and the imports take a while.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from pbs_exporter.collectors import DEFAULTS
     from pbs_exporter.commands import serve
     from pbs_exporter.config import load

@@ -6,10 +6,14 @@ from pbs_exporter.collectors.privileges import Enabled
 from pbs_exporter.collectors.result import Failures, omission_failures
 from pbs_exporter.collectors.shared_call import SharedCall
 from pbs_exporter.config import Filters, TargetSettings, keeps
+from pbs_exporter.errors import WrongShape
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http.decoding import Rows
 from pbs_exporter.pbs.models import Datastore, Task
 from pbs_exporter.pbs.snapshots.cache import SnapshotCache
+
+MOST_DATASTORES = 1_000
+"""The number of datastores that are asked separately. No PBS has as many; a list without an end would take all time."""
 
 
 class CollectorRequest(msgspec.Struct, frozen=True):
@@ -32,4 +36,8 @@ class CollectorRequest(msgspec.Struct, frozen=True):
     async def datastores(self) -> tuple[list[Datastore], Failures]:
         """Return the rows of `/admin/datastore` that the filters keep, and the failure that some were left out."""
         answer = await self.datastore_list.get()
-        return [row for row in answer.rows if keeps(self.filters.datastores, row.store)], omission_failures(answer)
+        kept = [row for row in answer.rows if keeps(self.filters.datastores, row.store)]
+        failures = omission_failures(answer)
+        if len(kept) > MOST_DATASTORES:
+            failures = (*failures, WrongShape(f"{len(kept)} datastores: only the first {MOST_DATASTORES} are asked"))
+        return kept[:MOST_DATASTORES], failures

@@ -39,8 +39,6 @@ _log = structlog.get_logger(__name__)
 
 def run(settings: Settings, warnings: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT, and return 0. Raises `ListenError` if the listen address can't be bound."""
-    # `serve_until_stopped` logs it; until then, too, it mustn't end the program.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sockets = open_sockets(settings.exporter.listen_address)
     exporter = settings.exporter
     log.configure(exporter.log_level, exporter.log_format, [settings.pbs.token_secret.reveal()])

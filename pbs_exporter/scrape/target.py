@@ -66,7 +66,8 @@ class TokenPermissions(msgspec.Struct, frozen=True):
 class Target:
     """One PBS, while the program runs: its client, its snapshot listings, its slow collectors, and what is failing.
 
-    `compute` makes the samples of a scrape, of which there can be a million.
+    `compute` makes the samples of a scrape, of which there can be a million, and `compute_slow` those of a slow
+    collector.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Target:
         observe: Observer,
         filters: Filters,
         compute: Compute = at_once,
+        compute_slow: Compute = at_once,
     ) -> None:
         self.settings = settings
         self.collectors = collectors
@@ -90,6 +92,7 @@ class Target:
         self._filters = filters
         self._clock = clock
         self._compute = compute
+        self._compute_slow = compute_slow
         self._auth = TokenAuth(settings, clock, lambda: reread_secret(settings))
         self._client = PbsClient(Transport(session, settings, self._auth, observe, clock), settings, self._auth)
         self._snapshots = SnapshotCache(self._client, settings, filters, clock)
@@ -226,7 +229,8 @@ class Target:
             shared = await run.fetch(request)
         if shared.permissions is not None:
             self.permissions = TokenPermissions(shared.permissions, now)
-        return run.outcome(Context(now, self.settings, self.enabled))
+        context = Context(now, self.settings, self.enabled)
+        return await self._compute_slow(lambda: run.outcome(context), run.size)
 
     @asynccontextmanager
     async def _request(self, now: float, until: float) -> AsyncIterator[CollectorRequest]:

@@ -52,6 +52,7 @@ def _lifetime(
                 observe=self_metrics.observe,
                 filters=settings.filters,
                 compute=worker.step("samples"),
+                compute_slow=worker.step("slow samples"),
             )
             app[TARGET] = target
             app[METRICS] = MetricsHandler(settings, target, self_metrics, worker.step("body"), unsent)

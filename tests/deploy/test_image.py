@@ -15,7 +15,7 @@ from tests.support.documented import block
 from tests.support.paths import ROOT
 
 HOME = Path("opt/pbs-exporter")
-SIZE_LIMIT = 40_000_000
+SIZE_LIMIT = 25_000_000
 MARKER = "5ca1ab1e-0000-4000-8000-000000000000"
 
 
@@ -61,7 +61,7 @@ def test_dockerfile() -> None:
 
 
 def test_size(podman: Podman, image: str, base_image: str) -> None:
-    """The layers on top of the base have at most 40 MB, including dependencies."""
+    """The layers on top of the base have at most 25 MB, including dependencies."""
     size = podman.inspect(image)["Size"] - podman.inspect(base_image)["Size"]
     assert 5_000_000 < size < SIZE_LIMIT, f"{size / 1e6:.1f} MB"
 

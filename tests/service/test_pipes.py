@@ -166,3 +166,17 @@ async def test_sighup_is_ignored_with_a_line(pbs: SimulatedPbs) -> None:
         assert await get(f"{address}/health") == (200, "ok\n")
         ended = await running.end(signal.SIGTERM)
     assert ended.code == 0
+
+
+async def test_sighup_before_the_start_is_ignored(pbs: SimulatedPbs, tmp_path: Path) -> None:
+    """SIGHUP doesn't end the program while it reads its settings either."""
+    file = tmp_path / "settings.toml"
+    os.mkfifo(file)
+    async with started("--config", str(file), env=settings(pbs)) as running:
+        # This waits until the program reads.
+        with await asyncio.to_thread(file.open, "w") as writer:
+            running.process.send_signal(signal.SIGHUP)
+            writer.write("[exporter]\n")
+        address = await serving(running)
+        assert await get(f"{address}/health") == (200, "ok\n")
+        assert (await running.end(signal.SIGTERM)).code == 0

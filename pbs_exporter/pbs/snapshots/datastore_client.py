@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from pbs_exporter.config import Patterns, keeps
-from pbs_exporter.errors import PbsError
+from pbs_exporter.errors import PbsError, WrongShape
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http.decoding import Decoder, Rows
 from pbs_exporter.pbs.http.request_limiter import Lane
@@ -13,6 +13,9 @@ from pbs_exporter.pbs.http.transport import Timed
 from pbs_exporter.pbs.models import GroupRow
 from pbs_exporter.pbs.snapshots.group_summary import GroupedSnapshots, GroupId
 from pbs_exporter.plain_text import printable
+
+MOST_NAMESPACES = 10_000
+"""The largest number of namespaces of a datastore that is listed. An answer of 64 MiB could name millions."""
 
 
 class NamespaceNames(msgspec.Struct, frozen=True):
@@ -52,7 +55,10 @@ class DatastoreClient:
         if answer.omitted is not None:
             raise answer.omitted
         names = dict.fromkeys(row.ns for row in answer.rows)
-        return NamespaceNames([name for name in names if keeps(self._patterns, name)], len(names))
+        wanted = [name for name in names if keeps(self._patterns, name)]
+        if len(wanted) > MOST_NAMESPACES:
+            raise WrongShape(f"{len(wanted)} namespaces: at most {MOST_NAMESPACES} can be listed")
+        return NamespaceNames(wanted, len(names))
 
     async def groups(self, namespace: str) -> Rows[GroupRow]:
         """`GET /admin/datastore/{store}/groups?ns=`."""

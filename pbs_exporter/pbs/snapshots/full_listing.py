@@ -8,6 +8,7 @@ import msgspec
 from pbs_exporter.errors import PbsError, PbsTimeout
 from pbs_exporter.pbs.http.request_limiter import Lane
 from pbs_exporter.pbs.http.transport import Timed  # noqa: TC001 - one way to import is enough
+from pbs_exporter.pbs.snapshots.concurrently import concurrently
 from pbs_exporter.pbs.snapshots.datastore_client import DatastoreClient, NamespaceNames, name_namespaces
 from pbs_exporter.pbs.snapshots.group_summary import GroupedSnapshots  # noqa: TC001 - one way to import is enough
 from pbs_exporter.pbs.snapshots.listing import Namespaces
@@ -37,6 +38,7 @@ async def list_in_full(
 
     A namespace that fails doesn't end the others: PBS would finish their work anyway.
     """
+    known = frozenset(expected)
     answers: dict[str, Timed[GroupedSnapshots]] = {}
     errors: dict[str, Exception] = {}
 
@@ -48,10 +50,10 @@ async def list_in_full(
 
     async def others() -> NamespaceNames:
         names = await datastore.namespaces(names_lane)
-        await asyncio.gather(*(snapshots(name) for name in names.wanted if name not in expected))
+        await concurrently(snapshots, [name for name in names.wanted if name not in known])
         return names
 
-    names, *_ = await asyncio.gather(others(), *map(snapshots, expected), return_exceptions=True)
+    names, _ = await asyncio.gather(others(), concurrently(snapshots, expected), return_exceptions=True)
     goes_on = any(isinstance(error, PbsTimeout) for error in errors.values())
     if not isinstance(names, NamespaceNames):
         return FullListing(None, {}, 0, 0.0, None, names, goes_on)

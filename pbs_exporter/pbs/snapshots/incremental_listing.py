@@ -8,6 +8,7 @@ import msgspec
 from pbs_exporter.errors import ListingUnfinished, PbsError, PbsTimeout
 from pbs_exporter.pbs.http.decoding import Rows
 from pbs_exporter.pbs.models import GroupRow
+from pbs_exporter.pbs.snapshots.concurrently import concurrently
 from pbs_exporter.pbs.snapshots.datastore_client import DatastoreClient, NamespaceNames, name_namespaces
 from pbs_exporter.pbs.snapshots.fingerprints import Fingerprints, are_many, batch_of, changed_groups
 from pbs_exporter.pbs.snapshots.group_summary import GroupedSnapshots, GroupId, GroupSummary
@@ -84,8 +85,16 @@ async def list_changes(
     `hints` may take a while: the changed groups are listed meanwhile. Where many have changed, return at once if a full
     listing is possible, and else list a bounded batch of them.
     """
-    answers = await asyncio.gather(*map(datastore.groups, names.wanted), return_exceptions=True)
-    read = _read(dict(zip(names.wanted, answers, strict=True)), known)
+    answers: dict[str, Rows[GroupRow] | BaseException] = {}
+
+    async def list_groups(namespace: str) -> None:
+        try:
+            answers[namespace] = await datastore.groups(namespace)
+        except Exception as error:  # noqa: BLE001 - returned
+            answers[namespace] = error
+
+    await concurrently(list_groups, names.wanted)
+    read = _read({name: answers[name] for name in names.wanted}, known)
     changed = changed_groups(read.rows, known.fingerprints, known.groups, known.relist)
     if full_is_possible and are_many(changed, read.rows):
         return ManyChanged(read.rows)
@@ -101,11 +110,11 @@ async def list_changes(
 
     async def list_hinted() -> Hints:
         named = await hints()
-        await asyncio.gather(*(list_group(key) for key in read.rows if key not in changed and named.name(*key)))
+        await concurrently(list_group, [key for key in read.rows if key not in changed and named.name(*key)])
         return named
 
     hinted = asyncio.ensure_future(list_hinted())
-    await asyncio.gather(hinted, *map(list_group, batch))
+    await asyncio.gather(hinted, concurrently(list_group, batch))
     return _assembled(known, names, read, listings, (groups_number, number), full_is_wanted=hinted.result().everything)
 
 

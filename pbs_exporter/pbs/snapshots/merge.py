@@ -27,12 +27,14 @@ def with_full(known: Known, full: FullListing, number: int, at: Instant) -> Know
     is_newest = known.names_number < number
     names = tuple(full.names) if is_newest else known.names
     later = {key: own for key, own in known.group_numbers.items() if own > number}
+    own_listings: dict[str, set[GroupId]] = {}
+    for namespace, group_id in later:
+        own_listings.setdefault(namespace, set()).add(group_id)
     namespaces: dict[str, KnownNamespace] = {}
     for name in names:
         before, read = known.namespaces.get(name), full.namespaces.get(name)
         if read is not None:
-            own = {group_id for namespace, group_id in later if namespace == name}
-            namespaces[name] = _after_full(before, read, own, number, at)
+            namespaces[name] = _after_full(before, read, own_listings.get(name, set()), number, at)
         elif before is not None:
             namespaces[name] = before
     after = replace(

@@ -220,3 +220,13 @@ async def test_a_number_beyond_any_float_costs_itself_alone(sign: str, zeros: in
     assert scraped.value("pbs_datastore_used_bytes", datastore="main") is None
     assert not scraped.series("pbs_datastore_deduplication_factor")
     assert success(scraped, "datastores") == 1
+
+
+async def test_a_list_without_end_is_cut() -> None:
+    """Of more than a thousand datastores the first ones are asked and shown, and the collectors tell of the rest."""
+    rows = [{"store": f"s{number}"} for number in range(1_002)]
+    scraped = await page({LIST: rows, USAGE: []}, ["datastores", "snapshots"])
+    assert {labels["datastore"] for labels, _ in scraped.series("pbs_datastore_info")} == {
+        row["store"] for row in rows[:1_000]
+    }
+    assert success(scraped, "datastores") == success(scraped, "snapshots") == 0

@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from pbs_exporter.pbs.http.transport import Transport
+from pbs_exporter.pbs.snapshots.concurrently import MOST, concurrently
 from pbs_exporter.simulator import Answer, Call, Fault, Replay
 from tests.support.exporter import FakeClock, exporting, make_settings
 from tests.support.metrics_page import Scraped, facts, failed, failed_datastores, listed_at
@@ -329,3 +330,32 @@ async def test_listings_have_their_own_timeout(monkeypatch: pytest.MonkeyPatch) 
     assert Counter(allowed.values()) == {2.5: len(allowed) - 2, 77.0: 1, 4.0: 1}
     assert allowed[SNAPSHOTS] == 77
     assert allowed["/version"] == 4
+
+
+async def test_too_many_namespaces_cost_their_datastore() -> None:
+    """A datastore with more than ten thousand namespaces isn't listed, which its error tells."""
+    async with running() as setup:
+        rows = [{"ns": f"n{number}"} for number in range(10_001)]
+        setup.pbs.faults.add("/admin/datastore/main/namespace", Fault.json(rows))
+        page = await setup.scrape()
+        assert failed_datastores(page) == {("snapshots", "main")}
+        assert listed_at(page).keys() == {"archive"}
+        assert "10001 namespaces: at most 10000 can be listed" in (await status_page(setup.exporter.client)).text
+        assert setup.asked("/admin/datastore/main/snapshots") <= 1
+
+
+async def test_calls_run_at_once_but_not_all() -> None:
+    """Calls for many items begin in their order, a bounded number at once, and all are waited for."""
+    gate = asyncio.Event()
+    begun: list[int] = []
+
+    async def call(item: int) -> None:
+        begun.append(item)
+        await gate.wait()
+
+    calls = asyncio.create_task(concurrently(call, range(3 * MOST)))
+    await eventually(lambda: len(begun) >= MOST)
+    assert begun == list(range(MOST))
+    gate.set()
+    await calls
+    assert begun == list(range(3 * MOST))

@@ -1,4 +1,4 @@
-"""The status page as HTML: its form, its size, and foreign text in it."""
+"""The status page as HTML: its form, its size, durations, and foreign text in it."""
 
 import base64
 import hashlib
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pbs_exporter.simulator import Fault, World
+from pbs_exporter.web.status.formatting import span
 from tests.support.canned_pbs import CannedPbs
 from tests.support.running import NOW, Setup, running, small_world
 from tests.support.status_page import EVIL, after_a_scrape
@@ -172,3 +173,25 @@ async def test_no_cache_keeps_the_page(setup: Setup) -> None:
     """An old copy of the page is never shown as the current one."""
     async with setup.exporter.client.get("/") as response:
         assert response.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-5.0, "0 s"),
+        (0.0, "0 s"),
+        (0.0042, "4 ms"),
+        (1.0, "1 s"),
+        (1.25, "1.2 s"),
+        (59.7, "60 s"),
+        (60.0, "1 min"),
+        (61.9, "1 min 1 s"),
+        (3600.0, "1 h"),
+        (86_399.0, "23 h 59 min"),
+        (86_400.0, "1 d"),
+        (400_000.0, "4 d 15 h"),
+    ],
+)
+def test_durations_in_words(seconds: float, words: str) -> None:
+    """A duration has its two largest units."""
+    assert span(seconds) == words
