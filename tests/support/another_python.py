@@ -52,6 +52,7 @@ cp -a /venv "$2"
 
 _TEST = """\
 ip link set lo up
+printf '%s localhost\\n' 127.0.0.1 ::1 >/etc/hosts
 cd /checkout
 python -c 'import sys; assert sys.version.startswith(sys.argv[1] + "."), sys.version' "$1"
 shift
