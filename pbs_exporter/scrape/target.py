@@ -289,3 +289,5 @@ class Target:
                     judge(error, outcome.name, store)
             if outcome.success:
                 self._failures.all_well(outcome.name)
+            elif outcome.datastores and not ended_early:
+                self._failures.forget_others(outcome.name, outcome.datastores)
