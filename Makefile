@@ -16,7 +16,7 @@ PYTHONS ?=
 DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-long test-pythons test-deploy test-monitoring rules lint lint-metrics check docs dashboards pictures bench dist clean
+.PHONY: help demo dev test test-long test-pythons soak test-deploy test-monitoring rules lint lint-metrics check docs dashboards pictures bench dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test-long: $(READY) ## run only the property tests, with ten times the examples
 test-pythons: $(READY) ## run the tests on Debian's other Pythons; PYTHONS="3.13 3.14" for these (Debian, root)
 	@tools/apt_install mmdebstrap
 	@$(BIN)/python -m tests.support.another_python $(PYTHONS) -- -n 4 --dist worksteal $(ARGS)
+
+soak: $(READY) ## scrape 5,000 times while PBS fails in changing ways (half an hour at most); ARGS='--seed N' repeats a run
+	@$(BIN)/python -m tests.soak.run $(ARGS)
 
 test-deploy: $(DEPLOY)/ready ## test image, Compose, Kubernetes, Helm, systemd and release (Debian, root)
 	@tools/apt_install $(DEPLOY_PACKAGES)

@@ -178,6 +178,7 @@ class _Connections:
 
 class _RequestHandler(web.RequestHandler):
     __slots__ = (
+        "_answered",
         "_has_ended",
         "_offered_at",
         "_open",
@@ -193,6 +194,8 @@ class _RequestHandler(web.RequestHandler):
         self._unhandled = server.unhandled
         self._open = server.open
         self._has_ended = False
+        # aiohttp's `_request_in_progress` isn't set yet when it has just taken a request from its queue.
+        self._answered = 0
         # aiohttp forgets its own one when it closes it, which may be long before the client has read all.
         self._socket_transport: asyncio.Transport | None = None
         self._unsent = 0
@@ -221,7 +224,7 @@ class _RequestHandler(web.RequestHandler):
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep the connection of a client that sends no more, but waits for an answer: asyncio does so for `True`."""
         self._has_ended = True
-        return self._request_in_progress or bool(self._messages)
+        return self._answered < self._request_count
 
     async def _handle_request(self, *arguments: Any) -> tuple[web.StreamResponse, bool]:  # noqa: ANN401 - aiohttp's
         self._open.busy(self)
@@ -229,9 +232,10 @@ class _RequestHandler(web.RequestHandler):
         try:
             return await super()._handle_request(*arguments)
         finally:
+            self._answered += 1
             if self._socket_transport is not None:
                 self._open.idle(self)
-            if self._has_ended and not self._messages:
+            if self._has_ended and self._answered == self._request_count:
                 self.close()
 
     def abort(self) -> None:

@@ -1,9 +1,10 @@
 """Text from outside the program, made safe for labels, logs and pages: one printable line without secrets."""
 
 import re
-import unicodedata
+from bisect import bisect_right
 from collections.abc import Callable
 from functools import lru_cache, wraps
+from itertools import accumulate, pairwise
 from typing import TypeVar
 
 COMMENT_LIMIT = 64
@@ -20,11 +21,13 @@ ERROR_LIMIT = 200
 """The longest quotation of PBS in an error, in code points."""
 
 
+_INVISIBLE = r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]"
+_invisible = re.compile(f"{_INVISIBLE}+")
+
+
 def printable(text: str) -> str:
     """Return the text without control characters and lone surrogates, which are invalid in labels."""
-    if text.isprintable():
-        return text
-    return "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cs"))
+    return text if text.isprintable() else _invisible.sub("", text)
 
 
 def shortened(text: str, limit: int) -> str:
@@ -61,14 +64,48 @@ def comment(text: str | None) -> str:
     return shortened(printable(re.split(r"[\r\n]", text or "", maxsplit=1)[0]), COMMENT_LIMIT)
 
 
-_INVISIBLE = r"(?:[\x00-\x1f\x7f-\x9f\ud800-\udfff]|\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|\\[0nrt])*"
+# What may stand between the characters of a secret. Where invisible characters may be escaped, "\0" is one; where only
+# backslashes are added, it is a zero.
+_SKIPPED = (
+    re.compile(rf"(?:{_INVISIBLE}|\\x[0-9a-f]{{2}}|\\u[0-9a-f]{{4}}|\\[0nrt]|\\)+"),
+    re.compile(rf"(?:{_INVISIBLE}|\\)+"),
+)
 _CUT = re.compile(r"(?=\W*$|…|\.\.\.)")
 _SHORTEST_PART = 3
 
 
 def without_secret(text: str, secret: str) -> str:
-    """Return the text with the secret masked, also where quotes are escaped or invisible characters are in between."""
-    return _secret_pattern(secret).sub("***", text)
+    """Return the text with the secret masked, also where quotes are escaped or invisible characters are in between.
+
+    It takes linear time: the text may come from a server that knows the secret.
+    """
+    text = text.replace(secret, "***")
+    for skipped in _SKIPPED:
+        bare = skipped.sub("", secret)
+        # Of a secret of backslashes nothing is left to be found.
+        if len(bare) * 2 > len(secret):
+            text = _without(text, bare, skipped)
+    return text
+
+
+def _without(text: str, bare: str, skipped: re.Pattern[str]) -> str:
+    """Mask `bare` where it is found once all that is skipped is taken out of the text."""
+    gaps = [(0, 0), *(match.span() for match in skipped.finditer(text)), (len(text), len(text))]
+    pieces = [text[end:begin] for (_, end), (begin, _) in pairwise(gaps)]
+    seen = "".join(pieces)
+    begins = list(accumulate(map(len, pieces), initial=0))[:-1]
+
+    def place(index: int) -> int:
+        piece = bisect_right(begins, index) - 1
+        return gaps[piece][1] + index - begins[piece]
+
+    masked, done, at = [], 0, seen.find(bare)
+    while at >= 0:
+        end = at + len(bare)
+        masked += [text[done : place(at)], "***"]
+        done = place(end - 1) + 1
+        at = seen.find(bare, end)
+    return "".join([*masked, text[done:]])
 
 
 def without_cut_secret(text: str, secret: str) -> str:
@@ -77,17 +114,13 @@ def without_cut_secret(text: str, secret: str) -> str:
     Libraries also cut what they quote, so it isn't always possible to mask the secret before.
     """
     begin = secret[:_SHORTEST_PART]
-    at = text.find(begin)
+    masked, done, at = [], 0, text.find(begin)
     while at >= 0:
         end = at
         while end - at < len(secret) and text[end : end + 1] == secret[end - at]:
             end += 1
         if _CUT.match(text, end):
-            text = f"{text[:at]}***{text[end:]}"
-        at = text.find(begin, at + 1)
-    return text
-
-
-@lru_cache(maxsize=16)
-def _secret_pattern(secret: str) -> re.Pattern[str]:
-    return re.compile(_INVISIBLE.join(r"\\+" if c == "\\" else rf"\\*{re.escape(c)}" for c in secret))
+            masked += [text[done:at], "***"]
+            done = end
+        at = text.find(begin, max(at + 1, done))
+    return "".join([*masked, text[done:]])

@@ -3,10 +3,10 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import aiohttp
 import msgspec
@@ -27,6 +27,7 @@ from pbs_exporter.pbs.snapshots.cache import SnapshotCache
 from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.pbs.task_window import tasks_since
 from pbs_exporter.scrape.collector_run import CLIENT_LEFT, GRACE_SECONDS, CollectorRun, Outcome, PromptRun
+from pbs_exporter.scrape.compute import Compute, at_once
 from pbs_exporter.scrape.failure_log import (
     TARGET,
     FailureLog,
@@ -34,6 +35,7 @@ from pbs_exporter.scrape.failure_log import (
     by_client,
     completed,
     same_cause,
+    with_others,
 )
 from pbs_exporter.scrape.scrape_metrics import about
 from pbs_exporter.scrape.slow_run import SlowRun
@@ -41,19 +43,6 @@ from pbs_exporter.scrape.slow_run import SlowRun
 _log = structlog.get_logger("pbs_exporter.scrape")
 
 T = TypeVar("T")
-
-
-class Compute(Protocol):
-    """Does work that may take long, maybe in a thread. `size` is the number of things that it is about."""
-
-    def __call__(self, work: Callable[[], T], size: int, /) -> Awaitable[T]:
-        """Return the work's result."""
-        ...
-
-
-async def at_once(work: Callable[[], T], _size: int, /) -> T:
-    """Run the work on the event loop."""
-    return work()
 
 
 def asking_seconds(seconds: float, making_seconds: float) -> float:
@@ -146,6 +135,10 @@ class Target:
                     # Alone, so that a bad token costs one refused login and not one per request.
                     await version.get()
                 (context, unlisted), answer = await asyncio.gather(self._fetch(runs, deadline), version.get())
+                if only is not None:
+                    # Comments of tasks come from the listings that are known, or the series would come and go.
+                    listings = {**self._snapshots.shown(), **context.listings}
+                    context = msgspec.structs.replace(context, listings=listings)
             except asyncio.CancelledError:
                 found = version.result() or PbsTimeout(CLIENT_LEFT, by_client=True)
                 verdicts = [run.verdict(began) for run in runs]
@@ -193,9 +186,10 @@ class Target:
             return
         self._remembered = number
         before = self.last_scrape
-        self.last_scrape = completed(report, before) if ended_early else report
+        report = completed(report, before) if ended_early else report
+        self.last_scrape = with_others(report, before)
         self.version = answer if isinstance(answer, Version) else self.version
-        self._log_failures(self.last_scrape, ended_early=ended_early)
+        self._log_failures(report, ended_early=ended_early)
         for outcome in self.last_scrape.outcomes:
             # The report is kept, and the frames of a traceback have other answers that came with the failed one.
             for error in filter(None, (outcome.error, *outcome.datastores.values())):
@@ -291,3 +285,5 @@ class Target:
                     judge(error, outcome.name, store)
             if outcome.success:
                 self._failures.all_well(outcome.name)
+            elif outcome.datastores and not ended_early:
+                self._failures.forget_others(outcome.name, outcome.datastores)

@@ -92,7 +92,9 @@ class Exchange:
         """Close the connection with a TCP reset."""
         if (transport := self.request.transport) is not None:
             linger = struct.pack("ii", 1, 0)
-            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            # A TLS connection has no socket any more if the client has closed it.
+            if (connected := transport.get_extra_info("socket")) is not None:
+                connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             transport.abort()
         return web.StreamResponse()
 

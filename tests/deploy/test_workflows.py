@@ -1,6 +1,7 @@
-"""The workflows, scripts, hooks and release notes."""
+"""The workflows, scripts, hooks and release notes, and the cache of test runs."""
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from pbs_exporter import __version__
+from tests.support import cache
 from tests.support.another_python import SUITES
 from tests.support.cache import cached
 from tests.support.commands import attempt, run, tool
@@ -142,6 +144,34 @@ def test_jobs_have_the_least_permissions(parsed: dict[str, Any]) -> None:
         "GitHub release": ["contents"],
         "Image": ["packages"],
     }
+
+
+def test_cache_keeps_what_another_run_may_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cached folder is made once for a recipe; one of another recipe is removed when it is unused for a day."""
+    monkeypatch.setattr(cache, "CACHE", tmp_path)
+    made: list[Path] = []
+
+    def make(folder: Path) -> None:
+        made.append(folder)
+
+    first = cached("python3.13", ("first",), make)
+    second = cached("python3.13", ("second",), make)
+    assert cached("python3.13", ("first",), make) == first
+    assert first.is_dir()
+    assert len(made) == 2
+    long_ago = first.stat().st_atime - 86401
+    os.utime(second, (long_ago, long_ago))
+    third = cached("python3.13", ("third",), make)
+    assert [folder.is_dir() for folder in (first, second, third)] == [True, False, True]
+
+
+def test_cached_folders_of_two_names_are_made_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names that differ only behind a dot don't share the folder in which they are made."""
+    monkeypatch.setattr(cache, "CACHE", tmp_path)
+    made: list[Path] = []
+    for name in ("python3.13", "python3.14"):
+        cached(name, (), made.append)
+    assert len(set(made)) == 2
 
 
 def test_tests_run_on_each_python(parsed: dict[str, Any]) -> None:

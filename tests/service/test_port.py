@@ -350,3 +350,16 @@ async def test_a_half_closed_client_gets_its_page(pbs: SimulatedPbs) -> None:
         writer.close()
     assert Scraped(page.partition(b"\r\n\r\n")[2].decode()).value("pbs_up") == 1
     assert health.endswith(b"\r\n\r\nok\n")
+
+
+async def test_half_closed_clients_get_the_only_answer(pbs: SimulatedPbs) -> None:
+    """A client that sends one request and ends its side at once gets the answer, each time."""
+    async with started(env=settings(pbs)) as running:
+        url = await serving(running)
+        for _ in range(10):
+            reader, writer = await connect(url)
+            writer.write(b"GET /health HTTP/1.0\r\n\r\n")
+            writer.write_eof()
+            async with asyncio.timeout(WAIT):
+                assert (await reader.read()).endswith(b"\r\n\r\nok\n")
+            writer.close()

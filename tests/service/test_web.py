@@ -90,7 +90,7 @@ async def test_head_of_metrics_asks_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/nope", "/metrics/", "/Metrics", "/health/x", "/favicon.ico", "/<script>", "/%00", "/probe?target=x"]
+    "path", ["/nope", "/metrics/", "/Metrics", "/health/x", "/favicon.ico", "/<script>", "/%00", "/probe/?target=x"]
 )
 async def test_other_paths_are_404(client: Client, path: str) -> None:
     """Any other path gets a plain 404 that repeats nothing of the request."""

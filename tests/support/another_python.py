@@ -18,7 +18,7 @@ from tests.support.cache import cached
 from tests.support.commands import run
 from tests.support.paths import ROOT
 
-SUITES = {"3.11": "bookworm", "3.13": "trixie", "3.14": "sid"}
+SUITES = {"3.11": "bookworm", "3.13": "trixie", "3.14": "forky"}
 """The Pythons that Debian has, and in which suite."""
 
 _REQUIREMENTS = "requirements/dev.txt"
@@ -52,6 +52,7 @@ cp -a /venv "$2"
 
 _TEST = """\
 ip link set lo up
+printf '%s localhost\\n' 127.0.0.1 ::1 >/etc/hosts
 cd /checkout
 python -c 'import sys; assert sys.version.startswith(sys.argv[1] + "."), sys.version' "$1"
 shift
@@ -85,7 +86,7 @@ def _run_tests(version: str, arguments: Iterable[str]) -> int:
 def _system(version: str) -> Path:
     """Return the folder of a small Debian that has this Python."""
     packages = f"--include=python{version}-venv,ca-certificates,iproute2,make"
-    # A mirror can be behind sid.
+    # Of a suite that is not released, a mirror can be late.
     late = '--aptopt=Acquire::Check-Valid-Until "false"'
     command = ("mmdebstrap", "--quiet", "--variant=minbase", packages, late, SUITES[version])
 

@@ -1,10 +1,12 @@
 """Foreign text in labels: cutting and cleaning."""
 
 import json
+import sys
+import unicodedata
 
 import pytest
 
-from pbs_exporter.plain_text import cached, comment, without_cut_secret, without_secret
+from pbs_exporter.plain_text import cached, comment, printable, without_cut_secret, without_secret
 
 COMMENTS = [
     (None, ""),
@@ -43,6 +45,7 @@ WHOLE = [
     ("\0".join("c0ff-'\\ee"), "***"),
     (repr("\0".join("c0ff-'\\ee")), '"***"'),
     ("c0ff-\ud800'\\ee", "***"),
+    ("c0ff-'\\eec0ff-'\\\\ee \0c0ff-'\\ee\\", "****** \0***\\"),
     ("c0ff-'\\e", "c0ff-'\\e"),
     ("C0FF-'\\EE", "C0FF-'\\EE"),
 ]
@@ -77,6 +80,36 @@ def test_only_short_texts_are_remembered(length: int, calls: int) -> None:
 def test_a_secret_is_masked_in_each_of_its_forms(text: str, shown: str) -> None:
     """A secret is masked as it is, with its quotes and backslashes escaped, and with invisible characters in it."""
     assert without_secret(text, HIDDEN) == shown
+
+
+@pytest.mark.parametrize("secret", ["00000000-0000", "0n0t-0r00", "\\\\\\", "5f2e"])
+def test_a_secret_is_masked_whatever_its_characters_mean_in_escapes(secret: str) -> None:
+    """A secret of zeros, letters of escapes or backslashes is masked, plain and with backslashes in it."""
+    assert without_secret(f"a {secret} b", secret) == "a *** b"
+    assert without_secret(f"C:\\{secret}", secret) in ("C:\\***", "C:***\\")
+    assert without_secret(json.dumps(secret), secret) in ('"***"', '"******"')
+
+
+LONG = [
+    "\\" * 2**20,
+    r"5\0" * 2**18,
+    ("5f2e" + "\\" * 100) * 10_000,
+    "5f2…" * 2**19,
+    "5f2e0…" * 2**18,
+]
+
+
+@pytest.mark.parametrize("text", LONG, ids=range(len(LONG)))
+@pytest.mark.parametrize("secret", ["5f2e0000-0000", "5000000000000000"])
+def test_the_time_to_mask_a_secret_grows_with_the_text_alone(text: str, secret: str) -> None:
+    """A text of megabytes is masked in less than the time limit of a test: PBS knows the secret, and sends any text."""
+    assert secret not in without_cut_secret(without_secret(text, secret), secret)
+
+
+def test_printable_text_has_no_control_characters_or_surrogates() -> None:
+    """All code points of the categories Cc and Cs are left out of printable text, and no others."""
+    every = [chr(code) for code in range(sys.maxunicode + 1)]
+    assert printable("".join(every)) == "".join(c for c in every if unicodedata.category(c) not in ("Cc", "Cs"))
 
 
 @pytest.mark.parametrize(("text", "shown"), CUT)

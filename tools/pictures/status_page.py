@@ -57,8 +57,8 @@ async def _scraped(state: str) -> str:
                     hands.time = _NOON + seconds
                     async with client.get("/metrics") as response:
                         await response.read()
-                target = app[TARGETS].all()[MAIN].target
-                facts = status.read_facts(target, target.listings(), ("disks",))
+                scraped = app[TARGETS].all()[MAIN].target
+                facts = status.read_facts(scraped, scraped.listings(), ("disks",))
     return status.render_page(_steady(facts), now=_NOON, up_seconds=_UP_SECONDS)
 
 

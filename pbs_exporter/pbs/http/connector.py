@@ -70,13 +70,21 @@ class _Connections:
         """Whether a request may use this connection. If so, set `reused` and `certificate`."""
         now = self._monotonic()
         opened_at = self._opened_at.get(connection.protocol)
-        if opened_at is not None and (now - opened_at >= LIFE_SECONDS or new_only.get()):
+        if opened_at is not None and (now - opened_at >= LIFE_SECONDS or new_only.get() or _has_more(connection)):
             return False
         reused.set(opened_at is not None)
         if opened_at is None:
             certificate.set(_peer_certificate(connection))
             self._opened_at[connection.protocol] = now
         return True
+
+
+def _has_more(connection: Connection) -> bool:
+    """Whether something has come since the last answer, such as a proxy's 408 for a connection that is idle.
+
+    It would be taken for the answer to the next request, and that answer for the one to the request after it.
+    """
+    return connection.protocol is not None and connection.protocol.should_close
 
 
 def _peer_certificate(connection: Connection) -> bytes | None:

@@ -2,10 +2,12 @@
 
 import re
 
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{},]', re.DOTALL)
+_TOKEN = re.compile(rb'["\[\]{},]')
+_IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _OPENING = (b"[", b"{")
 _CLOSING = (b"]", b"}")
 _KEY = b'"data"'
+_QUOTE = b'"'
 _DEEPEST = 200
 
 
@@ -23,6 +25,8 @@ class RowScanner:
         self._objects = objects
         self._position = 0
         self._depth = 0
+        # Where the string begins that hasn't ended yet, before its quotation mark.
+        self._string_begin: int | None = None
         # How many of the objects around the list are open.
         self._entered = 0
         self._before = b""
@@ -33,16 +37,9 @@ class RowScanner:
         """Go on to the end of the body. Return where rows end that are complete now: at a comma, the last at `end`."""
         ends: list[int] = []
         while self.end is None and self._depth <= _DEEPEST:
-            match = _TOKEN.search(body, self._position)
-            if match is None:
-                self._position = len(body)
+            token, at = self._next(body)
+            if token is None:
                 break
-            token, at = match[0], match.start()
-            if token == b'"':
-                # The end of this string hasn't come yet.
-                self._position = at
-                break
-            self._position = match.end()
             if self.begin is None:
                 self._seek(token)
             elif self._is_end(token, at, body):
@@ -55,7 +52,26 @@ class RowScanner:
         assert self.begin is not None  # noqa: S101 - for the type checker
         deleted = end + 1 - self.begin
         self._position -= deleted
+        if self._string_begin is not None:
+            self._string_begin -= deleted
         self._row_begin -= deleted
+
+    def _next(self, body: bytes | bytearray) -> tuple[bytes | None, int]:
+        """Return the next bracket, comma or string, and where it is; `None` if it hasn't come to its end yet."""
+        if self._string_begin is None:
+            match = _TOKEN.search(body, self._position)
+            self._position = len(body) if match is None else match.end()
+            if match is None or match[0] != _QUOTE:
+                return (None, 0) if match is None else (match[0], match.start())
+            self._string_begin = match.start()
+        # What has been read of a string isn't read again when more of it has come.
+        read = _IN_STRING.match(body, self._position)
+        end = self._position if read is None else read.end()
+        if body[end : end + 1] != _QUOTE:
+            self._position = end
+            return None, 0
+        begin, self._string_begin, self._position = self._string_begin, None, end + 1
+        return bytes(body[begin : min(end + 1, begin + len(_KEY) + 1)]), begin
 
     def _seek(self, token: bytes) -> None:
         """Take a token before the list's first row."""

@@ -163,10 +163,6 @@ SHAPES = [
     ("[pbss]", "[pbss] in FILE: there is no such section; did you mean [pbs]?"),
     ("[PBS]", "[PBS] in FILE: there is no such section; did you mean [pbs]?"),
     (
-        "[targets.a]",
-        "[targets] in FILE: there is no such section; there are [pbs], [exporter], [filters], [collectors]",
-    ),
-    (
         "[sorting]",
         "[sorting] in FILE: there is no such section; there are [pbs], [exporter], [filters], [collectors]",
     ),

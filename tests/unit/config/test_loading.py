@@ -96,6 +96,8 @@ WRONG_TEXT = [
     (ENDPOINT, "https://::1:8007", f"has no valid host; {WRITE_ENDPOINT}"),
     (ENDPOINT, "https://[::1", f"has no valid host; {WRITE_ENDPOINT}"),
     (ENDPOINT, "https://[pbs]:8007", f"has no valid host; {WRITE_ENDPOINT}"),
+    (ENDPOINT, "https://10.1:8007", f"has no valid host; {WRITE_ENDPOINT}"),
+    (ENDPOINT, "https://10.0.0.256", f"has no valid host; {WRITE_ENDPOINT}"),
     (ENDPOINT, "https://pbs..com", f"has no valid host; {WRITE_ENDPOINT}"),
     (
         ENDPOINT,
@@ -372,7 +374,8 @@ RIGHT = [
 def test_right_text_in_the_environment(variable: str, text: str, attribute: str, value: object) -> None:
     """Text in the environment is converted to the setting's type; spaces around it and empty texts are ignored."""
     section, _, key = attribute.partition(".")
-    found = getattr(getattr(loaded(**{variable: text}), section), key)
+    settings = loaded(**{variable: text})
+    found = getattr(main_of(settings).pbs if section == "pbs" else settings.exporter, key)
     assert (found, type(found)) == (value, type(value))
 
 

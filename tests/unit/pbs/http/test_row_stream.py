@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pbs_exporter.errors import NotJson, WrongShape
 from pbs_exporter.pbs.http.decoding import Rows, many
+from pbs_exporter.pbs.http.row_scanner import RowScanner
 from pbs_exporter.pbs.http.row_stream import RowStream
 
 
@@ -86,3 +87,13 @@ def test_rows_come_as_they_arrive() -> None:
     assert stream.feed(b'pe":"b"},{"backup-type":"c"},{"backup-type":"d"}') == [Row("a"), Row("b"), Row("c")]
     assert stream.feed(b"]}") == []
     assert stream.finish() == [Row("d")]
+
+
+def test_a_long_string_is_read_once() -> None:
+    """A string that comes in many pieces is found in time that grows with its length, not with its square."""
+    body = json.dumps({"data": [{"comment": '"' * 200_000}, 1]}).encode()
+    scanner, arrived, ends = RowScanner(1), bytearray(), []
+    for byte in body:
+        arrived.append(byte)
+        ends += scanner.scan(arrived)
+    assert ends == [body.index(b", 1"), scanner.end]

@@ -329,6 +329,26 @@ async def test_a_reset_of_a_kept_connection_is_asked_again(asked: Asked) -> None
     assert len(asked.pbs.requests) == 3
 
 
+@pytest.mark.parametrize("tls", [False, True])
+async def test_what_comes_between_two_answers_is_no_answer(*, tls: bool) -> None:
+    """A kept connection on which a proxy has sent a 408 isn't used for the next request, which gets its own answer."""
+    exchanges: list[Exchange] = []
+
+    async def noting(exchange: Exchange) -> web.StreamResponse:
+        exchanges.append(exchange)
+        return await exchange.send(await exchange.answer())
+
+    async with asking(tls=tls) as asked:
+        asked.pbs.faults.add("*", acts(noting))
+        await asked.client.version()
+        exchanges[0].write_raw(b"HTTP/1.1 408 Request Time-out\r\nContent-Length: 0\r\n\r\n")
+        # The client and PBS share this event loop.
+        await asyncio.sleep(0.05)
+        await asked.client.version()
+        assert [(request.connection, request.nth) for request in asked.pbs.requests] == [(1, 1), (2, 1)]
+        assert asked.counted == [("/version", "200")] * 2
+
+
 async def no_http(exchange: Exchange) -> web.StreamResponse:
     """Greet as a service of another protocol."""
     exchange.write_raw(b"SSH-2.0-OpenSSH\r\n")
