@@ -8,7 +8,6 @@ from aiohttp import hdrs, web
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors.base import AnyCollector
 from pbs_exporter.config import Settings
-from pbs_exporter.pbs.http.connector import make_session
 from pbs_exporter.web.discovery import PROBE
 from pbs_exporter.web.headers import add_headers
 from pbs_exporter.web.health_handler import Readiness, health
@@ -32,7 +31,7 @@ def create_app(
     clock: Clock | None = None,
     load: Load | None = None,
 ) -> web.Application:
-    """Return the application. Its session and its background work begin and end with it.
+    """Return the application. Its background work begins and ends with it.
 
     `load` reads the settings again for a reload; without it, they stay as they are.
     """
@@ -57,23 +56,22 @@ def _lifetime(
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
         status_worker = Worker()
-        async with make_session(clock.monotonic) as session:
-            targets = ServedTargets(partial(Served, collectors=collectors, session=session, clock=clock))
-            targets.apply(settings)
+        targets = ServedTargets(partial(Served, collectors=collectors, clock=clock))
+        targets.apply(settings)
 
-            def apply(changed: Settings) -> None:
-                targets.apply(changed)
-                service.settings = changed
+        def apply(changed: Settings) -> None:
+            targets.apply(changed)
+            service.settings = changed
 
-            reloader = Reloader(settings, load, apply, clock)
-            scraper = Scraper(UnsentBodies(limit_of_unsent()))
-            service = Service(settings, targets, scraper, reloader, worker=status_worker, clock=clock)
-            app[TARGETS], app[RELOADER], app[_SERVICE] = targets, reloader, service
-            try:
-                yield
-            finally:
-                await targets.close()
-                status_worker.close()
+        reloader = Reloader(settings, load, apply, clock)
+        scraper = Scraper(UnsentBodies(limit_of_unsent()))
+        service = Service(settings, targets, scraper, reloader, worker=status_worker, clock=clock)
+        app[TARGETS], app[RELOADER], app[_SERVICE] = targets, reloader, service
+        try:
+            yield
+        finally:
+            await targets.close()
+            status_worker.close()
 
     return lifetime
 

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-import aiohttp
 import structlog
 from msgspec.structs import replace
 
@@ -12,6 +11,7 @@ from pbs_exporter.clock import Clock
 from pbs_exporter.collectors.base import AnyCollector
 from pbs_exporter.config import Settings, TargetConfig
 from pbs_exporter.exposition.self_metrics import ApiMetrics
+from pbs_exporter.pbs.http.connector import make_session
 from pbs_exporter.scrape.target import Target
 from pbs_exporter.web.worker import Worker
 
@@ -28,7 +28,6 @@ class Served:
         config: TargetConfig,
         collectors: Sequence[AnyCollector],
         *,
-        session: aiohttp.ClientSession,
         clock: Clock,
     ) -> None:
         self.name = name
@@ -37,13 +36,15 @@ class Served:
         self.scrapes = 0
         """The number of scrapes under way, with those whose response is being sent."""
         self._ca = _ca(config)
+        # Its own, so that its connections end with it.
+        self._session = make_session(clock.monotonic)
         self._idle = asyncio.Event()
         self._idle.set()
         self._worker, self._slow_worker = Worker(), Worker()
         self.target = Target(
             config.pbs,
             [collector for collector in collectors if config.collectors[collector.name]],
-            session=session,
+            session=self._session,
             clock=clock,
             observe=self.api_metrics.observe,
             filters=config.filters,
@@ -76,6 +77,7 @@ class Served:
     async def close(self) -> None:
         """End what is under way."""
         await self.target.close()
+        await self._session.close()
         self._worker.close()
         self._slow_worker.close()
 

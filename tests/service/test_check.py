@@ -150,3 +150,32 @@ async def test_check_prints_no_secret_that_comes_back(pbs: SimulatedPbs) -> None
     ended = await run_program("check", env=settings(pbs))
     assert f"\nversion     PBS PBSAPIToken={pbs.token_id}:***" in ended.stdout
     assert pbs.secret not in ended.stdout + ended.stderr
+
+
+def target(name: str, pbs: SimulatedPbs, **more: str) -> dict[str, str]:
+    """Return the variables for this PBS as a target."""
+    keys = ("ENDPOINT", "TOKEN_ID", "TOKEN_SECRET")
+    own = {key: settings(pbs)[f"PBS_EXPORTER__PBS__{key}"] for key in keys} | more
+    return {f"PBS_EXPORTER__TARGETS__{name}__{key}": value for key, value in own.items()}
+
+
+async def test_check_of_each_target(pbs: SimulatedPbs) -> None:
+    """`check` checks `[pbs]` and each target, with a row that names it, and exits with 1 if any fails."""
+    async with recorded_pbs() as other:
+        good, bad = target("ONE", other), target("TWO", other, TOKEN_SECRET="wrong")
+        ended = await run_program("check", env=settings(pbs) | good | bad)
+        assert (ended.code, ended.stderr) == (1, "")
+        rows = [line.split(maxsplit=1) for line in ended.stdout.splitlines() if line.startswith(("target", "login"))]
+        assert [row[0] for row in rows] == ["target", "login"] * 3
+        assert [row[1] for row in rows[::2]] == ["[pbs], which /metrics shows", "one", "two"]
+        assert [row[1].split()[0] for row in rows[1::2]] == ["ok,", "ok,", "FAILED"]
+        named = await run_program("check", "one", env=settings(pbs) | good | bad)
+    assert named.code == 0
+    assert [line for line in named.stdout.splitlines() if line.startswith("target")] == ["target      one"]
+
+
+async def test_check_of_a_target_that_is_not_there(pbs: SimulatedPbs) -> None:
+    """A name that no target has is one line."""
+    ended = await run_program("check", "three", env=settings(pbs) | target("ONE", pbs))
+    assert (ended.code, ended.lines) == (1, ["pbs-exporter: there is no target 'three'; the targets are one"])
+    assert pbs.requests == []

@@ -92,3 +92,50 @@ async def test_once_replaces_no_device(pbs: SimulatedPbs, tmp_path: Path) -> Non
     )
     assert (ended.code, ended.lines) == (1, [f"pbs-exporter: can't write {pipe}: it is not a regular file"])
     assert pipe.is_fifo()
+
+
+TARGET = {"PBS_EXPORTER__TARGETS__SITE1__LABELS__SITE": "zurich"}
+
+
+def target(pbs: SimulatedPbs) -> dict[str, str]:
+    """Return the variables for this PBS as the target `site1`, without a PBS of `[pbs]`."""
+    keys = ("ENDPOINT", "TOKEN_ID", "TOKEN_SECRET")
+    return {f"PBS_EXPORTER__TARGETS__SITE1__{key}": settings(pbs)[f"PBS_EXPORTER__PBS__{key}"] for key in keys}
+
+
+async def test_once_with_a_target(pbs: SimulatedPbs) -> None:
+    """`once --target` writes the page of that target, and `--label` gives each of its series a label."""
+    ended = await run_program(
+        "once", "--target", "site1", "--label", "site=zürich", "--label", 'x=a"b=c', env=target(pbs) | TARGET
+    )
+    assert ended.code == 0
+    page = Scraped(ended.stdout)
+    assert page.value("pbs_up", site="zürich", x='a"b=c') == 1
+    assert all(("site", "zürich") in key and ("x", 'a"b=c') in key for _, key in page.facts())
+    assert page.series("pbs_snapshot_info")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ([], "pbs-exporter: [pbs] has no endpoint, so name a target; the targets are site1"),
+        (["--target", "site2"], "pbs-exporter: there is no target 'site2'; the targets are site1"),
+        (
+            ["--target", "site1", "--label", "datastore=x"],
+            "pbs-exporter: --label datastore: is a label of metrics already; choose another name",
+        ),
+    ],
+)
+async def test_once_with_a_target_or_label_that_cannot_be(pbs: SimulatedPbs, arguments: list[str], line: str) -> None:
+    """A target that isn't there, or a label that metrics have, is one line and exit code 1."""
+    ended = await run_program("once", *arguments, env=target(pbs))
+    assert (ended.code, ended.stdout, ended.lines) == (1, "", [line])
+    assert pbs.requests == []
+
+
+@pytest.mark.parametrize("label", ["x", "=x", "1a=x", "__a=x", "a-b=x"])
+async def test_once_with_what_is_no_label(pbs: SimulatedPbs, label: str) -> None:
+    """What is no label is a wrong option."""
+    ended = await run_program("once", "--label", label, env=settings(pbs))
+    assert ended.code == 2
+    assert "is no label; write NAME=VALUE" in ended.lines[-1]

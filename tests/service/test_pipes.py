@@ -157,12 +157,12 @@ async def test_a_stuck_log_holds_up_nobody(pbs: SimulatedPbs) -> None:
         os.close(reader)
 
 
-async def test_sighup_is_ignored_with_a_line(pbs: SimulatedPbs) -> None:
-    """SIGHUP doesn't end the program: a line says that it is ignored, and pages are served as before."""
+async def test_sighup_does_not_end_the_program(pbs: SimulatedPbs) -> None:
+    """SIGHUP reads the settings again, which a line says, and pages are served as before."""
     async with started(env=settings(pbs)) as running:
         address = await serving(running)
         running.process.send_signal(signal.SIGHUP)
-        await running.line("SIGHUP ignored")
+        await running.line("settings reloaded")
         assert await get(f"{address}/health") == (200, "ok\n")
         ended = await running.end(signal.SIGTERM)
     assert ended.code == 0

@@ -1,4 +1,4 @@
-"""The aiohttp session that all requests share, and the lifetime of its connections."""
+"""The aiohttp session of all requests to a PBS, and the lifetime of its connections."""
 
 import asyncio
 import socket
@@ -37,7 +37,7 @@ certificate: ContextVar[bytes | None] = ContextVar("certificate", default=None)
 
 
 def make_session(monotonic: Callable[[], float] = time.monotonic) -> aiohttp.ClientSession:
-    """Return a new session for the requests to all PBS. The caller closes it."""
+    """Return a new session for the requests to a PBS. The caller closes it."""
     connector = SelectiveConnector(
         _Connections(monotonic).accept,
         # `RequestLimiter` limits their number.

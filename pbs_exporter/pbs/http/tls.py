@@ -2,12 +2,16 @@
 
 import asyncio
 import ssl
+from pathlib import Path
+from weakref import WeakValueDictionary
 
 import aiohttp
 from yarl import URL
 
 from pbs_exporter.config import TargetSettings
 from pbs_exporter.errors import TlsFailed
+
+_contexts: WeakValueDictionary[object, ssl.SSLContext] = WeakValueDictionary()
 
 Trust = bool | ssl.SSLContext | aiohttp.Fingerprint
 """The `ssl=` argument of an aiohttp request."""
@@ -23,7 +27,16 @@ def trust(settings: TargetSettings) -> Trust:
         return aiohttp.Fingerprint(settings.fingerprint)
     if not settings.verify_tls:
         return False
-    context = ssl.create_default_context(cafile=settings.ca_file)
+    return _context(settings.ca_file)
+
+
+def _context(ca_file: Path | None) -> ssl.SSLContext:
+    """Return a context that trusts the CAs of this file, or of the system. Equal ones are shared: each is large."""
+    key = ssl.get_default_verify_paths(), None if ca_file is None else ca_file.read_bytes()
+    known = _contexts.get(key)
+    if known is not None:
+        return known
+    context = _contexts[key] = ssl.create_default_context(cafile=ca_file)
     # What is trusted must not depend on the version of Python. 3.13 began to refuse the CAs that PVE and a plain
     # `openssl req -x509` make, which have no keyUsage, and to trust any certificate in `ca_file` as it is, like curl.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT

@@ -6,6 +6,7 @@ and the last good one is kept.
 """
 
 import asyncio
+import math
 from collections.abc import Collection, Iterable
 
 from pbs_exporter.clock import Clock
@@ -27,6 +28,8 @@ class SnapshotCache:
         self._decode = grouped(settings.snapshot_history_limit)
         self._clock = clock
         self._runners: dict[str, DatastoreRunner] = {}
+        self._refreshed_at = -math.inf
+        self._forgetting: asyncio.TimerHandle | None = None
 
     async def refresh(self, stores: Iterable[str], until: float, tasks: TaskList | None = None) -> None:
         """List these datastores, and wait for it until `until` (the event loop's time). Forget all others.
@@ -36,6 +39,8 @@ class SnapshotCache:
         """
         wanted = dict.fromkeys(stores)
         self._forget_all_but(wanted)
+        self._refreshed_at = self._clock.monotonic()
+        self._forget_later(self._settings.listing_max_age_seconds)
         for store in wanted:
             if store not in self._runners:
                 datastore = DatastoreClient(self._client, store, self._patterns, self._decode)
@@ -61,8 +66,23 @@ class SnapshotCache:
     async def close(self) -> None:
         """Cancel all listings, and wait until they have ended."""
         running = [listing for runner in self._runners.values() for listing in runner.under_way()]
+        if self._forgetting is not None:
+            self._forgetting.cancel()
         self._forget_all_but(())
         await asyncio.gather(*running, return_exceptions=True)
+
+    def _forget_later(self, seconds: float) -> None:
+        if self._forgetting is None:
+            self._forgetting = asyncio.get_running_loop().call_later(seconds, self._forget_unless_refreshed)
+
+    def _forget_unless_refreshed(self) -> None:
+        """Forget all if nobody has scraped for `listing_max_age_seconds`. Other targets may need the memory."""
+        self._forgetting = None
+        left = self._settings.listing_max_age_seconds - (self._clock.monotonic() - self._refreshed_at)
+        if left > 0:
+            self._forget_later(left)
+        else:
+            self._forget_all_but(())
 
     def _forget_all_but(self, wanted: Collection[str]) -> None:
         for store in self._runners.keys() - set(wanted):

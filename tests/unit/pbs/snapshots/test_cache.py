@@ -5,12 +5,14 @@ import gc
 import logging
 import time
 from collections import Counter
+from collections.abc import Collection
 
 import pytest
 
 from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.pbs.snapshots.concurrently import MOST, concurrently
 from pbs_exporter.simulator import Answer, Call, Fault, Replay
+from pbs_exporter.web.app import TARGETS
 from tests.support.exporter import FakeClock, exporting, make_settings
 from tests.support.metrics_page import Scraped, facts, failed, failed_datastores, listed_at
 from tests.support.paths import recorded_time, recording_file
@@ -359,3 +361,22 @@ async def test_calls_run_at_once_but_not_all() -> None:
     gate.set()
     await calls
     assert begun == list(range(3 * MOST))
+
+
+async def test_what_nobody_scrapes_is_forgotten() -> None:
+    """Listings that nobody has asked for in `listing_max_age_seconds` are forgotten, and nothing is asked for them."""
+    async with running(listing_max_age_seconds=0.1) as setup:
+        await setup.scrape()
+        asked = len(setup.pbs.requests)
+        assert set(_known_listings(setup)) == {"main", "archive"}
+        setup.clock.advance(1)
+        await eventually(lambda: not _known_listings(setup))
+        assert len(setup.pbs.requests) == asked
+        page = await setup.scrape()
+        assert listed_at(page).keys() == {"main", "archive"}
+
+
+def _known_listings(setup: Setup) -> Collection[str]:
+    served = setup.exporter.client.app[TARGETS].main
+    assert served is not None
+    return served.target.listings()

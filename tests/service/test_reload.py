@@ -1,0 +1,125 @@
+"""Settings that change while the program runs, as a process with a settings file."""
+
+import asyncio
+import signal
+from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import aiohttp
+
+from pbs_exporter.simulator import SimulatedPbs
+from tests.support.metrics_page import Scraped, failed
+from tests.support.program import Running, get, serving, started
+from tests.support.running import simulated
+from tests.support.waiting import eventually
+
+CHANGES = 50
+SCRAPES_A_SECOND = 20
+
+
+def settings_text(
+    targets: Mapping[str, SimulatedPbs], *, log_level: str = "info", limits: Mapping[str, int] = {}
+) -> str:
+    """Return a settings file with these targets. `limits` are their `snapshot_history_limit`."""
+    head = '[exporter]\nlisten_address = "127.0.0.1:0"\nlifecycle = true\n'
+    parts = [
+        f'[targets.{name}]\nendpoint = "{pbs.endpoint}"\ntoken_id = "{pbs.token_id}"\ntoken_secret = "{pbs.secret}"\n'
+        f"listing_interval_seconds = 3600\nsnapshot_history_limit = {limits.get(name, 0)}\n"
+        for name, pbs in targets.items()
+    ]
+    return "\n".join([head, *parts])
+
+
+def replaced(file: Path, text: str) -> None:
+    """Replace a file as the documentation says: write a new one and rename it."""
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    new.replace(file)
+
+
+def descriptors(running: Running) -> int:
+    return sum(1 for _ in Path(f"/proc/{running.process.pid}/fd").iterdir())
+
+
+def listings(targets: Iterable[SimulatedPbs]) -> int:
+    return sum(request.path.endswith("/snapshots") for pbs in targets for request in pbs.requests)
+
+
+async def test_reload_under_load(tmp_path: Path) -> None:
+    """While the file changes fifty times, no scrape fails, unchanged targets list nothing anew, and nothing is left."""
+    file = tmp_path / "settings.toml"
+    async with AsyncExitStack() as stack:
+        targets = {f"t{number}": await stack.enter_async_context(simulated()) for number in range(10)}
+        replaced(file, settings_text(targets))
+        running = await stack.enter_async_context(started("--config", str(file)))
+        address = await serving(running)
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        pages: dict[str, list[tuple[int, str]]] = {name: [] for name in targets}
+
+        async def scrape(name: str) -> None:
+            async with session.get(f"{address}/probe", params={"target": name}) as response:
+                pages[name].append((response.status, await response.text()))
+
+        await asyncio.gather(*map(scrape, targets))
+        asked, opened = listings(list(targets.values())[1:]), descriptors(running)
+        done = asyncio.Event()
+
+        async def load() -> None:
+            under_way: set[asyncio.Task[None]] = set()
+            number = 0
+            while not done.is_set():
+                task = asyncio.create_task(scrape(f"t{number % 10}"))
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
+                number += 1
+                await asyncio.sleep(1 / SCRAPES_A_SECOND)
+            await asyncio.gather(*under_way)
+
+        loading = asyncio.create_task(load())
+        for change in range(CHANGES):
+            good = settings_text(targets, {"t0": change})
+            match change % 5:
+                case 1:
+                    replaced(file, good.replace("token_id", "token_di", 1))
+                case 2:
+                    replaced(file, good[: len(good) // 2 + 3])
+                case 3:
+                    file.unlink()
+                case _:
+                    replaced(file, good)
+            async with session.post(f"{address}/-/reload") as response:
+                assert response.status == (200 if change % 5 in (0, 4) else 500), await response.text()
+        done.set()
+        await loading
+        assert {status for found in pages.values() for status, _ in found} == {200}
+        last = {name: Scraped(found[-1][1]) for name, found in pages.items()}
+        assert all(page.value("pbs_up") == 1 and failed(page) == set() for page in last.values())
+        # Only the target that changed has been listed again.
+        assert listings(list(targets.values())[1:]) == asked
+        await eventually(lambda: descriptors(running) <= opened + 2)
+        ended = await running.end(signal.SIGTERM)
+    assert ended.code == 0
+    assert "Traceback" not in ended.stderr
+
+
+async def test_sighup_reloads(tmp_path: Path) -> None:
+    """SIGHUP reads the settings again: a new target is there, and wrong ones are told."""
+    file = tmp_path / "settings.toml"
+    async with simulated() as one, simulated() as two:
+        replaced(file, settings_text({"one": one}))
+        async with started("--config", str(file)) as running:
+            address = await serving(running)
+            assert (await get(f"{address}/probe?target=two"))[0] == 400
+            replaced(file, settings_text({"one": one, "two": two}))
+            running.process.send_signal(signal.SIGHUP)
+            await running.line(r"settings reloaded.* targets=2")
+            assert Scraped((await get(f"{address}/probe?target=two"))[1]).value("pbs_up") == 1
+            replaced(file, "[targets]\n")
+            running.process.send_signal(signal.SIGHUP)
+            await running.line(r"settings not reloaded.* has no target")
+            assert (await get(f"{address}/probe?target=two"))[0] == 200
+            metrics = Scraped((await get(f"{address}/metrics"))[1])
+            assert metrics.value("pbs_exporter_config_last_reload_successful") == 0
+            ended = await running.end(signal.SIGTERM)
+    assert ended.code == 0
