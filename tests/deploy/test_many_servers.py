@@ -132,8 +132,8 @@ class Prometheus:
 
     def ask(self, query: str) -> dict[str, float]:
         """Return the values of an expression by `instance`, or `site` where that is missing."""
-        answer = self._namespace.try_get(f"{self.url}/api/v1/query?query={urllib.parse.quote(query)}")
-        found = json.loads(answer or '{"data": {"result": []}}')["data"]["result"]
+        answer = self._namespace.get(f"{self.url}/api/v1/query?query={urllib.parse.quote(query)}")
+        found = json.loads(answer)["data"]["result"]
         names = [row["metric"].get("instance", row["metric"].get("site", "")) for row in found]
         assert len(set(names)) == len(names)
         return {name: float(row["value"][1]) for name, row in zip(names, found, strict=True)}
@@ -159,6 +159,7 @@ def scraping(stack: ExitStack, reader: Reader, file: Path) -> Prometheus:
     listen = (f"--web.listen-address=127.0.0.1:{port}", f"--storage.tsdb.path={folder}/data")
     command = namespace.inside(newest("prometheus"), f"--config.file={file}", *listen)
     stack.enter_context(process(*command, log=folder / "prometheus.log"))
+    poll(lambda: "Ready" in (namespace.try_get(f"http://127.0.0.1:{port}/-/ready") or ""), "Prometheus")
     return Prometheus(namespace, port)
 
 
