@@ -36,6 +36,33 @@ EVERYTHING: Object = {
 }
 """Values that use every part of the templates except `existingSecret`."""
 
+MANY: Object = {
+    "existingSecret": "pbs-tokens",
+    "settings": {"pbs": {"token_id": "exporter@pbs!prometheus", "verify_tls": True}},
+    "targets": {
+        "zrh1": {
+            "endpoint": "https://pbs-zrh1.example.com:8007",
+            "labels": {"site": "zurich", "price": "5$"},
+            "collectors": {"tape": False},
+            "filters": {"datastores": ["!scratch"]},
+        },
+        "ber.1": {
+            "endpoint": "https://pbs-ber1.example.com:8007",
+            "token_id": "other@pbs!prometheus",
+            "existingSecret": "berlin",
+            "existingSecretKey": "token",
+            "caCertificate": CERTIFICATE,
+            "timeout_seconds": 2.5,
+        },
+    },
+    "serviceMonitor": {
+        "enabled": True,
+        "relabelings": [{"targetLabel": "team", "replacement": "backup"}],
+    },
+    "reloader": {"enabled": True},
+}
+"""Values with targets and without a PBS of `/metrics`."""
+
 
 def default_values() -> Object:
     return dict(yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8")))

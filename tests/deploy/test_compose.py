@@ -19,7 +19,8 @@ from tests.support.waiting import poll
 
 ALONE = ROOT / "compose.yaml"
 STACK = ROOT / "deploy" / "compose"
-FILES = (ALONE, STACK / "compose.yaml")
+TARGETS = STACK / "targets.yaml"
+FILES = (ALONE, STACK / "compose.yaml", TARGETS)
 PROMETHEUS = STACK / "prometheus" / "prometheus.yml"
 STACK_RULES = ROOT / "monitoring" / "rules"
 YAML = [*FILES, PROMETHEUS, *STACK.glob("grafana/**/*.yml")]
@@ -38,6 +39,11 @@ class Compose:
         """Start the services named in `arguments`, or all of them."""
         self.takes_down(folder, profile)
         self.docker.compose(folder, "--profile", profile, "up", "--detach", "--no-build", *arguments)
+
+    def inspect(self, folder: Path, service: str = "pbs-exporter") -> dict[str, Any]:
+        """Return `docker inspect` of the only container of a service."""
+        (container,) = self.docker.compose(folder, "ps", "--quiet", service).split()
+        return self.docker.inspect(container)
 
     def takes_down(self, folder: Path, profile: str = "none") -> None:
         """Register a stack that `down` removes, whether or not it runs yet."""
@@ -95,7 +101,7 @@ def test_alone(compose: Compose, checkout: Checkout, pbs: Address) -> None:
     (checkout.folder / ".env").write_text(filled_in(pbs.variables))
     checkout(block("README.md: Compose 2"))
     assert "\npbs_up 1.0\n" in compose.docker.clients.get(PAGE)
-    known = compose.docker.inspect("pbs-exporter")
+    known = compose.inspect(checkout.folder)
     assert known["State"]["Health"]["Status"] == "healthy"
     host = known["HostConfig"]
     assert host["ReadonlyRootfs"] is True
@@ -134,7 +140,55 @@ def test_alone_with_the_secret_in_a_file(compose: Compose, pbs: Address, tmp_pat
     compose.up(tmp_path)
     page = poll(lambda: compose.docker.clients.try_get(PAGE), "a page")
     assert "\npbs_up 1.0\n" in page
-    assert pbs.secret not in json.dumps(compose.docker.inspect("pbs-exporter"))
+    assert pbs.secret not in json.dumps(compose.inspect(tmp_path))
+
+
+def test_no_name_is_fixed() -> None:
+    """No container has a fixed name: projects with other names can run beside each other."""
+    services = [service for file in FILES for service in yaml.safe_load(file.read_text())["services"].values()]
+    assert len(services) > 5
+    assert [service for service in services if "container_name" in service] == []
+
+
+def test_targets(compose: Compose, checkout: Checkout, pbs: Address, tmp_path: Path) -> None:
+    """The Compose file for many PBS serves each target, with secrets in files alone, and reads changes at SIGHUP."""
+    folder, file = tmp_path / "settings", checkout.folder / "deploy" / "compose" / "targets.yaml"
+    (folder / "tokens").mkdir(parents=True)
+    settings = folder / "settings.toml"
+    address = f'endpoint = "{pbs.endpoint}"\nfingerprint = "{pbs.fingerprint}"\n'
+
+    def add(name: str) -> None:
+        token = folder / "tokens" / name
+        token.write_text(pbs.secret)
+        token.chmod(0o600)
+        with settings.open("a") as text:
+            text.write(f'[targets.{name}]\n{address}token_secret_file = "/etc/pbs-exporter/tokens/{name}"\n')
+
+    def run_block(name: str) -> str:
+        commands = block(name).replace("/etc/pbs-exporter", str(folder))
+        return checkout(f"export PBS_EXPORTER_FOLDER={folder}\n{commands}")
+
+    def page(name: str) -> str:
+        return compose.docker.clients.get(f"http://{HOST}:9101/probe?target={name}")
+
+    settings.write_text(f'[pbs]\ntoken_id = "{pbs.token_id}"\n')
+    for name in ("zrh1", "ber1"):
+        add(name)
+    try:
+        assert run_block("docs/many-servers.md: Containers 1").count("\nlogin       ok, as ") == 2
+        for name in ("zrh1", "ber1"):
+            assert "\npbs_up 1.0\n" in page(name)
+        (container,) = compose.docker("ps", "--quiet", "--filter", "publish=9101").split()
+        known = compose.docker.inspect(container)
+        assert known["State"]["Health"]["Status"] == "healthy"
+        assert pbs.secret not in json.dumps(known)
+        add("vie1")
+        # As a new folder would have, for the container's user.
+        shutil.chown(folder / "tokens" / "vie1", 65532)
+        run_block("docs/many-servers.md: Containers 2")
+        poll(lambda: "\npbs_up 1.0\n" in page("vie1"), "the new target")
+    finally:
+        checkout(f"docker compose --file {file} down --timeout 5")
 
 
 def test_prometheus_configuration() -> None:

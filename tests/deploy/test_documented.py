@@ -105,7 +105,10 @@ def test_commands_for_a_cluster(documented: Block, namespace: Namespace, tmp_pat
             assert set(options[::2]) <= {"--namespace", "--values"}
             assert render(yaml.safe_load(LEAST_VALUES), release=release).keys() >= {"Deployment", "Service"}
         elif arguments[0] == "create":
-            dry = (*arguments, "--dry-run=client", "--output=yaml")
+            (tmp_path / "tokens").mkdir()
+            (tmp_path / "tokens" / "token_secret").write_text("0000\n")
+            here = [argument.replace("/etc/pbs-exporter", str(tmp_path)) for argument in arguments]
+            dry = (*here, "--dry-run=client", "--output=yaml")
             assert "\n  token_secret: " in run(kubectl(), *dry, stdin="0000\n")
         else:
             # Without a cluster, this shows that the command line is right and the objects can be built.

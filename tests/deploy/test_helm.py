@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pbs_exporter import __version__
-from tests.deploy.chart_values import CERTIFICATE, EVERYTHING, VALUES, changed
+from tests.deploy.chart_values import CERTIFICATE, EVERYTHING, MANY, VALUES, changed
 from tests.deploy.manifests import CHART, Object, invalid, render, rules, templated, versions
 
 
@@ -20,7 +20,7 @@ def test_lint_finds_nothing() -> None:
 
 
 @pytest.mark.parametrize("version", versions())
-@pytest.mark.parametrize("values", [VALUES, EVERYTHING], ids=["least", "everything"])
+@pytest.mark.parametrize("values", [VALUES, EVERYTHING, MANY], ids=["least", "everything", "many"])
 def test_every_version_takes_it(values: Object, version: str) -> None:
     """The chart's objects are valid in the strict schemas of each Kubernetes from 1.29 to the newest."""
     assert invalid(render(values).values(), version) == []
@@ -61,6 +61,61 @@ def test_values_have_their_effect() -> None:
     assert pod["volumes"][1]["secret"]["secretName"] == secret["metadata"]["name"]
     assert objects["ConfigMap"]["data"]["ca.crt"] == CERTIFICATE
     assert tomllib.loads(objects["ConfigMap"]["data"]["settings.toml"])["pbs"]["ca_file"] == "/etc/pbs-exporter/ca.crt"
+
+
+def test_targets_have_their_secrets() -> None:
+    """The Secrets of targets are mounted whole, each once: a new key for a new target arrives in the running pod."""
+    pod = render(MANY)["Deployment"]["spec"]["template"]["spec"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+    secrets = {mounts[volume["name"]]: volume["secret"] for volume in pod["volumes"] if "secret" in volume}
+    assert secrets == {
+        f"/run/secrets/targets/{name}": {"secretName": name, "defaultMode": 0o440} for name in ("berlin", "pbs-tokens")
+    }
+    targets = tomllib.loads(render(MANY)["ConfigMap"]["data"]["settings.toml"])["targets"]
+    assert targets["zrh1"]["token_secret_file"] == "/run/secrets/targets/pbs-tokens/zrh1"
+    assert targets["ber.1"]["token_secret_file"] == "/run/secrets/targets/berlin/token"
+    both = render(MANY | {"settings": VALUES["settings"]})["Deployment"]["spec"]["template"]["spec"]
+    assert [volume["name"] for volume in both["volumes"]] == ["settings", "secret", "targets-0", "targets-1"]
+
+
+def test_targets_are_scraped() -> None:
+    """The ServiceMonitor has an endpoint for each target, whose `instance` is its name, and one for the exporter."""
+    own, *targets = render(MANY)["ServiceMonitor"]["spec"]["endpoints"]
+    team = MANY["serviceMonitor"]["relabelings"]
+    release = {
+        "sourceLabels": ["__meta_kubernetes_service_label_app_kubernetes_io_instance"],
+        "targetLabel": "instance",
+    }
+    assert (own["path"], own["relabelings"]) == ("/metrics", [release, *team])
+    found = {target["params"]["target"][0]: target for target in targets}
+    assert found.keys() == MANY["targets"].keys()
+    for name, target in found.items():
+        assert target["path"] == "/probe"
+        assert target["relabelings"][0] == {"targetLabel": "instance", "replacement": name}
+        assert target["relabelings"][-1:] == team
+        for key in ("port", "interval", "scrapeTimeout", "honorLabels"):
+            assert target[key] == own[key]
+    # A `$` would be the start of a group of the regular expression.
+    assert {"targetLabel": "price", "replacement": "5$$"} in found["zrh1"]["relabelings"]
+    assert {"targetLabel": "site", "replacement": "zurich"} in found["zrh1"]["relabelings"]
+
+
+def test_reloader() -> None:
+    """With the reloader, only settings that a reload doesn't read start a new pod, and the exporter permits reloads."""
+
+    def pod(path: str, value: object) -> Object:
+        values = changed(path, value) | {"reloader": {"enabled": True}}
+        return dict(render(values)["Deployment"]["spec"]["template"])
+
+    before = pod("settings.exporter.log_level", "info")
+    exporter, reloader = before["spec"]["containers"]
+    assert pod("settings.exporter.log_level", "debug") == before
+    assert pod("settings.exporter.max_connections", 100) != before
+    assert reloader["image"] == exporter["image"]
+    assert reloader["securityContext"] == exporter["securityContext"]
+    assert reloader["command"][2] == (CHART / "files" / "reloader.py").read_text(encoding="utf-8")
+    settings = tomllib.loads(render(MANY)["ConfigMap"]["data"]["settings.toml"])
+    assert settings["exporter"]["lifecycle"] is True
 
 
 def test_existing_secret() -> None:
@@ -113,6 +168,10 @@ def test_notes() -> None:
     assert "certificate is not verified" in notes
     assert "Prometheus doesn't scrape it yet" in notes
     assert "Helm stores the token's secret" in templated(EVERYTHING)[name]
+    many = templated(MANY)[name]
+    assert "monitors 2 PBS: ber.1, zrh1." in many
+    assert "WARNING" not in many
+    assert "certificate of zrh1 is not verified" in templated(MANY | {"settings": VALUES["settings"]})[name]
     safe = changed("settings.pbs.verify_tls", value=True) | {"serviceMonitor": {"enabled": True}}
     assert "WARNING" not in templated(safe)[name]
     assert "Prometheus doesn't scrape" not in templated(safe)[name]

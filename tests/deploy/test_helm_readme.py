@@ -56,6 +56,17 @@ def test_example_values_work() -> None:
     assert "fingerprint" in tomllib.loads(objects["ConfigMap"]["data"]["settings.toml"])["pbs"]
 
 
+def test_values_for_many_servers_work() -> None:
+    """The chart renders with the values in docs/many-servers.md, with three targets, two Secrets and all rules."""
+    values = yaml.safe_load(block("docs/many-servers.md: Kubernetes 1", "yaml"))
+    objects = render(values)
+    settings = tomllib.loads(objects["ConfigMap"]["data"]["settings.toml"])
+    assert settings["targets"].keys() == values["targets"].keys()
+    assert len(objects["ServiceMonitor"]["spec"]["endpoints"]) == 1 + len(values["targets"])
+    assert len(objects["Deployment"]["spec"]["template"]["spec"]["volumes"]) == 3
+    assert "PrometheusRule" in objects
+
+
 def test_readme_command_works() -> None:
     """The README's `helm install` sets all required values, and names the right chart and release."""
     command = shlex.split(block("README.md: Kubernetes 1").replace("\\\n", ""))

@@ -5,7 +5,7 @@ import json
 import helm_python
 import pytest
 
-from tests.deploy.chart_values import CERTIFICATE, VALUES, changed, default_values
+from tests.deploy.chart_values import CERTIFICATE, MANY, VALUES, changed, default_values
 from tests.deploy.manifests import CHART, Object, render
 
 
@@ -42,6 +42,33 @@ def test_what_does_not_fit_is_refused(values: Object, message: str) -> None:
     """A value that is missing, set twice or blocked by the NetworkPolicy is refused with a message that names it."""
     with pytest.raises(helm_python.HelmRenderError, match=message):
         render(VALUES | values)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ({"endpoint": ""}, "targets.zrh1.endpoint is required"),
+        ({"endpoint": "https://pbs"}, "targets.zrh1.endpoint has port 443"),
+        ({"caCertificate": CERTIFICATE, "fingerprint": "ab" * 32}, "targets.zrh1 has caCertificate and fingerprint"),
+    ],
+)
+def test_wrong_targets_are_refused(target: Object, message: str) -> None:
+    """A target without an address, on a port that is blocked, or with two ways of trust is refused by its name."""
+    with pytest.raises(helm_python.HelmRenderError, match=message):
+        render(MANY | {"targets": {"zrh1": MANY["targets"]["zrh1"] | target}})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"existingSecret": ""}, "targets.zrh1.existingSecret is required"),
+        ({"settings": {"pbs": {"token_id": ""}}}, "targets.zrh1.token_id is required"),
+    ],
+)
+def test_targets_need_a_login(values: Object, message: str) -> None:
+    """A target without a secret or a token ID of its own or of all is refused by its name."""
+    with pytest.raises(helm_python.HelmRenderError, match=message):
+        render(MANY | values | {"targets": {"zrh1": MANY["targets"]["zrh1"]}})
 
 
 @pytest.mark.parametrize("endpoint", ["https://[fd00::1]:8007/", "https://pbs:8007"])
@@ -84,6 +111,14 @@ def test_endpoints_that_fit(endpoint: str) -> None:
         ("settings.collectors.tapes", True),
         ("settings.collectors.tape", 1),
         ("settings.pbss", {}),
+        ("targets", {"Zrh1": {}}),
+        ("targets.zrh1", {"token_secret": "x"}),
+        ("targets.zrh1", {"labels": {"instance": "x"}}),
+        ("targets.zrh1", {"labels": {"__address__": "x"}}),
+        ("targets.zrh1.collectors", {"tapes": False}),
+        ("settings.exporter.external_url", "metrics.example.com"),
+        ("reloader.enabled", "yes"),
+        ("serviceMonitor.relabelings", {}),
         ("extraEnv", [{"value": "x"}]),
         ("serviceAccount.automount", True),
         ("service.type", "ExternalName"),
@@ -119,7 +154,7 @@ def test_schema_takes_the_defaults() -> None:
         return {path}.union(*(keys(value, f"{path}.{key}") for key, value in below.items()))
 
     def values(node: object, path: str = "") -> set[str]:
-        below = node if isinstance(node, dict) and not path.startswith(".resources.") else {}
+        below = node if isinstance(node, dict) and ".resources." not in path else {}
         return {path}.union(*(values(value, f"{path}.{key}") for key, value in below.items()))
 
     # Helm adds `global` if the chart is part of another.

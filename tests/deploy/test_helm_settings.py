@@ -1,6 +1,7 @@
 """The settings that the Helm chart gives the exporter."""
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pytest
 
 from pbs_exporter.collectors import DEFAULTS
 from pbs_exporter.config import Settings, load, settings_table
-from tests.deploy.chart_values import EVERYTHING, VALUES, changed, default_values
+from pbs_exporter.config.table import target_rows, target_section
+from pbs_exporter.simulator import Certificate
+from tests.deploy.chart_values import EVERYTHING, MANY, VALUES, changed, default_values
 from tests.deploy.manifests import CHART, KUBERNETES, Object, Objects, kustomize, render
 from tests.support.exporter import main_of
 
@@ -18,14 +21,41 @@ def loaded(objects: Objects, folder: Path) -> tuple[Settings, list[str]]:
     text = objects["ConfigMap"]["data"]["settings.toml"]
     secret, certificate, file = folder / "secret", folder / "ca.crt", folder / "settings.toml"
     secret.write_text("00000000-0000-0000-0000-000000000000")
-    text = text.replace(tomllib.loads(text)["pbs"]["token_secret_file"], str(secret))
-    file.write_text(text.replace("/etc/pbs-exporter/ca.crt", str(certificate)))
+    text = re.sub(r'(?<=^token_secret_file = ").*(?="$)', str(secret), text, flags=re.MULTILINE)
+    file.write_text(re.sub(r"/etc/pbs-exporter/(target-)?[a-z.0-9]+\.crt", str(certificate), text))
     return load(str(file), {}, DEFAULTS)
 
 
 def test_settings_are_the_same(tmp_path: Path) -> None:
     """The exporter reads the same settings from both ConfigMaps: the example's, and the program's defaults."""
     assert loaded(render(VALUES), tmp_path) == loaded(kustomize(KUBERNETES / "base"), tmp_path)
+
+
+def test_targets_arrive(tmp_path: Path) -> None:
+    """The exporter reads each target with its own settings, and no PBS of `/metrics`."""
+    (tmp_path / "ca.crt").write_bytes(Certificate.make().pem)
+    settings, warnings = loaded(render(MANY), tmp_path)
+    assert warnings == []
+    assert settings.main is None
+    assert settings.exporter.lifecycle
+    one, other = settings.targets["zrh1"], settings.targets["ber.1"]
+    assert (one.pbs.token_id, other.pbs.token_id) == ("exporter@pbs!prometheus", "other@pbs!prometheus")
+    assert one.labels == MANY["targets"]["zrh1"]["labels"]
+    assert (one.collectors["tape"], other.collectors["tape"]) == (False, True)
+    assert one.pbs.verify_tls
+    assert other.pbs.ca_file == tmp_path / "ca.crt"
+    assert other.pbs.timeout_seconds == 2.5
+    assert one.filters != other.filters
+
+
+def test_chart_knows_every_setting_of_a_target() -> None:
+    """The schema has each setting of a target, but for those that the chart sets."""
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))["properties"]["targets"]
+    (target,) = schema["patternProperties"].values()
+    own = {row.key for row in target_rows("x", settings_table(DEFAULTS)) if row.section == target_section("x")}
+    chart_sets = {"token_secret", "token_secret_file", "ca_file"}
+    values = {"existingSecret", "existingSecretKey", "caCertificate", "labels", "collectors", "filters"}
+    assert target["properties"].keys() == own - chart_sets | values
 
 
 @pytest.mark.parametrize("path", ["settings.pbs.fingerprint", "settings.pbs.verify_tls"])

@@ -34,7 +34,7 @@ from tests.support.paths import ROOT
 FOLDERS = ("base", "overlays/annotations", "overlays/prometheus-operator")
 BASE_KINDS = {"ConfigMap", "Deployment", "NetworkPolicy", "Service", "ServiceAccount"}
 REGISTRY_IMAGE = f"registry.example.com/pbs-exporter:{__version__}"
-LABELS = {"app.kubernetes.io/name": "pbs-exporter"}
+LABELS = {"app.kubernetes.io/name": "pbs-exporter", "app.kubernetes.io/instance": "pbs-exporter"}
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +201,12 @@ def test_operator_overlay(base: Objects) -> None:
         "interval": "1m",
         "scrapeTimeout": "30s",
         "honorLabels": True,
+        "relabelings": [
+            {
+                "sourceLabels": ["__meta_kubernetes_service_label_app_kubernetes_io_instance"],
+                "targetLabel": "instance",
+            }
+        ],
     }
     assert endpoint["port"] in [port["name"] for port in base["Service"]["spec"]["ports"]]
     assert objects["PrometheusRule"]["spec"]["groups"] == rules()
@@ -250,6 +256,38 @@ def test_documented_kustomization_works(tmp_path: Path) -> None:
     settings = tomllib.loads(objects["ConfigMap"]["data"]["settings.toml"])
     assert settings["pbs"].keys() == {"endpoint", "token_id", "token_secret_file", "fingerprint"}
     assert invalid(objects.values(), versions()[-1]) == []
+
+
+def test_two_in_a_namespace(tmp_path: Path) -> None:
+    """The documented second exporter shares no name with the first, and neither selects the other's pod or Service."""
+    shutil.copytree(KUBERNETES, tmp_path / "pbs-exporter" / "deploy" / "kubernetes")
+    text = block("docs/deployment.md: Two exporters in a namespace 1", "yaml")
+    (tmp_path / "kustomization.yaml").write_text(text)
+    (tmp_path / "settings.toml").write_text("[pbs]\n")
+    second = kustomize(tmp_path)
+    first = kustomize(KUBERNETES / "overlays" / "prometheus-operator")
+    assert first.keys() - second.keys() == {"PrometheusRule"}
+    assert [kind for kind in second if second[kind]["metadata"]["name"] == first[kind]["metadata"]["name"]] == []
+    for mine, other in ((first, second), (second, first)):
+        pod, service = (mine[kind] for kind in ("Deployment", "Service"))
+        for selector, kind, others in (
+            (pod["spec"]["selector"]["matchLabels"], "Deployment", other["Deployment"]),
+            (service["spec"]["selector"], "Deployment", other["Deployment"]),
+            (mine["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"], "Deployment", other["Deployment"]),
+            (mine["ServiceMonitor"]["spec"]["selector"]["matchLabels"], "Service", other["Service"]),
+        ):
+            assert selector.items() <= labels_of(mine[kind]).items()
+            assert not selector.items() <= labels_of(others).items()
+    volumes = second["Deployment"]["spec"]["template"]["spec"]["volumes"]
+    assert volumes[0]["configMap"]["name"] == second["ConfigMap"]["metadata"]["name"] == "berlin-pbs-exporter"
+    assert volumes[1]["secret"]["secretName"] == "berlin-pbs-exporter"
+    assert second["Deployment"]["spec"]["template"]["spec"]["serviceAccountName"] == "berlin-pbs-exporter"
+    assert invalid(second.values(), versions()[-1]) == []
+
+
+def labels_of(item: Object) -> Object:
+    """Return the labels of an object, or of the pods that it makes."""
+    return dict(item["spec"].get("template", item)["metadata"]["labels"])
 
 
 def test_quick_start_works(tmp_path: Path) -> None:

@@ -6,10 +6,13 @@ network policies, probes on named ports and Secrets.
 
 import json
 import os
+import re
+import shlex
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.deploy.manifests import KUBERNETES, Object, Objects, kustomize, own, render
 from tests.deploy.podman import Podman
 from tests.support.commands import run
+from tests.support.documented import block
 from tests.support.network_namespace import Namespace
 from tests.support.simulated_pbs import Address, Simulate
 from tests.support.waiting import poll
@@ -46,7 +50,7 @@ def kustomized(pbs: Address, image: str, folder: Path) -> Objects:
     )
 
 
-def charted(pbs: Address, image: str, folder: Path) -> Objects:
+def charted(pbs: Address, image: str, folder: Path, *, reloader: bool = False) -> Objects:
     """Return the objects that Helm renders for this PBS and image."""
     assert folder.is_dir()
     name, _, tag = image.rpartition(":")
@@ -58,6 +62,7 @@ def charted(pbs: Address, image: str, folder: Path) -> Objects:
             "existingSecret": "pbs-exporter",
             "settings": {"pbs": target},
             "networkPolicy": {"egressPorts": [port]},
+            "reloader": {"enabled": reloader},
         }
     )
 
@@ -85,7 +90,7 @@ def for_podman(objects: Objects, pbs: Address, folder: Path) -> str:
     """Return the objects for podman. Only this function changes what a cluster would get."""
     deployment = objects["Deployment"]
     pod = deployment["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
+    container = pod["containers"][0]
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         # podman 4.3 probes port 0 if the port has a name.
         del container[probe]
@@ -150,8 +155,11 @@ class Pod:
 @contextmanager
 def running(objects: str, podman: Podman, namespace: Namespace) -> Iterator[Pod]:
     """Run a pod until the block ends."""
-    # The last line of its output is the container's ID; the name depends on podman's version.
-    container = run(*namespace.inside("podman", "kube", "play", "-"), env=podman.env, stdin=objects).split()[-1]
+    # The last lines of its output are the containers' IDs; the names depend on podman's version.
+    *_, deployment = yaml.safe_load_all(objects)
+    number = len(deployment["spec"]["template"]["spec"]["containers"])
+    played = run(*namespace.inside("podman", "kube", "play", "-"), env=podman.env, stdin=objects).split()
+    container = played[-number]
     try:
         pod = Pod(podman, namespace, container)
         poll(lambda: pod.ready, "/health of the pod")
@@ -162,7 +170,7 @@ def running(objects: str, podman: Podman, namespace: Namespace) -> Iterator[Pod]
         run("podman", "volume", "rm", "--all", "--force", env=podman.env)
 
 
-@pytest.fixture(params=["kustomize", "helm"])
+@pytest.fixture(params=["kustomize", "helm", "helm with the reloader"])
 def pod(  # noqa: PLR0917 - pytest passes them by name
     request: pytest.FixtureRequest,
     podman: Podman,
@@ -172,7 +180,12 @@ def pod(  # noqa: PLR0917 - pytest passes them by name
     tmp_path: Path,
 ) -> Iterator[Pod]:
     """Run the pod, rendered by kustomize or Helm, against a simulated PBS."""
-    make = {"kustomize": kustomized, "helm": charted}[request.param]
+    makers: dict[str, Callable[[Address, str, Path], Objects]] = {
+        "kustomize": kustomized,
+        "helm": charted,
+        "helm with the reloader": partial(charted, reloader=True),
+    }
+    make = makers[request.param]
     with simulated_pbs(namespace, "0.0.0.0") as everywhere:  # noqa: S104 - in a network namespace of the test
         endpoint = f"https://{GATEWAY}:{everywhere.endpoint.rpartition(':')[2]}"
         pbs = Address(endpoint, everywhere.token_id, everywhere.secret, everywhere.fingerprint)
@@ -207,6 +220,25 @@ def test_pod_serves(pod: Pod) -> None:
     assert pod.memory_limit == 256 * 1024**2
     for path in ("/file", "/opt/file", "/etc/pbs-exporter/file", "/run/secrets/pbs-exporter/file"):
         assert "Read-only file system" in pod.write(path), path
+
+
+def test_pod_reads_changed_settings(pod: Pod, podman: Podman, request: pytest.FixtureRequest) -> None:
+    """Changed settings count without a new container: at SIGHUP as documented, or by the chart's reloader."""
+    (settings,) = [
+        Path(mount["Source"]) / "settings.toml"
+        for mount in podman.inspect(pod.container)["Mounts"]
+        if mount["Destination"] == "/etc/pbs-exporter"
+    ]
+    own = re.sub(r"\[(?!pbs).*", "", settings.read_text().partition("[exporter]")[0])
+    new = settings.with_name("settings.toml.new")
+    new.write_text(f"{settings.read_text()}\n{own.replace('[pbs]', '[targets.one]')}")
+    new.chmod(0o644)
+    new.replace(settings)
+    if "reloader" not in request.node.callspec.id:
+        commands = block("docs/deployment.md: Two exporters in a namespace 1").splitlines()[0]
+        podman("exec", pod.container, *shlex.split(commands.partition(" -- ")[2]))
+    poll(lambda: "\npbs_up 1" in pod.get("/probe?target=one"), "the target", seconds=60)
+    assert pod.pid == podman.inspect(pod.container)["State"]["Pid"]
 
 
 def test_pod_ends(pod: Pod, podman: Podman) -> None:

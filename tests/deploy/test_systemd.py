@@ -156,9 +156,7 @@ def installed(booted: Booted, network: Namespace, simulated_pbs: Simulate) -> It
         offline = "export PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels PIP_DISABLE_PIP_VERSION_CHECK=1\n"
         booted.script(offline + pip.replace("make dist\n", ""))
         booted.script(install, stdin=f"{pbs.secret}\n")
-        settings = {"endpoint": pbs.endpoint, "token_id": pbs.token_id, "fingerprint": pbs.fingerprint}
-        lines = "".join(f'{key} = "{value}"\n' for key, value in settings.items())
-        booted.script("cat >/etc/pbs-exporter/settings.toml", stdin=f"[pbs]\n{lines}")
+        booted.script("cat >/etc/pbs-exporter/settings.toml", stdin=settings_of(pbs))
         booted.script(f"trap 'journalctl --no-pager --lines=20' ERR\n{start}")
         yield Service(booted, network, pbs)
 
@@ -273,3 +271,93 @@ def test_new_secret_is_taken_at_a_restart(service: Service) -> None:
     finally:
         service.booted.script(f"cat >{token}\nsystemctl restart {UNIT}", stdin=f"{service.pbs.secret}\n")
     poll(service.is_well, "the page again", seconds=60)
+
+
+def settings_of(pbs: Address, section: str = "pbs", **more: str) -> str:
+    """Return a section of a settings file for a PBS."""
+    keys = {"endpoint": pbs.endpoint, "token_id": pbs.token_id, "fingerprint": pbs.fingerprint, **more}
+    return f"[{section}]\n" + "".join(f'{key} = "{value}"\n' for key, value in keys.items())
+
+
+def test_reload_reads_the_settings(service: Service) -> None:
+    """`systemctl reload` adds a target without another process; wrong settings are in the log, and change nothing."""
+    file = "/etc/pbs-exporter/settings.toml"
+    before, pid = service.booted("cat", file), service.booted.main_pid()
+    probe = "http://127.0.0.1:9101/probe?target=one"
+    credential = f"/run/credentials/{UNIT}/token"
+    try:
+        target = settings_of(service.pbs, "targets.one", token_secret_file=credential)
+        service.booted.script(f"cat >{file}\nsystemctl reload {UNIT}", stdin=f"{before}\n{target}")
+        poll(lambda: "\npbs_up 1" in (service.network.try_get(probe) or ""), "the target")
+        service.booted.script(f"echo '[targets.One]' >>{file}\nsystemctl reload {UNIT}")
+        journal = ("journalctl", "--unit", UNIT, "--no-pager")
+        poll(lambda: "[targets.One] in" in service.booted(*journal), "a line about the wrong name")
+        assert "\npbs_up 1" in service.network.get(probe)
+    finally:
+        service.booted.script(f"cat >{file}\nsystemctl reload {UNIT}", stdin=before)
+    poll(lambda: "there is no such target" in service.network.get(probe), "the end of the target")
+    assert service.booted.main_pid() == pid
+
+
+def test_many_targets(service: Service) -> None:
+    """With the documented drop-in, the unit reads the secrets of targets from files that only root and it can read."""
+    commands = block("docs/many-servers.md: The service 1")
+    file, folder = "/etc/pbs-exporter/settings.toml", "/etc/pbs-exporter/tokens"
+    before = service.booted("cat", file)
+    targets = [
+        settings_of(service.pbs, f"targets.{name}", token_secret_file=f"{folder}/{name}") for name in ("one", "two")
+    ]
+    try:
+        service.booted.script(
+            f"install -d -m 700 {folder}\numask 077\ntee {folder}/one >{folder}/two", service.pbs.secret
+        )
+        service.booted.script(f"cat >{file}", stdin="".join(targets))
+        service.booted("systemctl", "stop", UNIT)
+        service.booted.script(commands)
+        for name in ("one", "two"):
+            probe = f"http://127.0.0.1:9101/probe?target={name}"
+            poll(lambda probe=probe: "\npbs_up 1" in (service.network.try_get(probe) or ""), name, seconds=60)  # type: ignore[misc]
+        user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+        assert service.booted.attempt(*user, "cat", f"{folder}/one").returncode != 0
+        assert service.booted.attempt("systemd-analyze", "verify", "--man=no", UNIT).stderr == ""
+    finally:
+        service.booted.script(f"rm -r /etc/systemd/system/{UNIT}.d\ncat >{file}", stdin=before)
+        service.booted.script(f"systemctl daemon-reload\nsystemctl restart {UNIT}")
+
+
+def test_instances() -> None:
+    """The unit for several exporters is the plain one, but for its name, its settings file and its secret's file."""
+    plain, template = (
+        [line for line in (ROOT / "deploy" / "systemd" / name).read_text().splitlines() if not line.startswith("#")]
+        for name in (UNIT, "pbs-exporter@.service")
+    )
+    expected = [
+        line.replace("/etc/pbs-exporter/settings.toml", "/etc/pbs-exporter/%i.toml")
+        .replace("/etc/pbs-exporter/token", "/etc/pbs-exporter/%i.token")
+        .replace("Backup Server", "Backup Server: %i")
+        for line in plain
+    ]
+    assert template == expected
+
+
+def test_instance_beside_the_plain_unit(service: Service) -> None:
+    """An instance, started as the documentation shows, serves the PBS of its own file beside the plain unit."""
+    install = block("docs/many-servers.md: Several exporters on a host 1")
+    start = block("docs/many-servers.md: Several exporters on a host 2")
+    instance = "pbs-exporter@zurich.service"
+    own = settings_of(service.pbs) + '[exporter]\nlisten_address = "127.0.0.1:9102"\n'
+    try:
+        service.booted.script(install, stdin=f"{service.pbs.secret}\n")
+        service.booted.script("cat >/etc/pbs-exporter/zurich.toml", stdin=own)
+        verified = service.booted.attempt("systemd-analyze", "verify", "--man=no", instance)
+        assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
+        service.booted.script(start)
+        page = poll(lambda: service.network.try_get("http://127.0.0.1:9102/metrics"), "a page", seconds=60)
+        assert "\npbs_up 1" in page
+        assert service.is_well()
+        shown = service.booted("systemctl", "show", instance)
+        assert f"PBS_EXPORTER__PBS__TOKEN_SECRET_FILE=/run/credentials/{instance}/token" in shown
+        service.booted("systemctl", "stop", instance)
+        assert service.is_well()
+    finally:
+        service.booted("systemctl", "disable", "--now", instance)

@@ -32,6 +32,7 @@ RUN_BY = {
     "README.md: Check the token's privileges 1": [f"{DEPLOY}/test_documented.py::test_check"],
     "README.md: Minimal configuration 1": [f"{DEPLOY}/test_documented.py::test_serve"],
     "docs/cli.md: once 1": [f"{DEPLOY}/test_documented.py::test_once"],
+    "docs/cli.md: once 2": [f"{DEPLOY}/test_many_servers.py::test_once"],
     "docs/alerts.md": ["tests/monitoring/test_alert_docs.py::test_silences_can_be_made"],
     "docs/dashboards.md: Change them 1": [
         "tests/monitoring/test_documented_dashboards.py::test_dashboards_are_made_as_the_page_says",
@@ -57,6 +58,26 @@ RUN_BY = {
     "docs/getting-started.md: Silence an alert 1": [f"{DEPLOY}/test_own_pbs.py::test_own_pbs"],
     "docs/getting-started.md: Notifications 1": [f"{DEPLOY}/test_own_pbs.py::test_own_pbs"],
     "docs/getting-started.md: Notifications 2": [f"{DEPLOY}/test_own_pbs.py::test_own_pbs"],
+    **{
+        f"docs/many-servers.md: {name}": [f"{DEPLOY}/test_many_servers.py::test_page"]
+        for name in (
+            "Tokens 1",
+            "Settings of the targets 1",
+            "Look 1",
+            "Look 2",
+            "Add and remove a server 1",
+            "Add and remove a server 2",
+        )
+    },
+    "docs/many-servers.md: The service 1": [f"{DEPLOY}/test_systemd.py::test_many_targets"],
+    "docs/many-servers.md: Containers 1": [f"{DEPLOY}/test_compose.py::test_targets"],
+    "docs/many-servers.md: Containers 2": [f"{DEPLOY}/test_compose.py::test_targets"],
+    "docs/many-servers.md: Several exporters on a host 1": [
+        f"{DEPLOY}/test_systemd.py::test_instance_beside_the_plain_unit"
+    ],
+    "docs/many-servers.md: Several exporters on a host 2": [
+        f"{DEPLOY}/test_systemd.py::test_instance_beside_the_plain_unit"
+    ],
     "docs/getting-started.md: With your own Prometheus 1": [f"{STARTED}::test_own_prometheus"],
     "docs/getting-started.md: With your own Prometheus 2": [f"{STARTED}::test_own_prometheus"],
 }
