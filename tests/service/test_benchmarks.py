@@ -47,6 +47,7 @@ def test_every_kind_of_row_can_be_measured() -> None:
         "https-deflate": "ms",
         "health": "ms",
         "memory": "MiB",
+        "idle-300": "requests",
         "encoder": "µs",
         "decoder-structs": "ms",
         "decoder-limit-1": "ms",
