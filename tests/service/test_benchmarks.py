@@ -48,6 +48,7 @@ def test_every_kind_of_row_can_be_measured() -> None:
         "health": "ms",
         "memory": "MiB",
         "idle-300": "requests",
+        "at-once-2": "MiB",
         "encoder": "µs",
         "decoder-structs": "ms",
         "decoder-limit-1": "ms",
