@@ -5,6 +5,7 @@ from typing import Final
 from benchmarks import parts, targets
 from benchmarks.benchmark import Benchmark
 from benchmarks.health import health, health_in_a_flood
+from benchmarks.idle import requests
 from benchmarks.inputs import Input
 from benchmarks.measurement import Thresholds
 from benchmarks.memory import at_once, memory
@@ -159,6 +160,18 @@ MANY: Final = (
 )
 """One exporter of many PBS."""
 
+IDLE: Final = tuple(
+    Benchmark(
+        name=f"idle-{seconds}",
+        input=Input(datastores=20, namespaces=3, groups=10, snapshots=5),
+        settings=_CHANGES | {"listing_idle_seconds": str(seconds)},
+        measure=requests,
+        runs=60,
+    )
+    for seconds in (0, 300, 7200)
+)
+"""An hour of scrapes of 20 datastores, of which one is active."""
+
 PARTS: Final = (
     Benchmark(name="encoder", input=_100K, measure=parts.encoder, thresholds=Thresholds(median=0.9)),
     Benchmark(name="decoder-structs", input=_100K, measure=parts.structs, thresholds=Thresholds(ratio=1 / 7)),
@@ -170,5 +183,12 @@ PARTS: Final = (
 GROWTH: Final = tuple((f"1k-limit-{limit}", f"10k-limit-{limit}", f"100k-limit-{limit}") for limit in (1, 0))
 """Series of benchmarks, each ten times the size of the previous one."""
 
-SECTIONS: Final = {"scrapes": SCRAPES, "wire": WIRE, "steady": STEADY, "many": MANY, "parts": PARTS}
+SECTIONS: Final = {
+    "scrapes": SCRAPES,
+    "wire": WIRE,
+    "steady": STEADY,
+    "many": MANY,
+    "idle": IDLE,
+    "parts": PARTS,
+}
 """The tables, by the names of their places in docs/performance.md."""

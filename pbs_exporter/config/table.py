@@ -182,6 +182,11 @@ SETTINGS: tuple[Setting, ...] = (
                 "Interval of full listings in the background, if scrapes list only changes",
             ),
             (
+                "listing_idle_seconds",
+                values.seconds(minimum=0),
+                "Age up to which a listing is reused while no task changes its datastore, if scrapes list only changes",
+            ),
+            (
                 "slow_interval_seconds",
                 values.seconds(minimum=0),
                 "Interval of slow collectors (12 times that for `updates`); 0 runs them at every scrape",

@@ -39,10 +39,15 @@ def small_history() -> BackupHistory:
 
 @asynccontextmanager
 async def listing_changes(
-    history: BackupHistory, mode: str = "changes", *, ahead: float = 0.0, **settings: Any
+    history: BackupHistory,
+    mode: str = "changes",
+    *,
+    ahead: float = 0.0,
+    source: BackupHistoryPbs | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Setup]:
     """Run an exporter in front of a PBS with that history. Its clock is `ahead` of PBS's by that number of seconds."""
-    async with simulated(BackupHistoryPbs(history)) as pbs:
+    async with simulated(source or BackupHistoryPbs(history)) as pbs:
         made = make_settings(pbs, listing_mode=mode, **settings)
         async with exporting(made, history.clock.ahead(ahead)) as exporter:
             yield Setup(pbs, exporter, history.clock)
