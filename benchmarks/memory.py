@@ -1,13 +1,16 @@
-"""Measures whether the exporter's memory grows."""
+"""Measures the exporter's memory: whether it grows, and what scrapes at once take."""
 
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
-from benchmarks.benchmark import Benchmark
+from benchmarks.benchmark import Benchmark, Measure
+from benchmarks.client import Client, Response
 from benchmarks.measurement import Measurement
 from benchmarks.processes import ExporterProcess, PbsProcess
 from benchmarks.programs import Program
 
 _STEPS = 10
+_ROUNDS = 5
 
 
 def memory(benchmark: Benchmark, program: Program) -> Measurement:
@@ -34,3 +37,34 @@ def memory(benchmark: Benchmark, program: Program) -> Measurement:
         steady=end["VmRSS"],
         details=f"median of each tenth of {benchmark.runs} scrapes: {', '.join(f'{size:.1f}' for size in sizes)}",
     )
+
+
+def at_once(number: int) -> Measure:
+    """Return what measures the peak of that number of scrapes at once, in a new process each time."""
+
+    def measure(benchmark: Benchmark, program: Program) -> Measurement:
+        peaks, after = [], []
+        with PbsProcess(benchmark.input) as pbs, ThreadPoolExecutor(number) as threads:
+            # The simulated PBS caches this answer.
+            pbs.listing()
+            for _ in range(benchmark.runs):
+                with ExporterProcess(program, pbs.address) as exporter:
+                    clients = [Client(exporter.url) for _ in range(number)]
+                    responses: list[Response] = []
+                    for _ in range(_ROUNDS):
+                        responses = list(threads.map(exporter.scrape, clients))
+                    for client, response in zip(clients, responses, strict=True):
+                        program.check(response.body.decode())
+                        client.close()
+                    memory = exporter.memory()
+                    peaks.append(memory["VmHWM"])
+                    after.append(memory["VmRSS"])
+        return Measurement(
+            unit="MiB",
+            values=peaks,
+            peak=max(peaks),
+            steady=max(after),
+            details=f"{_ROUNDS} times {number} scrapes at once, in each of {benchmark.runs} processes",
+        )
+
+    return measure

@@ -36,7 +36,7 @@ def encoder(benchmark: Benchmark, _: Program) -> Measurement:
                 SnapshotsCollector.INFO(1, *labels, str(_SECOND + number), f"guest-{group}", "backup@pbs!pve", "ok")
             )
     registry, chosen = page.registry(), formats.choose("")
-    if formats.render(registry, chosen) != generate_latest(registry):
+    if b"".join(formats.render(registry, chosen)) != generate_latest(registry):
         raise ValueError("the encoder's page isn't generate_latest's")
     per_sample = _US / benchmark.input.total
     return Measurement(

@@ -110,9 +110,11 @@ class ExporterProcess(_Process):
             self.end()
             raise
 
-    def scrape(self, **headers: str) -> Response:
-        """Request the metrics as Prometheus does."""
-        return self.client.get(self._program.path, **{"X-Prometheus-Scrape-Timeout-Seconds": "120", **headers})
+    def scrape(self, client: Client | None = None, /, **headers: str) -> Response:
+        """Request the metrics as Prometheus does, with the one client of this process or another."""
+        return (client or self.client).get(
+            self._program.path, **{"X-Prometheus-Scrape-Timeout-Seconds": "120", **headers}
+        )
 
     def memory(self) -> dict[str, float]:
         """Return the memory of the process in MiB: `VmRSS` is the current value, `VmHWM` the peak."""

@@ -7,7 +7,7 @@ from benchmarks.benchmark import Benchmark
 from benchmarks.health import health, health_in_a_flood
 from benchmarks.inputs import Input
 from benchmarks.measurement import Thresholds
-from benchmarks.memory import memory
+from benchmarks.memory import at_once, memory
 from benchmarks.scrapes import scrapes
 
 _FAR = Input(datastores=20, groups=5, snapshots=2, latency=0.05)
@@ -121,8 +121,19 @@ STEADY: Final = (
     Benchmark(
         name="memory", input=_10K, settings=_FULL | _ALL, measure=memory, runs=200, thresholds=Thresholds(drift=0.03)
     ),
+    *(
+        Benchmark(
+            name=f"at-once-{number}",
+            input=_100K,
+            settings=_FULL | _ALL,
+            measure=at_once(number),
+            runs=3,
+            thresholds=Thresholds(peak=200, steady=120),
+        )
+        for number in (1, 2, 4)
+    ),
 )
-"""Behaviour over many scrapes."""
+"""Behaviour over many scrapes, and with several at once."""
 
 PARTS: Final = (
     Benchmark(name="encoder", input=_100K, measure=parts.encoder, thresholds=Thresholds(median=0.9)),

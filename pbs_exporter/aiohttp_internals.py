@@ -57,13 +57,15 @@ class ConnectionLimits(msgspec.Struct, frozen=True):
     """What connections to our own port may cost.
 
     At most `number` are open. `request_seconds` is the time for the whole head of a request, `idle_seconds` the time
-    between a response and the next request, `stalled_seconds` the time in which a client takes nothing of a response.
+    between a response and the next request, `stalled_seconds` the time in which a client takes nothing of a response,
+    and `response_seconds` the time in which it takes all.
     """
 
     number: int = sys.maxsize
     request_seconds: float = 30.0
     idle_seconds: float = 180.0
     stalled_seconds: float = 30.0
+    response_seconds: float = 60.0
 
 
 class Runner(web.AppRunner):
@@ -130,7 +132,7 @@ class _Connections:
         self._idle: dict[_RequestHandler, None] = {}
         self._busy: dict[_RequestHandler, None] = {}
         self._loop = asyncio.get_running_loop()
-        self._interval = min(limits.request_seconds, limits.stalled_seconds) / 10
+        self._interval = min(limits.request_seconds, limits.stalled_seconds, limits.response_seconds) / 10
         self._timer = self._loop.call_later(self._interval, self._look)
 
     def stop(self) -> None:
@@ -168,7 +170,9 @@ class _Connections:
         now = self._loop.time()
         for connection in [*self._idle, *self._busy]:
             head_is_late = now - connection.head_began_at >= self._limits.request_seconds
-            if head_is_late or connection.stalled(now) >= self._limits.stalled_seconds:
+            stalled, taking = connection.taking(now)
+            reads_slowly = stalled >= self._limits.stalled_seconds or taking >= self._limits.response_seconds
+            if head_is_late or reads_slowly:
                 self._end(connection)
 
 
@@ -176,6 +180,7 @@ class _RequestHandler(web.RequestHandler):
     __slots__ = (
         "_answered",
         "_has_ended",
+        "_offered_at",
         "_open",
         "_socket_transport",
         "_taken_at",
@@ -194,7 +199,7 @@ class _RequestHandler(web.RequestHandler):
         # aiohttp forgets its own one when it closes it, which may be long before the client has read all.
         self._socket_transport: asyncio.Transport | None = None
         self._unsent = 0
-        self._taken_at = self._loop.time()
+        self._taken_at = self._offered_at = self._loop.time()
         self.head_began_at = self._loop.time()
         """When the head of a request was begun that isn't whole; infinite if none was."""
 
@@ -223,6 +228,7 @@ class _RequestHandler(web.RequestHandler):
 
     async def _handle_request(self, *arguments: Any) -> tuple[web.StreamResponse, bool]:  # noqa: ANN401 - aiohttp's
         self._open.busy(self)
+        self._offered_at = self._loop.time()
         try:
             return await super()._handle_request(*arguments)
         finally:
@@ -249,12 +255,17 @@ class _RequestHandler(web.RequestHandler):
             waiting += int.from_bytes(held, sys.byteorder)
         return waiting
 
-    def stalled(self, now: float) -> float:
-        """Return for how long the client has taken nothing of what is there for it. Call it now and then."""
+    def taking(self, now: float) -> tuple[float, float]:
+        """Return for how long the client has taken nothing of what is there for it, and for how long not all.
+
+        Call it now and then.
+        """
         unsent = self.unsent()
         if unsent != self._unsent or not unsent:
             self._unsent, self._taken_at = unsent, now
-        return now - self._taken_at
+        if not unsent:
+            self._offered_at = now
+        return now - self._taken_at, now - self._offered_at
 
     def handle_error(
         self,

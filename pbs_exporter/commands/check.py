@@ -41,7 +41,7 @@ async def _check(settings: TargetSettings, collectors: Sequence[AnyCollector]) -
         client = PbsClient(transport, settings, auth)
         try:
             version = await client.version()
-            _row("version", first_line(f"PBS {version.version}.{version.release}"))
+            _row("version", first_line(auth.hide(f"PBS {version.version}.{version.release}")))
             _row("login", f"ok, as {settings.token_id}")
             permissions = await client.permissions()
         except LoginRefused as error:

@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -18,6 +19,7 @@ from pbs_exporter.exposition import formats
 from pbs_exporter.exposition.page import Page
 from pbs_exporter.exposition.self_metrics import SelfMetrics
 from pbs_exporter.pbs.http.connector import make_session
+from pbs_exporter.scrape.scrape_metrics import ScrapeDuration, whole
 from pbs_exporter.scrape.target import Target
 
 _log = structlog.get_logger(__name__)
@@ -44,7 +46,7 @@ def run(settings: Settings, warnings: Sequence[str], output: str | None) -> int:
 
 async def _page(settings: Settings) -> bytes:
     # The process has ended when the metrics are read, and node_exporter has its own `process_*`.
-    own = SelfMetrics(process=False)
+    own, duration = SelfMetrics(process=False), ScrapeDuration()
     enabled = [collector for collector in COLLECTORS if settings.collectors[collector.name]]
     async with make_session() as session:
         target = Target(
@@ -56,15 +58,13 @@ async def _page(settings: Settings) -> bytes:
             filters=settings.filters,
         )
         try:
-            return _text(own, await target.scrape(settings.pbs.scrape_timeout_seconds))
+            return await target.scrape(settings.pbs.scrape_timeout_seconds, partial(_text, own, duration))
         finally:
             await target.close()
 
 
-def _text(own: SelfMetrics, page: Page) -> bytes:
-    registry = page.registry()
-    registry.register(own)
-    return formats.render(registry, formats.choose(""))
+def _text(own: SelfMetrics, duration: ScrapeDuration, page: Page) -> bytes:
+    return b"".join(formats.render(whole(page, own, duration), formats.choose("")))
 
 
 def _write(path: Path, page: bytes) -> None:

@@ -48,15 +48,26 @@ def endpoint(raw: RawValue) -> str:
 
 def _check_address(address: str) -> None:
     match = _ADDRESS.fullmatch(address)
-    if match is None or not (_is_ipv6(match["ipv6"]) if match["ipv6"] else _HOST_NAME.fullmatch(match["host"] or "")):
+    if match is None or not (_is_ipv6(match["ipv6"]) if match["ipv6"] else _is_host(match["host"] or "")):
         raise InvalidValue(f"has no valid host; {_ENDPOINT_HINT}")
     if match["port"] is not None and not _is_port(match["port"], minimum=1):
         raise InvalidValue(f"has no valid port, which is a number from 1 to {PORT_LIMIT}; {_ENDPOINT_HINT}")
 
 
+def _is_host(host: str) -> bool:
+    """Whether it is a name or an IPv4 address. The client refuses short forms of addresses, such as `127.1`."""
+    if re.fullmatch(r"[0-9.]+", host):
+        return _is_ip(host, ipaddress.IPv4Address)
+    return _HOST_NAME.fullmatch(host) is not None
+
+
 def _is_ipv6(host: str) -> bool:
+    return _is_ip(host, ipaddress.IPv6Address)
+
+
+def _is_ip(host: str, kind: type[ipaddress.IPv4Address] | type[ipaddress.IPv6Address]) -> bool:
     try:
-        ipaddress.IPv6Address(host)
+        kind(host)
     except ValueError:
         return False
     return True

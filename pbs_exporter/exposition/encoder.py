@@ -5,7 +5,6 @@ and numbers in their places. tests/unit/exposition/test_encoder.py compares the 
 prometheus_client changes more than that.
 """
 
-import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -34,24 +33,26 @@ GenerateLatest = Callable[[FamilySource], bytes]
 """prometheus_client's function `generate_latest` of one format."""
 
 
-def encode(registry: FamilySource, generate_latest: GenerateLatest) -> bytes:
-    """Return what `generate_latest` returns for the registry."""
+def encode(registry: FamilySource, generate_latest: GenerateLatest) -> list[bytes]:
+    """Return what `generate_latest` returns for the registry, in pieces.
+
+    The same rows are the same pieces, whatever else is on the page.
+    """
     end = generate_latest(_FixedFamilies())
-    page = io.BytesIO()
+    pieces: list[bytes] = []
     for family in registry.collect():
         if isinstance(family, RowFamily) and family.rows is not None:
             template = _template(generate_latest, _form(family, family.sample_name, family.labels))
-            page.write(template.head)
-            for lines in _lines(template, family.rows):
-                page.write(lines.encode())
+            pieces.append(template.head)
+            pieces.extend(lines.encode() for lines in _lines(template, family.rows))
         elif family.samples and family.type in _PLAIN_KINDS and all(map(_is_plain, family.samples)):
             first = family.samples[0]
-            page.write(_template(generate_latest, _form(family, first.name, tuple(first.labels))).head)
-            page.write("".join([_line(generate_latest, family, sample) for sample in family.samples]).encode())
+            pieces.append(_template(generate_latest, _form(family, first.name, tuple(first.labels))).head)
+            pieces.append("".join([_line(generate_latest, family, sample) for sample in family.samples]).encode())
         else:
-            page.write(generate_latest(_FixedFamilies(family)).removesuffix(end))
-    page.write(end)
-    return page.getvalue()
+            pieces.append(generate_latest(_FixedFamilies(family)).removesuffix(end))
+    pieces.append(end)
+    return pieces
 
 
 _PLAIN_KINDS = ("counter", "gauge", "histogram", "summary")

@@ -1,6 +1,7 @@
 """How a scrape went, and which failures get a line in the log: one that begins, lasts (now and then) or ends."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Container, Mapping
 
 import msgspec
 import structlog
@@ -21,6 +22,9 @@ A recovery has no line if its failure had none.
 
 MOST_LINES = 30
 """How many lines it has in that time, whatever the reasons."""
+
+DATASTORE_LINES = 200
+"""How many lines the datastores of a collector have in that time together. PBS may have thousands, or always others."""
 
 TARGET = "version"
 """The subject of a failure of the whole PBS, whose request is the one to `/version`."""
@@ -98,6 +102,8 @@ class FailureLog:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._subjects: dict[tuple[str, ...], _Subject] = {}
+        # When the datastores of a collector had a line.
+        self._datastore_lines: defaultdict[str, list[float]] = defaultdict(list)
 
     def judge(self, error: BaseException | None, *subject: str) -> None:
         """Log, if it is worth a line, that a subject begins to fail or still fails with `error`, or has recovered."""
@@ -112,6 +118,12 @@ class FailureLog:
         for subject in [subject for subject in self._subjects if subject[0] == name]:
             self._recovered(subject)
 
+    def forget_others(self, name: str, datastores: Container[str]) -> None:
+        """Forget the failures of datastores that a collector doesn't ask any more, or they would add up."""
+        for subject in [subject for subject in self._subjects if subject[0] == name and len(subject) > 1]:
+            if subject[1] not in datastores:
+                del self._subjects[subject]
+
     def _failed(self, error: BaseException, subject: tuple[str, ...]) -> None:
         now = self._clock.monotonic()
         known = self._subjects.setdefault(subject, _Subject())
@@ -120,6 +132,8 @@ class FailureLog:
         known.logged = [(at, reason) for at, reason in known.logged if now - at < REPEAT_SECONDS]
         often = sum(reason == str(error) for _, reason in known.logged) >= BURST
         if known.logged and (known.told or often or len(known.logged) >= MOST_LINES):
+            return
+        if len(subject) > 1 and not self._has_datastore_line(subject[0], now):
             return
         known.logged.append((now, str(error)))
         known.told = True
@@ -131,6 +145,17 @@ class FailureLog:
         else:
             # A bug. Only the log shows its traceback.
             _log.error("failing", **fields, exc_info=error)
+
+    def _has_datastore_line(self, name: str, now: float) -> bool:
+        """Take a line for a datastore of a collector. Return whether there was one."""
+        lines = self._datastore_lines[name] = [at for at in self._datastore_lines[name] if now - at < REPEAT_SECONDS]
+        if len(lines) > DATASTORE_LINES:
+            return False
+        lines.append(now)
+        if len(lines) > DATASTORE_LINES:
+            _log.warning("more datastores are failing than are logged", collector=name, limit=DATASTORE_LINES)
+            return False
+        return True
 
     def _recovered(self, subject: tuple[str, ...]) -> None:
         known = self._subjects.get(subject)

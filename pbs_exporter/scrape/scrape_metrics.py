@@ -1,11 +1,17 @@
 """Metrics about the scrape itself: whether PBS is up, and how each collector went."""
 
 import platform
+import time
 from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
 
 from pbs_exporter import __revision__, __version__
 from pbs_exporter.errors import PbsError
 from pbs_exporter.exposition.metric import Metric, Sample
+from pbs_exporter.exposition.page import Page
+from pbs_exporter.exposition.row_family import RowFamily
+from pbs_exporter.exposition.self_metrics import SelfMetrics
 from pbs_exporter.pbs.models import Version
 from pbs_exporter.scrape.collector_run import Outcome
 
@@ -29,7 +35,9 @@ DATA_TIMESTAMP = Metric(
     "When PBS returned the data behind a slow collector's samples, which can be from an earlier scrape.",
     ("collector",),
 )
-SCRAPE_DURATION = Metric("pbs_exporter_scrape_duration_seconds", "Duration of the whole scrape.")
+SCRAPE_DURATION = Metric(
+    "pbs_exporter_scrape_duration_seconds", "Duration of the scrape, until all other metrics were rendered."
+)
 BUILD_INFO = Metric(
     "pbs_exporter_build_info",
     "Version of the exporter; always 1.",
@@ -50,3 +58,24 @@ def about(version: Version | PbsError, outcomes: list[Outcome]) -> Iterator[Samp
             yield from DATASTORE_SUCCESS(float(error is None), outcome.name, store)
         yield from DATA_TIMESTAMP(outcome.data_from, outcome.name)
     yield from BUILD_INFO(1, __version__, __revision__, platform.python_version())
+
+
+class ScrapeDuration:
+    """Measures a scrape from when it is made until its family is collected."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+
+    def collect(self) -> Iterator[RowFamily]:
+        """Yield the family."""
+        page = Page()
+        page.add(SCRAPE_DURATION(time.perf_counter() - self._started))
+        yield from page.collect()
+
+
+def whole(page: Page, own: SelfMetrics, duration: ScrapeDuration) -> CollectorRegistry:
+    """Return a new registry with all that a response shows. The duration comes last, when the rest is rendered."""
+    registry = page.registry()
+    registry.register(own)
+    registry.register(duration)
+    return registry

@@ -35,7 +35,7 @@ from pbs_exporter.scrape.failure_log import (
     completed,
     same_cause,
 )
-from pbs_exporter.scrape.scrape_metrics import SCRAPE_DURATION, about
+from pbs_exporter.scrape.scrape_metrics import about
 from pbs_exporter.scrape.slow_run import SlowRun
 
 _log = structlog.get_logger("pbs_exporter.scrape")
@@ -56,6 +56,14 @@ async def at_once(work: Callable[[], T], _size: int, /) -> T:
     return work()
 
 
+def asking_seconds(seconds: float, making_seconds: float) -> float:
+    """Return the time of a scrape that is left for PBS if making the page takes as long as the last time.
+
+    It is at least half of all: a page that once took long mustn't keep PBS from answering.
+    """
+    return max(seconds - making_seconds, seconds / 2)
+
+
 class TokenPermissions(msgspec.Struct, frozen=True):
     """What the token may do, as PBS said at that time (Unix time)."""
 
@@ -66,8 +74,8 @@ class TokenPermissions(msgspec.Struct, frozen=True):
 class Target:
     """One PBS, while the program runs: its client, its snapshot listings, its slow collectors, and what is failing.
 
-    `compute` makes the samples of a scrape, of which there can be a million, and `compute_slow` those of a slow
-    collector.
+    `compute` makes the samples of a scrape, of which there can be a million, and renders them; `compute_slow` makes
+    those of a slow collector.
     """
 
     def __init__(
@@ -106,6 +114,7 @@ class Target:
         self._scrapes = 0
         self._remembered = 0
         self._was_down: PbsError | None = None
+        self._making_seconds = 0.0
 
     async def close(self) -> None:
         """End what is under way in the background."""
@@ -115,9 +124,13 @@ class Target:
         """Return the state of the snapshot listing of each known datastore."""
         return self._snapshots.statuses()
 
-    async def scrape(self, seconds: float) -> Page:
-        """Ask PBS for at most that time, and return what is known then. Failures are on the page."""
+    async def scrape(self, seconds: float, render: Callable[[Page], T]) -> T:
+        """Ask PBS, and return what `render` makes of the page of all that is known then. Failures are on the page.
+
+        That should take no more than `seconds` together.
+        """
         began, started = self._clock.now(), time.perf_counter()
+        seconds = asking_seconds(seconds, self._making_seconds)
         deadline = asyncio.get_running_loop().time() + seconds
         self._scrapes += 1
         number = self._scrapes
@@ -138,28 +151,28 @@ class Target:
                 self._remember(number, report, found, ended_early=True)
                 raise
 
-        def make() -> tuple[list[Outcome], Page]:
+        def make() -> tuple[list[Outcome], T]:
             outcomes = [run.outcome(context) for run in runs]
             page = Page()
             page.add(about(answer, outcomes))
             for outcome in outcomes:
                 page.add_page(outcome.page)
-            page.add(SCRAPE_DURATION(time.perf_counter() - started))
-            return outcomes, page
+            return [msgspec.structs.replace(outcome, page=Page()) for outcome in outcomes], render(page)
 
         groups = sum(len(groups) for shown in context.listings.values() for groups in shown.namespaces.values())
         size = groups + sum(run.size for run in runs)
+        asked = time.perf_counter()
         try:
-            outcomes, page = await self._compute(make, size)
+            outcomes, rendered = await self._compute(make, size)
         except asyncio.CancelledError:
             verdicts = [run.verdict(context.now) for run in runs]
             report = self._report(began, started, answer, verdicts, unlisted)
             self._remember(number, report, answer, ended_early=True)
             raise
-        kept = [msgspec.structs.replace(outcome, page=Page()) for outcome in outcomes]
-        report = self._report(began, started, answer, kept, unlisted)
+        self._making_seconds = time.perf_counter() - asked
+        report = self._report(began, started, answer, outcomes, unlisted)
         self._remember(number, report, answer, ended_early=seconds < self.settings.timeout_seconds)
-        return page
+        return rendered
 
     def _report(
         self,
@@ -276,3 +289,5 @@ class Target:
                     judge(error, outcome.name, store)
             if outcome.success:
                 self._failures.all_well(outcome.name)
+            elif outcome.datastores and not ended_early:
+                self._failures.forget_others(outcome.name, outcome.datastores)

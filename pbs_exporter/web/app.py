@@ -39,8 +39,8 @@ def _lifetime(
     settings: Settings, collectors: Sequence[AnyCollector], clock: Clock
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
-        # The status page can't take the threads of scrapes.
-        worker, status_worker = Worker(), Worker(threads=1)
+        # Neither slow collectors nor the status page can take the thread of scrapes.
+        worker, slow_worker, status_worker = workers = Worker(), Worker(), Worker()
         unsent = UnsentBodies(limit_of_unsent())
         self_metrics = SelfMetrics(process=settings.exporter.process_metrics)
         async with make_session(clock.monotonic) as session:
@@ -51,18 +51,18 @@ def _lifetime(
                 clock=clock,
                 observe=self_metrics.observe,
                 filters=settings.filters,
-                compute=worker.step("samples"),
-                compute_slow=worker.step("slow samples"),
+                compute=worker.compute,
+                compute_slow=slow_worker.compute,
             )
             app[TARGET] = target
-            app[METRICS] = MetricsHandler(settings, target, self_metrics, worker.step("body"), unsent)
-            app[STATUS] = StatusHandler(settings, target, clock, status_worker.step("page"))
+            app[METRICS] = MetricsHandler(settings, target, self_metrics, unsent)
+            app[STATUS] = StatusHandler(settings, target, clock, status_worker.compute)
             try:
                 yield
             finally:
                 await target.close()
-                worker.close()
-                status_worker.close()
+                for each in workers:
+                    each.close()
 
     return lifetime
 

@@ -1,10 +1,16 @@
 """The memory for bodies of responses that clients haven't taken yet."""
 
-from collections.abc import Iterator
+import asyncio
+import ctypes
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 MOST_BYTES = 512 * 1024 * 1024
+
+RETURNED_BYTES = 1 << 18
+"""How much has to be free before the C library is told to return it to the system, which takes milliseconds."""
 
 _SHARE = 4
 """One part in so many of the memory that the process may use."""
@@ -14,11 +20,13 @@ _OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
 class UnsentBodies:
-    """Counts the bytes of all bodies that are being sent."""
+    """Keeps the bodies that are being sent, in pieces. Equal pieces are kept and counted once."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._total = 0
+        self._pieces: dict[bytes, bytes] = {}
+        self._uses: Counter[bytes] = Counter()
 
     @property
     def is_full(self) -> bool:
@@ -26,16 +34,38 @@ class UnsentBodies:
         return self._total >= self.limit
 
     @contextmanager
-    def hold(self, size: int) -> Iterator[bool]:
-        """Count a body until the block ends. Yield whether it fits; one alone always does."""
+    def hold(self, body: Sequence[bytes]) -> Iterator[Sequence[bytes] | None]:
+        """Keep a body until the block ends. Yield it, or `None` if it doesn't fit; one alone always does."""
+        size = sum(len(piece) for piece in set(body) if piece not in self._pieces)
         if self._total and self._total + size > self.limit:
-            yield False
+            yield None
             return
         self._total += size
+        # The given pieces that others already have are free from here on.
+        body = [self._pieces.setdefault(piece, piece) for piece in body]
+        self._uses.update(body)
         try:
-            yield True
+            yield body
         finally:
-            self._total -= size
+            self._release(body)
+
+    def _release(self, pieces: Sequence[bytes]) -> None:
+        self._uses.subtract(pieces)
+        unused = {piece for piece in pieces if not self._uses[piece]}
+        for piece in unused:
+            del self._uses[piece], self._pieces[piece]
+        size = sum(map(len, unused))
+        self._total -= size
+        if size >= RETURNED_BYTES:
+            # By then nobody has the pieces any more.
+            asyncio.get_running_loop().call_soon(return_free_memory)
+
+
+def return_free_memory() -> None:
+    """Return to the system what is free between other memory. C libraries other than glibc do so by themselves."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def limit_of_unsent(cgroups: Path = _CGROUPS, own: Path = _OWN_CGROUPS) -> int:

@@ -153,12 +153,20 @@ DRIVE = {
 """A row of the list of tape drives."""
 
 
+def without_manifest(row: dict[str, Any], *, damaged: bool) -> dict[str, Any]:
+    """Return a snapshot as PBS lists it without a manifest, or with an unreadable one."""
+    names = [file["filename"] for file in row["files"] if damaged or file["filename"] != "index.json.blob"]
+    bare = {key: row[key] for key in ("backup-type", "backup-id", "backup-time", "owner", "protected")}
+    return bare | {"files": [{"filename": name} for name in names]}
+
+
 def healthy() -> EditableWorld:
     """Return a PBS without a fault, but with every condition that looks like one.
 
     It has no subscription; `usb`, a rotated disk that isn't mounted; a sync job without a schedule that never ran, and
     one that ran long ago; `archive`, which is read-only and whose backups are old; a group whose older snapshots aren't
-    encrypted; a group that is backed up once a week; and a tape pool whose one medium is full and expired.
+    encrypted; a group that is backed up once a week; a sync that has run for two days, and the snapshot that it pulls;
+    and a tape pool whose one medium is full and expired.
     """
     world = calm("main", "usb", "archive")
     now = world.now
@@ -191,6 +199,8 @@ def healthy() -> EditableWorld:
             ),
         ],
     )
+    source.change("/admin/datastore/main/snapshots", lambda rows: _with_unfinished(rows, "101", now - HOUR))
+    source.change(TASKS, lambda rows: [task("syncjob", "pbs2:offsite:main::s-first", now - 2 * DAY, None), *rows])
     source.change("/tape/drive", lambda _: [DRIVE])
     source.change("/tape/media/list", lambda _: [tape("WEEK01L8", "weekly", "full", "online-sl3", expired=True)])
     return source
@@ -225,6 +235,12 @@ def _weekly(group: SimulatedGroup, now: int) -> SimulatedGroup:
 def _renamed(group: SimulatedGroup, backup_id: str) -> SimulatedGroup:
     plan = msgspec.structs.replace(group.plan, worker_id=group.plan.worker_id.rpartition("/")[0] + f"/{backup_id}")
     return msgspec.structs.replace(group, backup_id=backup_id, plan=plan)
+
+
+def _with_unfinished(rows: Rows, backup_id: str, begun: int) -> Rows:
+    """Add an unfinished snapshot to the group, if it is in this namespace."""
+    ended = next((row for row in rows if row["backup-id"] == backup_id), None)
+    return rows if ended is None else [*rows, without_manifest(ended | {"backup-time": begun}, damaged=False)]
 
 
 def _encrypted_since(rows: Rows, since: int) -> Rows:

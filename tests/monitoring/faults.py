@@ -11,7 +11,7 @@ import msgspec
 
 from pbs_exporter.simulator import Certificate, Fault
 from pbs_exporter.simulator.world.layout import DAY
-from tests.monitoring.calm_pbs import TASKS, Rows, store, task, upid
+from tests.monitoring.calm_pbs import TASKS, Rows, store, task, upid, without_manifest
 from tests.monitoring.monitored_pbs import MonitoredPbs
 
 Make = Callable[[MonitoredPbs], AbstractContextManager[None]]
@@ -107,13 +107,6 @@ def group(backup_id: str, change: Callable[[Rows, int], Rows]) -> AnswerChange:
 def not_since(seconds: int) -> Callable[[Rows, int], Rows]:
     """Keep only the snapshots older than `seconds`."""
     return lambda rows, now: [row for row in rows if row["backup-time"] < now - seconds]
-
-
-def without_manifest(row: Row, *, damaged: bool) -> Row:
-    """Return a snapshot as PBS lists it without a manifest, or with an unreadable one."""
-    names = [file["filename"] for file in row["files"] if damaged or file["filename"] != "index.json.blob"]
-    bare = {key: row[key] for key in ("backup-type", "backup-id", "backup-time", "owner", "protected")}
-    return bare | {"files": [{"filename": name} for name in names]}
 
 
 def unfinished(rows: Rows, now: int) -> Rows:
@@ -359,17 +352,15 @@ def never_verified(days: int) -> Callable[[Rows, int], Rows]:
     return change
 
 
-def failed_then_running(name: str) -> AnswerChange:
-    """Make a job fail, and start it again some seconds later."""
+def failed_then(name: str, **changes: Any) -> AnswerChange:
+    """Make a job fail, and some seconds later start its next run, whose row has these changes."""
     began: list[float] = []
 
     def change(rows: Rows, now: int) -> object:
         began.append(time.monotonic())
         if began[-1] - began[0] < _SOME_SCRAPES:
             return row("id", name, last_run_state="sync failed with some errors.")(rows, now)
-        return row("id", name, last_run_state=None, last_run_endtime=None, last_run_upid=upid(now, "syncjob"))(
-            rows, now
-        )
+        return row("id", name, **{"last_run_upid": upid(now, "syncjob")} | changes)(rows, now)
 
     return change
 

@@ -22,8 +22,12 @@ _OF_EACH_TARGET = (
     "scrape_series_added",
 )
 _GROUP = frozenset({"datastore", "namespace", "backup_type", "backup_id"})
+_JOB = frozenset({"job_type", "job_id", "datastore"})
 OVERRIDES: Declared = {
+    "instance:pbs_up:override_seconds": TARGET,
     "group:pbs_snapshot_age:override_seconds": TARGET | _GROUP,
+    "group:pbs_snapshot_unfinished:override_seconds": TARGET | _GROUP,
+    "job:pbs_job_unknown:override_seconds": TARGET | _JOB,
     "datastore:pbs_verification_age:override_seconds": TARGET | {"datastore"},
     "datastore:pbs_datastore_unmounted:override_seconds": TARGET | {"datastore"},
 }

@@ -60,7 +60,7 @@ def _pools() -> list[dict[str, object]]:
 def _jobs() -> dict[str, object]:
     remote = {"remote": "pbs2", "remote-store": "offsite"}
     return {
-        "/admin/sync": [job(name, "main") | remote for name in ("s-failing", "s-again", "s-warning")],
+        "/admin/sync": [job(name, "main") | remote for name in ("s-failing", "s-again", "s-cut", "s-warning")],
         "/admin/prune": [job("p-late", "main"), job("p-off", "main", disable=True, last_run_state="unexpected EOF")],
         "/tape/backup": [job("t-weekly", "main") | {"drive": "drive0", "pool": "weekly"}],
     }
@@ -87,6 +87,7 @@ PBS_SPECS: Mapping[str, PbsSpec] = {
     "blind": PbsSpec(lambda: _with("main")),
     "login": PbsSpec(lambda: _with("main"), collectors={"disks": True}),
     "down": PbsSpec(_rotated, collectors={"disks": True}),
+    "nightly": PbsSpec(lambda: _with("main")),
     "exporter": PbsSpec(lambda: _with("main"), collectors={"disks": True}),
     "unlisted": PbsSpec(_rotated),
     "collectors": PbsSpec(lambda: _with("main", "cloud", backend="s3")),

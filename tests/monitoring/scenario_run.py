@@ -37,12 +37,13 @@ OVERRIDES: Rules = {
                 {
                     "record": "group:pbs_snapshot_age:override_seconds",
                     "expr": 'pbs_snapshot_count{instance="healthy", backup_id="400"} * 0 + 8 * 86400',
-                }
+                },
+                {"record": "instance:pbs_up:override_seconds", "expr": '0 * pbs_up{instance="nightly"} + 20'},
             ],
         }
     ]
 }
-"""The limit that a user records for a guest with weekly backups."""
+"""The limits that a user records for a guest with weekly backups, and for a PBS that is off between its backups."""
 
 
 class ScenarioRun(NamedTuple):

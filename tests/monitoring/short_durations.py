@@ -7,8 +7,8 @@ These parts stay or change:
 - The `interval` of a group of rules is left out; Prometheus's own, in seconds, holds for all.
 - Ranges (`[7d]`) and offsets are the shipped ones: Prometheus has the past that they read from the beginning
   (`backfill.py`). The simulated PBS can report any time, so limits of ages are the shipped ones too.
-- `SHORTER` lists the exceptions: means and minimums over the time of the test itself, and ages by the exporter's own
-  clock. A part that is no longer in the shipped rule is an error.
+- `SHORTER` lists the exceptions: means and minimums over the time of the test itself, ages by the exporter's own
+  clock, and times since a rule first saw something. A part that is no longer in the shipped rule is an error.
 """
 
 from collections.abc import Mapping
@@ -24,6 +24,8 @@ SHORTER: Mapping[str, Mapping[str, str]] = {
     "PbsJobNeverRun": {
         'min_over_time(pbs_job_status{status="never"}[1d])': 'min_over_time(pbs_job_status{status="never"}[20s])'
     },
+    "PbsJobUnknown": {"+ 2 * 86400": "+ 10"},
+    "PbsSnapshotUnfinished": {"+ 86400": "+ 10"},
     "PbsNoVerifyJob": {"[2h]": "[20s]"},
     "PbsUpdatesPending": {"[1d]": "[20s]"},
     "PbsHostCpuBusy": {"[30m]": "[20s]"},

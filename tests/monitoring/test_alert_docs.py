@@ -189,4 +189,4 @@ def test_yaml_examples_are_valid(version: Any, tmp_path: Path) -> None:
         if kind == "prometheus":
             (tmp_path / "rules" / "pbs.yml").write_bytes(RECORDING_FILE.read_bytes())
         run(*check, file)
-    assert kinds == {"rules": 4, "prometheus": 1, "alertmanager": 2}
+    assert kinds == {"rules": 5, "prometheus": 1, "alertmanager": 2}

@@ -61,7 +61,10 @@ def _try(
         (folder / f"{number}.yml").write_text(example, encoding="utf-8")
     by = "datastore, namespace, backup_type, backup_id, severity"
     expected = [
-        {"labels": "{" + ", ".join(f'{k}="{v}"' for k, v in one["labels"].items() if v) + "}", "value": 1}
+        {
+            "labels": "{" + ", ".join(f'{k}="{v}"' for k, v in one["labels"].items() if v) + "}",
+            "value": one.get("value", 1),
+        }
         for one in firing
     ]
     test = {
@@ -163,6 +166,24 @@ def test_own_limit_of_verification_is_kept(version: Any, name: str, tmp_path: Pa
         ]
     firing = [*_firing(old, "warning"), *_firing(other, "warning")]
     _try(version, tmp_path, "PbsVerificationTooOld", series=series, firing=firing, examples=[example])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(("hours", "seen"), [(29, True), (31, False)])
+def test_pbs_that_runs_for_its_backups_may_be_off(version: Any, hours: int, *, seen: bool, tmp_path: Path) -> None:
+    """With the page's example, `pbs2` may be off for 30 hours, and another PBS is down; without it, both are down."""
+    other = {"instance": "pbs1:9101"}
+    pbs = {"instance": "pbs2:9101"}
+    series = [Series("pbs_up", labels, 0).given() for labels in (pbs, other)]
+    series.append(Series("instance:pbs_up:last_timestamp_seconds", pbs, AT - hours * HOUR).given(0))
+    example = runbook.example("groups", "instance:pbs_up:override_seconds")
+    # The sums have no instance.
+    one = _firing({}, "critical")
+    _try(version, tmp_path, "PbsNotSeen", series=series, firing=[] if seen else one, examples=[example])
+    _try(version, tmp_path, "PbsDown", series=series, firing=one, examples=[example])
+    _try(version, tmp_path, "PbsNotSeen", series=series, firing=[])
+    both = [{"labels": {"severity": "critical"}, "value": 2}]
+    _try(version, tmp_path, "PbsDown", series=series, firing=both)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

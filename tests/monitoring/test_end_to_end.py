@@ -24,6 +24,7 @@ from tests.monitoring.scenario_run import (
     run_scenarios,
 )
 from tests.monitoring.scenarios import NOT_TESTED, SCENARIOS, Scenario
+from tests.monitoring.scenarios.scenario import HOUR
 from tests.monitoring.servers import Labels
 
 BROKEN = re.compile(r"<no value>|<error|%!|NaN|\+Inf|  | \.|\b(?:of|on|at) [.,:]")
@@ -156,6 +157,8 @@ def test_healthy_has_all_that_is_no_fault(run: ScenarioRun) -> None:
     assert page.value("pbs_snapshot_encrypted", **mixed) == 4
     assert page.value("pbs_snapshot_count", **mixed) == KEEP
     assert 4 * DAY < page.age("pbs_snapshot_last_timestamp_seconds", backup_id="400") < 8 * DAY
+    assert page.value("pbs_snapshot_unfinished", datastore="main", namespace="prod", backup_id="101") == 1
+    assert page.age("pbs_task_running_start_timestamp_seconds", worker_type="syncjob") > 47 * HOUR
     assert page.rows("pbs_tape_media") == [({"pool": "weekly", "status": "full", "location": "online"}, 1.0)]
     assert page.value("pbs_tape_media_expired", pool="weekly") == 1
 

@@ -47,6 +47,7 @@ def test_every_kind_of_row_can_be_measured() -> None:
         "https-deflate": "ms",
         "health": "ms",
         "memory": "MiB",
+        "at-once-2": "MiB",
         "encoder": "µs",
         "decoder-structs": "ms",
         "decoder-limit-1": "ms",

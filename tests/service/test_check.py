@@ -142,3 +142,11 @@ async def test_check_prints_no_escape_sequences(pbs: SimulatedPbs) -> None:
     ended = await run_program("check", env=settings(pbs))
     assert "\nversion     PBS 4.2" in ended.stdout
     assert not [c for c in ended.stdout if not c.isprintable() and c != "\n"]
+
+
+async def test_check_prints_no_secret_that_comes_back(pbs: SimulatedPbs) -> None:
+    """A PBS, or something in between, that answers with the login in the version doesn't bring it to the terminal."""
+    pbs.faults.add("/version", Fault.json({"version": f"PBSAPIToken={pbs.token_id}:{pbs.secret}", "release": "3"}))
+    ended = await run_program("check", env=settings(pbs))
+    assert f"\nversion     PBS PBSAPIToken={pbs.token_id}:***" in ended.stdout
+    assert pbs.secret not in ended.stdout + ended.stderr

@@ -84,31 +84,44 @@ async def test_a_body_is_not_read_on(pbs: SimulatedPbs) -> None:
 
 
 class LargeCollector(Collector[None]):
-    """A collector that makes the page 20 MiB large: more than any system holds for one connection."""
+    """A collector that makes the page 20 MiB large: more than any system holds for one connection.
+
+    With `changes` no two pages have an equal part.
+    """
 
     name = "large"
     help = "A large page."
     LARGE = Metric("pbs_large", "Nothing.", ("text", "number"))
     metrics = (LARGE,)
 
+    def __init__(self, *, changes: bool) -> None:
+        self._changes = changes
+        self._pages = 0
+
     async def fetch(self, _request: CollectorRequest) -> Result[None]:
         return Result(None)
 
     def samples(self, _answer: None, _context: Context) -> Iterator[Sample]:
+        self._pages += self._changes
         for number in range(21_000):
-            yield from self.LARGE(1, "x" * 1000, str(number))
+            yield from self.LARGE(self._pages, "x" * 1000, str(number))
 
 
 @asynccontextmanager
 async def large_pages(
-    pbs: SimulatedPbs, monkeypatch: pytest.MonkeyPatch, *, max_requests: int = 40, stalled_seconds: float = 60.0
+    pbs: SimulatedPbs,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    max_requests: int = 40,
+    changes: bool = False,
+    **limits: float,
 ) -> AsyncIterator[str]:
-    """Serve large pages, and nothing else."""
-    monkeypatch.setattr(serve, "COLLECTORS", [LargeCollector()])
+    """Serve large pages, and nothing else, with these limits for connections."""
+    monkeypatch.setattr(serve, "COLLECTORS", [LargeCollector(changes=changes)])
     exporter = ExporterSettings(process_metrics=False, max_requests=max_requests)
     settings = make_settings(pbs, exporter=exporter, collectors={"large": True})
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        async with serve._serving(settings, [listening], ConnectionLimits(stalled_seconds=stalled_seconds)):
+        async with serve._serving(settings, [listening], ConnectionLimits(**limits)):  # type: ignore[arg-type]
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
@@ -155,10 +168,43 @@ async def test_a_reader_that_takes_nothing_is_cut_off(
         writer.close()
 
 
+async def test_a_reader_that_takes_little_is_cut_off(pbs: SimulatedPbs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that takes its page bit by bit loses its connection and its place when the time for it is over."""
+    async with large_pages(pbs, monkeypatch, max_requests=1, response_seconds=1.0) as address:
+        reader, writer = await ask_and_wait(address)
+        size = 0
+        async with asyncio.timeout(WAIT):
+            with suppress(ConnectionError):
+                while got := await reader.read(16 * 1024):
+                    size += len(got)
+                    await asyncio.sleep(0.1)
+            assert 0 < size < 20 * MIB
+            while (await get(f"{address}/metrics"))[0] == 503:  # noqa: ASYNC110 - the program has no event for this
+                await asyncio.sleep(0.1)
+        writer.close()
+
+
+async def test_equal_pages_are_kept_once(pbs: SimulatedPbs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages with the same content take the memory of one, and the last one gives it back to the system."""
+    returned = asyncio.Event()
+    monkeypatch.setattr(unsent, "return_free_memory", returned.set)
+    monkeypatch.setattr(app, "limit_of_unsent", lambda: 30 * MIB)
+    async with large_pages(pbs, monkeypatch) as address:
+        streams = [await ask_and_wait(address) for _ in range(4)]
+        async with asyncio.timeout(WAIT):
+            texts = [(await reader.read()).partition(b"\r\n\r\n")[2].decode() for reader, _ in streams]
+            await returned.wait()
+        for _, writer in streams:
+            writer.close()
+    for text in texts:
+        scraped = Scraped(text)
+        assert (len(scraped.series("pbs_large")), scraped.value("pbs_up")) == (21_000, 1)
+
+
 async def test_all_unsent_pages_have_a_bound(pbs: SimulatedPbs, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the pages that nobody reads take too much memory together, a scrape is a 503, until they are read."""
     monkeypatch.setattr(app, "limit_of_unsent", lambda: 30 * MIB)
-    async with large_pages(pbs, monkeypatch) as address:
+    async with large_pages(pbs, monkeypatch, changes=True) as address:
         reader, writer = await ask_and_wait(address)
         other, other_writer = await connect(address)
         other_writer.write(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")

@@ -3,15 +3,22 @@
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
+from pbs_exporter.collectors.base import Collector, CollectorRequest, Context, Result
 from pbs_exporter.collectors.host import HostCollector
 from pbs_exporter.collectors.snapshots import SnapshotsCollector
 from pbs_exporter.config import ExporterSettings
+from pbs_exporter.exposition.metric import Metric, Sample
+from pbs_exporter.exposition.self_metrics import SelfMetrics
+from pbs_exporter.scrape.target import asking_seconds
 from pbs_exporter.simulator import Fault
+from pbs_exporter.web.app import TARGET, create_app
 from tests.support.exporter import Exporter, exporting, make_settings
 from tests.support.metrics_page import facts, failed, listed_at, without
 from tests.support.running import NAMESPACES, NOW, SNAPSHOTS, Setup, running, simulated, small_world
@@ -83,6 +90,61 @@ async def test_a_stalled_version_on_the_first_scrape_leaves_the_page_in_time() -
         assert page.value("pbs_version") is None
         setup.pbs.faults.clear()
         assert failed(await setup.scrape()) == set()
+
+
+class DawdlingCollector(Collector[None]):
+    """A collector whose samples take time. Its only one is the time that it had for asking PBS."""
+
+    name = "dawdling"
+    help = "Samples that take time."
+    LEFT = Metric("pbs_time_for_asking_seconds", "Time that was left.")
+    metrics = (LEFT,)
+    SECONDS = 0.25
+
+    def __init__(self) -> None:
+        self._left = 0.0
+
+    async def fetch(self, request: CollectorRequest) -> Result[None]:
+        self._left = request.until - asyncio.get_running_loop().time()
+        return Result(None)
+
+    def samples(self, _answer: None, _context: Context) -> Iterator[Sample]:
+        time.sleep(self.SECONDS)
+        yield from self.LEFT(self._left)
+
+
+async def test_the_page_is_made_within_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PBS has less time by what it took to make the last page; the duration and the status page count the making."""
+    collect = SelfMetrics.collect
+
+    def dawdle(own: SelfMetrics) -> object:
+        time.sleep(DawdlingCollector.SECONDS)
+        return collect(own)
+
+    monkeypatch.setattr(SelfMetrics, "collect", dawdle)
+    making = 2 * DawdlingCollector.SECONDS
+    async with simulated() as pbs:
+        app = create_app(make_settings(pbs, collectors={"dawdling": True}), [DawdlingCollector()])
+        async with TestClient(TestServer(app)) as client:
+            exporter = Exporter(client)
+            first, second = [await exporter.scrape(timeout_seconds=10) for _ in range(2)]
+            last = app[TARGET].last_scrape
+    left = [page.value("pbs_time_for_asking_seconds") for page in (first, second)]
+    assert left[0] is not None
+    assert left[1] is not None
+    assert left[1] < 9.5 - making
+    for page in (first, second):
+        assert (page.value("pbs_exporter_scrape_duration_seconds") or 0) >= making
+    assert last is not None
+    assert last.seconds >= making
+
+
+@pytest.mark.parametrize(
+    ("seconds", "making", "asking"), [(9.5, 0.0, 9.5), (9.5, 0.5, 9.0), (9.5, 4.75, 4.75), (9.5, 60.0, 4.75)]
+)
+def test_the_time_for_asking(seconds: float, making: float, asking: float) -> None:
+    """The last making's time is left over, but PBS has at least half of the time."""
+    assert asking_seconds(seconds, making) == asking
 
 
 async def test_two_scrapes_have_their_own_deadlines() -> None:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random, SystemRandom
@@ -25,7 +25,6 @@ import msgspec
 
 from pbs_exporter.pbs.http.token_auth import PATIENCE, PAUSE_SECONDS
 from pbs_exporter.simulator import SimulatedPbs, World, demo_world
-from pbs_exporter.web.worker import THREADS
 from tests.soak.changes import EVENTS, FAULTS, Changes, WorldClock
 from tests.soak.clients import RECOGNIZED, Client
 from tests.support.metrics_page import LISTING_TIMES, Facts, Scraped, facts, listed_at, without
@@ -46,8 +45,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Largest growth of the resident memory after that."""
     descriptors: int = 0
     """Open files more than after the first part, while nothing is connected."""
-    threads: int = 1 + THREADS + 1 + 1
-    """Threads in all: the main one, those for pages, one for the status page, one for the log."""
+    threads: int = 5
+    """Threads in all: the main one, and one each for pages, slow collectors, the status page and the log."""
     scrapes_to_recover: int = 3
     """Scrapes after the last fault until every series is right."""
     pause: bool = True
@@ -68,7 +67,7 @@ timeout_seconds = 1
 listing_timeout_seconds = 1.5
 scrape_timeout_seconds = 5
 listing_refresh_seconds = 2
-slow_interval_seconds = 0
+slow_interval_seconds = 0.2
 snapshot_history_limit = 3
 # The time of the simulated PBS runs ahead.
 task_window_seconds = 864000
@@ -80,7 +79,10 @@ listen_address = "127.0.0.1:0"
 disks = true
 """
 SETTLE_SECONDS = 2.5
-"""Time between two scrapes without a fault. No interval of the settings is longer, so nothing is right by age."""
+"""Time between two scrapes without a fault. No interval is longer, that of `updates` (12 times 0.2) neither."""
+
+CLOSE_TRIES = 100
+"""Tenths of a second in which the exporter notices that its connections have been closed."""
 
 STORES = ("main", "cloud", "usb")
 TASK_HISTORY_SECONDS = 2 * 3600
@@ -186,6 +188,7 @@ class Soak:
         self._sick_url = sick_url
         self._well_url = well_url
         self._next_change = 0
+        self._descriptors = Usage.of(sick.process.pid).descriptors
 
     async def scrape(self, random: Random) -> None:
         """Let the clients scrape, and change something now and then, for one part."""
@@ -214,6 +217,9 @@ class Soak:
     async def recover(self, *, same_token: bool) -> None:
         """End all faults, and scrape until the page is that of the exporter that is well. Raise if it never is."""
         if same_token:
+            # It may be revoked already, or have been replaced.
+            await self._changes.mend()
+            await scraped(self._sick_url)
             await self._changes.begin("token revoked")
             for _ in range(PATIENCE + 1):
                 await scraped(self._sick_url)
@@ -240,8 +246,12 @@ class Soak:
         """Measure while nothing is connected to the exporter, and it is connected to nothing."""
         port = int(self._pbs.endpoint.rpartition(":")[2])
         await self._pbs.stop()
-        await asyncio.sleep(0.3)
-        self._summary.usage.append(Usage.of(self._sick.process.pid))
+        for _ in range(CLOSE_TRIES):
+            await asyncio.sleep(0.1)
+            used = Usage.of(self._sick.process.pid)
+            if used.descriptors <= self._descriptors:
+                break
+        self._summary.usage.append(used)
         await self._pbs.start(port)
 
 
@@ -274,7 +284,9 @@ async def read_log(running: Running, summary: Summary, secrets: Sequence[str]) -
         assert "Traceback" not in line, line
 
 
-async def soak(plan: Plan, summary: Summary, folder: Path) -> None:
+async def soak(
+    plan: Plan, summary: Summary, folder: Path, after_part: Callable[[Summary], None] = lambda _: None
+) -> None:
     """Run a soak. Raise `AssertionError` at the first thing that is wrong. The summary is filled in any case."""
     random, began = Random(summary.seed), time.monotonic()  # noqa: S311 - reproducible
     clock = WorldClock(float(int(time.time())))
@@ -295,6 +307,7 @@ async def soak(plan: Plan, summary: Summary, folder: Path) -> None:
             return names[0][0]["release"] if names else None
 
         changes = Changes(pbs, world, clock, random, secret_file=folder / "sick" / "secret", release=release)
+        summary.changes = changes.counts
         running = Soak(plan, summary, changes, pbs=pbs, sick=sick, sick_url=sick_url, well_url=well_url)
         reading = asyncio.create_task(read_log(sick, summary, changes.secrets))
         try:
@@ -302,12 +315,12 @@ async def soak(plan: Plan, summary: Summary, folder: Path) -> None:
                 await running.scrape(random)
                 await running.recover(same_token=plan.pause and part == plan.parts)
                 await running.measure()
+                after_part(summary)
                 if reading.done():
                     await reading
             sick.process.send_signal(signal.SIGTERM)
             await reading
         finally:
-            summary.changes = changes.counts
             summary.seconds = time.monotonic() - began
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
@@ -331,7 +344,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failure = None
     try:
         with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-            asyncio.run(soak(plan, summary, Path(folder)))
+            asyncio.run(soak(plan, summary, Path(folder), _print_part))
     except AssertionError as error:
         failure = str(error) or repr(error)
     except TimeoutError:
@@ -341,6 +354,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if failure is not None:
         print(f"soak failed: {failure}", file=sys.stderr)
     return int(failure is not None)
+
+
+def _print_part(summary: Summary) -> None:
+    print(
+        f"after {summary.scrapes} scrapes: {summary.usage[-1]}, right after {summary.recovered_after[-1]}", flush=True
+    )
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def assert_same(make: Callable[[], CollectorRegistry]) -> None:
 def written(form: Format, registry: CollectorRegistry) -> bytes:
     chosen = choose(f"{form.media_type};version={form.version}")
     assert chosen.format is form
-    return render(registry, chosen)
+    return b"".join(render(registry, chosen))
 
 
 def family(rows: Rows) -> RowFamily:

@@ -51,8 +51,9 @@ async def status_error(response: aiohttp.ClientResponse, hide: Callable[[str], s
     A proxy may echo the request, so `hide` masks the secret before the text is shortened.
     """
     status = response.status
-    if status // 100 == _REDIRECTION:
-        where = first_line(hide(response.headers.get("Location", "")))
+    location = response.headers.get("Location")
+    if status // 100 == _REDIRECTION and location is not None:
+        where = first_line(hide(location))
         return StatusError(status, f"a redirect to {where}, not followed: is the endpoint right?")
     text = hide((await start_of_body(response, ERROR_BODY_LIMIT)).decode(errors="replace"))
     # PBS 4.1.2 and 4.1.3 answer 400 instead of 401.
@@ -100,7 +101,7 @@ def connection_error(error: Exception) -> PbsError:  # noqa: C901, PLR0911 - a t
         case aiohttp.ClientConnectorError() if error.os_error.errno == errno.ECONNREFUSED:
             return ConnectionRefused(f"nothing listens on {error.host}:{error.port} (connection refused)")
         case aiohttp.ClientConnectorError():
-            return Unreachable(f"no connection to {error.host}:{error.port}: {first_line(str(error.os_error))}")
+            return Unreachable(f"no connection to {error.host}:{error.port}: {_reason(error.os_error)}")
         case TimeoutError() if error.errno is None:
             # One with a number is from the system: the connection is dead.
             return PbsTimeout("no answer in time")
@@ -109,6 +110,11 @@ def connection_error(error: Exception) -> PbsError:  # noqa: C901, PLR0911 - a t
         case aiohttp.ServerDisconnectedError():
             return ProtocolFailed("the connection was closed without an answer")
         case aiohttp.ClientOSError() | OSError():
-            return ProtocolFailed(f"the connection broke: {first_line(error.strerror or str(error))}")
+            return ProtocolFailed(f"the connection broke: {first_line(error.strerror or '') or _reason(error)}")
         case _:
             return ProtocolFailed(f"invalid HTTP: {first_line(str(error)) or type(error).__name__}")
+
+
+def _reason(error: OSError) -> str:
+    """Return the error's text. asyncio raises some without one, such as for a reset during the TLS handshake."""
+    return first_line(str(error)) or ("reset" if isinstance(error, ConnectionResetError) else type(error).__name__)

@@ -66,6 +66,12 @@ ACCESS = (
     ),
     Scenario("token revoked", "login", faults.token_revoked, (alert("PbsLoginRefused", "critical"),)),
     Scenario("PBS stopped", "down", faults.pbs_stopped, (alert("PbsDown", "critical"),)),
+    Scenario(
+        "PBS that is off between its backups stays off",
+        "nightly",
+        faults.pbs_stopped,
+        (alert("PbsNotSeen", "critical"),),
+    ),
     Scenario("exporter stopped", "exporter", faults.exporter_stopped, (alert("PbsExporterDown", "critical"),)),
     Scenario(
         "collector fails",

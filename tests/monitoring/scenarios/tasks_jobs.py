@@ -46,8 +46,17 @@ TASKS_AND_JOBS = (
     Scenario(
         "job fails and runs again",
         "jobs",
-        changed_answer(SYNC, faults.failed_then_running("s-again")),
+        changed_answer(SYNC, faults.failed_then("s-again", last_run_state=None, last_run_endtime=None)),
         (alert("PbsJobFailed", "warning", job_type="sync", job_id="s-again"),),
+    ),
+    Scenario(
+        "job fails and its next run is cut off",
+        "jobs",
+        changed_answer(SYNC, faults.failed_then("s-cut", last_run_state="unknown")),
+        (
+            alert("PbsJobFailed", "warning", job_type="sync", job_id="s-cut"),
+            alert("PbsJobUnknown", "warning", job_type="sync", job_id="s-cut"),
+        ),
     ),
     Scenario(
         "job warns",

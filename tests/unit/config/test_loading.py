@@ -95,6 +95,8 @@ WRONG_TEXT = [
     (ENDPOINT, "https://::1:8007", f"has no valid host; {WRITE_ENDPOINT}"),
     (ENDPOINT, "https://[::1", f"has no valid host; {WRITE_ENDPOINT}"),
     (ENDPOINT, "https://[pbs]:8007", f"has no valid host; {WRITE_ENDPOINT}"),
+    (ENDPOINT, "https://10.1:8007", f"has no valid host; {WRITE_ENDPOINT}"),
+    (ENDPOINT, "https://10.0.0.256", f"has no valid host; {WRITE_ENDPOINT}"),
     (ENDPOINT, "https://pbs..com", f"has no valid host; {WRITE_ENDPOINT}"),
     (
         ENDPOINT,

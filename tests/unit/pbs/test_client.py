@@ -126,6 +126,14 @@ async def test_a_redirect_is_an_error_that_says_where_to(asked: Asked, status: i
     )
 
 
+async def test_a_status_of_redirects_without_a_target_is_no_redirect(asked: Asked) -> None:
+    """A 304 of a proxy's cache is told as it is."""
+    with aioresponses() as http:
+        http.get(VERSION_URL, status=304)
+        error = await failure(asked)
+    assert str(error) == "304"
+
+
 TEXTS = [
     ("\n\r\n  first \r\nsecond", "500 first"),
     ("a\x00b\x1b[31mc\x7fd\x85e", "500 ab[31mcde"),
@@ -162,6 +170,12 @@ BROKEN = [
         errors.Unreachable,
         "no connection to pbs.test:8007: [Errno 113] No route to host",
     ),
+    (
+        aiohttp.ClientConnectorError(KEY, ConnectionResetError()),
+        errors.Unreachable,
+        "no connection to pbs.test:8007: reset",
+    ),
+    (ConnectionAbortedError(), errors.ProtocolFailed, "the connection broke: ConnectionAbortedError"),
     (
         aiohttp.ClientConnectorDNSError(KEY, OSError(-2, "Name or service not known")),
         errors.HostNotFound,

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from pbs_exporter.errors import LoginPaused, NotJson
-from pbs_exporter.scrape.failure_log import REPEAT_SECONDS, FailureLog
+from pbs_exporter.scrape.failure_log import DATASTORE_LINES, REPEAT_SECONDS, FailureLog
 from tests.support.exporter import FakeClock
 
 
@@ -83,3 +83,45 @@ def test_a_bug_is_logged_with_its_traceback(log: FailureLog, lines: list[Any]) -
     bug = ZeroDivisionError()
     log.judge(bug, "tape")
     assert lines == [{"event": "failing", "log_level": "error", "collector": "tape", "exc_info": bug}]
+
+
+def test_the_datastores_of_a_collector_share_a_number_of_lines(
+    log: FailureLog, clock: FakeClock, lines: list[Any]
+) -> None:
+    """However many datastores fail, and whether or not they are others at each scrape, the log doesn't fill up."""
+    for scrape in range(20):
+        names = [f"store-{scrape}-{number}" for number in range(100)]
+        for name in names:
+            log.judge(NotJson("no JSON"), "s3", name)
+        log.forget_others("s3", names)
+        log.judge(NotJson("no JSON"), "datastores", "main")
+        clock.advance(1)
+    failing = [line["collector"] for line in lines if line["event"] == "failing"]
+    assert failing.count("s3") == DATASTORE_LINES
+    assert failing.count("datastores") == 1
+    assert [line for line in lines if line["event"] != "failing"] == [
+        {
+            "event": "more datastores are failing than are logged",
+            "log_level": "warning",
+            "collector": "s3",
+            "limit": DATASTORE_LINES,
+        }
+    ]
+    clock.advance(REPEAT_SECONDS)
+    log.judge(NotJson("no JSON"), "s3", "main")
+    assert lines[-1]["datastore"] == "main"
+
+
+def test_a_datastore_that_is_gone_is_forgotten(log: FailureLog, lines: list[Any]) -> None:
+    """A datastore that failed and isn't asked any more has no recovery, and its collector's other failures last."""
+    for subject in (("s3",), ("s3", "main"), ("s3", "gone"), ("datastores", "gone")):
+        log.judge(NotJson("no JSON"), *subject)
+    log.forget_others("s3", {"main"})
+    lines.clear()
+    log.all_well("s3")
+    log.all_well("datastores")
+    assert [(line["collector"], line.get("datastore")) for line in lines] == [
+        ("s3", None),
+        ("s3", "main"),
+        ("datastores", "gone"),
+    ]

@@ -1,10 +1,10 @@
 """Responses are computed on the event loop or in a thread."""
 
+import asyncio
 import threading
 
 import pytest
 
-from pbs_exporter.scrape.target import Compute
 from pbs_exporter.web.worker import AT_ONCE_SECONDS, Worker
 
 
@@ -32,32 +32,42 @@ def counter() -> Counter:
 
 
 @pytest.fixture
-async def steps(counter: Counter) -> tuple[Compute, Compute]:
-    """Return the two steps of a worker that has computed one quick response of ten items."""
+async def worker(counter: Counter) -> Worker:
+    """Return a worker that has computed one quick response of ten items."""
     worker = Worker(counter)
-    steps = worker.step("samples"), worker.step("body")
-    for step in steps:
-        assert await step(counter.quick, 10) is not threading.main_thread()
-    return steps
+    assert await worker.compute(counter.quick, 10) is not threading.main_thread()
+    return worker
 
 
-async def test_a_quick_response_needs_no_thread(counter: Counter, steps: tuple[Compute, Compute]) -> None:
+async def test_a_quick_response_needs_no_thread(counter: Counter, worker: Worker) -> None:
     """After a quick response, the next one is computed on the event loop if it is no larger."""
-    for step in steps:
-        assert await step(counter.quick, 10) is threading.main_thread()
+    assert await worker.compute(counter.quick, 10) is threading.main_thread()
 
 
-async def test_a_larger_response_is_computed_in_a_thread(counter: Counter, steps: tuple[Compute, Compute]) -> None:
+async def test_a_larger_response_is_computed_in_a_thread(counter: Counter, worker: Worker) -> None:
     """A response with more items may take any time, so it is computed in a thread."""
-    samples, _ = steps
-    assert await samples(counter.quick, 11) is not threading.main_thread()
-    assert await samples(counter.quick, 11) is threading.main_thread()
+    assert await worker.compute(counter.quick, 11) is not threading.main_thread()
+    assert await worker.compute(counter.quick, 11) is threading.main_thread()
 
 
-async def test_after_a_slow_step_all_are_computed_in_a_thread(counter: Counter, steps: tuple[Compute, Compute]) -> None:
-    """The steps of a response count together: a slow one moves the later ones to a thread."""
-    samples, body = steps
-    await body(counter.long, 10)
-    assert await samples(counter.quick, 10) is not threading.main_thread()
-    assert await body(counter.quick, 10) is not threading.main_thread()
-    assert await samples(counter.quick, 10) is threading.main_thread()
+async def test_after_a_slow_response_the_next_is_computed_in_a_thread(counter: Counter, worker: Worker) -> None:
+    """A slow response moves the next one to a thread, also if it is no larger."""
+    assert await worker.compute(counter.long, 10) is threading.main_thread()
+    assert await worker.compute(counter.quick, 10) is not threading.main_thread()
+    assert await worker.compute(counter.quick, 10) is threading.main_thread()
+
+
+async def test_large_responses_are_computed_one_after_another(worker: Worker) -> None:
+    """Responses that are asked for at once never take memory at the same time."""
+    under_way, most = 0, 0
+
+    def work() -> None:
+        nonlocal under_way, most
+        under_way += 1
+        # Long enough for another thread to begin.
+        threading.Event().wait(0.02)
+        most = max(most, under_way)
+        under_way -= 1
+
+    await asyncio.gather(*(worker.compute(work, 11) for _ in range(8)))
+    assert most == 1
