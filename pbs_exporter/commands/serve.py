@@ -20,6 +20,8 @@ from pbs_exporter.config import ListenAddress, Settings
 from pbs_exporter.web.access_log import AccessLogger
 from pbs_exporter.web.app import create_app
 from pbs_exporter.web.plain_errors import unhandled
+from pbs_exporter.web.port.guard import Guard
+from pbs_exporter.web.port.listener import accepting
 from pbs_exporter.web.sockets import open_sockets
 
 SHUTDOWN_SECONDS = 1.5
@@ -75,6 +77,8 @@ async def _serving(
     settings: Settings, sockets: Sequence[socket.socket], limits: ConnectionLimits | None = None
 ) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
+    web_config = settings.exporter.web_config_file
+    guard = None if web_config is None else Guard(web_config)
     limits = limits or ConnectionLimits(number=_connections(settings.exporter.max_connections))
     limited = _Occasionally("connections closed for new ones", limit=limits.number, setting="max_connections")
     exhausted = _Occasionally("connections not accepted: no file descriptors or memory")
@@ -88,8 +92,8 @@ async def _serving(
 
     loop.set_exception_handler(handle)
     runner = Runner(
-        create_app(settings, COLLECTORS),
-        unhandled,
+        create_app(settings, COLLECTORS, guard=guard),
+        unhandled if guard is None else guard.unhandled,
         limits,
         limited.count,
         access_log_class=AccessLogger,
@@ -102,11 +106,15 @@ async def _serving(
     )
     await runner.setup()
     try:
-        for listening in sockets:
-            await web.SockSite(runner, listening, backlog=ACCEPTED_AT_ONCE).start()
-            # asyncio has one number for both.
-            listening.listen(BACKLOG)
-        yield
+        if guard is not None and (context := guard.current.context) is not None:
+            async with accepting(runner, sockets, context):
+                yield
+        else:
+            for listening in sockets:
+                await web.SockSite(runner, listening, backlog=ACCEPTED_AT_ONCE).start()
+                # asyncio has one number for both.
+                listening.listen(BACKLOG)
+            yield
     finally:
         await runner.cleanup()
 

@@ -71,7 +71,15 @@ def _file_layer(file: str | None, environ: Mapping[str, str], table: Sequence[Se
         tree = _parse(files.read(Path(path)))
     except InvalidValue as error:
         raise InvalidValue(f"{named_by} {shown}: {error}") from None
-    return _known(tree, shown, table)
+    layer, problems = _known(tree, shown, table)
+    return _relative_to(Path(path).parent, layer), problems
+
+
+def _relative_to(folder: Path, layer: Layer) -> Layer:
+    return {
+        section: {key: msgspec.structs.replace(raw, folder=folder) for key, raw in keys.items()}
+        for section, keys in layer.items()
+    }
 
 
 def _parse(data: bytes) -> dict[str, Any]:

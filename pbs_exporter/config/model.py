@@ -98,6 +98,7 @@ class ExporterSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_requests: int = 40
     max_connections: int = 512
     process_metrics: bool = True
+    web_config_file: Path | None = None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -194,6 +194,11 @@ SETTINGS: tuple[Setting, ...] = (
                 values.boolean,
                 "Export metrics of the exporter's own process: memory, CPU time, open files",
             ),
+            (
+                "web_config_file",
+                network.web_config_file,
+                "File with TLS, login, headers and rate limit of this port, in the format of Prometheus's exporters",
+            ),
         ),
     ),
     *_rows(

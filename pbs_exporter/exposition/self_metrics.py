@@ -1,10 +1,11 @@
 """Metrics of the exporter itself: its requests to PBS, and its process."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     GCCollector,
     Histogram,
     PlatformCollector,
@@ -27,7 +28,12 @@ API_DURATION = Metric(
     ("endpoint",),
     "histogram",
 )
-METRICS = (API_REQUESTS, API_DURATION)
+WEB_CONFIG = Metric(
+    "pbs_exporter_web_config_last_load_successful",
+    "Whether the newest state of web_config_file could be used. While it can't, the last good one stays in force. "
+    "Only where web_config_file is set.",
+)
+METRICS = (API_REQUESTS, API_DURATION, WEB_CONFIG)
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600)
 """In seconds: from a PBS next door to one that reads manifests from hard disks for minutes."""
@@ -51,6 +57,10 @@ class SelfMetrics:
             ProcessCollector(registry=self._registry)
             PlatformCollector(registry=self._registry)
             GCCollector(registry=self._registry)
+
+    def watch_web_config(self, successful: Callable[[], bool]) -> None:
+        """Export whether `web_config_file` was loaded."""
+        Gauge(WEB_CONFIG.name, WEB_CONFIG.help, registry=self._registry).set_function(successful)
 
     def observe(self, endpoint: str, code: str, seconds: float) -> None:
         """Count a request to PBS."""

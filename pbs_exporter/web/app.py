@@ -14,6 +14,7 @@ from pbs_exporter.web.headers import add_headers
 from pbs_exporter.web.health_handler import health
 from pbs_exporter.web.metrics_handler import MetricsHandler
 from pbs_exporter.web.plain_errors import Handler, plain_errors
+from pbs_exporter.web.port.guard import Guard
 from pbs_exporter.web.status_handler import StatusHandler
 from pbs_exporter.web.unsent import UnsentBodies, limit_of_unsent
 from pbs_exporter.web.worker import Worker
@@ -23,11 +24,15 @@ METRICS = web.AppKey("metrics", MetricsHandler)
 STATUS = web.AppKey("status", StatusHandler)
 
 
-def create_app(settings: Settings, collectors: Sequence[AnyCollector], clock: Clock | None = None) -> web.Application:
+def create_app(
+    settings: Settings, collectors: Sequence[AnyCollector], clock: Clock | None = None, guard: Guard | None = None
+) -> web.Application:
     """Return the application. Its session and its background work begin and end with it."""
-    app = web.Application(middlewares=[plain_errors])
+    app = web.Application(middlewares=[plain_errors] if guard is None else [plain_errors, guard.middleware])
     app.on_response_prepare.append(add_headers)
-    app.cleanup_ctx.append(_lifetime(settings, collectors, clock or Clock()))
+    if guard is not None:
+        app.on_response_prepare.append(guard.add_headers)
+    app.cleanup_ctx.append(_lifetime(settings, collectors, clock or Clock(), guard))
     app.router.add_get("/metrics", _handled_by(METRICS))
     app.router.add_get("/health", health)
     app.router.add_get("/-/healthy", health)
@@ -36,13 +41,15 @@ def create_app(settings: Settings, collectors: Sequence[AnyCollector], clock: Cl
 
 
 def _lifetime(
-    settings: Settings, collectors: Sequence[AnyCollector], clock: Clock
+    settings: Settings, collectors: Sequence[AnyCollector], clock: Clock, guard: Guard | None
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
         # Neither slow collectors nor the status page can take the thread of scrapes.
         worker, slow_worker, status_worker = workers = Worker(), Worker(), Worker()
         unsent = UnsentBodies(limit_of_unsent())
         self_metrics = SelfMetrics(process=settings.exporter.process_metrics)
+        if guard is not None:
+            self_metrics.watch_web_config(lambda: guard.current.successful)
         async with make_session(clock.monotonic) as session:
             target = Target(
                 settings.pbs,
