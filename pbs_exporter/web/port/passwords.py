@@ -24,7 +24,8 @@ MOST_BYTES = 72
 """bcrypt has no more of a password."""
 
 _NICENESS = 10
-_SALT = b"pbsExporterNoSuchUsers"
+_SALT = b"NobodyHasThisPasswordu"
+"""Any valid one."""
 
 Check = Callable[[bytes, bytes | None, int], bool]
 
@@ -120,9 +121,12 @@ class Passwords:
         if hasattr(os, "setpriority") and hasattr(threading, "get_native_id"):
             # In Linux this is of the thread alone. Scrapes go before.
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
-        right = login.check()
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(self._end, login, right)
+        right = False
+        try:
+            right = login.check()
+        finally:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._end, login, right)
 
     def _end(self, login: "_Login", right: bool) -> None:  # noqa: FBT001 - the loop calls it
         self._idle_threads += 1

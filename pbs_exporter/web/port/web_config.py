@@ -23,7 +23,8 @@ LEAST_COST = 4
 MOST_COST = 18
 """The highest cost of a password: that takes up to a minute, and each further one twice that."""
 
-_HASH = re.compile(r"\$2[abxy]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
+_HASH = re.compile(r"\$2[abxy]\$([0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
+"""The salt's last character has two bits of the salt."""
 
 HEADERS: Mapping[str, frozenset[str]] = {
     "Content-Security-Policy": frozenset(),
@@ -105,6 +106,9 @@ class WrongWebConfig(Exception):
 _EXCLUDED = ("auth_excluded_paths", "basic_auth_excluded_paths")
 """Keys of development versions of the toolkit."""
 
+_TLS_ON = ("cert", "cert_file", "key", "key_file", "client_ca", "client_ca_file", "client_auth_type")
+"""As in Go, any of these turns TLS on."""
+
 _TLS_KEYS = (
     "cert",
     "cert_file",
@@ -124,11 +128,7 @@ _TLS_KEYS = (
 
 def _tls(section: Section, reading: _Reading) -> TlsSettings | None:
     section.know(*_TLS_KEYS)
-    # Go turns TLS on for any of these.
-    if not any(
-        section.get(key, yaml_tree.text, "")
-        for key in ("cert", "cert_file", "key", "key_file", "client_ca", "client_ca_file", "client_auth_type")
-    ):
+    if not any(key in section for key in _TLS_ON):
         return None
     certificate = _inline_or_file(section, "cert", reading)
     key = _inline_or_file(section, "key", reading)
@@ -152,13 +152,14 @@ def _tls(section: Section, reading: _Reading) -> TlsSettings | None:
 
 
 def _inline_or_file(section: Section, key: str, reading: _Reading, *, required: bool = True) -> bytes | None:
+    known_problems = len(reading.problems)
     inline = section.get(key, yaml_tree.text, "")
     file = section.get(f"{key}_file", yaml_tree.text, "")
     if inline and file:
         section.refuse(key, f"is there as well as {key}_file; remove one of them")
     if file:
         return section.get(f"{key}_file", reading.content, None)
-    if required and not inline:
+    if required and not inline and len(reading.problems) == known_problems:
         section.refuse(key, f"is missing; write {key}_file, or {key} with the PEM text itself")
     return inline.encode() or None
 
@@ -246,7 +247,7 @@ def _curve(section: Section, reading: _Reading) -> str | None:
 
 def _headers(section: Section, reading: _Reading) -> dict[str, str]:
     section.know("http2", "headers")
-    if "http2" in section and section.get("http2", yaml_tree.boolean, default=False):
+    if section.get("http2", yaml_tree.boolean, default=False):
         reading.notes.append("http_server_config.http2: has no effect; the exporter speaks HTTP/1.1")
     headers = section.section("headers")
     headers.know(*HEADERS)

@@ -29,7 +29,8 @@ class Section:
         self._fields = self._read(node) if node is not None and not _is_null(node) else {}
 
     def __contains__(self, key: str) -> bool:
-        return key in self._fields
+        node = self._fields.get(key)
+        return node is not None and not _is_null(node) and node.value != ""
 
     def section(self, key: str) -> "Section":
         """Return the mapping of a key; an empty one if there is none."""
