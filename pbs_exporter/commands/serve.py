@@ -20,7 +20,7 @@ from pbs_exporter.config import ListenAddress, Settings
 from pbs_exporter.web.access_log import AccessLogger
 from pbs_exporter.web.app import create_app
 from pbs_exporter.web.plain_errors import unhandled
-from pbs_exporter.web.port.guard import Guard
+from pbs_exporter.web.port.guard import guard_of
 from pbs_exporter.web.port.listener import accepting
 from pbs_exporter.web.sockets import open_sockets
 
@@ -41,6 +41,8 @@ _log = structlog.get_logger(__name__)
 
 def run(settings: Settings, warnings: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT, and return 0. Raises `ListenError` if the listen address can't be bound."""
+    # A mistake in the web configuration is told before anything is logged, as one in the settings is.
+    guard_of(settings.exporter)
     sockets = open_sockets(settings.exporter.listen_address)
     exporter = settings.exporter
     log.configure(exporter.log_level, exporter.log_format, [settings.pbs.token_secret.reveal()])
@@ -77,8 +79,9 @@ async def _serving(
     settings: Settings, sockets: Sequence[socket.socket], limits: ConnectionLimits | None = None
 ) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
-    web_config = settings.exporter.web_config_file
-    guard = None if web_config is None else Guard(web_config)
+    guard = guard_of(settings.exporter)
+    if guard is not None:
+        guard.current.announce()
     limits = limits or ConnectionLimits(number=_connections(settings.exporter.max_connections))
     limited = _Occasionally("connections closed for new ones", limit=limits.number, setting="max_connections")
     exhausted = _Occasionally("connections not accepted: no file descriptors or memory")

@@ -45,7 +45,11 @@ class CurrentWebConfig:
         except WrongWebConfig as error:
             raise ConfigError([f"{_SETTING} {visible(str(path))}: {problem}" for problem in error.problems]) from None
         self._stamps = self._look()
-        self._tell_loaded(notes)
+        self._first_notes = notes
+
+    def announce(self) -> None:
+        """Log what was read at start."""
+        self._tell_loaded(self._first_notes)
 
     def refresh(self) -> None:
         """Read the files if they may have changed."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
+from pbs_exporter.config import ExporterSettings
 from pbs_exporter.web.plain_errors import Handler, unhandled
 from pbs_exporter.web.port.current import CurrentWebConfig
 from pbs_exporter.web.port.passwords import Busy, Passwords
@@ -77,6 +78,11 @@ class Guard:
         response = unhandled(status)
         response.headers.update(self.current.config.headers)
         return response
+
+
+def guard_of(exporter: ExporterSettings) -> Guard | None:
+    """Return the guard that the settings ask for. Raises `ConfigError`."""
+    return None if exporter.web_config_file is None else Guard(exporter.web_config_file)
 
 
 def is_open(request: web.Request) -> bool:

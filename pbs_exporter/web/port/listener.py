@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from pbs_exporter.aiohttp_internals import Runner
+from pbs_exporter.web.port.tls import connecting
 
 ACCEPT_RETRY_SECONDS = 1.0
 """The time before the next try when there are no file descriptors. asyncio waits as long."""
@@ -67,6 +68,7 @@ async def _shake_hands(runner: Runner, connected: socket.socket, context: ssl.SS
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - for mypy
+    connecting.set(connected)
     with runner.beginning(task.cancel) as protocol:
         try:
             await loop.connect_accepted_socket(

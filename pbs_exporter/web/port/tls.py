@@ -5,7 +5,9 @@ import os
 import ssl
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from socket import socket
 from typing import Any, Self, TypeVar
 
 import msgspec
@@ -80,6 +82,10 @@ class TlsSettings(msgspec.Struct, frozen=True, kw_only=True):
     curve: str | None = None
 
 
+connecting: ContextVar[socket | None] = ContextVar("connecting", default=None)
+"""The socket of the connection that the task makes."""
+
+
 class Context(ssl.SSLContext):
     """Delegates to the context that is current when a connection begins. `renew` may replace it before."""
 
@@ -91,9 +97,39 @@ class Context(ssl.SSLContext):
         return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
 
     def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:  # noqa: ANN401 - ssl's
-        """Begin a connection. asyncio calls this once for each."""
+        """Begin a connection. asyncio calls this once for each, with the memory for what comes and what goes."""
         self.renew()
-        return self.current.wrap_bio(*arguments, **options)
+        connection = self.current.wrap_bio(*arguments, **options)
+        if isinstance(connection, Connection):
+            _, connection.outgoing = arguments
+            connection.plain = connecting.get()
+        return connection
+
+
+class Connection(ssl.SSLObject):
+    """Ends a handshake with a client whose certificate has none of the allowed names.
+
+    It also sends the alert of a failed handshake. asyncio drops it, so that the client wouldn't learn the reason.
+    """
+
+    allowed: frozenset[str] | None = None
+    outgoing: ssl.MemoryBIO
+    plain: socket | None = None
+
+    def do_handshake(self) -> None:
+        """Do a part of the handshake."""
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError:
+            if self.plain is not None and self.outgoing.pending:
+                with suppress(OSError):
+                    self.plain.send(self.outgoing.read())
+            raise
+        self.plain = None
+        if self.allowed is not None and not has_allowed_san(self.getpeercert(), self.allowed):
+            raise ssl.SSLError(ssl.SSL_ERROR_SSL, "the client's certificate has none of client_allowed_sans")
 
 
 def make_context(settings: TlsSettings) -> ssl.SSLContext:
@@ -101,6 +137,7 @@ def make_context(settings: TlsSettings) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version, context.maximum_version = settings.minimum, settings.maximum
     context.set_alpn_protocols(["http/1.1"])
+    context.sslobject_class = type("Connection", (Connection,), {"allowed": settings.client_allowed_sans})
     # Each connection proves anew who it is: a session would outlive the client's certificate.
     context.options |= ssl.OP_NO_TICKET
     context.num_tickets = 0
@@ -181,20 +218,6 @@ def _load_client_ca(context: ssl.SSLContext, settings: TlsSettings) -> None:
     # As in Go, an intermediate CA is trusted by itself.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.verify_mode = settings.client_auth
-    if settings.client_allowed_sans is not None:
-        context.sslobject_class = _only_named(settings.client_allowed_sans)
-
-
-def _only_named(allowed: frozenset[str]) -> type[ssl.SSLObject]:
-    class NamedClients(ssl.SSLObject):
-        """Ends a handshake with a client that has none of the allowed names."""
-
-        def do_handshake(self) -> None:
-            super().do_handshake()
-            if not has_allowed_san(self.getpeercert(), allowed):
-                raise ssl.SSLError(ssl.SSL_ERROR_SSL, "the client's certificate has none of client_allowed_sans")
-
-    return NamedClients
 
 
 class _EncryptedKey(Exception):
