@@ -16,8 +16,6 @@ from pbs_exporter.web.port.web_config import WebConfig, WrongWebConfig, read_web
 SETTLED_SECONDS = 2.0
 """A file may change twice within one step of the file system's clock. So a new state is read until it is older."""
 
-_SETTING = "web_config_file"
-
 _log = structlog.get_logger(__name__)
 
 Stamp = tuple[int, ...] | None
@@ -43,7 +41,9 @@ class CurrentWebConfig:
             self.config, notes = self._read()
             self.context = self._first_context()
         except WrongWebConfig as error:
-            raise ConfigError([f"{_SETTING} {visible(str(path))}: {problem}" for problem in error.problems]) from None
+            raise ConfigError(
+                [f"web_config_file {visible(str(path))}: {problem}" for problem in error.problems]
+            ) from None
         self._stamps = self._look()
         self._first_notes = notes
 
@@ -112,16 +112,16 @@ class CurrentWebConfig:
         for note in notes:
             if note not in self._notes:
                 self._notes.add(note)
-                _log.warning(f"{_SETTING}: {note}")
+                _log.warning(f"web_config_file: {note}")
         tls, users = self.config.tls is not None, len(self.config.users)
-        _log.info(f"{_SETTING} loaded", file=visible(str(self._path)), tls=tls, users=users)
+        _log.info("web_config_file loaded", file=visible(str(self._path)), tls=tls, users=users)
 
     def _tell_wrong(self, problems: list[str]) -> None:
         self.successful = False
         if problems != self._told:
             self._told = problems
             _log.error(
-                f"{_SETTING} can't be used, the last good one stays in force",
+                "web_config_file can't be used, the last good one stays in force",
                 file=visible(str(self._path)),
                 problem="; ".join(problems),
             )
