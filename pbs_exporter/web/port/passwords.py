@@ -7,7 +7,7 @@ import ipaddress
 import os
 import secrets
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -16,7 +16,9 @@ import bcrypt
 from pbs_exporter.config import Secret
 
 THREADS = 2
-MOST_WAITING = 64
+MOST_WAITING = 16
+"""More would wait for longer than a scrape may take."""
+
 MOST_WRONG = 1024
 """Wrong logins that are remembered, so that a client with an old password costs a check now and then alone."""
 
@@ -86,7 +88,7 @@ class Passwords:
         login = self._pending.get(digest)
         if login is None:
             dearest = max(cost_of(hashed.reveal().encode()) for hashed in users.values())
-            login = _Login(client_group(client), partial(self._check, password, stored, dearest))
+            login = _Login(client_group(client), user, partial(self._check, password, stored, dearest))
             self._pending[digest] = login
             login.result.add_done_callback(partial(self._remember, digest, user))
             if (refused := self._waiting.add(login)) is not None:
@@ -150,8 +152,9 @@ class Passwords:
 class _Login:
     """A login to check, the number of requests that wait for it, and the group of clients that it counts for."""
 
-    def __init__(self, group: str, check: Callable[[], bool]) -> None:
+    def __init__(self, group: str, user: str, check: Callable[[], bool]) -> None:
         self.group = group
+        self.user = user
         self.check = check
         self.clients = 0
         self.result: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -160,8 +163,9 @@ class _Login:
 class Waiting:
     """The logins that no thread checks yet, by the address of the client.
 
-    The addresses take turns, so that one that tries many passwords doesn't keep out another. Of one address a login is
-    taken by lot, and above the limit one is dropped by lot: in any order, a flood would keep out all others for good.
+    The addresses take turns, so that one that tries many passwords doesn't keep out another. Of one address a user is
+    taken by lot, known or not, and a login of that user. Above the limit one of the most frequent user is dropped, by
+    lot as well: in any fixed order, a flood would keep out all others for good.
     """
 
     def __init__(self, limit: int) -> None:
@@ -177,7 +181,9 @@ class Waiting:
         if len(self) <= self._limit:
             return None
         crowd = max(self._groups.values(), key=len)
-        dropped = secrets.choice(crowd)
+        numbers = Counter(waiting.user for waiting in crowd)
+        most = max(numbers.values())
+        dropped = secrets.choice([waiting for waiting in crowd if numbers[waiting.user] == most])
         self.remove(dropped)
         return dropped
 
@@ -186,7 +192,9 @@ class Waiting:
         if not self._groups:
             return None
         group = next(iter(self._groups))
-        login = secrets.choice(self._groups[group])
+        logins = self._groups[group]
+        user = secrets.choice(sorted({login.user for login in logins}))
+        login = secrets.choice([login for login in logins if login.user == user])
         self._groups.move_to_end(group)
         self.remove(login)
         return login

@@ -132,7 +132,7 @@ async def test_a_right_login_among_many_wrong_ones_is_found() -> None:
     taken: set[int] = set()
     for _ in range(300):
         waiting = Waiting(4)
-        logins = [passwords._Login("x", lambda: True) for _ in range(5)]
+        logins = [passwords._Login("x", "alice", lambda: True) for _ in range(5)]
         dropped = [waiting.add(login) for login in logins]
         assert dropped[:4] == [None] * 4
         assert dropped[4] in logins
@@ -141,6 +141,18 @@ async def test_a_right_login_among_many_wrong_ones_is_found() -> None:
         assert login is not dropped[4]
         taken.add(logins.index(login))
     assert taken == set(range(5))
+
+
+async def test_a_flood_for_one_user_keeps_out_no_other() -> None:
+    """Of one address, a login of another user isn't dropped because of a flood, and soon has its turn."""
+    waiting = Waiting(8)
+    other = passwords._Login("x", "bob", lambda: True)
+    waiting.add(other)
+    for _ in range(100):
+        assert waiting.add(passwords._Login("x", "alice", lambda: True)) is not other
+    taken = [waiting.take() for _ in range(8)]
+    assert other in taken
+    assert waiting.take() is None
 
 
 @pytest.mark.parametrize(
