@@ -91,10 +91,7 @@ class Runner(web.AppRunner):
 
     @contextmanager
     def beginning(self, give_up: Callable[[], object]) -> Iterator[web.RequestHandler]:
-        """Yield the protocol of a connection whose handshake goes on in the block.
-
-        It counts as open, and `give_up` is called when the limits close it before the handshake is done.
-        """
+        """Count a connection as open while its handshake goes on, and yield its protocol. The limits may `give_up`."""
         server = self.server
         assert isinstance(server, _Server)  # noqa: S101 - made below
         protocol = server()
@@ -193,19 +190,6 @@ class _Connections:
 
 
 class _RequestHandler(web.RequestHandler):
-    __slots__ = (
-        "_answered",
-        "_give_up",
-        "_has_ended",
-        "_offered_at",
-        "_open",
-        "_socket_transport",
-        "_taken_at",
-        "_unhandled",
-        "_unsent",
-        "head_began_at",
-    )
-
     def __init__(self, server: _Server, **options: Any) -> None:  # noqa: ANN401 - aiohttp's
         super().__init__(server, **options)
         self._unhandled = server.unhandled
