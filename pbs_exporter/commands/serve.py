@@ -19,8 +19,7 @@ from pbs_exporter.commands import interpreter
 from pbs_exporter.config import ListenAddress, Settings
 from pbs_exporter.web.access_log import AccessLogger
 from pbs_exporter.web.app import create_app
-from pbs_exporter.web.plain_errors import unhandled
-from pbs_exporter.web.port.guard import guard_of
+from pbs_exporter.web.port.guard import Guard
 from pbs_exporter.web.port.listener import accepting
 from pbs_exporter.web.sockets import open_sockets
 
@@ -42,7 +41,7 @@ _log = structlog.get_logger(__name__)
 def run(settings: Settings, warnings: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT, and return 0. Raises `ListenError` if the listen address can't be bound."""
     # A mistake in the web configuration is told before anything is logged, as one in the settings is.
-    guard_of(settings.exporter)
+    Guard(settings.exporter.web_config_file)
     sockets = open_sockets(settings.exporter.listen_address)
     exporter = settings.exporter
     log.configure(exporter.log_level, exporter.log_format, [settings.pbs.token_secret.reveal()])
@@ -79,9 +78,8 @@ async def _serving(
     settings: Settings, sockets: Sequence[socket.socket], limits: ConnectionLimits | None = None
 ) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
-    guard = guard_of(settings.exporter)
-    if guard is not None:
-        guard.current.announce()
+    guard = Guard(settings.exporter.web_config_file)
+    guard.announce()
     limits = limits or ConnectionLimits(number=_connections(settings.exporter.max_connections))
     limited = _Occasionally("connections closed for new ones", limit=limits.number, setting="max_connections")
     exhausted = _Occasionally("connections not accepted: no file descriptors or memory")
@@ -96,7 +94,7 @@ async def _serving(
     loop.set_exception_handler(handle)
     runner = Runner(
         create_app(settings, COLLECTORS, guard=guard),
-        unhandled if guard is None else guard.unhandled,
+        guard.unhandled,
         limits,
         limited.count,
         access_log_class=AccessLogger,
@@ -109,8 +107,8 @@ async def _serving(
     )
     await runner.setup()
     try:
-        if guard is not None and (context := guard.current.context) is not None:
-            async with accepting(runner, sockets, context):
+        if guard.context is not None:
+            async with accepting(runner, sockets, guard.context):
                 yield
         else:
             for listening in sockets:

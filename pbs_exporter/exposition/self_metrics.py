@@ -1,17 +1,17 @@
 """Metrics of the exporter itself: its requests to PBS, and its process."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
-    Gauge,
     GCCollector,
     Histogram,
     PlatformCollector,
     ProcessCollector,
 )
 from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
 
 from pbs_exporter.exposition.metric import Metric
 
@@ -42,7 +42,7 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300,
 class SelfMetrics:
     """Counts while the program runs. It can be registered in a registry of prometheus_client."""
 
-    def __init__(self, *, process: bool) -> None:
+    def __init__(self, *, process: bool, others: Iterable[Collector] = ()) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(API_REQUESTS.name, API_REQUESTS.help, API_REQUESTS.labels, registry=self._registry)
         self._durations = Histogram(
@@ -57,10 +57,8 @@ class SelfMetrics:
             ProcessCollector(registry=self._registry)
             PlatformCollector(registry=self._registry)
             GCCollector(registry=self._registry)
-
-    def watch_web_config(self, successful: Callable[[], bool]) -> None:
-        """Export whether `web_config_file` was loaded."""
-        Gauge(WEB_CONFIG.name, WEB_CONFIG.help, registry=self._registry).set_function(successful)
+        for other in others:
+            self._registry.register(other)
 
     def observe(self, endpoint: str, code: str, seconds: float) -> None:
         """Count a request to PBS."""

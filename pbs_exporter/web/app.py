@@ -28,10 +28,10 @@ def create_app(
     settings: Settings, collectors: Sequence[AnyCollector], clock: Clock | None = None, guard: Guard | None = None
 ) -> web.Application:
     """Return the application. Its session and its background work begin and end with it."""
-    app = web.Application(middlewares=[plain_errors] if guard is None else [plain_errors, guard.middleware])
+    guard = guard or Guard(None)
+    app = web.Application(middlewares=[plain_errors, guard.middleware])
     app.on_response_prepare.append(add_headers)
-    if guard is not None:
-        app.on_response_prepare.append(guard.add_headers)
+    app.on_response_prepare.append(guard.add_headers)
     app.cleanup_ctx.append(_lifetime(settings, collectors, clock or Clock(), guard))
     app.router.add_get("/metrics", _handled_by(METRICS))
     app.router.add_get("/health", health)
@@ -41,15 +41,13 @@ def create_app(
 
 
 def _lifetime(
-    settings: Settings, collectors: Sequence[AnyCollector], clock: Clock, guard: Guard | None
+    settings: Settings, collectors: Sequence[AnyCollector], clock: Clock, guard: Guard
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
         # Neither slow collectors nor the status page can take the thread of scrapes.
         worker, slow_worker, status_worker = workers = Worker(), Worker(), Worker()
         unsent = UnsentBodies(limit_of_unsent())
-        self_metrics = SelfMetrics(process=settings.exporter.process_metrics)
-        if guard is not None:
-            self_metrics.watch_web_config(lambda: guard.current.successful)
+        self_metrics = SelfMetrics(process=settings.exporter.process_metrics, others=[guard])
         async with make_session(clock.monotonic) as session:
             target = Target(
                 settings.pbs,

@@ -51,6 +51,12 @@ class CurrentWebConfig:
         """Log what was read at start."""
         self._tell_loaded(self._first_notes)
 
+    def take_over(self, other: "CurrentWebConfig") -> None:
+        """Give the connections of another configuration the TLS of this one. Both have TLS, or neither."""
+        if self.context is not None and other.context is not None:
+            other.context.current, other.context.renew = self.context.current, self.refresh
+            self.context = other.context
+
     def refresh(self) -> None:
         """Read the files if they may have changed."""
         stamps = self._look()

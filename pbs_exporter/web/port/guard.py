@@ -2,18 +2,23 @@
 
 import base64
 import binascii
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
 
-from pbs_exporter.config import ExporterSettings
+from pbs_exporter.exposition.page import Page
+from pbs_exporter.exposition.self_metrics import WEB_CONFIG
 from pbs_exporter.web.plain_errors import Handler, unhandled
 from pbs_exporter.web.port.current import CurrentWebConfig
 from pbs_exporter.web.port.passwords import Busy, Passwords
 from pbs_exporter.web.port.rate_limit import RateLimit, TokenBucket
+from pbs_exporter.web.port.web_config import WebConfig
 
 OPEN_PATHS = frozenset({"/health", "/-/healthy", "/-/ready"})
 """They answer without a login and without a limit, for probes."""
@@ -21,16 +26,57 @@ OPEN_PATHS = frozenset({"/health", "/-/healthy", "/-/ready"})
 _CHALLENGE = {hdrs.WWW_AUTHENTICATE: 'Basic realm="pbs-exporter", charset="UTF-8"'}
 
 
-class Guard:
-    """The port as a web configuration describes it."""
+_NOTHING = WebConfig()
 
-    def __init__(self, path: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
+
+class Guard(Collector):
+    """The port as a web configuration describes it, if there is one."""
+
+    def __init__(self, path: Path | None, monotonic: Callable[[], float] = time.monotonic) -> None:
         """Read the configuration. Raises `ConfigError` with a line for each problem."""
-        self.current = CurrentWebConfig(path, monotonic)
+        self._path = path
+        self._current = None if path is None else CurrentWebConfig(path, monotonic)
         self._monotonic = monotonic
         self._passwords = Passwords()
         self._limit: RateLimit | None = None
         self._bucket: TokenBucket | None = None
+
+    @property
+    def config(self) -> WebConfig:
+        """What counts now."""
+        return _NOTHING if self._current is None else self._current.config
+
+    @property
+    def context(self) -> ssl.SSLContext | None:
+        """The TLS of connections; `None` without TLS. It stays the same."""
+        return None if self._current is None else self._current.context
+
+    def collect(self) -> Iterable[Family]:
+        """Return the family about it. A registry of prometheus_client calls this."""
+        page = Page()
+        page.add(WEB_CONFIG(None if self._current is None else float(self._current.successful)))
+        return page.collect()
+
+    def announce(self) -> None:
+        """Log what was read."""
+        if self._current is not None:
+            self._current.announce()
+
+    def follow(self, path: Path | None) -> bool:
+        """Take another configuration from now on. Raises `ConfigError` as at start.
+
+        Return whether that is possible: TLS can't be turned on or off while the port is open.
+        """
+        if path == self._path:
+            return True
+        other = None if path is None else CurrentWebConfig(path, self._monotonic)
+        if (other is not None and other.context is not None) != (self.context is not None):
+            return False
+        if other is not None and self._current is not None:
+            other.take_over(self._current)
+        self._path, self._current = path, other
+        self.announce()
+        return True
 
     @property
     def middleware(self) -> Middleware:
@@ -43,12 +89,13 @@ class Guard:
         return guard
 
     async def _handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        self.current.refresh()
+        if self._current is not None:
+            self._current.refresh()
         refusal = None if is_open(request) else await self._refusal(request)
         return await handler(request) if refusal is None else refusal
 
     async def _refusal(self, request: web.Request) -> web.Response | None:
-        config = self.current.config
+        config = self.config
         if not self._has_room(config.rate_limit):
             return web.Response(status=429, text="429 Too Many Requests\n")
         if not config.users:
@@ -71,18 +118,13 @@ class Guard:
 
     async def add_headers(self, _request: web.Request, response: web.StreamResponse) -> None:
         """Add the configured headers to a response."""
-        response.headers.update(self.current.config.headers)
+        response.headers.update(self.config.headers)
 
     def unhandled(self, status: int) -> web.Response:
         """Answer a request that reached no handler."""
         response = unhandled(status)
-        response.headers.update(self.current.config.headers)
+        response.headers.update(self.config.headers)
         return response
-
-
-def guard_of(exporter: ExporterSettings) -> Guard | None:
-    """Return the guard that the settings ask for. Raises `ConfigError`."""
-    return None if exporter.web_config_file is None else Guard(exporter.web_config_file)
 
 
 def is_open(request: web.Request) -> bool:

@@ -8,7 +8,9 @@ import pytest
 import trustme
 
 from pbs_exporter.config.values import InvalidValue
+from pbs_exporter.errors import ConfigError
 from pbs_exporter.web.port import tls
+from pbs_exporter.web.port.guard import Guard
 from pbs_exporter.web.port.rate_limit import RateLimit, TokenBucket, seconds
 from pbs_exporter.web.port.web_config import WebConfig, WrongWebConfig, read_web_config
 
@@ -377,3 +379,48 @@ def test_token_bucket() -> None:
     assert [bucket.take(now) for now in (100, 100, 100, 100, 101, 102, 103, 104, 1000, 1000, 1000, 1000)] == [
         True, True, True, False, False, True, False, True, True, True, True, False,
     ]  # fmt: skip
+
+
+# --- another file while the port is open
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    (folder / name).write_text(text)
+    return folder / name
+
+
+def test_another_file(folder: Path) -> None:
+    """When the settings name another file, it counts from then on; a wrong one changes nothing."""
+    login, headers = f"basic_auth_users:\n  a: {HASH}\n", "http_server_config:\n  headers:\n    X-XSS-Protection: 0\n"
+    guard = Guard(None)
+    assert (guard.config, list(guard.collect())) == (WebConfig(), [])
+    assert guard.follow(write(folder, "login.yml", login))
+    assert list(guard.config.users) == ["a"]
+    with pytest.raises(ConfigError):
+        guard.follow(write(folder, "wrong.yml", "a: 1"))
+    with pytest.raises(ConfigError):
+        guard.follow(folder / "gone.yml")
+    assert list(guard.config.users) == ["a"]
+    assert guard.follow(write(folder, "headers.yml", headers))
+    assert (guard.config.users, guard.config.headers) == ({}, {"X-XSS-Protection": "0"})
+    assert guard.follow(None)
+    assert guard.config == WebConfig()
+
+
+def test_another_file_with_tls(folder: Path) -> None:
+    """Another file's certificate is used for connections from then on, but TLS is neither turned on nor off."""
+    guard = Guard(write(folder, "one.yml", with_tls()))
+    context = guard.context
+    assert isinstance(context, tls.Context)
+    before = context.current
+    assert guard.follow(write(folder, "two.yml", with_tls("min_version: TLS13")))
+    assert guard.context is context
+    assert context.current is not before
+    assert context.current.minimum_version == ssl.TLSVersion.TLSv1_3
+    write(folder, "two.yml", with_tls("max_version: TLS12"))
+    context.renew()
+    assert context.current.maximum_version == ssl.TLSVersion.TLSv1_2
+    assert not guard.follow(None)
+    assert not guard.follow(write(folder, "plain.yml", ""))
+    assert guard.context is context
+    assert not Guard(None).follow(folder / "one.yml")
