@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from pathlib import Path
 from socket import socket
 from typing import Any, Self, TypeVar
 
@@ -64,6 +65,10 @@ CLIENT_AUTH = {
     "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
     "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
 }
+
+
+_MFD_NOEXEC_SEAL = 8
+"""Python has no name for it."""
 
 
 class TlsSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,9 +155,12 @@ def make_context(settings: TlsSettings) -> ssl.SSLContext:
             raise InvalidValue("cipher_suites: OpenSSL on this machine has none of them") from None
     if settings.curve is not None:
         context.set_ecdh_curve(settings.curve)
-    _load_certificate(context, settings)
-    if settings.client_auth != ssl.CERT_NONE:
-        _load_client_ca(context, settings)
+    try:
+        _load_certificate(context, settings)
+        if settings.client_auth != ssl.CERT_NONE:
+            _load_client_ca(context, settings)
+    except OSError as error:
+        raise InvalidValue(f"cert: there is no place for a temporary file ({error.strerror})") from None
     return context
 
 
@@ -231,13 +239,24 @@ def _no_password() -> str:
 @contextmanager
 def _as_file(content: bytes) -> Iterator[str]:
     """Yield the path of a file with this content, which never reaches a disk where the system can do that."""
-    if hasattr(os, "memfd_create"):
-        with os.fdopen(os.memfd_create("pem"), "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            yield f"/proc/self/fd/{stream.fileno()}"
-    else:
-        with tempfile.NamedTemporaryFile() as stream:
-            stream.write(content)
-            stream.flush()
-            yield stream.name
+    number = _memory_file()
+    with os.fdopen(number, "wb") if number is not None else tempfile.NamedTemporaryFile() as stream:
+        stream.write(content)
+        stream.flush()
+        yield stream.name if number is None else f"/proc/self/fd/{number}"
+
+
+def _memory_file() -> int | None:
+    """Return the descriptor of a file in memory; `None` where the system has none."""
+    if not hasattr(os, "memfd_create"):
+        return None
+    # Some kernels insist on a file that can't be executed, and old ones don't know the flag.
+    for flags in (os.MFD_CLOEXEC | _MFD_NOEXEC_SEAL, os.MFD_CLOEXEC):
+        try:
+            number = os.memfd_create("pem", flags)
+        except OSError:
+            continue
+        if Path(f"/proc/self/fd/{number}").exists():
+            return number
+        os.close(number)
+    return None

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import trustme
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pbs_exporter.config.values import InvalidValue
 from pbs_exporter.errors import ConfigError
@@ -379,6 +381,27 @@ def test_token_bucket() -> None:
     assert [bucket.take(now) for now in (100, 100, 100, 100, 101, 102, 103, 104, 1000, 1000, 1000, 1000)] == [
         True, True, True, False, False, True, False, True, True, True, True, False,
     ]  # fmt: skip
+
+
+WORDS = (
+    "tls_server_config http_server_config basic_auth_users rate_limit headers http2 cert cert_file key_file client_ca "
+    "min_version cipher_suites curve_preferences interval burst client_allowed_sans client_auth_type X-Frame-Options "
+    f"server.crt server.key TLS12 {HASH} ~ null yes 1 -1 0x1f 1_0 1s 1e9h * &a *a << !!binary --- ... \ud7ff"
+)
+MARKS = (": ", ":\n  ", "\n", "\n  ", "\n- ", "? ", "| ", "> ", *"[]{},#%\"'\t\0")
+PIECES = st.sampled_from([*WORDS.split(), *MARKS])
+
+
+@given(st.one_of(st.lists(PIECES, max_size=30).map("".join).map(str.encode), st.binary(max_size=50)))
+def test_any_file_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    """Whatever the file contains, it is a configuration, or refused with lines."""
+    problems = ["nothing"]
+    try:
+        read(tmp_path_factory.getbasetemp(), content)
+    except WrongWebConfig as error:
+        problems = error.problems
+    assert problems
+    assert all(len(line.splitlines()) == 1 for line in problems)
 
 
 # --- another file while the port is open
