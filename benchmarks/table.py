@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from benchmarks import parts, targets
+from benchmarks import own_port, parts, targets
 from benchmarks.benchmark import Benchmark
 from benchmarks.health import health, health_in_a_flood
 from benchmarks.idle import requests
@@ -11,6 +11,7 @@ from benchmarks.measurement import Thresholds
 from benchmarks.memory import at_once, memory
 from benchmarks.scrapes import scrapes
 
+_SMALL = Input(datastores=2, groups=4, snapshots=5)
 _FAR = Input(datastores=20, groups=5, snapshots=2, latency=0.05)
 _FAR_3 = Input(datastores=20, namespaces=3, groups=5, snapshots=2, latency=0.05)
 _FULL = {"listing_mode": "full"}
@@ -38,7 +39,7 @@ SCRAPES: Final = (
     ),
     Benchmark(
         name="small",
-        input=Input(datastores=2, groups=4, snapshots=5),
+        input=_SMALL,
         settings=_FULL,
         measure=scrapes,
         runs=50,
@@ -132,6 +133,12 @@ STEADY: Final = (
             thresholds=Thresholds(peak=200, steady=120),
         )
         for number in (1, 2, 4)
+    ),
+    Benchmark(
+        name="login", input=_SMALL, settings=_FULL, measure=own_port.login, runs=500, thresholds=Thresholds(median=0.2)
+    ),
+    Benchmark(
+        name="own-tls", input=_SMALL, settings=_FULL, measure=own_port.tls, runs=200, thresholds=Thresholds(median=1)
     ),
 )
 """Behaviour over many scrapes, and with several at once."""

@@ -178,9 +178,9 @@ def _once(arguments: argparse.Namespace) -> int:
 
 def _healthcheck(arguments: argparse.Namespace) -> int:
     from pbs_exporter.commands import healthcheck
-    from pbs_exporter.config import load_listen_address
+    from pbs_exporter.config import load_own_port
 
-    return healthcheck.run(load_listen_address(arguments.config, os.environ))
+    return healthcheck.run(*load_own_port(arguments.config, os.environ))
 
 
 def _demo(arguments: argparse.Namespace) -> int:

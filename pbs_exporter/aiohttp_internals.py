@@ -9,7 +9,8 @@ import fcntl
 import math
 import sys
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -88,6 +89,18 @@ class Runner(web.AppRunner):
         self._unhandled = unhandled
         self._connection_arguments = limits, closed_for_another
 
+    @contextmanager
+    def beginning(self, give_up: Callable[[], object]) -> Iterator[web.RequestHandler]:
+        """Count a connection as open while its handshake goes on, and yield its protocol. The limits may `give_up`."""
+        server = self.server
+        assert isinstance(server, _Server)  # noqa: S101 - made below
+        protocol = server()
+        protocol.begin(give_up)
+        try:
+            yield protocol
+        finally:
+            protocol.end_beginning()
+
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         connections = _Connections(*self._connection_arguments)
@@ -112,7 +125,7 @@ class _Server(web.Server):
         self.unhandled = unhandled
         self.open = connections
 
-    def __call__(self) -> web.RequestHandler:
+    def __call__(self) -> "_RequestHandler":
         return _RequestHandler(self, loop=self._loop, **self._kwargs)
 
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's name
@@ -177,22 +190,11 @@ class _Connections:
 
 
 class _RequestHandler(web.RequestHandler):
-    __slots__ = (
-        "_answered",
-        "_has_ended",
-        "_offered_at",
-        "_open",
-        "_socket_transport",
-        "_taken_at",
-        "_unhandled",
-        "_unsent",
-        "head_began_at",
-    )
-
     def __init__(self, server: _Server, **options: Any) -> None:  # noqa: ANN401 - aiohttp's
         super().__init__(server, **options)
         self._unhandled = server.unhandled
         self._open = server.open
+        self._give_up: Callable[[], object] | None = None
         self._has_ended = False
         # aiohttp's `_request_in_progress` isn't set yet when it has just taken a request from its queue.
         self._answered = 0
@@ -206,7 +208,17 @@ class _RequestHandler(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._socket_transport = self.transport
+        if self._give_up is None:
+            self._open.opened(self)
+
+    def begin(self, give_up: Callable[[], object]) -> None:
+        """Count the connection as open before there is one."""
+        self._give_up = give_up
         self._open.opened(self)
+
+    def end_beginning(self) -> None:
+        if self._socket_transport is None:
+            self._open.closed(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._open.closed(self)
@@ -224,7 +236,9 @@ class _RequestHandler(web.RequestHandler):
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep the connection of a client that sends no more, but waits for an answer: asyncio does so for `True`."""
         self._has_ended = True
-        return self._answered < self._request_count
+        has_tls = self._socket_transport is not None and self._socket_transport.get_extra_info("sslcontext") is not None
+        # asyncio can't do that with TLS, and would log a warning.
+        return not has_tls and self._answered < self._request_count
 
     async def _handle_request(self, *arguments: Any) -> tuple[web.StreamResponse, bool]:  # noqa: ANN401 - aiohttp's
         self._open.busy(self)
@@ -242,6 +256,8 @@ class _RequestHandler(web.RequestHandler):
         """Close the connection now. aiohttp's `force_close` waits until the client has read all."""
         if self._socket_transport is not None:
             self._socket_transport.abort()
+        elif self._give_up is not None:
+            self._give_up()
 
     def unsent(self) -> int:
         """Return the bytes that the client hasn't taken, including those that the system holds, if it tells."""

@@ -19,7 +19,8 @@ from pbs_exporter.commands import interpreter
 from pbs_exporter.config import ListenAddress, Settings
 from pbs_exporter.web.access_log import AccessLogger
 from pbs_exporter.web.app import READINESS, RELOADER, create_app
-from pbs_exporter.web.plain_errors import unhandled
+from pbs_exporter.web.port.guard import Guard
+from pbs_exporter.web.port.listener import accepting
 from pbs_exporter.web.reload import Load
 from pbs_exporter.web.sockets import open_sockets
 
@@ -45,6 +46,8 @@ def run(load: Load) -> int:
     if the listen address can't be bound.
     """
     settings, warnings = load()
+    # A mistake in the web configuration is told before anything is logged, as one in the settings is.
+    Guard(settings.exporter.web_config_file)
     sockets = open_sockets(settings.exporter.listen_address)
     exporter = settings.exporter
     log.configure(exporter.log_level, exporter.log_format, settings.secrets)
@@ -93,6 +96,8 @@ async def _serving(
     load: Load | None = None,
 ) -> AsyncIterator[web.Application]:
     loop = asyncio.get_running_loop()
+    guard = Guard(settings.exporter.web_config_file)
+    guard.announce()
     limits = limits or ConnectionLimits(number=_connections(settings.exporter.max_connections))
     limited = _Occasionally("connections closed for new ones", limit=limits.number, setting="max_connections")
     exhausted = _Occasionally("connections not accepted: no file descriptors or memory")
@@ -105,10 +110,10 @@ async def _serving(
             loop.default_exception_handler(context)
 
     loop.set_exception_handler(handle)
-    app = create_app(settings, COLLECTORS, load=load)
+    app = create_app(settings, COLLECTORS, load=load, guard=guard)
     runner = Runner(
         app,
-        unhandled,
+        guard.unhandled,
         limits,
         limited.count,
         access_log_class=AccessLogger,
@@ -121,11 +126,15 @@ async def _serving(
     )
     await runner.setup()
     try:
-        for listening in sockets:
-            await web.SockSite(runner, listening, backlog=ACCEPTED_AT_ONCE).start()
-            # asyncio has one number for both.
-            listening.listen(BACKLOG)
-        yield app
+        if guard.context is not None:
+            async with accepting(runner, sockets, guard.context):
+                yield app
+        else:
+            for listening in sockets:
+                await web.SockSite(runner, listening, backlog=ACCEPTED_AT_ONCE).start()
+                # asyncio has one number for both.
+                listening.listen(BACKLOG)
+            yield app
     finally:
         await runner.cleanup()
 

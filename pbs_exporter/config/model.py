@@ -111,6 +111,7 @@ class ExporterSettings(msgspec.Struct, frozen=True, kw_only=True):
     process_metrics: bool = True
     lifecycle: bool = False
     external_url: ExternalUrl | None = None
+    web_config_file: Path | None = None
 
 
 class TargetConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -230,6 +230,11 @@ SETTINGS: tuple[Setting, ...] = (
                 network.external_url,
                 "Where Prometheus reaches the exporter behind a proxy, for `/sd`; by default as the request says",
             ),
+            (
+                "web_config_file",
+                network.web_config_file,
+                "File with TLS, login, headers and rate limit of this port, in the format of Prometheus's exporters",
+            ),
         ),
     ),
     *_rows(

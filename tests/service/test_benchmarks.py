@@ -49,6 +49,8 @@ def test_every_kind_of_row_can_be_measured() -> None:
         "memory": "MiB",
         "idle-300": "requests",
         "at-once-2": "MiB",
+        "login": "ms",
+        "own-tls": "ms",
         "encoder": "µs",
         "decoder-structs": "ms",
         "decoder-limit-1": "ms",
