@@ -236,6 +236,25 @@ def test_a_closed_stream_costs_nothing_but_its_lines(monkeypatch: pytest.MonkeyP
     logging.getLogger("x").warning("nobody reads this")
 
 
+def test_a_line_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no thread can be started, logging raises nothing and writes its lines, and later lines have a thread."""
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    configure()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_thread)
+        logging.getLogger("x").warning("one")
+        logging.getLogger("x").warning("two")
+    logging.getLogger("x").warning("three")
+    logging.getLogger().handlers[0].flush()
+    assert [line.partition("msg=")[2] for line in stream.getvalue().splitlines()] == ["one", "two", "three"]
+
+
+def no_thread(_thread: threading.Thread) -> None:
+    """Fail as Python does at the limit of threads."""
+    raise RuntimeError("can't start new thread")
+
+
 @pytest.mark.parametrize("log_format", ["logfmt", "json"])
 def test_a_librarys_warning_is_a_line(capsys: pytest.CaptureFixture[str], log_format: str) -> None:
     """A Python warning is one line at the level warn, with its category and without its source text."""
