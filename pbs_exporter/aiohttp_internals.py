@@ -187,8 +187,7 @@ class _RequestHandler(web.RequestHandler):
         self._unhandled = server.unhandled
         self._open = server.open
         self._has_ended = False
-        # Those received since the last whole head.
-        self._head_bytes = 0
+        self._bytes_since_head = 0
         self._max_msg_queue_size, self._msg_queue_resume_size = _QUEUED_REQUESTS, 0
         # aiohttp's `_request_in_progress` isn't set yet when it has just taken a request from its queue.
         self._answered = 0
@@ -215,20 +214,19 @@ class _RequestHandler(web.RequestHandler):
         requests = self._request_count
         super().data_received(data)
         if self._request_count > requests:
-            self.head_began_at, self._head_bytes = math.inf, 0
+            self.head_began_at, self._bytes_since_head = math.inf, 0
             return
-        self._head_bytes += len(data)
+        self._bytes_since_head += len(data)
         if self._waiter is not None and self.head_began_at == math.inf:
             self.head_began_at = self._loop.time()
-        if self._head_bytes > HEAD_BYTES and not self._close:
+        if self._bytes_since_head > HEAD_BYTES and not self._close:
             self._read_no_more()
 
     def _read_no_more(self) -> None:
         """End the connection, after the response to what was asked before or a 431."""
         if self._waiter is not None and not self._waiter.done():
             self._request_count += 1
-            error = _ErrInfo(status=HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, exc=ValueError(), message="")
-            self._messages.append((error, EMPTY_PAYLOAD))
+            self._messages.append((_ErrInfo(status=431, exc=ValueError(), message=""), EMPTY_PAYLOAD))
             self._waiter.set_result(None)
         self._close = True
 
@@ -237,11 +235,20 @@ class _RequestHandler(web.RequestHandler):
         self._has_ended = True
         return self._answered < self._request_count
 
-    async def _handle_request(self, *arguments: Any) -> tuple[web.StreamResponse, bool]:  # noqa: ANN401 - aiohttp's
+    async def _handle_request(self, request: web.BaseRequest, *arguments: Any) -> tuple[web.StreamResponse, bool]:  # noqa: ANN401 - aiohttp's
+        start_time, handler = arguments
+
+        async def plain(request: web.BaseRequest) -> web.StreamResponse:
+            try:
+                return await handler(request)  # type: ignore[no-any-return]
+            except web.HTTPException as error:
+                # Only an unknown `Expect` comes this far: aiohttp refuses it before any middleware, and repeats it.
+                return self._unhandled(error.status)
+
         self._open.busy(self)
         self._offered_at = self._loop.time()
         try:
-            return await super()._handle_request(*arguments)
+            return await super()._handle_request(request, start_time, plain)
         finally:
             self._answered += 1
             if self._socket_transport is not None:

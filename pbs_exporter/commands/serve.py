@@ -70,6 +70,10 @@ async def serve_until_stopped(settings: Settings, sockets: Sequence[socket.socke
             endpoint=settings.pbs.endpoint,
         )
         await stopped.wait()
+        # From here on none of them changes the exit code, even after the event loop is closed.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
         _log.info("stopping")
 
 

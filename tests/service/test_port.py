@@ -315,7 +315,6 @@ async def test_requests_that_wait_take_little_memory(pbs: SimulatedPbs) -> None:
         for _ in range(50):
             assert await get(f"{address}/health") == (200, "ok\n")
         used = memory(running) - before
-        print("USED", used)
         for _, writer in connections:
             writer.transport.abort()
         assert (await running.end(signal.SIGTERM)).code == 0

@@ -1,13 +1,14 @@
 """`serve`: how the program starts, runs and exits."""
 
 import asyncio
+import os
 import re
 import signal
 import socket
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
@@ -63,6 +64,23 @@ async def test_signal_in_the_middle_of_a_scrape(pbs: SimulatedPbs, number: signa
     assert seconds < 5
     for sign in ("Traceback", "Task was destroyed", "never retrieved"):
         assert sign not in ended.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+async def test_signals_while_it_ends(pbs: SimulatedPbs, number: signal.Signals) -> None:
+    """Signals that follow the one that ends the program, until it has exited, don't change its exit code."""
+    async with started(env=settings(pbs)) as running:
+        await serving(running)
+        running.process.send_signal(signal.SIGTERM)
+        await running.line("msg=stopping")
+        while running.process.returncode is None:
+            # asyncio's own way takes the exit code away.
+            with suppress(ProcessLookupError):
+                os.kill(running.process.pid, number)
+            await asyncio.sleep(0.001)
+        ended = await running.end()
+    assert ended.code == 0
+    assert "Traceback" not in ended.stderr
 
 
 async def test_signal_while_listings_are_under_way(pbs: SimulatedPbs) -> None:

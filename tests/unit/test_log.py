@@ -111,7 +111,7 @@ def fail() -> None:
     try:
         refuse()
     except ValueError as error:
-        raise RuntimeError("outer\r\nline\u2028end\x1b[2J") from error
+        raise RuntimeError("outer\r\nline\u2028end\x1b[2J\u202e") from error
 
 
 @pytest.mark.parametrize("log_format", ["logfmt", "json"])
@@ -127,6 +127,7 @@ def test_an_exception_is_one_line(capsys: pytest.CaptureFixture[str], log_format
     (line,) = written(capsys)
     assert len(line.splitlines()) == 1
     assert "\x1b" not in line
+    assert "\u202e" not in line
     for part in ("Traceback", "RuntimeError", "ValueError", "first", "second ***"):
         assert part in line
     assert SECRET not in line
