@@ -77,6 +77,21 @@ def test_console_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
 LEVELS = ["debug", "info", "warn", "error"]
 
 
+@pytest.mark.parametrize("log_format", ["logfmt", "json", "console"])
+@pytest.mark.parametrize("stdlib", [False, True])
+def test_no_text_writes_on_the_terminal(capsys: pytest.CaptureFixture[str], log_format: str, *, stdlib: bool) -> None:
+    """Control characters, and those that change the order of a line, are escaped in messages and fields."""
+    configure(log_format)
+    text = "/a\x1b[2J\x9b31m\u202eb"
+    if stdlib:
+        logging.getLogger("x").warning(text)
+    else:
+        structlog.get_logger("x").warning("request", path=text)
+    (line,) = written(capsys)
+    assert line.isprintable()
+    assert "a" + r"\x1b[2J" in line.replace(r"\u001b", r"\x1b")
+
+
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("stdlib", [False, True])
 def test_the_level_is_the_least_that_is_written(
