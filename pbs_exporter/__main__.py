@@ -144,9 +144,15 @@ def _command(
 # Each command has its own imports, so that the health check, which runs every few seconds, starts fast.
 
 
-def _serve(arguments: argparse.Namespace) -> int:
-    # The service answers it with a line. It mustn't end the program before that, and the imports take a while.
+def _handle_signals_at_start() -> None:
+    """Set what signals do until the service runs: the imports take a while, and a name may hang."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Without a handler, the first process of a container doesn't even get it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    _handle_signals_at_start()
     from pbs_exporter.collectors import DEFAULTS
     from pbs_exporter.commands import serve
     from pbs_exporter.config import load
@@ -178,6 +184,7 @@ def _healthcheck(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
+    _handle_signals_at_start()
     from pbs_exporter.collectors import DEFAULTS
     from pbs_exporter.commands import demo
     from pbs_exporter.config import load_exporter
