@@ -519,3 +519,41 @@ async def test_other_modes_have_no_idleness() -> None:
         seen = await later(setup)
         assert (looked_at(seen), idle(seen)) == (list(STORES), {"main": 0, "mirror": 0})
         assert (await later(setup, 900)).listed_in_full == ALL_NAMESPACES
+
+
+async def test_a_listing_that_is_reused_is_no_proof() -> None:
+    """With listing_interval_seconds, a datastore isn't idle because it isn't due: its tasks aren't looked at."""
+    history = small_history()
+    async with idling(history, listing_interval_seconds=100.0) as setup:
+        history.run("prunejob", "main")
+        seen = await later(setup)
+        assert (looked_at(seen), idle(seen)) == ([], {"main": 0, "mirror": 0})
+        seen = await later(setup)
+        assert (looked_at(seen), idle(seen)) == (["main"], {"main": 0, "mirror": 1})
+
+
+async def test_an_idle_datastore_in_maintenance_is_gone() -> None:
+    """A datastore that PBS can't read loses its series however idle it was, and is listed in full after that."""
+    history = small_history()
+    async with idling(history) as setup:
+        history.close_store("main")
+        seen = await later(setup)
+        assert ({place.store for place in places(seen.page)}, idle(seen)) == ({"mirror"}, {"mirror": 1})
+        history.open_store("main")
+        assert (await later(setup)).listed_in_full == OF_MAIN
+
+
+@pytest.mark.parametrize("days", [-5, 5])
+async def test_a_clock_that_is_days_off_proves_nothing(days: int) -> None:
+    """PBS is asked for the tasks of a time, and a clock that is days off would hide some."""
+    history = small_history()
+    async with idling(history, ahead=days * 86_400.0) as setup:
+        assert looked_at(await later(setup)) == list(STORES)
+
+
+async def test_a_host_whose_status_fails_has_not_restarted() -> None:
+    """Without the uptime, the tasks alone prove it; one that hangs is waited for once."""
+    history = small_history()
+    async with idling(history) as setup:
+        setup.pbs.faults.add("/nodes/{node}/status", Fault.status(403, "permission check failed"))
+        assert looked_at(await later(setup)) == []
