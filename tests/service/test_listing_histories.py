@@ -15,7 +15,7 @@ from pbs_exporter.collectors import DEFAULTS
 from tests.support.backup_history import BackupHistory, Group, Place, Snapshot
 from tests.support.backup_history_pbs import BackupHistoryPbs
 from tests.support.exporter import Exporter, FakeClock, exporting, make_settings
-from tests.support.incremental_listing import full_listings_done
+from tests.support.incremental_listing import SEES_ALL, full_listings_done
 from tests.support.running import NOW, simulated
 
 # Many similar runs: other tests cover the same lines, and tracing doubles the time.
@@ -25,8 +25,6 @@ REFRESH = 900.0
 
 COLLECTORS = {name: name in ("snapshots", "tasks") for name in DEFAULTS}
 """Only the collectors whose metrics come from listings."""
-
-SEES_ALL = {"/system/tasks": {"Sys.Audit": True}}
 
 STORES = ("main", "mirror")
 NAMESPACES = ("a", "a/b", "c")
