@@ -168,6 +168,11 @@ def read(idleness: Idleness, seen: Seen | None, *, proves: bool) -> Idleness:
     )
 
 
+def unread(idleness: Idleness) -> Idleness:
+    """Return what is known where a datastore isn't due to be looked at, and its tasks weren't read."""
+    return replace(idleness, idle=False)
+
+
 def looked(idleness: Idleness, before: Seen | None, *, is_good: bool) -> Idleness:
     """Return what is known after a look. `before` was said before it began. A failed one proves nothing."""
     return replace(idleness, looked=before if is_good else None, idle=idleness.idle and is_good)

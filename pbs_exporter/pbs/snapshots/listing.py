@@ -57,7 +57,7 @@ class ListingStatus(msgspec.Struct, frozen=True):
     `error` belongs to the newest attempt, which ended at `tried_at`. `listed_at` and `fully_listed_at` belong to the
     listing that is kept (Unix seconds, `None` before the first). `took_seconds` is the duration of the last full
     listing that succeeded, `under_way_seconds` the age of one that is running. The next one starts after
-    `due_in_seconds`; 0 means with the next scrape. `idle` is as in `Listing`.
+    `due_in_seconds`; 0 means with the next scrape.
     """
 
     error: BaseException | None
@@ -67,7 +67,6 @@ class ListingStatus(msgspec.Struct, frozen=True):
     took_seconds: float | None
     under_way_seconds: float | None
     due_in_seconds: float
-    idle: bool | None = None
 
 
 def group_of(namespaces: Namespaces, key: GroupKey) -> GroupSummary | None:

@@ -89,7 +89,6 @@ class DatastoreRunner:
             took_seconds=self._attempts.took_seconds,
             under_way_seconds=None if began_at is None else now - began_at,
             due_in_seconds=max(0.0, next_at - now),
-            idle=self._idle,
         )
 
     def shown(self) -> Listing | None:
@@ -111,6 +110,8 @@ class DatastoreRunner:
             awaited = proof if awaits_proof or (proof is not None and proof.done()) else None
             self._foreground = asyncio.create_task(self._run_foreground(tasks, awaited), name=name)
         else:
+            if self._foreground is None:
+                self._idleness = idleness.unread(self._idleness)
             self._plan_background()
         return self._foreground
 
