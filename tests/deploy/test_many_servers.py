@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.monitoring.grafana import ALL, asked, dashboards, panels, put_in, variables
 from tests.support.commands import environment, process, run
 from tests.support.documented import block
 from tests.support.network_namespace import Namespace
@@ -199,6 +200,9 @@ def test_page(reader: Reader) -> None:
             assert server.ask("pbs_exporter_config_last_reload_successful") == {f"{EXPORTER}:9101": 1}
             assert server.ask('count by (instance) ({exported_namespace!=""})') == {}
 
+        for server in servers:
+            shows_all(server)
+
         shutil.copy(reader.etc / "pbs-exporter" / "tokens" / "vie4", reader.etc / "pbs-exporter" / "tokens" / ADDED)
         assert "login       ok, as " in reader("Add and remove a server")
         poll(lambda: servers[0].ask(f'up{{instance="{ADDED}"}}') == {ADDED: 1}, "the new target", seconds=60)
@@ -209,6 +213,30 @@ def test_page(reader: Reader) -> None:
         post = block(f"{PAGE}: Add and remove a server 2")
         assert "--request POST" in post
         poll(lambda: _posted(reader) == "ok\n", "a reload by a request")
+
+
+def shows_all(server: Prometheus) -> None:
+    """Check the dashboards: twelve PBS to choose from, and a row for each in *Servers*, which has room for them."""
+    boards = dashboards()
+    for board in boards.values():
+        instance = variables(board)[0]
+        assert instance.name == "instance"
+        assert server.ask(asked(instance.query)).keys() == set(NAMES)
+
+    def ask(uid: str, title: str, chosen: list[str]) -> tuple[Mapping[str, Any], list[dict[str, float]]]:
+        (panel,) = [found for found in panels(boards[uid]) if found["title"] == title]
+        put = {"instance": (variables(boards[uid])[0], chosen, NAMES)}
+        exprs = [put_in(part["expr"], put, span=3600, step=6, scrape_interval=2) for part in panel["targets"]]
+        return panel, [server.ask(expr) for expr in exprs]
+
+    servers, columns = ask("pbs-overview", "Servers", [ALL])
+    assert [column.keys() for column in columns[:2]] == [set(NAMES)] * 2
+    assert all(column.keys() <= set(NAMES) for column in columns)
+    # Grafana has 38 pixels for each unit of height, without a gap of 8. Title and padding take 48, a small row 36.
+    assert servers["options"]["cellHeight"] == "sm"
+    assert servers["gridPos"]["h"] * 38 - 8 - 48 >= (1 + len(NAMES)) * 36
+    _, (memory,) = ask("pbs-host-exporter", "Memory of the exporter", NAMES[:1])
+    assert memory.keys() == {f"{EXPORTER}:9101"}
 
 
 def test_shards(reader: Reader) -> None:

@@ -391,10 +391,14 @@ def _privileges() -> object:
 
 
 def _process() -> object:
+    own = f"process_resident_memory_bytes{{{PBS}}}"
+    # Only an exporter's /metrics has both, and a target's page neither.
+    exporters = "process_resident_memory_bytes and on (job, instance) pbs_exporter_config_last_reload_successful"
     return graph(
         "Memory of the exporter",
-        "What the exporter's process takes. Empty where [exporter] process_metrics is false.",
+        "What the exporter's process takes. For a PBS that is one of several targets, that of all exporters. "
+        "Empty where [exporter] process_metrics is false.",
         "bytes",
-        [(f"process_resident_memory_bytes{{{PBS}}}", "resident")],
+        [(f"{own} or ({exporters} unless on () {own})", "{{instance}}")],
         empty="process metrics are off",
     )
