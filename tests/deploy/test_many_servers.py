@@ -128,8 +128,9 @@ class Prometheus:
         self._namespace = namespace
 
     def has(self, names: Iterable[str]) -> bool:
-        """Whether it scrapes these targets and no others, and each PBS is up."""
-        return self.ask('up{job="pbs"} == 1 and on (instance) pbs_up == 1').keys() == set(names)
+        """Whether it scrapes these targets and no others, and each PBS has answered everything."""
+        complete = "pbs_up == 1 and on (instance) pbs_datastore_readable and on (instance) pbs_version"
+        return self.ask(complete).keys() == set(names) == self.ask('up{job="pbs"} == 1').keys()
 
     def ask(self, query: str) -> dict[str, float]:
         """Return the values of an expression by `instance`, or `site` where that is missing."""
@@ -143,9 +144,9 @@ class Prometheus:
 def configuration(folder: Path, heading: str, change: Callable[[Any], None] = lambda _job: None) -> Path:
     """Write the configuration of the page with short intervals, and rules beside it. `change` is made to the job."""
     shutil.copytree(ROOT / "monitoring" / "rules", folder / "rules", ignore=shutil.ignore_patterns("tests"))
-    default = {"scrape_interval": "2s", "scrape_timeout": "2s"}
+    default = {"scrape_interval": "5s", "scrape_timeout": "5s"}
     text = block(f"{PAGE}: {heading} 1", "yaml")
-    content = yaml.safe_load(re.sub(r"(interval|timeout): (1m|30s)", r"\1: 2s", text))
+    content = yaml.safe_load(re.sub(r"(interval|timeout): (1m|30s)", r"\1: 5s", text))
     content["scrape_configs"] = [default | job for job in content["scrape_configs"]]
     change(content["scrape_configs"][0])
     file = folder / "prometheus.yml"
