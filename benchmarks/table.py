@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from benchmarks import parts
+from benchmarks import parts, targets
 from benchmarks.benchmark import Benchmark
 from benchmarks.health import health, health_in_a_flood
 from benchmarks.inputs import Input
@@ -135,6 +135,30 @@ STEADY: Final = (
 )
 """Behaviour over many scrapes, and with several at once."""
 
+MANY: Final = (
+    Benchmark(
+        name="targets-50",
+        input=Input(datastores=2, groups=10, snapshots=2, latency=0.05),
+        settings=_FULL,
+        measure=targets.at_once(50),
+        thresholds=Thresholds(peak=130),
+    ),
+    Benchmark(
+        name="targets-isolation", input=_100K, measure=targets.well_ones, runs=20, thresholds=Thresholds(ratio=2)
+    ),
+    *(
+        Benchmark(
+            name=f"targets-500-{name}",
+            input=Input(groups=2),
+            measure=targets.path(wanted, 500),
+            runs=21,
+            thresholds=Thresholds(median=50),
+        )
+        for name, wanted in (("sd", "/sd"), ("status", "/"))
+    ),
+)
+"""One exporter of many PBS."""
+
 PARTS: Final = (
     Benchmark(name="encoder", input=_100K, measure=parts.encoder, thresholds=Thresholds(median=0.9)),
     Benchmark(name="decoder-structs", input=_100K, measure=parts.structs, thresholds=Thresholds(ratio=1 / 7)),
@@ -146,5 +170,5 @@ PARTS: Final = (
 GROWTH: Final = tuple((f"1k-limit-{limit}", f"10k-limit-{limit}", f"100k-limit-{limit}") for limit in (1, 0))
 """Series of benchmarks, each ten times the size of the previous one."""
 
-SECTIONS: Final = {"scrapes": SCRAPES, "wire": WIRE, "steady": STEADY, "parts": PARTS}
+SECTIONS: Final = {"scrapes": SCRAPES, "wire": WIRE, "steady": STEADY, "many": MANY, "parts": PARTS}
 """The tables, by the names of their places in docs/performance.md."""

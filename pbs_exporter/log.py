@@ -11,7 +11,7 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from pbs_exporter.plain_text import without_secret
+from pbs_exporter.plain_text import without_secrets
 from pbs_exporter.standard_streams import LineWriter
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
@@ -55,7 +55,7 @@ def configure(log_level: str, log_format: str, secrets: Sequence[str] = ()) -> N
         foreign_pre_chain=shared,
     )
     handler = _Handler(LineWriter(sys.stderr))
-    _secrets[:] = secrets
+    _secrets[:] = dict.fromkeys(secrets)
     handler.setFormatter(_Redacting(formatter))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -119,10 +119,7 @@ class _Redacting(logging.Formatter):
         self._formatter = formatter
 
     def format(self, record: logging.LogRecord) -> str:
-        line = self._formatter.format(record)
-        for secret in _secrets:
-            line = without_secret(line, secret)
-        return line
+        return without_secrets(self._formatter.format(record), _secrets)
 
 
 def _short_level(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:

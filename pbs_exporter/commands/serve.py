@@ -65,13 +65,6 @@ async def serve_until_stopped(settings: Settings, sockets: Sequence[socket.socke
     # With port 0 in the settings, the system has chosen the port.
     address = ListenAddress(settings.exporter.listen_address.host, sockets[0].getsockname()[1])
     async with _serving(settings, sockets, load=load) as app:
-        _log.info(
-            "started",
-            version=__version__,
-            listen_address=str(address),
-            **({} if settings.main is None else {"endpoint": settings.main.pbs.endpoint}),
-            **({"targets": len(settings.targets)} if settings.targets else {}),
-        )
         reloads: set[asyncio.Task[list[str]]] = set()
 
         def reload() -> None:
@@ -80,6 +73,13 @@ async def serve_until_stopped(settings: Settings, sockets: Sequence[socket.socke
             reloading.add_done_callback(reloads.discard)
 
         loop.add_signal_handler(signal.SIGHUP, reload)
+        _log.info(
+            "started",
+            version=__version__,
+            listen_address=str(address),
+            **({} if settings.main is None else {"endpoint": settings.main.pbs.endpoint}),
+            **({"targets": len(settings.targets)} if settings.targets else {}),
+        )
         await stopped.wait()
         app[READINESS].is_ending = True
         _log.info("stopping")
