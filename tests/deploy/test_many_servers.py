@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.monitoring.grafana import ALL, asked, dashboards, panels, put_in, variables
 from tests.support.commands import environment, process, run
 from tests.support.documented import block
 from tests.support.network_namespace import Namespace
@@ -127,8 +128,9 @@ class Prometheus:
         self._namespace = namespace
 
     def has(self, names: Iterable[str]) -> bool:
-        """Whether it scrapes these targets and no others, and each PBS is up."""
-        return self.ask('up{job="pbs"} == 1 and on (instance) pbs_up == 1').keys() == set(names)
+        """Whether it scrapes these targets and no others, and each PBS has answered everything."""
+        complete = "pbs_up == 1 and on (instance) pbs_datastore_readable and on (instance) pbs_version"
+        return self.ask(complete).keys() == set(names) == self.ask('up{job="pbs"} == 1').keys()
 
     def ask(self, query: str) -> dict[str, float]:
         """Return the values of an expression by `instance`, or `site` where that is missing."""
@@ -142,9 +144,9 @@ class Prometheus:
 def configuration(folder: Path, heading: str, change: Callable[[Any], None] = lambda _job: None) -> Path:
     """Write the configuration of the page with short intervals, and rules beside it. `change` is made to the job."""
     shutil.copytree(ROOT / "monitoring" / "rules", folder / "rules", ignore=shutil.ignore_patterns("tests"))
-    default = {"scrape_interval": "2s", "scrape_timeout": "2s"}
+    default = {"scrape_interval": "5s", "scrape_timeout": "5s"}
     text = block(f"{PAGE}: {heading} 1", "yaml")
-    content = yaml.safe_load(re.sub(r"(interval|timeout): (1m|30s)", r"\1: 2s", text))
+    content = yaml.safe_load(re.sub(r"(interval|timeout): (1m|30s)", r"\1: 5s", text))
     content["scrape_configs"] = [default | job for job in content["scrape_configs"]]
     change(content["scrape_configs"][0])
     file = folder / "prometheus.yml"
@@ -199,6 +201,9 @@ def test_page(reader: Reader) -> None:
             assert server.ask("pbs_exporter_config_last_reload_successful") == {f"{EXPORTER}:9101": 1}
             assert server.ask('count by (instance) ({exported_namespace!=""})') == {}
 
+        for server in servers:
+            shows_all(server)
+
         shutil.copy(reader.etc / "pbs-exporter" / "tokens" / "vie4", reader.etc / "pbs-exporter" / "tokens" / ADDED)
         assert "login       ok, as " in reader("Add and remove a server")
         poll(lambda: servers[0].ask(f'up{{instance="{ADDED}"}}') == {ADDED: 1}, "the new target", seconds=60)
@@ -209,6 +214,30 @@ def test_page(reader: Reader) -> None:
         post = block(f"{PAGE}: Add and remove a server 2")
         assert "--request POST" in post
         poll(lambda: _posted(reader) == "ok\n", "a reload by a request")
+
+
+def shows_all(server: Prometheus) -> None:
+    """Check the dashboards: twelve PBS to choose from, and a row for each in *Servers*, which has room for them."""
+    boards = dashboards()
+    for board in boards.values():
+        instance = variables(board)[0]
+        assert instance.name == "instance"
+        assert server.ask(asked(instance.query)).keys() == set(NAMES)
+
+    def ask(uid: str, title: str, chosen: list[str]) -> tuple[Mapping[str, Any], list[dict[str, float]]]:
+        (panel,) = [found for found in panels(boards[uid]) if found["title"] == title]
+        put = {"instance": (variables(boards[uid])[0], chosen, NAMES)}
+        exprs = [put_in(part["expr"], put, span=3600, step=6, scrape_interval=2) for part in panel["targets"]]
+        return panel, [server.ask(expr) for expr in exprs]
+
+    servers, columns = ask("pbs-overview", "Servers", [ALL])
+    assert [column.keys() for column in columns[:2]] == [set(NAMES)] * 2
+    assert all(column.keys() <= set(NAMES) for column in columns)
+    # Grafana has 38 pixels for each unit of height, without a gap of 8. Title and padding take 48, a small row 36.
+    assert servers["options"]["cellHeight"] == "sm"
+    assert servers["gridPos"]["h"] * 38 - 8 - 48 >= (1 + len(NAMES)) * 36
+    _, (memory,) = ask("pbs-host-exporter", "Memory of the exporter", NAMES[:1])
+    assert memory.keys() == {f"{EXPORTER}:9101"}
 
 
 def test_shards(reader: Reader) -> None:

@@ -391,10 +391,14 @@ def _privileges() -> object:
 
 
 def _process() -> object:
+    memory, of_exporter = "process_resident_memory_bytes", "pbs_exporter_config_last_reload_successful"
+    # An exporter's own page has the second metric even without those of its process; a target's page has neither.
+    all_exporters = f"({memory} and on (job, instance) {of_exporter}) unless on () {of_exporter}{{{PBS}}}"
     return graph(
         "Memory of the exporter",
-        "What the exporter's process takes. Empty where [exporter] process_metrics is false.",
+        "What the exporter's process takes. For a PBS that is one of several targets, that of all exporters. "
+        "Empty where [exporter] process_metrics is false.",
         "bytes",
-        [(f"process_resident_memory_bytes{{{PBS}}}", "resident")],
+        [(f"{memory}{{{PBS}}} or ({all_exporters})", "{{instance}}")],
         empty="process metrics are off",
     )

@@ -37,7 +37,8 @@ def build() -> object:
     )
     _numbers(board)
     board.line(10, (24, _attention()))
-    board.line(7, (24, _servers()))
+    # Twelve rows without scrolling.
+    board.line(15, (24, _servers()))
     board.row("Datastores")
     board.line(9, (10, _fill()), (14, _forecast()))
     board.row("Backups")
