@@ -1,4 +1,4 @@
-"""Privileges that collectors need and that the token has, the commands that grant missing ones, and the token's expiry."""
+"""Privileges: those that collectors need, those that the token has, the commands that grant others; its expiry."""
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
