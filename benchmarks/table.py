@@ -2,14 +2,14 @@
 
 from typing import Final
 
-from benchmarks import own_port, parts, targets
+from benchmarks import parts, targets
 from benchmarks.benchmark import Benchmark
 from benchmarks.health import health, health_in_a_flood
 from benchmarks.idle import requests
 from benchmarks.inputs import Input
 from benchmarks.measurement import Thresholds
 from benchmarks.memory import at_once, memory
-from benchmarks.scrapes import scrapes
+from benchmarks.scrapes import login_of_our_port, scrapes, tls_of_our_port
 
 _SMALL = Input(datastores=2, groups=4, snapshots=5)
 _FAR = Input(datastores=20, groups=5, snapshots=2, latency=0.05)
@@ -135,10 +135,15 @@ STEADY: Final = (
         for number in (1, 2, 4)
     ),
     Benchmark(
-        name="login", input=_SMALL, settings=_FULL, measure=own_port.login, runs=500, thresholds=Thresholds(median=0.2)
+        name="login",
+        input=_SMALL,
+        settings=_FULL,
+        measure=login_of_our_port,
+        runs=500,
+        thresholds=Thresholds(median=0.2),
     ),
     Benchmark(
-        name="own-tls", input=_SMALL, settings=_FULL, measure=own_port.tls, runs=200, thresholds=Thresholds(median=1)
+        name="own-tls", input=_SMALL, settings=_FULL, measure=tls_of_our_port, runs=200, thresholds=Thresholds(median=1)
     ),
 )
 """Behaviour over many scrapes, and with several at once."""
