@@ -15,6 +15,7 @@ from pbs_exporter.errors import ConfigError, PbsExporterError
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
+PORT_LIMIT = 65535
 INTERRUPTED = 130
 """The exit code of a command that was ended by Ctrl-C, as in shells."""
 
@@ -55,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         # The reader closed the pipe (`| head`), or the disk is full.
         if not isinstance(error, BrokenPipeError):
-            print(f"pbs-exporter: can't continue: {(error.strerror or str(error)).lower()}", file=sys.stderr)
+            where = f" ({error.filename!r})" if error.filename else ""
+            print(f"pbs-exporter: can't continue: {(error.strerror or str(error)).lower()}{where}", file=sys.stderr)
         # Otherwise Python's flush at exit would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -114,8 +116,16 @@ def parsers() -> list[argparse.ArgumentParser]:
     once.add_argument("--output", metavar="FILE", help="write to this file, atomically")
     _command(commands, "healthcheck", _healthcheck, "request the local /health; exit code 0 or 1")
     demo = _command(commands, "demo", _demo, "serve metrics of a simulated PBS")
-    demo.add_argument("--pbs-port", metavar="PORT", type=int, help="also make the simulated PBS available on this port")
+    demo.add_argument(
+        "--pbs-port", metavar="PORT", type=_port, help="also make the simulated PBS available on this port"
+    )
     return [parser, *dict.fromkeys(commands.choices.values())]
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > PORT_LIMIT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to {PORT_LIMIT}")
+    return int(text)
 
 
 def _command(

@@ -15,11 +15,17 @@ from http import HTTPStatus
 from typing import Any
 
 import aiohttp
-import msgspec
 from aiohttp import web
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
+from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.tracing import Trace
+from aiohttp.web_protocol import _ErrInfo
+
+from pbs_exporter.open_connections import ConnectionLimits, OpenConnections
+
+# A client may cost that much for each connection. aiohttp permits heads of 1 MiB, of which 32 may wait.
+HEAD_BYTES, _RECEIVED_BYTES, _QUEUED_REQUESTS = 32 * 1024, 8 * 1024, 2
 
 
 def without_retries(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
@@ -52,21 +58,6 @@ class SelectiveConnector(aiohttp.TCPConnector):
         while not self._accept(connection := await super().connect(req, traces, timeout)):
             connection.close()
         return connection
-
-
-class ConnectionLimits(msgspec.Struct, frozen=True):
-    """What connections to our own port may cost.
-
-    At most `number` are open. `request_seconds` is the time for the whole head of a request, `idle_seconds` the time
-    between a response and the next request, `stalled_seconds` the time in which a client takes nothing of a response,
-    and `response_seconds` the time in which it takes all.
-    """
-
-    number: int = sys.maxsize
-    request_seconds: float = 30.0
-    idle_seconds: float = 180.0
-    stalled_seconds: float = 30.0
-    response_seconds: float = 60.0
 
 
 class Runner(web.AppRunner):
@@ -103,7 +94,7 @@ class Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
-        connections = _Connections(*self._connection_arguments)
+        connections = OpenConnections(*self._connection_arguments)
         return _Server(
             self._unhandled,
             connections,
@@ -117,7 +108,7 @@ class _Server(web.Server):
     def __init__(
         self,
         unhandled: Callable[[int], web.Response],
-        connections: "_Connections",
+        connections: OpenConnections,
         *arguments: Any,  # noqa: ANN401 - aiohttp's
         **options: Any,  # noqa: ANN401 - aiohttp's
     ) -> None:
@@ -133,62 +124,6 @@ class _Server(web.Server):
         await super().shutdown(timeout)
 
 
-class _Connections:
-    """The open connections to our own port. Closes those that cost too much.
-
-    `_idle` are those without a request, `_busy` the others; each begins with the one that has been so for longest.
-    """
-
-    def __init__(self, limits: ConnectionLimits, closed_for_another: Callable[[], None]) -> None:
-        self._limits = limits
-        self._closed_for_another = closed_for_another
-        self._idle: dict[_RequestHandler, None] = {}
-        self._busy: dict[_RequestHandler, None] = {}
-        self._loop = asyncio.get_running_loop()
-        self._interval = min(limits.request_seconds, limits.stalled_seconds, limits.response_seconds) / 10
-        self._timer = self._loop.call_later(self._interval, self._look)
-
-    def stop(self) -> None:
-        self._timer.cancel()
-
-    def opened(self, connection: "_RequestHandler") -> None:
-        self.idle(connection)
-        if len(self._idle) + len(self._busy) > self._limits.number:
-            reading_slowly = (busy for busy in self._busy if busy.unsent())
-            # The new one is the last of the idle ones, so there is always one.
-            victim = next(iter(self._idle))
-            if victim is connection:
-                victim = next(reading_slowly, connection)
-            self._end(victim)
-            self._closed_for_another()
-
-    def idle(self, connection: "_RequestHandler") -> None:
-        self._busy.pop(connection, None)
-        self._idle[connection] = None
-
-    def busy(self, connection: "_RequestHandler") -> None:
-        self._idle.pop(connection, None)
-        self._busy[connection] = None
-
-    def closed(self, connection: "_RequestHandler") -> None:
-        self._idle.pop(connection, None)
-        self._busy.pop(connection, None)
-
-    def _end(self, connection: "_RequestHandler") -> None:
-        self.closed(connection)
-        connection.abort()
-
-    def _look(self) -> None:
-        self._timer = self._loop.call_later(self._interval, self._look)
-        now = self._loop.time()
-        for connection in [*self._idle, *self._busy]:
-            head_is_late = now - connection.head_began_at >= self._limits.request_seconds
-            stalled, taking = connection.taking(now)
-            reads_slowly = stalled >= self._limits.stalled_seconds or taking >= self._limits.response_seconds
-            if head_is_late or reads_slowly:
-                self._end(connection)
-
-
 class _RequestHandler(web.RequestHandler):
     def __init__(self, server: _Server, **options: Any) -> None:  # noqa: ANN401 - aiohttp's
         super().__init__(server, **options)
@@ -196,6 +131,8 @@ class _RequestHandler(web.RequestHandler):
         self._open = server.open
         self._give_up: Callable[[], object] | None = None
         self._has_ended = False
+        self._bytes_since_head = 0
+        self._max_msg_queue_size, self._msg_queue_resume_size = _QUEUED_REQUESTS, 0
         # aiohttp's `_request_in_progress` isn't set yet when it has just taken a request from its queue.
         self._answered = 0
         # aiohttp forgets its own one when it closes it, which may be long before the client has read all.
@@ -206,6 +143,8 @@ class _RequestHandler(web.RequestHandler):
         """When the head of a request was begun that isn't whole; infinite if none was."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # How much asyncio receives at once.
+        transport.max_size = _RECEIVED_BYTES  # type: ignore[attr-defined]
         super().connection_made(transport)
         self._socket_transport = self.transport
         if self._give_up is None:
@@ -229,9 +168,21 @@ class _RequestHandler(web.RequestHandler):
         requests = self._request_count
         super().data_received(data)
         if self._request_count > requests:
-            self.head_began_at = math.inf
-        elif self._waiter is not None and self.head_began_at == math.inf:
+            self.head_began_at, self._bytes_since_head = math.inf, 0
+            return
+        self._bytes_since_head += len(data)
+        if self._waiter is not None and self.head_began_at == math.inf:
             self.head_began_at = self._loop.time()
+        if self._bytes_since_head > HEAD_BYTES and not self._close:
+            self._read_no_more()
+
+    def _read_no_more(self) -> None:
+        """End the connection, after the response to what was asked before or a 431."""
+        if self._waiter is not None and not self._waiter.done():
+            self._request_count += 1
+            self._messages.append((_ErrInfo(status=431, exc=ValueError(), message=""), EMPTY_PAYLOAD))
+            self._waiter.set_result(None)
+        self._close = True
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep the connection of a client that sends no more, but waits for an answer: asyncio does so for `True`."""
@@ -240,11 +191,20 @@ class _RequestHandler(web.RequestHandler):
         # asyncio can't do that with TLS, and would log a warning.
         return not has_tls and self._answered < self._request_count
 
-    async def _handle_request(self, *arguments: Any) -> tuple[web.StreamResponse, bool]:  # noqa: ANN401 - aiohttp's
+    async def _handle_request(self, request: web.BaseRequest, *arguments: Any) -> tuple[web.StreamResponse, bool]:  # noqa: ANN401 - aiohttp's
+        start_time, handler = arguments
+
+        async def plain(request: web.BaseRequest) -> web.StreamResponse:
+            try:
+                return await handler(request)  # type: ignore[no-any-return]
+            except web.HTTPException as error:
+                # Only an unknown `Expect` comes this far: aiohttp refuses it before any middleware, and repeats it.
+                return self._unhandled(error.status)
+
         self._open.busy(self)
         self._offered_at = self._loop.time()
         try:
-            return await super()._handle_request(*arguments)
+            return await super()._handle_request(request, start_time, plain)
         finally:
             self._answered += 1
             if self._socket_transport is not None:

@@ -17,7 +17,8 @@ from pbs_exporter.standard_streams import LineWriter
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 _FIRST_KEYS = ["ts", "level", "logger", "msg"]
 _FLUSH_SECONDS = 1.0
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Line ends, and what changes the order of the characters after it on a screen.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 _secrets: list[str] = []
 

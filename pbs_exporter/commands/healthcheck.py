@@ -1,6 +1,7 @@
 """`pbs-exporter healthcheck`: requests the local `/health`, for containers. It needs no settings of PBS."""
 
 import asyncio
+import re
 import ssl
 import sys
 from http import HTTPStatus
@@ -20,8 +21,11 @@ def run(address: ListenAddress, has_web_config: bool) -> int:  # noqa: FBT001 - 
     """Return 0 if the exporter on this address is healthy, otherwise 1 with a line on stderr."""
     try:
         status = asyncio.run(_status(address, maybe_tls=has_web_config))
-    except (OSError, ValueError) as error:
+    except OSError as error:
         print(f"pbs-exporter: no answer on {address}: {str(error) or 'timeout'}", file=sys.stderr)
+        return 1
+    except ValueError:
+        print(f"pbs-exporter: no answer on {address} that is HTTP", file=sys.stderr)
         return 1
     if status != HTTPStatus.OK:
         print(f"pbs-exporter: status {status} on {address}", file=sys.stderr)
@@ -53,7 +57,12 @@ async def _ask(address: ListenAddress, tls: ssl.SSLContext | None) -> int:
         answer = await reader.readline()
     finally:
         writer.close()
-    return int(answer.split(b" ")[1]) if answer.startswith(b"HTTP/1.1 ") else 0
+    if not answer.startswith(b"HTTP/1.1 "):
+        return 0
+    match = re.match(rb"[0-9]{3}(?=\s|\Z)", answer.removeprefix(b"HTTP/1.1 "))
+    if match is None:
+        raise ValueError("no status")
+    return int(match[0])
 
 
 def _any_server() -> ssl.SSLContext:

@@ -13,10 +13,11 @@ import structlog
 from aiohttp import web
 
 from pbs_exporter import __version__, log
-from pbs_exporter.aiohttp_internals import ConnectionLimits, Runner
+from pbs_exporter.aiohttp_internals import Runner
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.commands import interpreter
 from pbs_exporter.config import ListenAddress, Settings
+from pbs_exporter.open_connections import ConnectionLimits
 from pbs_exporter.web.access_log import AccessLogger
 from pbs_exporter.web.app import create_app
 from pbs_exporter.web.port.guard import Guard
@@ -32,6 +33,9 @@ SPARE_DESCRIPTORS = 64
 BACKLOG = 128
 ACCEPTED_AT_ONCE = 8
 """New connections per turn of the event loop. All of them are open before the first one can be closed for another."""
+
+HEADERS = 64
+"""The most headers of a request. Each takes many times its bytes."""
 
 LOG_SECONDS = 60.0
 
@@ -70,6 +74,10 @@ async def serve_until_stopped(settings: Settings, sockets: Sequence[socket.socke
             endpoint=settings.pbs.endpoint,
         )
         await stopped.wait()
+        # From here on none of them changes the exit code, even after the event loop is closed.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
         _log.info("stopping")
 
 
@@ -103,6 +111,7 @@ async def _serving(
         # No handler reads the body of a request. What arrives isn't inflated, and isn't waited for after the response.
         auto_decompress=False,
         lingering_time=0.0,
+        max_headers=HEADERS,
         shutdown_timeout=SHUTDOWN_SECONDS,
     )
     await runner.setup()

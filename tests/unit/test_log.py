@@ -111,7 +111,7 @@ def fail() -> None:
     try:
         refuse()
     except ValueError as error:
-        raise RuntimeError("outer\r\nline\u2028end\x1b[2J") from error
+        raise RuntimeError("outer\r\nline\u2028end\x1b[2J\u202e") from error
 
 
 @pytest.mark.parametrize("log_format", ["logfmt", "json"])
@@ -127,6 +127,7 @@ def test_an_exception_is_one_line(capsys: pytest.CaptureFixture[str], log_format
     (line,) = written(capsys)
     assert len(line.splitlines()) == 1
     assert "\x1b" not in line
+    assert "\u202e" not in line
     for part in ("Traceback", "RuntimeError", "ValueError", "first", "second ***"):
         assert part in line
     assert SECRET not in line
@@ -234,6 +235,25 @@ def test_a_closed_stream_costs_nothing_but_its_lines(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "stderr", stream)
     configure()
     logging.getLogger("x").warning("nobody reads this")
+
+
+def test_a_line_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no thread can be started, logging raises nothing and writes its lines, and later lines have a thread."""
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    configure()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_thread)
+        logging.getLogger("x").warning("one")
+        logging.getLogger("x").warning("two")
+    logging.getLogger("x").warning("three")
+    logging.getLogger().handlers[0].flush()
+    assert [line.partition("msg=")[2] for line in stream.getvalue().splitlines()] == ["one", "two", "three"]
+
+
+def no_thread(_thread: threading.Thread) -> None:
+    """Fail as Python does at the limit of threads."""
+    raise RuntimeError("can't start new thread")
 
 
 @pytest.mark.parametrize("log_format", ["logfmt", "json"])

@@ -1,6 +1,7 @@
 """The aiohttp session that all requests share, and the lifetime of its connections."""
 
 import asyncio
+import errno
 import socket
 import threading
 import time
@@ -147,7 +148,11 @@ def _in_daemon_thread(work: Callable[[], T]) -> "asyncio.Future[T]":
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(settle, result, error)
 
-    threading.Thread(target=run, name="resolver", daemon=True).start()
+    try:
+        threading.Thread(target=run, name="resolver", daemon=True).start()
+    except RuntimeError as error:
+        # As any other failure to resolve.
+        raise OSError(errno.EAGAIN, "no thread can be started") from error
     return future
 
 

@@ -1,6 +1,7 @@
 """From an HTTP status or an error of aiohttp to a `PbsError`."""
 
 import errno
+import socket
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -96,7 +97,7 @@ def connection_error(error: Exception) -> PbsError:  # noqa: C901, PLR0911 - a t
             return TlsFailed(f"certificate not trusted: {first_line(str(error.certificate_error))}")
         case aiohttp.ClientConnectorSSLError():
             return TlsFailed(f"TLS handshake failed: {first_line(error.strerror or 'no reason given')}")
-        case aiohttp.ClientConnectorDNSError():
+        case aiohttp.ClientConnectorDNSError() if isinstance(error.os_error, socket.gaierror):
             return HostNotFound(f"host {error.host} not found")
         case aiohttp.ClientConnectorError() if error.os_error.errno == errno.ECONNREFUSED:
             return ConnectionRefused(f"nothing listens on {error.host}:{error.port} (connection refused)")
