@@ -377,7 +377,7 @@ async def test_reload_with_another_file(pbs: SimulatedPbs, folder: Path) -> None
         assert (code, "wrong.yml: other in line 1: is not a key of this file" in text) == (500, True)
         assert status(await opened.get("/sd")) == 401
         assert (await reload("tls.yml"))[0] == 200
-        await running.line("TLS is only turned on or off at start")
+        await running.line("turns TLS on or off, which needs a restart")
         assert status(await opened.get("/sd")) == 401
         assert (await reload(""))[0] == 200
         assert status(await opened.get("/sd")) == 200
