@@ -3,6 +3,7 @@
 import http.client
 import ssl
 import time
+from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -32,9 +33,16 @@ class Client:
 
     def get(self, path: str, **headers: str) -> Response:
         """GET a path. Raises `ValueError` if the status isn't 200."""
+        return self._request("GET", path, headers)
+
+    def head(self, path: str, **headers: str) -> Response:
+        """Do the same without a body."""
+        return self._request("HEAD", path, headers)
+
+    def _request(self, method: str, path: str, headers: Mapping[str, str]) -> Response:
         body = bytearray()
         started = time.perf_counter()
-        self._connection.request("GET", path, headers=headers)
+        self._connection.request(method, path, headers=dict(headers))
         response = self._connection.getresponse()
         # In pieces, so that other threads of this process can run.
         while piece := response.read(_PIECE):

@@ -89,7 +89,7 @@ class PbsProcess(_Process):
 class ExporterProcess(_Process):
     """The process of an exporter."""
 
-    def __init__(self, program: Program, pbs: PbsAccess) -> None:
+    def __init__(self, program: Program, pbs: PbsAccess, scheme: str = "http") -> None:
         self._program = program
         port = _free_port()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PBS_")}
@@ -102,7 +102,7 @@ class ExporterProcess(_Process):
             stderr=self._output,
             text=True,
         )
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"{scheme}://127.0.0.1:{port}"
         self.client = Client(self.url)
         try:
             self._wait_for(port)

@@ -5,11 +5,13 @@ from typing import Final
 from benchmarks import parts, targets
 from benchmarks.benchmark import Benchmark
 from benchmarks.health import health, health_in_a_flood
+from benchmarks.idle import requests
 from benchmarks.inputs import Input
 from benchmarks.measurement import Thresholds
 from benchmarks.memory import at_once, memory
-from benchmarks.scrapes import scrapes
+from benchmarks.scrapes import login_of_our_port, scrapes, tls_of_our_port
 
+_SMALL = Input(datastores=2, groups=4, snapshots=5)
 _FAR = Input(datastores=20, groups=5, snapshots=2, latency=0.05)
 _FAR_3 = Input(datastores=20, namespaces=3, groups=5, snapshots=2, latency=0.05)
 _FULL = {"listing_mode": "full"}
@@ -37,7 +39,7 @@ SCRAPES: Final = (
     ),
     Benchmark(
         name="small",
-        input=Input(datastores=2, groups=4, snapshots=5),
+        input=_SMALL,
         settings=_FULL,
         measure=scrapes,
         runs=50,
@@ -132,6 +134,17 @@ STEADY: Final = (
         )
         for number in (1, 2, 4)
     ),
+    Benchmark(
+        name="login",
+        input=_SMALL,
+        settings=_FULL,
+        measure=login_of_our_port,
+        runs=500,
+        thresholds=Thresholds(median=0.2),
+    ),
+    Benchmark(
+        name="own-tls", input=_SMALL, settings=_FULL, measure=tls_of_our_port, runs=200, thresholds=Thresholds(median=1)
+    ),
 )
 """Behaviour over many scrapes, and with several at once."""
 
@@ -159,6 +172,18 @@ MANY: Final = (
 )
 """One exporter of many PBS."""
 
+IDLE: Final = tuple(
+    Benchmark(
+        name=f"idle-{seconds}",
+        input=Input(datastores=20, namespaces=3, groups=10, snapshots=5),
+        settings=_CHANGES | {"listing_idle_seconds": str(seconds)},
+        measure=requests,
+        runs=60,
+    )
+    for seconds in (0, 300, 7200)
+)
+"""An hour of scrapes of 20 datastores, of which one is active."""
+
 PARTS: Final = (
     Benchmark(name="encoder", input=_100K, measure=parts.encoder, thresholds=Thresholds(median=0.9)),
     Benchmark(name="decoder-structs", input=_100K, measure=parts.structs, thresholds=Thresholds(ratio=1 / 7)),
@@ -170,5 +195,12 @@ PARTS: Final = (
 GROWTH: Final = tuple((f"1k-limit-{limit}", f"10k-limit-{limit}", f"100k-limit-{limit}") for limit in (1, 0))
 """Series of benchmarks, each ten times the size of the previous one."""
 
-SECTIONS: Final = {"scrapes": SCRAPES, "wire": WIRE, "steady": STEADY, "many": MANY, "parts": PARTS}
+SECTIONS: Final = {
+    "scrapes": SCRAPES,
+    "wire": WIRE,
+    "steady": STEADY,
+    "many": MANY,
+    "idle": IDLE,
+    "parts": PARTS,
+}
 """The tables, by the names of their places in docs/performance.md."""

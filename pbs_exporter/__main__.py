@@ -16,6 +16,7 @@ from pbs_exporter.errors import ConfigError, PbsExporterError
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
+PORT_LIMIT = 65535
 INTERRUPTED = 130
 """The exit code of a command that was ended by Ctrl-C, as in shells."""
 
@@ -56,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         # The reader closed the pipe (`| head`), or the disk is full.
         if not isinstance(error, BrokenPipeError):
-            print(f"pbs-exporter: can't continue: {(error.strerror or str(error)).lower()}", file=sys.stderr)
+            where = f" ({error.filename!r})" if error.filename else ""
+            print(f"pbs-exporter: can't continue: {(error.strerror or str(error)).lower()}{where}", file=sys.stderr)
         # Otherwise Python's flush at exit would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -120,8 +122,16 @@ def parsers() -> list[argparse.ArgumentParser]:
     )
     _command(commands, "healthcheck", _healthcheck, "request the local /health; exit code 0 or 1")
     demo = _command(commands, "demo", _demo, "serve metrics of a simulated PBS")
-    demo.add_argument("--pbs-port", metavar="PORT", type=int, help="also make the simulated PBS available on this port")
+    demo.add_argument(
+        "--pbs-port", metavar="PORT", type=_port, help="also make the simulated PBS available on this port"
+    )
     return [parser, *dict.fromkeys(commands.choices.values())]
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > PORT_LIMIT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to {PORT_LIMIT}")
+    return int(text)
 
 
 def _command(
@@ -147,9 +157,15 @@ def _label(text: str) -> tuple[str, str]:
 # Each command has its own imports, so that the health check, which runs every few seconds, starts fast.
 
 
-def _serve(arguments: argparse.Namespace) -> int:
-    # The service answers it with a line. It mustn't end the program before that, and the imports take a while.
+def _handle_signals_at_start() -> None:
+    """Set what signals do until the service runs: the imports take a while, and a name may hang."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Without a handler, the first process of a container doesn't even get it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    _handle_signals_at_start()
     from pbs_exporter.collectors import DEFAULTS
     from pbs_exporter.commands import serve
     from pbs_exporter.config import load
@@ -178,12 +194,13 @@ def _once(arguments: argparse.Namespace) -> int:
 
 def _healthcheck(arguments: argparse.Namespace) -> int:
     from pbs_exporter.commands import healthcheck
-    from pbs_exporter.config import load_listen_address
+    from pbs_exporter.config import load_own_port
 
-    return healthcheck.run(load_listen_address(arguments.config, os.environ))
+    return healthcheck.run(*load_own_port(arguments.config, os.environ))
 
 
 def _demo(arguments: argparse.Namespace) -> int:
+    _handle_signals_at_start()
     from pbs_exporter.collectors import DEFAULTS
     from pbs_exporter.commands import demo
     from pbs_exporter.config import load_exporter

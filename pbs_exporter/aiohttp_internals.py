@@ -9,7 +9,8 @@ import fcntl
 import math
 import sys
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -18,7 +19,12 @@ import msgspec
 from aiohttp import web
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
+from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.tracing import Trace
+from aiohttp.web_protocol import _ErrInfo
+
+# A client may cost that much for each connection. aiohttp permits heads of 1 MiB, of which 32 may wait.
+HEAD_BYTES, _RECEIVED_BYTES, _QUEUED_REQUESTS = 32 * 1024, 8 * 1024, 2
 
 
 def without_retries(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
@@ -88,6 +94,18 @@ class Runner(web.AppRunner):
         self._unhandled = unhandled
         self._connection_arguments = limits, closed_for_another
 
+    @contextmanager
+    def beginning(self, give_up: Callable[[], object]) -> Iterator[web.RequestHandler]:
+        """Count a connection as open while its handshake goes on, and yield its protocol. The limits may `give_up`."""
+        server = self.server
+        assert isinstance(server, _Server)  # noqa: S101 - made below
+        protocol = server()
+        protocol.begin(give_up)
+        try:
+            yield protocol
+        finally:
+            protocol.end_beginning()
+
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         connections = _Connections(*self._connection_arguments)
@@ -112,7 +130,7 @@ class _Server(web.Server):
         self.unhandled = unhandled
         self.open = connections
 
-    def __call__(self) -> web.RequestHandler:
+    def __call__(self) -> "_RequestHandler":
         return _RequestHandler(self, loop=self._loop, **self._kwargs)
 
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's name
@@ -177,23 +195,14 @@ class _Connections:
 
 
 class _RequestHandler(web.RequestHandler):
-    __slots__ = (
-        "_answered",
-        "_has_ended",
-        "_offered_at",
-        "_open",
-        "_socket_transport",
-        "_taken_at",
-        "_unhandled",
-        "_unsent",
-        "head_began_at",
-    )
-
     def __init__(self, server: _Server, **options: Any) -> None:  # noqa: ANN401 - aiohttp's
         super().__init__(server, **options)
         self._unhandled = server.unhandled
         self._open = server.open
+        self._give_up: Callable[[], object] | None = None
         self._has_ended = False
+        self._bytes_since_head = 0
+        self._max_msg_queue_size, self._msg_queue_resume_size = _QUEUED_REQUESTS, 0
         # aiohttp's `_request_in_progress` isn't set yet when it has just taken a request from its queue.
         self._answered = 0
         # aiohttp forgets its own one when it closes it, which may be long before the client has read all.
@@ -204,9 +213,21 @@ class _RequestHandler(web.RequestHandler):
         """When the head of a request was begun that isn't whole; infinite if none was."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # How much asyncio receives at once.
+        transport.max_size = _RECEIVED_BYTES  # type: ignore[attr-defined]
         super().connection_made(transport)
         self._socket_transport = self.transport
+        if self._give_up is None:
+            self._open.opened(self)
+
+    def begin(self, give_up: Callable[[], object]) -> None:
+        """Count the connection as open before there is one."""
+        self._give_up = give_up
         self._open.opened(self)
+
+    def end_beginning(self) -> None:
+        if self._socket_transport is None:
+            self._open.closed(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._open.closed(self)
@@ -217,20 +238,43 @@ class _RequestHandler(web.RequestHandler):
         requests = self._request_count
         super().data_received(data)
         if self._request_count > requests:
-            self.head_began_at = math.inf
-        elif self._waiter is not None and self.head_began_at == math.inf:
+            self.head_began_at, self._bytes_since_head = math.inf, 0
+            return
+        self._bytes_since_head += len(data)
+        if self._waiter is not None and self.head_began_at == math.inf:
             self.head_began_at = self._loop.time()
+        if self._bytes_since_head > HEAD_BYTES and not self._close:
+            self._read_no_more()
+
+    def _read_no_more(self) -> None:
+        """End the connection, after the response to what was asked before or a 431."""
+        if self._waiter is not None and not self._waiter.done():
+            self._request_count += 1
+            self._messages.append((_ErrInfo(status=431, exc=ValueError(), message=""), EMPTY_PAYLOAD))
+            self._waiter.set_result(None)
+        self._close = True
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep the connection of a client that sends no more, but waits for an answer: asyncio does so for `True`."""
         self._has_ended = True
-        return self._answered < self._request_count
+        has_tls = self._socket_transport is not None and self._socket_transport.get_extra_info("sslcontext") is not None
+        # asyncio can't do that with TLS, and would log a warning.
+        return not has_tls and self._answered < self._request_count
 
-    async def _handle_request(self, *arguments: Any) -> tuple[web.StreamResponse, bool]:  # noqa: ANN401 - aiohttp's
+    async def _handle_request(self, request: web.BaseRequest, *arguments: Any) -> tuple[web.StreamResponse, bool]:  # noqa: ANN401 - aiohttp's
+        start_time, handler = arguments
+
+        async def plain(request: web.BaseRequest) -> web.StreamResponse:
+            try:
+                return await handler(request)  # type: ignore[no-any-return]
+            except web.HTTPException as error:
+                # Only an unknown `Expect` comes this far: aiohttp refuses it before any middleware, and repeats it.
+                return self._unhandled(error.status)
+
         self._open.busy(self)
         self._offered_at = self._loop.time()
         try:
-            return await super()._handle_request(*arguments)
+            return await super()._handle_request(request, start_time, plain)
         finally:
             self._answered += 1
             if self._socket_transport is not None:
@@ -242,6 +286,8 @@ class _RequestHandler(web.RequestHandler):
         """Close the connection now. aiohttp's `force_close` waits until the client has read all."""
         if self._socket_transport is not None:
             self._socket_transport.abort()
+        elif self._give_up is not None:
+            self._give_up()
 
     def unsent(self) -> int:
         """Return the bytes that the client hasn't taken, including those that the system holds, if it tells."""

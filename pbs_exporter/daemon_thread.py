@@ -1,6 +1,7 @@
 """Blocking calls that nobody waits for at exit."""
 
 import asyncio
+import errno
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,7 +11,10 @@ T = TypeVar("T")
 
 
 def in_daemon_thread(work: Callable[[], T], name: str = "call") -> "asyncio.Future[T]":
-    """Run a call that may block for long in a thread of its own, and return its result as a future."""
+    """Run a call that may block for long in a thread of its own, and return its result as a future.
+
+    Raise `OSError` if there can be no further thread.
+    """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
@@ -32,5 +36,9 @@ def in_daemon_thread(work: Callable[[], T], name: str = "call") -> "asyncio.Futu
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(settle, result, error)
 
-    threading.Thread(target=run, name=name, daemon=True).start()
+    try:
+        threading.Thread(target=run, name=name, daemon=True).start()
+    except RuntimeError as error:
+        # As any other failure of the call.
+        raise OSError(errno.EAGAIN, "no thread can be started") from error
     return future

@@ -17,7 +17,8 @@ from pbs_exporter.standard_streams import LineWriter
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 _FIRST_KEYS = ["ts", "level", "logger", "msg", "target"]
 _FLUSH_SECONDS = 1.0
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Line ends, and what changes the order of the characters after it on a screen.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 _secrets: list[str] = []
 
@@ -130,7 +131,8 @@ def _short_level(_logger: WrappedLogger, _name: str, event: EventDict) -> EventD
 
 def _renderers(log_format: str) -> list[Processor]:
     if log_format == "console":
-        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), event_key="msg", timestamp_key="ts")]
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), event_key="msg", timestamp_key="ts")
+        return [_escape_values, renderer]
     if log_format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     return [structlog.processors.format_exc_info, _logfmt]
@@ -141,5 +143,13 @@ _render_logfmt = structlog.processors.LogfmtRenderer(key_order=_FIRST_KEYS, drop
 
 def _logfmt(logger: WrappedLogger, name: str, event: EventDict) -> str:
     """Return the line. structlog escapes only line feeds, but other control characters also break lines."""
-    line = _render_logfmt(logger, name, event)
-    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), line)
+    return _escaped(_render_logfmt(logger, name, event))
+
+
+def _escape_values(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Escape each text. The renderer's own colors are control characters too, and its tracebacks have several lines."""
+    return {key: _escaped(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _escaped(text: str) -> str:
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)

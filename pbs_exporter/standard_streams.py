@@ -82,10 +82,8 @@ class LineWriter:
             self._lines.append(line)
             self._pending += len(line)
             self._changed.notify_all()
-            if self._thread is None:
-                # A daemon: nobody waits for it at exit.
-                self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-                self._thread.start()
+            if self._thread is None and not self._started():
+                self._write_pending()
             if not self._is_stuck:
                 self._is_stuck = not self._changed.wait_for(self._is_written, PATIENCE_SECONDS)
 
@@ -105,6 +103,32 @@ class LineWriter:
     def _is_written(self) -> bool:
         return not self._pending
 
+    def _started(self) -> bool:
+        """Start the thread. Return whether that was possible: there may be too many in the container or of the user."""
+        # A daemon: nobody waits for it at exit.
+        thread = threading.Thread(target=self._run, name="log", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return False
+        self._thread = thread
+        return True
+
+    def _write_pending(self) -> None:
+        """Write what waits without a thread. A line that comes late is better than none, and than a failure."""
+        while self._lines:
+            line = self._lines.popleft()
+            self._write(line)
+            self._pending -= len(line)
+
+    def _write(self, line: str) -> None:
+        try:
+            self._stream.write(line)
+            self._stream.flush()
+        except (OSError, ValueError):
+            # The stream is closed or full, and there is no other one.
+            pass
+
     def _run(self) -> None:
         while True:
             with self._changed:
@@ -112,12 +136,7 @@ class LineWriter:
                     self._thread = None
                     return
                 line = self._lines.popleft()
-            try:
-                self._stream.write(line)
-                self._stream.flush()
-            except (OSError, ValueError):
-                # The stream is closed or full, and there is no other one.
-                pass
+            self._write(line)
             with self._changed:
                 self._pending -= len(line)
                 self._is_stuck = self._is_stuck and not self._is_written()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import msgspec
 
@@ -11,6 +12,8 @@ from pbs_exporter.collectors.privileges import Permissions, has
 from pbs_exporter.collectors.result import Shared
 from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.pbs.models import User
+
+_TASKS = "/system/tasks"
 
 
 class Access(msgspec.Struct, frozen=True):
@@ -43,10 +46,14 @@ class AccessCollector(Collector[Access]):
     async def fetch(self, request: CollectorRequest) -> Result[Access]:
         """Ask for the token's privileges and for the users."""
         with Findings() as found:
-            permissions, users = await asyncio.gather(
-                found.attempt(request.pbs.permissions), found.attempt(request.pbs.users)
+            permissions, users, of_tasks = await asyncio.gather(
+                found.attempt(request.pbs.permissions),
+                found.attempt(request.pbs.users),
+                found.attempt(partial(_of_tasks, request)),
             )
-            return found.result(Access(permissions, found.rows(users)), Shared(permissions=permissions))
+            sees_all_tasks = of_tasks is not None and "Sys.Audit" in of_tasks.get(_TASKS, {})
+            shared = Shared(permissions=permissions, sees_all_tasks=sees_all_tasks)
+            return found.result(Access(permissions, found.rows(users)), shared)
 
     def samples(self, access: Access, context: Context) -> Iterator[Sample]:
         """Make samples of the privileges that the enabled collectors need, and of the token."""
@@ -55,6 +62,14 @@ class AccessCollector(Collector[Access]):
                 for need in needs:
                     yield from self.PRIVILEGE(float(has(access.permissions, need)), name, need.privilege, need.path)
         yield from self.EXPIRES(_expires(access.users, context.settings.token_id))
+
+
+async def _of_tasks(request: CollectorRequest) -> Permissions | None:
+    """Ask for the privileges on tasks, where that spares PBS listings. Without a path, PBS hides some."""
+    settings = request.settings
+    if settings.listing_mode == "full" or settings.listing_idle_seconds == 0 or "tasks" not in request.enabled:
+        return None
+    return await request.pbs.permissions(_TASKS)
 
 
 def _expires(users: Sequence[User], token_id: str) -> int | None:

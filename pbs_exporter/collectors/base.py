@@ -1,18 +1,36 @@
-"""What a collector is."""
+"""What a collector is, and what its samples may depend on."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
-from pbs_exporter.collectors.context import Context
+import msgspec
+
 from pbs_exporter.collectors.privileges import Enabled, Need
 from pbs_exporter.collectors.request import CollectorRequest
 from pbs_exporter.collectors.result import Result
+from pbs_exporter.config import TargetSettings
 from pbs_exporter.exposition.metric import Metric, Sample, Series
+from pbs_exporter.pbs.snapshots.listing import Listing
 
 __all__ = ["AnyCollector", "Collector", "CollectorRequest", "Context", "Need", "Result", "enabled"]
 
 T = TypeVar("T")
+
+
+class Context(msgspec.Struct, frozen=True):
+    """What `samples` is given besides the answer.
+
+    `now` is the scrape's time (Unix seconds). `listings` are those that the collector `snapshots` shows in this
+    response, by datastore; the collector `tasks` takes comments from them. `certificate` (DER) is what PBS showed at
+    the newest TLS handshake, if there was one.
+    """
+
+    now: float
+    settings: TargetSettings
+    enabled: Enabled
+    listings: Mapping[str, Listing] = {}
+    certificate: bytes | None = None
 
 
 class Collector(ABC, Generic[T]):

@@ -50,7 +50,7 @@ class HostCollector(Collector[NodeStatus]):
 
     async def fetch(self, request: CollectorRequest) -> Result[NodeStatus]:
         """Ask for the node's status."""
-        return Result(await request.pbs.node_status())
+        return Result(await request.host_status.get())
 
     def samples(self, status: NodeStatus, _context: Context) -> Iterator[Sample]:
         """Make samples of the node's status."""

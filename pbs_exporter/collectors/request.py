@@ -9,7 +9,7 @@ from pbs_exporter.config import Filters, TargetSettings, keeps
 from pbs_exporter.errors import WrongShape
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http.decoding import Rows
-from pbs_exporter.pbs.models import Datastore, Task
+from pbs_exporter.pbs.models import Datastore, NodeStatus, Task
 from pbs_exporter.pbs.snapshots.cache import SnapshotCache
 
 MOST_DATASTORES = 1_000
@@ -19,8 +19,9 @@ MOST_DATASTORES = 1_000
 class CollectorRequest(msgspec.Struct, frozen=True):
     """What a collector is given to fetch with. Nothing is written into it.
 
-    `now` is the scrape's time (Unix seconds), `until` the event loop's time at which waiting must end. `datastore_list`
-    and `task_list` are calls that all collectors of a scrape share.
+    `now` is the scrape's time (Unix seconds), `until` the event loop's time at which waiting must end.
+    `datastore_list`, `task_list` and `host_status` are calls that all collectors of a scrape share. `sees_all_tasks` is
+    whether the token sees the tasks of others, `None` before PBS was asked.
     """
 
     pbs: PbsClient
@@ -32,6 +33,8 @@ class CollectorRequest(msgspec.Struct, frozen=True):
     until: float
     datastore_list: SharedCall[Rows[Datastore]]
     task_list: SharedCall[Rows[Task]]
+    host_status: SharedCall[NodeStatus]
+    sees_all_tasks: bool | None = None
 
     async def datastores(self) -> tuple[list[Datastore], Failures]:
         """Return the rows of `/admin/datastore` that the filters keep, and the failure that some were left out."""

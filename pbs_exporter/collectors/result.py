@@ -20,12 +20,14 @@ class Shared(msgspec.Struct, frozen=True):
     """What a collector found that other collectors and the status page may show.
 
     `listings` are the snapshot listings in this response, `unlisted` the datastores that PBS can't read, with the
-    reason, and `permissions` what the token may do. Each has one collector that returns it.
+    reason, `permissions` what the token may do, and `sees_all_tasks` whether PBS said that it sees the tasks of others.
+    Each has one collector that returns it.
     """
 
     listings: Mapping[str, Listing] = {}
     unlisted: Mapping[str, str] = {}
     permissions: Permissions | None = None
+    sees_all_tasks: bool = False
 
 
 class Result(msgspec.Struct, Generic[T], frozen=True):

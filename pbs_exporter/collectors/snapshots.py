@@ -94,6 +94,12 @@ class SnapshotsCollector(Collector[Mapping[str, Listing]]):
         "Number of namespaces that the token may see, including the root (/admin/datastore/{store}/namespace).",
         ("datastore",),
     )
+    IDLE = Metric(
+        "pbs_datastore_idle",
+        "1 while the tasks prove that nothing has changed since the datastore was last looked at, which is then done "
+        "every listing_idle_seconds only, else 0; only if scrapes list changes (/nodes/localhost/tasks).",
+        ("datastore",),
+    )
     metrics = (
         INFO,
         SIZE,
@@ -112,6 +118,7 @@ class SnapshotsCollector(Collector[Mapping[str, Listing]]):
         LISTED,
         FULLY_LISTED,
         NAMESPACES,
+        IDLE,
     )
 
     async def fetch(self, request: CollectorRequest) -> Result[Mapping[str, Listing]]:
@@ -126,11 +133,8 @@ class SnapshotsCollector(Collector[Mapping[str, Listing]]):
         except TimeoutError:
             failures = (PbsTimeout(PbsTimeout.SCRAPE_OVER, by_client=True),)
         else:
-            stores = [row.store for row in rows if row.available]
             unlisted = {row.store: _unavailable(row) for row in rows if not row.available}
-            # The mode "full" has no use for tasks.
-            tasks = None if request.settings.listing_mode == "full" else request.task_list.start()
-            await request.snapshots.refresh(stores, request.until, tasks)
+            await _refresh(request, [row.store for row in rows if row.available])
         listings = request.snapshots.shown()
         return Result(listings, failures, request.snapshots.errors(), Shared(listings, unlisted))
 
@@ -140,6 +144,7 @@ class SnapshotsCollector(Collector[Mapping[str, Listing]]):
             yield from self.LISTED(listing.timestamp, store)
             yield from self.FULLY_LISTED(listing.full_timestamp, store)
             yield from self.NAMESPACES(listing.namespace_count, store)
+            yield from self.IDLE(listing.idle, store)
             groups = list(_groups(store, listing))
             yield self.INFO.series(_snapshots(groups))
             yield from self._numbers(groups)
@@ -167,6 +172,21 @@ class SnapshotsCollector(Collector[Mapping[str, Listing]]):
             for state in VERIFICATIONS
         )
         yield self.LAST_ENCRYPTED.series((labels, newest.encrypted) for labels, _, newest in finished)
+
+
+async def _refresh(request: CollectorRequest, stores: Sequence[str]) -> None:
+    """Have these datastores listed, with what the other collectors ask for. The mode `full` has no use for that."""
+    if request.settings.listing_mode == "full":
+        await request.snapshots.refresh(stores, request.until)
+        return
+    proves = {"tasks", "access"} <= request.enabled.keys()
+    await request.snapshots.refresh(
+        stores,
+        request.until,
+        request.task_list.start(),
+        request.host_status.start() if "host" in request.enabled else None,
+        sees_all_tasks=request.sees_all_tasks if proves else False,
+    )
 
 
 def _unavailable(row: Datastore) -> str:

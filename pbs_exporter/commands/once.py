@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ from pbs_exporter.exposition.self_metrics import ApiMetrics
 from pbs_exporter.pbs.http.connector import make_session
 from pbs_exporter.scrape.scrape_metrics import LABELS, ScrapeDuration, whole
 from pbs_exporter.scrape.target import Target
+
+_PREFIX_LENGTH = 50
 
 _log = structlog.get_logger(__name__)
 
@@ -80,11 +83,13 @@ def _text(own: ApiMetrics, duration: ScrapeDuration, labels: Mapping[str, str], 
 
 def _write(path: Path, page: bytes) -> None:
     """Write a temporary file in the same directory and rename it: readers never see a partial file."""
-    path = path.resolve()
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise OutputError(f"can't write {path}: it is not a regular file")
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        # `Path.resolve` raises a RuntimeError for links in a circle, before Python 3.13.
+        path = Path(os.path.realpath(path))
+        if _is_special(path):
+            raise OutputError(f"can't write {path}: it is not a regular file")
+        # A name has at most 255 bytes, and only one of the two may be too long.
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:_PREFIX_LENGTH]}.", dir=path.parent)
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -96,3 +101,12 @@ def _write(path: Path, page: bytes) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"can't write {path}: {(error.strerror or str(error)).lower()}") from error
+
+
+def _is_special(path: Path) -> bool:
+    """Whether this is a pipe, a device or a socket. Raise `OSError` if that can't be found out."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))

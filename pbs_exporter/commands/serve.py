@@ -19,7 +19,8 @@ from pbs_exporter.commands import interpreter
 from pbs_exporter.config import ListenAddress, Settings
 from pbs_exporter.web.access_log import AccessLogger
 from pbs_exporter.web.app import READINESS, RELOADER, create_app
-from pbs_exporter.web.plain_errors import unhandled
+from pbs_exporter.web.port.guard import Guard
+from pbs_exporter.web.port.listener import accepting
 from pbs_exporter.web.reload import Load
 from pbs_exporter.web.sockets import open_sockets
 
@@ -33,6 +34,9 @@ BACKLOG = 128
 ACCEPTED_AT_ONCE = 8
 """New connections per turn of the event loop. All of them are open before the first one can be closed for another."""
 
+HEADERS = 64
+"""The most headers of a request. Each takes many times its bytes."""
+
 LOG_SECONDS = 60.0
 
 _log = structlog.get_logger(__name__)
@@ -45,6 +49,8 @@ def run(load: Load) -> int:
     if the listen address can't be bound.
     """
     settings, warnings = load()
+    # A mistake in the web configuration is told before anything is logged, as one in the settings is.
+    Guard(settings.exporter.web_config_file)
     sockets = open_sockets(settings.exporter.listen_address)
     exporter = settings.exporter
     log.configure(exporter.log_level, exporter.log_format, settings.secrets)
@@ -82,6 +88,10 @@ async def serve_until_stopped(settings: Settings, sockets: Sequence[socket.socke
         )
         await stopped.wait()
         app[READINESS].is_ending = True
+        # From here on none of them changes the exit code, even after the event loop is closed.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
         _log.info("stopping")
 
 
@@ -93,6 +103,8 @@ async def _serving(
     load: Load | None = None,
 ) -> AsyncIterator[web.Application]:
     loop = asyncio.get_running_loop()
+    guard = Guard(settings.exporter.web_config_file)
+    guard.announce()
     limits = limits or ConnectionLimits(number=_connections(settings.exporter.max_connections))
     limited = _Occasionally("connections closed for new ones", limit=limits.number, setting="max_connections")
     exhausted = _Occasionally("connections not accepted: no file descriptors or memory")
@@ -105,10 +117,10 @@ async def _serving(
             loop.default_exception_handler(context)
 
     loop.set_exception_handler(handle)
-    app = create_app(settings, COLLECTORS, load=load)
+    app = create_app(settings, COLLECTORS, load=load, guard=guard)
     runner = Runner(
         app,
-        unhandled,
+        guard.unhandled,
         limits,
         limited.count,
         access_log_class=AccessLogger,
@@ -117,15 +129,20 @@ async def _serving(
         # No handler reads the body of a request. What arrives isn't inflated, and isn't waited for after the response.
         auto_decompress=False,
         lingering_time=0.0,
+        max_headers=HEADERS,
         shutdown_timeout=SHUTDOWN_SECONDS,
     )
     await runner.setup()
     try:
-        for listening in sockets:
-            await web.SockSite(runner, listening, backlog=ACCEPTED_AT_ONCE).start()
-            # asyncio has one number for both.
-            listening.listen(BACKLOG)
-        yield app
+        if guard.context is not None:
+            async with accepting(runner, sockets, guard.context):
+                yield app
+        else:
+            for listening in sockets:
+                await web.SockSite(runner, listening, backlog=ACCEPTED_AT_ONCE).start()
+                # asyncio has one number for both.
+                listening.listen(BACKLOG)
+            yield app
     finally:
         await runner.cleanup()
 

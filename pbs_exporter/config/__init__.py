@@ -6,7 +6,7 @@ The environment has precedence over the file, and the file over the defaults. Ea
 
 from pbs_exporter.config.credentials import reread_secret
 from pbs_exporter.config.filters import Filters, Patterns, keeps
-from pbs_exporter.config.loading import load, load_exporter, load_listen_address
+from pbs_exporter.config.loading import load, load_exporter, load_own_port
 from pbs_exporter.config.model import (
     ExporterSettings,
     ExternalUrl,
@@ -35,7 +35,7 @@ __all__ = [
     "keeps",
     "load",
     "load_exporter",
-    "load_listen_address",
+    "load_own_port",
     "reread_secret",
     "settings_table",
 ]

@@ -73,9 +73,10 @@ def token_secret_file(raw: RawValue) -> SecretFile:
 def reread_secret(settings: TargetSettings) -> Secret | None:
     """Return the secret in `token_secret_file`, read again after a refused login.
 
-    `None` if no file is configured, or if it has no usable secret, perhaps because it is being replaced.
+    `None` if no file is configured, or if it has no usable secret, perhaps because it is being replaced. The event loop
+    calls this, so a pipe isn't read: it may have been one at start, and have nobody who writes to it now.
     """
-    if settings.token_secret_file is None:
+    if settings.token_secret_file is None or not files.is_regular(settings.token_secret_file):
         return None
     try:
         return _read(settings.token_secret_file)

@@ -1,5 +1,6 @@
 """Reading a small file that a setting names. Failures have messages for users."""
 
+import stat
 from pathlib import Path
 
 from pbs_exporter.config.values import InvalidValue
@@ -27,3 +28,11 @@ def read(path: Path) -> bytes:
     if len(data) > SIZE_LIMIT:
         raise InvalidValue(f"the file is larger than {SIZE_LIMIT >> 20} MiB, so it can't be the right one")
     return data
+
+
+def is_regular(path: Path) -> bool:
+    """Whether the path leads to a regular file, which can be read without waiting for somebody who writes it."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False

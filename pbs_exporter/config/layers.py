@@ -86,6 +86,13 @@ def _file_sections(file: str | None, environ: Mapping[str, str]) -> tuple[str, d
     return shown, *targets.flattened(tree, shown)
 
 
+def _relative_to(folder: Path, layer: Layer) -> Layer:
+    return {
+        section: {key: msgspec.structs.replace(raw, folder=folder) for key, raw in keys.items()}
+        for section, keys in layer.items()
+    }
+
+
 def _parse(data: bytes) -> dict[str, Any]:
     try:
         # Editors on Windows add a byte order mark.

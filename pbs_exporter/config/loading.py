@@ -67,15 +67,16 @@ def load_exporter(
     return msgspec.structs.replace(defaults, **values.get("exporter", {}))
 
 
-def load_listen_address(file: str | None, environ: Mapping[str, str]) -> ListenAddress:
-    """Return `[exporter] listen_address`, to find the exporter that runs beside this process.
+def load_own_port(file: str | None, environ: Mapping[str, str]) -> tuple[ListenAddress, bool]:
+    """Return `[exporter] listen_address` and whether `web_config_file` is set, to find the exporter beside it.
 
     No other setting is checked. Raises `ConfigError` if the address is invalid or the file can't be read.
     """
     sources = gather(file, environ, SETTINGS)
     values, problems = _parse((row for row in SETTINGS if row.key == "listen_address"), sources.layer)
     _refuse([sources.file_problem, *problems] if sources.file_problem else problems)
-    return ExporterSettings(**values.get("exporter", {})).listen_address
+    own = sources.layer.get("exporter", {})
+    return ExporterSettings(**values.get("exporter", {})).listen_address, "web_config_file" in own
 
 
 def _source_problems(sources: Sources) -> list[str]:

@@ -93,6 +93,7 @@ class TargetSettings(msgspec.Struct, frozen=True, kw_only=True):
     listing_mode: str = "auto"
     """`auto`, `full` or `changes`."""
     listing_refresh_seconds: float = 900.0
+    listing_idle_seconds: float = 300.0
     slow_interval_seconds: float = 300.0
     task_window_seconds: float = 86400.0
 
@@ -110,6 +111,7 @@ class ExporterSettings(msgspec.Struct, frozen=True, kw_only=True):
     process_metrics: bool = True
     lifecycle: bool = False
     external_url: ExternalUrl | None = None
+    web_config_file: Path | None = None
 
 
 class TargetConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""The address and the certificate of PBS, and the listen address of the exporter."""
+"""The address and the certificate of PBS, and the listen address and the web configuration of the exporter."""
 
 import ipaddress
 import re
@@ -147,6 +147,17 @@ def listen_address(raw: RawValue) -> ListenAddress:
     if host and not _resolves(host):
         raise InvalidValue(f"{quote(value)} has a host that doesn't resolve; {_LISTEN_HINT}")
     return ListenAddress(host, int(match["port"]))
+
+
+def web_config_file(raw: RawValue) -> Path:
+    """Parse the path of a web configuration, relative to the settings file that names it. The file must be readable."""
+    value = string(raw)
+    path = raw.folder / value
+    try:
+        files.read(path)
+    except InvalidValue as error:
+        raise InvalidValue(f"{quote(value)}: {error}; write the path of a YAML file") from None
+    return path
 
 
 def _resolves(host: str) -> bool:

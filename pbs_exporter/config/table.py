@@ -182,6 +182,11 @@ SETTINGS: tuple[Setting, ...] = (
                 "Interval of full listings in the background, if scrapes list only changes",
             ),
             (
+                "listing_idle_seconds",
+                values.seconds(minimum=0),
+                "Age up to which a listing is reused while no task changes its datastore, if scrapes list only changes",
+            ),
+            (
                 "slow_interval_seconds",
                 values.seconds(minimum=0),
                 "Interval of slow collectors (12 times that for `updates`); 0 runs them at every scrape",
@@ -224,6 +229,11 @@ SETTINGS: tuple[Setting, ...] = (
                 "external_url",
                 network.external_url,
                 "Where Prometheus reaches the exporter behind a proxy, for `/sd`; by default as the request says",
+            ),
+            (
+                "web_config_file",
+                network.web_config_file,
+                "File with TLS, login, headers and rate limit of this port, in the format of Prometheus's exporters",
             ),
         ),
     ),

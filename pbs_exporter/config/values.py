@@ -7,6 +7,7 @@ write instead. A variable's text is converted to the type of the setting; a TOML
 import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
@@ -42,6 +43,8 @@ class RawValue(msgspec.Struct, frozen=True):
     value: object
     typed: bool
     """`True` for a TOML value, `False` for the text of a variable."""
+    folder: Path = Path()
+    """Where a relative path in the value begins: at the settings file that has it, else at the working directory."""
 
     def __repr__(self) -> str:
         return f"RawValue({self.name!r})"

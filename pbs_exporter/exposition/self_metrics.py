@@ -33,7 +33,12 @@ RELOAD_SUCCESSFUL = Metric(
 RELOAD_TIMESTAMP = Metric(
     "pbs_exporter_config_last_reload_success_timestamp_seconds", "When usable settings were last read."
 )
-METRICS = (API_REQUESTS, API_DURATION, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP)
+WEB_CONFIG = Metric(
+    "pbs_exporter_web_config_last_load_successful",
+    "Whether the newest state of web_config_file could be used. While it can't, the last good one stays in force. "
+    "Only where web_config_file is set.",
+)
+METRICS = (API_REQUESTS, API_DURATION, RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP, WEB_CONFIG)
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600)
 """In seconds: from a PBS next door to one that reads manifests from hard disks for minutes."""

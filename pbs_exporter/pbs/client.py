@@ -177,9 +177,13 @@ class PbsClient:
         """`GET /status/metrics`: the newest value of each of PBS's own metrics. New in PBS 3.3."""
         return await self._get("/status/metrics", _points)
 
-    async def permissions(self) -> dict[str, dict[str, bool]]:
-        """`GET /access/permissions` of the token: path → privilege → whether it propagates."""
-        return await self._get("/access/permissions", _permissions, limit=OBJECT_BYTES, lane=Lane.SLOW)
+    async def permissions(self, path: str | None = None) -> dict[str, dict[str, bool]]:
+        """`GET /access/permissions` of the token: path → privilege → whether it propagates.
+
+        With a `path` of that one alone, else of PBS's choice of paths.
+        """
+        query = {} if path is None else {"path": path}
+        return await self._get("/access/permissions", _permissions, query=query, limit=OBJECT_BYTES, lane=Lane.SLOW)
 
     async def users(self) -> Rows[models.User]:
         """`GET /access/users?include_tokens=1`: all users; only the token's own user if it lacks the privilege."""

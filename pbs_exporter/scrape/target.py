@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from pbs_exporter.clock import Clock
+from pbs_exporter.collectors.access import AccessCollector
 from pbs_exporter.collectors.base import AnyCollector, CollectorRequest, Context, enabled
 from pbs_exporter.collectors.privileges import Permissions
 from pbs_exporter.collectors.shared_call import SharedCall
@@ -103,6 +104,7 @@ class Target:
         self._scrapes = 0
         self._remembered = 0
         self._was_down: PbsError | None = None
+        self._sees_all_tasks: bool | None = None
         self._making_seconds = 0.0
 
     async def close(self) -> None:
@@ -236,6 +238,8 @@ class Target:
         run = PromptRun(collector, self._filters)
         async with self._request(now, math.inf) as request:
             shared = await run.fetch(request)
+        if collector.name == AccessCollector.name:
+            self._sees_all_tasks = shared.sees_all_tasks
         if shared.permissions is not None:
             self.permissions = TokenPermissions(shared.permissions, now)
         context = Context(now, self.settings, self.enabled)
@@ -248,6 +252,7 @@ class Target:
         async with (
             SharedCall(self._client.datastores) as datastores,
             SharedCall(partial(tasks_since, self._client, since)) as tasks,
+            SharedCall(self._client.node_status) as host_status,
         ):
             yield CollectorRequest(
                 pbs=self._client,
@@ -259,6 +264,8 @@ class Target:
                 until=until,
                 datastore_list=datastores,
                 task_list=tasks,
+                host_status=host_status,
+                sees_all_tasks=self._sees_all_tasks,
             )
 
     def _log_failures(self, report: ScrapeReport, *, ended_early: bool) -> None:

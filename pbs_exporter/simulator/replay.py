@@ -17,10 +17,12 @@ from pbs_exporter.simulator.answer import (
     no_such_namespace,
 )
 from pbs_exporter.simulator.recording import OF_A_HANDLER, RecordedAnswer, Recording
+from pbs_exporter.simulator.world.access_rows import permissions_on
 
 _OK, _UNAUTHORIZED = 200, 401
 _NO_LIMIT = ("limit", "0")
 _NO_SMART = ("skipsmart", "1")
+_PERMISSIONS = "/access/permissions"
 _OF_A_GROUP = ("backup-type", "backup-id")
 _DROPPED = {"content-encoding", "transfer-encoding", "content-type", "date"}
 
@@ -31,7 +33,8 @@ class Replay:
     """The answers of a recorded PBS, as `token` got them.
 
     A query that wasn't recorded gets the nearest answer: `since` and an empty `ns` are ignored, and so is `limit=0`,
-    because the recorded list is complete. A list of disks is the one without SMART values.
+    because the recorded list is complete. A list of disks is the one without SMART values, and the privileges on a path
+    are taken from all.
     """
 
     def __init__(self, file: Path, token: str = "exporter") -> None:  # noqa: S107 - names a login
@@ -67,6 +70,8 @@ class Replay:
         if group and path.endswith("/snapshots"):
             rest = tuple(pair for pair in query if pair[0] not in group)
             return _of_group(self._lookup(call, path, rest), group)
+        if path == _PERMISSIONS and (of_path := dict(query).get("path")):
+            return _on_path(self._lookup(call, path, ()), of_path)
         return self._lookup(call, path, query)
 
     def _lookup(self, call: Call, path: str, query: _Query) -> Answer:
@@ -98,6 +103,13 @@ def _of_group(listing: Answer, group: dict[str, str]) -> Answer:
     rows = msgspec.json.decode(listing.body)["data"]
     chosen = [row for row in rows if all(row[name] == value for name, value in group.items())]
     return Answer.stream(msgspec.json.encode(chosen))
+
+
+def _on_path(permissions: Answer, path: str) -> Answer:
+    """Return the privileges on one path."""
+    if permissions.status != _OK:
+        return permissions
+    return Answer.data(permissions_on(path, msgspec.json.decode(permissions.body)["data"]))
 
 
 def _answer(recorded: RecordedAnswer) -> Answer:

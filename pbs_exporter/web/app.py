@@ -12,6 +12,7 @@ from pbs_exporter.web.discovery import PROBE
 from pbs_exporter.web.headers import add_headers
 from pbs_exporter.web.health_handler import Readiness, health
 from pbs_exporter.web.plain_errors import Handler, plain_errors
+from pbs_exporter.web.port.guard import Guard
 from pbs_exporter.web.reload import Load, Reloader
 from pbs_exporter.web.scraper import Scraper
 from pbs_exporter.web.served import Served, ServedTargets
@@ -24,21 +25,26 @@ RELOADER = web.AppKey("reloader", Reloader)
 READINESS = web.AppKey("readiness", Readiness)
 _SERVICE = web.AppKey("service", Service)
 
+TLS_STAYS = "[exporter] web_config_file: turns TLS on or off, which needs a restart; the one before stays in force"
+
 
 def create_app(
     settings: Settings,
     collectors: Sequence[AnyCollector],
     clock: Clock | None = None,
     load: Load | None = None,
+    guard: Guard | None = None,
 ) -> web.Application:
     """Return the application. Its background work begins and ends with it.
 
     `load` reads the settings again for a reload; without it, they stay as they are.
     """
-    app = web.Application(middlewares=[plain_errors])
+    guard = guard or Guard(None)
+    app = web.Application(middlewares=[plain_errors, guard.middleware])
     app[READINESS] = readiness = Readiness()
     app.on_response_prepare.append(add_headers)
-    app.cleanup_ctx.append(_lifetime(settings, collectors, clock or Clock(), load or (lambda: (settings, []))))
+    app.on_response_prepare.append(guard.add_headers)
+    app.cleanup_ctx.append(_lifetime(settings, collectors, clock or Clock(), load or (lambda: (settings, [])), guard))
     app.router.add_get("/metrics", _handled(lambda service: service.metrics))
     app.router.add_get(PROBE, _handled(lambda service: service.probe))
     app.router.add_get("/sd", _handled(lambda service: service.discovery))
@@ -52,20 +58,24 @@ def create_app(
 
 
 def _lifetime(
-    settings: Settings, collectors: Sequence[AnyCollector], clock: Clock, load: Load
+    settings: Settings, collectors: Sequence[AnyCollector], clock: Clock, load: Load, guard: Guard
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
         status_worker = Worker()
         targets = ServedTargets(partial(Served, collectors=collectors, clock=clock))
         targets.apply(settings)
 
-        def apply(changed: Settings) -> None:
+        def apply(changed: Settings) -> list[str]:
+            follows = guard.follow(changed.exporter.web_config_file)
             targets.apply(changed)
             service.settings = changed
+            return [] if follows else [TLS_STAYS]
 
         reloader = Reloader(settings, load, apply, clock)
         scraper = Scraper(UnsentBodies(limit_of_unsent()))
-        service = Service(settings, targets, scraper, reloader, worker=status_worker, clock=clock)
+        service = Service(
+            settings, targets, scraper, [reloader, guard], reload=reloader.reload, worker=status_worker, clock=clock
+        )
         app[TARGETS], app[RELOADER], app[_SERVICE] = targets, reloader, service
         try:
             yield

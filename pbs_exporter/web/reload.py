@@ -25,9 +25,12 @@ _log = structlog.get_logger("pbs_exporter.config")
 
 
 class Reloader:
-    """Reads the settings again, one time after the other. `apply` makes the program use new ones."""
+    """Reads the settings again, one time after the other.
 
-    def __init__(self, settings: Settings, load: Load, apply: Callable[[Settings], None], clock: Clock) -> None:
+    `apply` makes the program use new ones, and returns warnings. It raises `ConfigError` before anything has changed.
+    """
+
+    def __init__(self, settings: Settings, load: Load, apply: Callable[[Settings], list[str]], clock: Clock) -> None:
         self._settings = settings
         self._load = load
         self._apply = apply
@@ -41,6 +44,7 @@ class Reloader:
         async with self._lock:
             try:
                 settings, warnings = await in_daemon_thread(self._load)
+                warnings += self._apply(settings)
             except ConfigError as error:
                 self._successful = False
                 for problem in error.problems:
@@ -50,7 +54,6 @@ class Reloader:
                 _log.warning(line)
             exporter = settings.exporter
             log.configure(exporter.log_level, exporter.log_format, settings.secrets)
-            self._apply(settings)
             self._settings = settings
             self._successful, self._success_at = True, self._clock.now()
             _log.info("settings reloaded", targets=len(settings.targets))

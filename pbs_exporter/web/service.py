@@ -1,6 +1,6 @@
 """The answers to all paths but those of probes, from what is served."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from urllib.parse import urlencode
 
@@ -12,29 +12,30 @@ from pbs_exporter.exposition.self_metrics import ProcessMetrics
 from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.web import query, status
 from pbs_exporter.web.discovery import PROBE, discovery
-from pbs_exporter.web.reload import Reloader
 from pbs_exporter.web.scraper import OwnMetrics, Scraper
 from pbs_exporter.web.served import Served, ServedTargets
 from pbs_exporter.web.worker import Worker
 
 
 class Service:
-    """Answers requests. `settings` is replaced when they are read again."""
+    """Answers requests. `settings` is replaced at a reload, and `own` are further metrics of `/metrics`."""
 
     def __init__(
         self,
         settings: Settings,
         targets: ServedTargets,
         scraper: Scraper,
-        reloader: Reloader,
+        own: OwnMetrics,
         *,
+        reload: Callable[[], Awaitable[list[str]]],
         worker: Worker,
         clock: Clock,
     ) -> None:
         self.settings = settings
         self._targets = targets
         self._scraper = scraper
-        self._reloader = reloader
+        self._own = own
+        self._reload = reload
         self._worker = worker
         self._clock = clock
         self._started = clock.monotonic()
@@ -64,7 +65,7 @@ class Service:
         """Answer `/-/reload`: read the settings again."""
         if not self.settings.exporter.lifecycle:
             return web.Response(status=403, text="Reloading by a request is disabled ([exporter] lifecycle).\n")
-        problems = await self._reloader.reload()
+        problems = await self._reload()
         return web.Response(status=500, text="\n".join([*problems, ""])) if problems else web.Response(text="ok\n")
 
     async def status(self, request: web.Request) -> web.Response:
@@ -85,7 +86,7 @@ class Service:
 
     def _own_metrics(self) -> OwnMetrics:
         process = [self._process_metrics] if self.settings.exporter.process_metrics else []
-        return [*process, self._reloader]
+        return [*process, *self._own]
 
     def _overview(self, rows: Mapping[str, Served]) -> str:
         found = status.read_overview({name: served.target for name, served in rows.items()})

@@ -30,7 +30,12 @@ class Worker:
         """Return the work's result. `size` is the number of things that it is about."""
         if self._last_seconds < AT_ONCE_SECONDS and size <= self._last_size:
             return self._measured(work, size)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._measured, work, size)
+        try:
+            computed = asyncio.get_running_loop().run_in_executor(self._thread, self._measured, work, size)
+        except RuntimeError:
+            # No thread can be started: there are too many in the container or of the user.
+            return self._measured(work, size)
+        return await computed
 
     def close(self) -> None:
         """End the thread, and drop what waits for it."""

@@ -47,9 +47,9 @@ def in_front_of(state: str, folder: Path) -> Iterator[ExporterProcess]:
 
 
 @contextmanager
-def demo(folder: Path) -> Iterator[ExporterProcess]:
-    """Run the demo, which may be scraped already."""
-    with _running(folder, "demo", {}, None) as exporter:
+def demo(folder: Path, **variables: str) -> Iterator[ExporterProcess]:
+    """Run the demo, which may be scraped already. `variables` are more of its environment."""
+    with _running(folder, "demo", variables, None) as exporter:
         yield exporter
 
 

@@ -92,7 +92,9 @@ PBS_SPECS: Mapping[str, PbsSpec] = {
     "unlisted": PbsSpec(_rotated),
     "collectors": PbsSpec(lambda: _with("main", "cloud", backend="s3")),
     "listing": PbsSpec(lambda: _with("main", "other"), {"listing_max_age_seconds": LISTING_AGE}),
-    "old": PbsSpec(lambda: _with("main"), {"listing_mode": "changes", "listing_refresh_seconds": 5}),
+    "old": PbsSpec(
+        lambda: _with("main"), {"listing_mode": "changes", "listing_refresh_seconds": 5, "listing_idle_seconds": 0}
+    ),
     "backups": PbsSpec(_backups),
     "verification": PbsSpec(lambda: _with("main", "second", "third")),
     "tasks": PbsSpec(lambda: _with("main")),

@@ -19,7 +19,7 @@ FOR = "16s"
 
 SHORTER: Mapping[str, Mapping[str, str]] = {
     # All ages of listings are divided by 45, the exporter's listing_max_age_seconds too (80 for 3600).
-    "PbsListingOld": {"> 1800": "> 40", "> 2700": "> 60"},
+    "PbsListingOld": {"> 1800": "> 40", "> 2700": "> 60", "[45m]": "[60s]"},
     "PbsCollectorFailing": {"[150m]": "[20s]", "offset 150m": "offset 20s", "offset 75m": "offset 10s"},
     "PbsJobNeverRun": {
         'min_over_time(pbs_job_status{status="never"}[1d])': 'min_over_time(pbs_job_status{status="never"}[20s])'

@@ -41,7 +41,8 @@ async def test_help_has_commands_and_examples() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["srve"], ["--confg", "x"], ["--conf", "x"], ["check", "--output", "x"], ["--config"], ["once", "--out", "x"]],
+    [["srve"], ["--confg", "x"], ["--conf", "x"], ["check", "--output", "x"], ["--config"], ["once", "--out", "x"]]
+    + [["demo", "--pbs-port", port] for port in ("99999", "-1", "http")],
     ids=" ".join,
 )
 async def test_wrong_command_line(arguments: list[str]) -> None:

@@ -72,6 +72,9 @@ async def test_healthcheck_over_ipv6(form: str) -> None:
         (b"", "status 0"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "status 0"),
         (b"HTTP/1.1 abc\r\n\r\n", "no answer"),
+        (b"HTTP/1.1 2_00 OK\r\n\r\n", "that is HTTP"),
+        (b"HTTP/1.1 " + b"9" * 5000 + b"\r\n\r\n", "that is HTTP"),
+        (b"x" * 200_000, "that is HTTP"),
     ],
 )
 async def test_healthcheck_of_something_else(answer: bytes, said: str) -> None:

@@ -15,7 +15,7 @@ from pbs_exporter.collectors import DEFAULTS
 from tests.support.backup_history import BackupHistory, Group, Place, Snapshot
 from tests.support.backup_history_pbs import BackupHistoryPbs
 from tests.support.exporter import Exporter, FakeClock, exporting, make_settings
-from tests.support.incremental_listing import full_listings_done
+from tests.support.incremental_listing import SEES_ALL, full_listings_done
 from tests.support.running import NOW, simulated
 
 # Many similar runs: other tests cover the same lines, and tracing doubles the time.
@@ -225,11 +225,15 @@ STEPS = st.lists(
 
 FULL_LISTING = "pbs_snapshot_full_listing_timestamp_seconds"
 
+LISTING = "pbs_snapshot_listing_timestamp_seconds"
+
 LATER = (
     *("pbs_snapshot_verification", "pbs_snapshot_last_verification", "pbs_snapshot_protected"),
     *("pbs_snapshot_last_verification_timestamp_seconds", FULL_LISTING),
 )
 """Metrics that only a full listing shows. The labels below are the same."""
+
+ONLY_OF_CHANGES = "pbs_datastore_idle"
 
 LATER_LABELS = ("comment", "verification_state")
 
@@ -286,7 +290,7 @@ class Pair:
         pages = [await metrics_text(exporter) for exporter in (self._full, self._changes)]
         await full_listings_done()
         assert not any(re.search("^pbs_scrape_.*_success.* 0", page, re.MULTILINE) for page in pages)
-        full, changes = (compared_series(page, without, **options) for page in pages)
+        full, changes = (compared_series(page, (*without, ONLY_OF_CHANGES), **options) for page in pages)
         assert changes == full
 
 
@@ -305,17 +309,24 @@ def first_history(clock: FakeClock, stores: int) -> BackupHistory:
     return history
 
 
-async def live_through(stores: int, old: bool, limit: int, steps: list[Any]) -> None:  # noqa: FBT001
-    """Run a history in front of both exporters."""
+async def live_through(stores: int, kind: str, limit: int, steps: list[Any]) -> None:
+    """Run a history in front of both exporters.
+
+    With a `telling` PBS a task follows each step, as it does nearly every change, and the token sees it. A datastore is
+    then looked at only after a task, and the time of its listing is that of the last look.
+    """
+    is_telling = kind == "telling"
     clock = FakeClock(NOW)
     history = first_history(clock, stores)
     async with AsyncExitStack() as stack:
-        pbs = await stack.enter_async_context(simulated(BackupHistoryPbs(history, old=old)))
+        source = BackupHistoryPbs(history, old=kind == "old", permissions=SEES_ALL if is_telling else None)
+        pbs = await stack.enter_async_context(simulated(source))
         exporters = []
         for mode in ("full", "changes"):
             made = make_settings(
                 pbs,
-                collectors=COLLECTORS,
+                collectors={**COLLECTORS, "access": is_telling},
+                listing_idle_seconds=1e9,
                 listing_mode=mode,
                 listing_refresh_seconds=REFRESH,
                 snapshot_history_limit=limit,
@@ -329,11 +340,14 @@ async def live_through(stores: int, old: bool, limit: int, steps: list[Any]) -> 
                 chance = Chance(history, numbers)
                 operation(chance)
                 unseen |= chance.unseen
+            if is_telling:
+                for store in history.stores:
+                    history.run("prunejob", store)
             await pair.compare(*LATER, labels=LATER_LABELS, unseen=unseen)
             if is_refreshed or number == len(steps) - 1:
                 clock.advance(REFRESH)
                 await pair.refresh()
-                await pair.compare(FULL_LISTING)
+                await pair.compare(FULL_LISTING, *([LISTING] if is_telling else []))
                 unseen.clear()
 
 
@@ -346,13 +360,18 @@ def runner() -> Any:
 
 @pytest.mark.timeout(900)
 @settings(suppress_health_check=[HealthCheck.too_slow])
-@given(stores=st.integers(1, 2), old=st.booleans(), limit=st.sampled_from([0, 1, 2]), steps=STEPS)
+@given(
+    stores=st.integers(1, 2),
+    kind=st.sampled_from(["new", "old", "telling"]),
+    limit=st.sampled_from([0, 1, 2]),
+    steps=STEPS,
+)
 def test_changes_come_to_the_same_as_full_listings(
     runner: asyncio.Runner,
     stores: int,
-    old: bool,  # noqa: FBT001
+    kind: str,
     limit: int,
     steps: list[Any],
 ) -> None:
     """Incremental listings show the same as full listings, and after a refresh also what a list of groups lacks."""
-    runner.run(live_through(stores, old, limit, steps))
+    runner.run(live_through(stores, kind, limit, steps))

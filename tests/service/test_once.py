@@ -139,3 +139,22 @@ async def test_once_with_what_is_no_label(pbs: SimulatedPbs, label: str) -> None
     ended = await run_program("once", "--label", label, env=settings(pbs))
     assert ended.code == 2
     assert "is no label; write NAME=VALUE" in ended.lines[-1]
+
+
+async def test_once_with_links_in_a_circle(pbs: SimulatedPbs, tmp_path: Path) -> None:
+    """If the output is a link that leads to itself, `once` writes a line to stderr, and the link stays."""
+    link = tmp_path / "pbs.prom"
+    link.symlink_to(link.name)
+    ended = await run_program(
+        "once", "--output", str(link), env=settings(pbs, PBS_EXPORTER__EXPORTER__LOG_LEVEL="error")
+    )
+    assert (ended.code, ended.lines) == (1, [f"pbs-exporter: can't write {link}: too many levels of symbolic links"])
+    assert link.is_symlink()
+
+
+async def test_once_with_the_longest_name(pbs: SimulatedPbs, tmp_path: Path) -> None:
+    """A name as long as the file system permits is written too."""
+    file = tmp_path / ("x" * 255)
+    ended = await run_program("once", "--output", str(file), env=settings(pbs))
+    assert ended.code == 0
+    assert inside(tmp_path) == [file.name]

@@ -11,7 +11,7 @@ import pytest
 
 from pbs_exporter.simulator import SimulatedPbs
 from tests.support.metrics_page import Scraped
-from tests.support.program import WAIT, closed_port, get, program_environment, serving, settings, started
+from tests.support.program import WAIT, Ended, closed_port, get, program_environment, serving, settings, started
 
 SCRIPT = Path(sys.executable).with_name("pbs-exporter")
 NOBODY = {
@@ -166,6 +166,17 @@ async def test_sighup_does_not_end_the_program(pbs: SimulatedPbs) -> None:
         assert await get(f"{address}/health") == (200, "ok\n")
         ended = await running.end(signal.SIGTERM)
     assert ended.code == 0
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+async def test_sigterm_before_the_start_ends_it(tmp_path: Path, command: str) -> None:
+    """SIGTERM ends the program with 0 and without a word while it still reads its settings."""
+    file = tmp_path / "settings.toml"
+    os.mkfifo(file)
+    async with started(command, "--config", str(file)) as running:
+        with await asyncio.to_thread(file.open, "w"):
+            ended = await running.end(signal.SIGTERM)
+    assert ended == Ended(0, "", "")
 
 
 async def test_sighup_before_the_start_is_ignored(pbs: SimulatedPbs, tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from pbs_exporter.aiohttp_internals import ConnectionLimits
+from pbs_exporter.aiohttp_internals import HEAD_BYTES, ConnectionLimits
 from pbs_exporter.collectors.base import Collector, CollectorRequest, Context, Result
 from pbs_exporter.commands import serve
 from pbs_exporter.config import ExporterSettings
 from pbs_exporter.exposition.metric import Metric, Sample
-from pbs_exporter.simulator import SimulatedPbs
+from pbs_exporter.simulator import Fault, SimulatedPbs
 from pbs_exporter.web import app, unsent
 from tests.support.exporter import make_settings
 from tests.support.metrics_page import Scraped
@@ -280,6 +280,45 @@ async def test_a_head_that_does_not_come_ends_the_connection(
         assert await ask(*other) == b"HTTP/1.1 200 OK"
         for stream in (writer, other[1]):
             stream.close()
+
+
+HEADERS = b"".join(b"X-%d: %s\r\n" % (number, b"x" * 8000) for number in range(50))
+"""Headers of which aiohttp would refuse none, and that are too many together."""
+
+
+@pytest.mark.parametrize("answered_before", [False, True])
+async def test_a_large_head_is_refused(pbs: SimulatedPbs, *, answered_before: bool) -> None:
+    """A head that is too large gets a 431 before it is whole, and the connection ends; the one below that is fine."""
+    async with limited(pbs) as address, asyncio.timeout(WAIT):
+        reader, writer = await connect(address)
+        if answered_before:
+            assert await ask(reader, writer) == b"HTTP/1.1 200 OK"
+        head = b"GET /health HTTP/1.1\r\nHost: a\r\n" + HEADERS
+        writer.write(head[: HEAD_BYTES - 2] + b"\r\n\r\n")
+        assert (await reader.readuntil(b"ok\n")).startswith(b"HTTP/1.1 200 OK\r\n")
+        writer.write(head[: HEAD_BYTES + 1])
+        assert (await reader.read()).startswith(b"HTTP/1.0 431 Request Header Fields Too Large\r\n")
+        writer.close()
+
+
+async def test_requests_that_wait_take_little_memory(pbs: SimulatedPbs) -> None:
+    """Clients that go on sending requests with large heads, and read nothing, cost little memory."""
+    request = b"GET /metrics HTTP/1.1\r\nHost: a\r\n" + HEADERS[:24_000].rpartition(b"\r\n")[0] + b"\r\n\r\n"
+    async with started(env=settings(pbs)) as running:
+        address = await serving(running)
+        await get(f"{address}/metrics")
+        before = memory(running)
+        pbs.faults.add("*", Fault.stall())
+        connections = [await connect(address) for _ in range(100)]
+        for _, writer in connections:
+            writer.write(request * 40)
+        for _ in range(50):
+            assert await get(f"{address}/health") == (200, "ok\n")
+        used = memory(running) - before
+        for _, writer in connections:
+            writer.transport.abort()
+        assert (await running.end(signal.SIGTERM)).code == 0
+    assert used < 60 * MIB
 
 
 async def test_silence_ends_a_connection(pbs: SimulatedPbs) -> None:

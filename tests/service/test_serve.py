@@ -1,11 +1,14 @@
 """`serve`: how the program starts, runs and exits."""
 
 import asyncio
+import os
 import re
 import signal
 import socket
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
@@ -61,6 +64,23 @@ async def test_signal_in_the_middle_of_a_scrape(pbs: SimulatedPbs, number: signa
     assert seconds < 5
     for sign in ("Traceback", "Task was destroyed", "never retrieved"):
         assert sign not in ended.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+async def test_signals_while_it_ends(pbs: SimulatedPbs, number: signal.Signals) -> None:
+    """Signals that follow the one that ends the program, until it has exited, don't change its exit code."""
+    async with started(env=settings(pbs)) as running:
+        await serving(running)
+        running.process.send_signal(signal.SIGTERM)
+        await running.line("msg=stopping")
+        while running.process.returncode is None:
+            # asyncio's own way takes the exit code away.
+            with suppress(ProcessLookupError):
+                os.kill(running.process.pid, number)
+            await asyncio.sleep(0.001)
+        ended = await running.end()
+    assert ended.code == 0
+    assert "Traceback" not in ended.stderr
 
 
 async def test_signal_while_listings_are_under_way(pbs: SimulatedPbs) -> None:
@@ -193,6 +213,15 @@ async def test_secret_stays_secret_at_debug(pbs: SimulatedPbs) -> None:
     assert right not in good + refused + html + ended.stderr
 
 
+NO_THREADS = """\
+import sys, threading
+def start(thread):
+    raise RuntimeError("can't start new thread")
+threading.Thread.start = start
+from pbs_exporter.__main__ import main
+sys.exit(main())
+"""
+
 NAME_THAT_HANGS = """\
 import socket, sys, time
 lookup = socket.getaddrinfo
@@ -211,27 +240,49 @@ def threads_of(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/task").iterdir()))
 
 
-async def test_sigterm_waits_for_no_name_server(pbs: SimulatedPbs) -> None:
-    """Where the name of PBS is looked up for ever, scrapes end in time, and SIGTERM ends the program at once."""
+@asynccontextmanager
+async def changed(program: str, environment: dict[str, str]) -> AsyncIterator[Running]:
+    """Run the program with a change to Python's library."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
-        NAME_THAT_HANGS,
-        env=program_environment(**settings(pbs, PBS_EXPORTER__PBS__ENDPOINT="https://hangs.example:8007")),
+        program,
+        env=program_environment(**environment),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    running = Running(process)
     try:
+        yield Running(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def test_a_limit_of_threads_is_no_end(pbs: SimulatedPbs) -> None:
+    """Where no thread can be started, names can't be looked up, and everything else goes on: pages, log, end."""
+    async with changed(NO_THREADS, settings(pbs, PBS_EXPORTER__PBS__ENDPOINT="https://localhost:8007")) as running:
+        address = await serving(running)
+        for path in ("/metrics", "/"):
+            status, text = await get(f"{address}{path}")
+            assert status == 200
+            assert path == "/" or Scraped(text).value("pbs_up") == 0
+        ended = await running.end(signal.SIGTERM)
+    assert ended.code == 0
+    assert all(line.startswith("ts=") for line in ended.lines)
+    assert [line for line in ended.lines if "PBS unreachable" in line and "no thread can be started" in line]
+
+
+async def test_sigterm_waits_for_no_name_server(pbs: SimulatedPbs) -> None:
+    """Where the name of PBS is looked up for ever, scrapes end in time, and SIGTERM ends the program at once."""
+    environment = settings(pbs, PBS_EXPORTER__PBS__ENDPOINT="https://hangs.example:8007")
+    async with changed(NAME_THAT_HANGS, environment) as running:
         address = await serving(running)
         async with aiohttp.ClientSession(headers={"X-Prometheus-Scrape-Timeout-Seconds": "1"}) as session:
             for _ in range(3):
                 async with session.get(f"{address}/metrics") as response:
                     assert "pbs_up 0" in await response.text()
-        threads = threads_of(process.pid)
+        threads = threads_of(running.process.pid)
         # The wait for its end is shorter than the lookup.
         assert (await running.end(signal.SIGTERM)).code == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
     assert threads < 10

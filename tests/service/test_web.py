@@ -89,6 +89,19 @@ async def test_head_of_metrics_asks_nothing() -> None:
 # --- unknown paths and methods
 
 
+async def answered(request: bytes) -> tuple[bytes, bytes]:
+    """Send a request, and return the head and the body of the response, after which the connection must end."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        async with serve._serving(dead(), [listening]):
+            reader, writer = await asyncio.open_connection(*listening.getsockname())
+            writer.write(request)
+            async with asyncio.timeout(20):
+                answer = await reader.read()
+            writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return head, body
+
+
 @pytest.mark.parametrize(
     "path", ["/nope", "/metrics/", "/Metrics", "/health/x", "/favicon.ico", "/<script>", "/%00", "/probe/?target=x"]
 )
@@ -97,6 +110,16 @@ async def test_other_paths_are_404(client: Client, path: str) -> None:
     async with client.get(path) as response:
         assert (response.status, await response.text()) == (404, "404 Not Found\n")
         assert response.content_type == "text/plain"
+
+
+@pytest.mark.parametrize("path", ["/health", "/nope"])
+async def test_an_unknown_expectation_is_417(path: str) -> None:
+    """An `Expect` other than 100-continue gets a plain 417 that repeats nothing of it, on every path."""
+    request = f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: <script>\r\n\r\n"
+    head, body = await answered(request.encode())
+    assert head.startswith(b"HTTP/1.1 417 Expectation Failed\r\n")
+    assert body == b"417 Expectation Failed\n"
+    assert b"\r\nServer: pbs-exporter" in head
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/health", "/-/healthy", "/"])
@@ -137,20 +160,13 @@ MALFORMED = [
 @pytest.mark.parametrize("request_bytes", MALFORMED, ids=range(len(MALFORMED)))
 async def test_what_is_no_http_gets_a_plain_400(request_bytes: bytes) -> None:
     """A malformed request gets a plain 400 without a version, the parser's text, or anything of the request."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        async with serve._serving(dead(), [listening]):
-            reader, writer = await asyncio.open_connection(*listening.getsockname())
-            writer.write(request_bytes)
-            async with asyncio.timeout(20):
-                answer = await reader.read()
-            writer.close()
-    head, _, body = answer.partition(b"\r\n\r\n")
+    head, body = await answered(request_bytes)
     assert re.match(rb"HTTP/1\.[01] 400 Bad Request\r\n", head)
     assert body == b"400 Bad Request\n"
     assert b"\r\nServer: pbs-exporter" in head
     assert b"\r\nX-Content-Type-Options: nosniff" in head
-    assert b"aiohttp" not in answer
-    assert b"Python" not in answer
+    assert b"aiohttp" not in head
+    assert b"Python" not in head
 
 
 # --- secrets

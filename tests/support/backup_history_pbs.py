@@ -10,20 +10,31 @@ from tests.support.backup_history import BackupHistory, Group, GroupId, Namespac
 Row = dict[str, Any]
 Names = Mapping[str, str]
 
+PERMISSIONS = "/access/permissions"
+
 _MANIFEST = "index.json.blob"
 _DISK = "drive-scsi0.img.fidx"
 
 
 class BackupHistoryPbs:
-    """A source of answers about a history. `old` is PBS before 4.0.17, whose `/groups` has fewer keys."""
+    """A source of answers about a history. `old` is PBS before 4.0.17, whose `/groups` has fewer keys.
 
-    def __init__(self, history: BackupHistory, *, old: bool = False) -> None:
+    `permissions` are those of the token, by path, of which it tells only that of the question; without any, it doesn't
+    know of permissions. `uptime` is in seconds.
+    """
+
+    def __init__(
+        self, history: BackupHistory, *, old: bool = False, permissions: Mapping[str, Row] | None = None
+    ) -> None:
         self.history = history
         self.old = old
+        self.permissions = permissions
+        self.uptime = 5
         self._answers: dict[str, Callable[[Names, api.Params], object]] = {
             "/version": lambda *_: {"version": "3.4" if old else "4.2", "release": "3", "repoid": "abc"},
-            "/nodes/{node}/status": lambda *_: {"cpu": 0.1, "uptime": 5},
+            "/nodes/{node}/status": lambda *_: {"cpu": 0.1, "uptime": self.uptime},
             "/nodes/{node}/tasks": lambda _, params: self._tasks(params),
+            PERMISSIONS: lambda _, params: self._permissions(str(params.get("path", "/"))),
             "/admin/datastore": lambda *_: [_store_row(name, store) for name, store in history.stores.items()],
             "/status/datastore-usage": lambda *_: [_usage_row(name, store) for name, store in history.stores.items()],
             "/admin/gc": lambda *_: [{"store": name} for name, store in history.stores.items() if not _problem(store)],
@@ -43,8 +54,14 @@ class BackupHistoryPbs:
         found = api.find(call.path)
         if found is None or found[0].template not in self._answers:
             raise api.not_found(call.path)
+        if found[0].template == PERMISSIONS and self.permissions is None:
+            raise api.not_found(call.path)
         endpoint, names = found
         return Answer.data(self._answers[endpoint.template](names, api.read_params(endpoint, call.query)))
+
+    def _permissions(self, path: str) -> object:
+        granted = (self.permissions or {}).get(path)
+        return {path: granted} if granted else {}
 
     def _open(self, names: Names) -> dict[str, Namespace]:
         store = self.history.stores.get(names["store"])

@@ -39,10 +39,15 @@ def small_history() -> BackupHistory:
 
 @asynccontextmanager
 async def listing_changes(
-    history: BackupHistory, mode: str = "changes", *, ahead: float = 0.0, **settings: Any
+    history: BackupHistory,
+    mode: str = "changes",
+    *,
+    ahead: float = 0.0,
+    source: BackupHistoryPbs | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Setup]:
     """Run an exporter in front of a PBS with that history. Its clock is `ahead` of PBS's by that number of seconds."""
-    async with simulated(BackupHistoryPbs(history)) as pbs:
+    async with simulated(source or BackupHistoryPbs(history)) as pbs:
         made = make_settings(pbs, listing_mode=mode, **settings)
         async with exporting(made, history.clock.ahead(ahead)) as exporter:
             yield Setup(pbs, exporter, history.clock)
@@ -142,3 +147,40 @@ def many_groups(number: int) -> BackupHistory:
         name = ("", "a")[index % 2]
         history.stores["main"].namespaces[name]["vm", str(index)] = Group(snapshots=[Snapshot(history.now - 500, 10)])
     return history
+
+
+STORES = ("main", "mirror")
+"""The datastores of `small_history`."""
+
+SEES_ALL = {"/system/tasks": {"Sys.Audit": True}}
+"""The privileges of a token that sees all tasks."""
+
+
+@asynccontextmanager
+async def idling(history: BackupHistory, **options: Any) -> AsyncIterator[Setup]:
+    """Run an exporter with a token that sees all tasks, until nothing has changed since its last scrape."""
+    options.setdefault("source", BackupHistoryPbs(history, permissions=SEES_ALL))
+    async with listing_changes(history, **options) as setup:
+        await observe(setup)
+        yield setup
+
+
+async def later(setup: Setup, seconds: float = 60.0) -> ObservedScrape:
+    """Scrape after a while."""
+    setup.clock.advance(seconds)
+    return await observe(setup)
+
+
+def idle(seen: ObservedScrape) -> dict[str, float]:
+    """Return `pbs_datastore_idle` by datastore."""
+    return seen.page.by("pbs_datastore_idle", "datastore")
+
+
+def looked_at(seen: ObservedScrape) -> list[str]:
+    """Return the datastores whose groups were asked for."""
+    return sorted({place.store for place in seen.groups})
+
+
+def looks_done() -> bool:
+    """Whether no listing runs that scrapes wait for."""
+    return not any(task.get_name().startswith("listing of ") for task in asyncio.all_tasks())

@@ -77,6 +77,21 @@ def test_console_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
 LEVELS = ["debug", "info", "warn", "error"]
 
 
+@pytest.mark.parametrize("log_format", ["logfmt", "json", "console"])
+@pytest.mark.parametrize("stdlib", [False, True])
+def test_no_text_writes_on_the_terminal(capsys: pytest.CaptureFixture[str], log_format: str, *, stdlib: bool) -> None:
+    """Control characters, and those that change the order of a line, are escaped in messages and fields."""
+    configure(log_format)
+    text = "/a\x1b[2J\x9b31m\u202eb"
+    if stdlib:
+        logging.getLogger("x").warning(text)
+    else:
+        structlog.get_logger("x").warning("request", path=text)
+    (line,) = written(capsys)
+    assert line.isprintable()
+    assert "a" + r"\x1b[2J" in line.replace(r"\u001b", r"\x1b")
+
+
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("stdlib", [False, True])
 def test_the_level_is_the_least_that_is_written(
@@ -111,7 +126,7 @@ def fail() -> None:
     try:
         refuse()
     except ValueError as error:
-        raise RuntimeError("outer\r\nline\u2028end\x1b[2J") from error
+        raise RuntimeError("outer\r\nline\u2028end\x1b[2J\u202e") from error
 
 
 @pytest.mark.parametrize("log_format", ["logfmt", "json"])
@@ -127,6 +142,7 @@ def test_an_exception_is_one_line(capsys: pytest.CaptureFixture[str], log_format
     (line,) = written(capsys)
     assert len(line.splitlines()) == 1
     assert "\x1b" not in line
+    assert "\u202e" not in line
     for part in ("Traceback", "RuntimeError", "ValueError", "first", "second ***"):
         assert part in line
     assert SECRET not in line
@@ -234,6 +250,25 @@ def test_a_closed_stream_costs_nothing_but_its_lines(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "stderr", stream)
     configure()
     logging.getLogger("x").warning("nobody reads this")
+
+
+def test_a_line_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no thread can be started, logging raises nothing and writes its lines, and later lines have a thread."""
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    configure()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_thread)
+        logging.getLogger("x").warning("one")
+        logging.getLogger("x").warning("two")
+    logging.getLogger("x").warning("three")
+    logging.getLogger().handlers[0].flush()
+    assert [line.partition("msg=")[2] for line in stream.getvalue().splitlines()] == ["one", "two", "three"]
+
+
+def no_thread(_thread: threading.Thread) -> None:
+    """Fail as Python does at the limit of threads."""
+    raise RuntimeError("can't start new thread")
 
 
 @pytest.mark.parametrize("log_format", ["logfmt", "json"])

@@ -28,6 +28,9 @@ from pbs_exporter.plain_text import ERROR_LIMIT, first_line, shortened
 
 ERROR_BODY_LIMIT = 64 * 1024
 
+_EXHAUSTED = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Why a name couldn't be looked up, although it may exist."""
+
 _REDIRECTION = 3
 _STATUS_ERRORS: dict[int, type[StatusError]] = {403: Forbidden, 404: NotFound}
 
@@ -96,7 +99,7 @@ def connection_error(error: Exception) -> PbsError:  # noqa: C901, PLR0911 - a t
             return TlsFailed(f"certificate not trusted: {first_line(str(error.certificate_error))}")
         case aiohttp.ClientConnectorSSLError():
             return TlsFailed(f"TLS handshake failed: {first_line(error.strerror or 'no reason given')}")
-        case aiohttp.ClientConnectorDNSError():
+        case aiohttp.ClientConnectorDNSError() if error.os_error.errno not in _EXHAUSTED:
             return HostNotFound(f"host {error.host} not found")
         case aiohttp.ClientConnectorError() if error.os_error.errno == errno.ECONNREFUSED:
             return ConnectionRefused(f"nothing listens on {error.host}:{error.port} (connection refused)")

@@ -1,6 +1,5 @@
 """The parts of PBS's answers that are used, as Structs: one file per area of the API."""
 
-from pbs_exporter.pbs.models.access import Token, User
 from pbs_exporter.pbs.models.base import ApiObject
 from pbs_exporter.pbs.models.datastore import (
     Datastore,
@@ -24,7 +23,9 @@ from pbs_exporter.pbs.models.node import (
     Pool,
     Service,
     Subscription,
+    Token,
     Update,
+    User,
     Version,
 )
 from pbs_exporter.pbs.models.snapshots import File, GroupRow, Snapshot, Verification

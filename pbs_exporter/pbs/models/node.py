@@ -1,4 +1,4 @@
-"""The server itself: version, load, disks, services, updates and subscription."""
+"""The server itself: version, load, disks, services, updates, subscription, users and their API tokens."""
 
 import msgspec
 
@@ -113,3 +113,18 @@ class Pool(ApiObject, frozen=True):
     alloc: int | None = None
     free: int | None = None
     frag: float | None = None
+
+
+class Token(ApiObject, frozen=True):
+    """An API token. `expire` (Unix seconds) is 0 or absent if it never expires."""
+
+    tokenid: str
+    expire: int | None = None
+
+
+class User(ApiObject, frozen=True):
+    """A row of `GET /access/users?include_tokens=1`. `expire` is as in `Token`."""
+
+    userid: str
+    expire: int | None = None
+    tokens: list[Token] | None = None

@@ -1,8 +1,8 @@
-"""Calls for many items at once, but not for all."""
+"""Calls for many items at once, but not for all, and how a call has ended."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
-from typing import TypeVar
+from typing import Any, TypeVar
 
 MOST = 100
 """Number of calls that run at once. It is above any number of slots for requests, so that none stays empty.
@@ -24,3 +24,8 @@ async def concurrently(call: Callable[[T], Awaitable[None]], items: Collection[T
             await asyncio.sleep(0)
 
     await asyncio.gather(*(work() for _ in range(min(MOST, len(items)))))
+
+
+def has_failed(call: "asyncio.Future[Any]") -> bool:
+    """Whether a call that has ended has no result."""
+    return call.cancelled() or call.exception() is not None

@@ -1,8 +1,10 @@
 """What is known of one datastore's snapshots."""
 
+import math
 from collections.abc import Mapping
 
 import msgspec
+from msgspec.structs import replace
 
 from pbs_exporter.clock import Instant
 from pbs_exporter.pbs.snapshots.fingerprints import Fingerprints
@@ -29,8 +31,8 @@ class Known(msgspec.Struct, frozen=True):
 
     `names` are the namespaces that PBS listed at the listing `names_number`, `namespace_count` counts those that the
     filters leave out too. `namespaces` has those whose listing has succeeded at least once. `listed` is when that was
-    last so for any. `relist` has the groups whose own listing failed, `group_numbers` the number of each group's newest
-    own listing.
+    last so for any. At `proven_at` (monotonic seconds) tasks proved that nothing had changed since. `relist` has the
+    groups whose own listing failed, `group_numbers` the number of each group's newest own listing.
     """
 
     names: tuple[str, ...] = ()
@@ -38,6 +40,7 @@ class Known(msgspec.Struct, frozen=True):
     namespace_count: int = 0
     namespaces: Mapping[str, KnownNamespace] = {}
     listed: Instant | None = None
+    proven_at: float = -math.inf
     fingerprints: Fingerprints = {}
     relist: frozenset[GroupKey] = frozenset()
     group_numbers: Mapping[GroupKey, int] = {}
@@ -53,16 +56,28 @@ class Known(msgspec.Struct, frozen=True):
         return None if self.listed is None else self.listed.monotonic
 
 
+def proven(known: Known, now: float) -> Known:
+    """Return what is known once tasks have proved that nothing has changed until `now` (monotonic seconds)."""
+    return replace(known, proven_at=now)
+
+
 def newest_listing(known: Known) -> Listing | None:
     """Return all that is known as a listing, however old it is."""
     return None if known.listed is None else _listing(known, known.namespaces, known.listed)
 
 
 def fresh_listing(known: Known, max_age: float, now: float) -> Listing | None:
-    """Return what is shown at a time (monotonic seconds): the namespaces that aren't too old, `None` if all are."""
-    if known.listed is None or now - known.listed.monotonic > max_age:
+    """Return what is shown at a time (monotonic seconds): the namespaces that aren't too old, `None` if all are.
+
+    Age counts from the last proof that nothing has changed, where there was one.
+    """
+
+    def is_fresh(at: Instant) -> bool:
+        return now - max(at.monotonic, known.proven_at) <= max_age
+
+    if known.listed is None or not is_fresh(known.listed):
         return None
-    fresh = {name: one for name, one in known.namespaces.items() if now - one.at.monotonic <= max_age}
+    fresh = {name: one for name, one in known.namespaces.items() if is_fresh(one.at)}
     return None if known.namespaces and not fresh else _listing(known, fresh, known.listed)
 
 

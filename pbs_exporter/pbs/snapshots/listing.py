@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from pbs_exporter.errors import PbsTimeout
 from pbs_exporter.pbs.snapshots.group_summary import GroupId, GroupSummary
 
 Groups = Mapping[GroupId, GroupSummary]
@@ -20,13 +21,34 @@ class Listing(msgspec.Struct, frozen=True):
     """The snapshots of a datastore, and when PBS had answered (Unix seconds).
 
     `timestamp` belongs to counts and times, `full_timestamp` to what only a full listing shows. `namespace_count`
-    includes the namespaces that the filters leave out.
+    includes the namespaces that the filters leave out. `idle` says that tasks prove that nothing has changed since;
+    `None` where scrapes list all.
     """
 
     namespaces: Namespaces
     timestamp: float
     full_timestamp: float
     namespace_count: int
+    idle: bool | None = None
+
+
+class Attempts(msgspec.Struct, frozen=True):
+    """The results of the newest full listing and of the newest incremental one.
+
+    `tried_at` is when the newest of both ended (Unix seconds). `took_seconds` and `answer_seconds` belong to the last
+    full listing that succeeded: its duration, and what PBS took for its answers. `None` means that there was none.
+    """
+
+    full_error: BaseException | None = PbsTimeout("the first listing isn't finished yet", by_client=True)
+    incremental_error: BaseException | None = None
+    tried_at: float | None = None
+    took_seconds: float | None = None
+    answer_seconds: float | None = None
+
+    @property
+    def error(self) -> BaseException | None:
+        """The error of the newest incremental listing, else that of the newest full one, else `None`."""
+        return self.incremental_error or self.full_error
 
 
 class ListingStatus(msgspec.Struct, frozen=True):

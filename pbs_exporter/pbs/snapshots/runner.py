@@ -13,18 +13,22 @@ from pbs_exporter.config import TargetSettings
 from pbs_exporter.pbs.http.decoding import Rows
 from pbs_exporter.pbs.http.request_limiter import Lane
 from pbs_exporter.pbs.models import Task
-from pbs_exporter.pbs.snapshots import merge, schedule, task_hints
-from pbs_exporter.pbs.snapshots.attempts import Attempts
+from pbs_exporter.pbs.snapshots import idleness, merge, schedule, task_hints
+from pbs_exporter.pbs.snapshots.concurrently import has_failed
 from pbs_exporter.pbs.snapshots.datastore_client import DatastoreClient
 from pbs_exporter.pbs.snapshots.full_listing import list_in_full
+from pbs_exporter.pbs.snapshots.idleness import Evidence, Idleness
 from pbs_exporter.pbs.snapshots.incremental_listing import IncrementalListing, list_changes
-from pbs_exporter.pbs.snapshots.known import Known, fresh_listing, newest_listing
-from pbs_exporter.pbs.snapshots.listing import Listing, ListingStatus
+from pbs_exporter.pbs.snapshots.known import Known, fresh_listing, newest_listing, proven
+from pbs_exporter.pbs.snapshots.listing import Attempts, Listing, ListingStatus
 from pbs_exporter.pbs.snapshots.schedule import Limits, Schedule
 from pbs_exporter.pbs.snapshots.task_hints import Hints, SeenTasks
 
 TaskList = asyncio.Future[Rows[Task]]
 """PBS's tasks, which may still be awaited."""
+
+Proof = asyncio.Future[Evidence | None]
+"""What PBS's tasks prove, which may still be awaited; `None` if there is no list of tasks. It raises nothing."""
 
 # The logger's name is part of the log's format.
 _log = structlog.get_logger("pbs_exporter.pbs.listing_mode")
@@ -41,12 +45,14 @@ class DatastoreRunner:
             settings.listing_timeout_seconds,
             settings.listing_refresh_seconds,
             settings.listing_max_age_seconds,
+            settings.listing_idle_seconds,
         )
         self._chooses_mode = settings.listing_mode == "auto"
         self._schedule = Schedule("changes" if settings.listing_mode == "changes" else "full")
         self._known = Known()
         self._attempts = Attempts()
         self._seen = SeenTasks()
+        self._idleness = Idleness()
         self._numbers = itertools.count()
         self._foreground: asyncio.Task[None] | None = None
         self._background: asyncio.Task[None] | None = None
@@ -63,11 +69,18 @@ class DatastoreRunner:
         return self._attempts.answer_seconds or 0.0
 
     @property
+    def has_use_for_proof(self) -> bool:
+        """Whether a proof that nothing has changed would spare PBS a listing."""
+        return self._schedule.mode == "changes" and self._limits.idle > 0
+
+    @property
     def status(self) -> ListingStatus:
         """How it is going. The listing's times are there even if it is too old to be shown."""
         now = self._clock.monotonic()
         listing, began_at = newest_listing(self._known), self._schedule.full_began_at
-        next_at = schedule.next_full_at(self._schedule, self._limits, self._known.listed_at)
+        next_at = schedule.next_full_at(
+            self._schedule, self._limits, self._known.listed_at, is_as_listed=self._idleness.is_as_listed
+        )
         return ListingStatus(
             error=self.error,
             tried_at=self._attempts.tried_at,
@@ -80,16 +93,26 @@ class DatastoreRunner:
 
     def shown(self) -> Listing | None:
         """Return what is known, without the namespaces that are too old, or `None` if there is nothing to show."""
-        return fresh_listing(self._known, self._limits.max_age, self._clock.monotonic())
+        listing = fresh_listing(self._known, self._limits.max_age, self._clock.monotonic())
+        return None if listing is None else replace(listing, idle=self._idle)
 
-    def start(self, tasks: TaskList | None) -> asyncio.Task[None] | None:
-        """Return the listing to wait for: the one under way, a new one, or `None` where none is due."""
+    def start(
+        self, tasks: TaskList | None, proof: Proof | None = None, *, awaits_proof: bool = True
+    ) -> asyncio.Task[None] | None:
+        """Return the listing to wait for: the one under way, a new one, or `None` where none is due.
+
+        Without `awaits_proof`, a proof that isn't there yet is none.
+        """
         now = self._clock.monotonic()
         self._schedule = schedule.scraped(self._schedule, now)
         if self._foreground is None and schedule.is_due(self._schedule, self._limits, self._known.listed_at, now):
             name = f"listing of {self._datastore.store}"
-            self._foreground = asyncio.create_task(self._run_foreground(tasks), name=name)
-        self._plan_background()
+            awaited = proof if awaits_proof or (proof is not None and proof.done()) else None
+            self._foreground = asyncio.create_task(self._run_foreground(tasks, awaited), name=name)
+        else:
+            if self._foreground is None:
+                self._idleness = idleness.unread(self._idleness)
+            self._plan_background()
         return self._foreground
 
     def under_way(self) -> list[asyncio.Task[None]]:
@@ -102,18 +125,41 @@ class DatastoreRunner:
             if ending is not None:
                 ending.cancel()
 
-    async def _run_foreground(self, tasks: TaskList | None) -> None:
+    async def _run_foreground(self, tasks: TaskList | None, proof: Proof | None) -> None:
+        is_skipped = False
         try:
-            if schedule.is_incremental(self._schedule, self._known.listed_at):
-                await self._list_changes(tasks)
-            else:
-                await self._list_all()
+            is_skipped = self.has_use_for_proof and await self._may_skip(proof)
+            # What the tasks prove decides when the next full listing is due.
+            self._plan_background()
+            if not is_skipped:
+                await self._list(tasks)
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs this datastore alone
             self._attempts = replace(self._attempts, incremental_error=error)
+            self._idleness = idleness.looked(self._idleness, None, is_good=False)
         finally:
             self._foreground = None
-        self._attempts = replace(self._attempts, tried_at=self._clock.now())
+        if not is_skipped:
+            self._attempts = replace(self._attempts, tried_at=self._clock.now())
         self._plan_background()
+
+    async def _list(self, tasks: TaskList | None) -> None:
+        if schedule.is_incremental(self._schedule, self._known.listed_at):
+            await self._list_changes(tasks)
+        else:
+            await self._list_all()
+
+    async def _may_skip(self, proof: Proof | None) -> bool:
+        """Take what the tasks prove. Return whether the datastore needn't be looked at."""
+        if proof is not None:
+            await asyncio.wait([proof])
+        evidence = None if proof is None or has_failed(proof) else proof.result()
+        seen = None if evidence is None else evidence.of(self._datastore.store)
+        self._idleness = idleness.read(self._idleness, seen, proves=evidence is not None and evidence.proves)
+        if not self._idleness.idle:
+            return False
+        now = self._clock.monotonic()
+        self._known = proven(self._known, now)
+        return schedule.may_skip(self._limits, self._known.listed_at, now)
 
     async def _run_background(self) -> None:
         try:
@@ -128,7 +174,9 @@ class DatastoreRunner:
         if self._timer is not None:
             self._timer.cancel()
         now = self._clock.monotonic()
-        start_at = schedule.background_at(self._schedule, self._limits, self._known.listed_at, now)
+        start_at = schedule.background_at(
+            self._schedule, self._limits, self._known.listed_at, now, is_as_listed=self._idleness.is_as_listed
+        )
         if start_at is None:
             return
         if start_at > now:
@@ -141,12 +189,14 @@ class DatastoreRunner:
     async def _list_all(self) -> bool:
         """List all for the scrapes that wait. Return whether it succeeded."""
         self._seen = task_hints.all_listed(self._seen, self._datastore.pbs_now())
+        before = self._idleness.newest
         is_good = await self._list_in_full(Lane.LISTING)
         self._attempts = replace(self._attempts, incremental_error=None)
+        self._idleness = idleness.looked(self._idleness, before, is_good=self.error is None)
         return is_good
 
     async def _list_in_full(self, lane: Lane) -> bool:
-        number, began_at = next(self._numbers), self._clock.monotonic()
+        number, began_at, before = next(self._numbers), self._clock.monotonic(), self._idleness.newest
         self._schedule = schedule.full_began(self._schedule, began_at)
         error: BaseException | None
         goes_on = False
@@ -162,6 +212,7 @@ class DatastoreRunner:
             if error is None:
                 took_seconds = self._clock.monotonic() - began_at
                 self._attempts = replace(self._attempts, full_error=found.omitted, took_seconds=took_seconds)
+                self._idleness = idleness.listed(self._idleness, None if found.omitted else before)
         except Exception as unexpected:  # noqa: BLE001 - whatever it is, it costs this datastore alone
             error = unexpected
         if error is not None:
@@ -177,7 +228,7 @@ class DatastoreRunner:
         return error is None
 
     async def _list_changes(self, tasks: TaskList | None) -> None:
-        groups_number = next(self._numbers)
+        groups_number, before = next(self._numbers), self._idleness.newest
         names = await self._datastore.namespaces(self._names_lane)
         found = await list_changes(
             self._datastore,
@@ -190,12 +241,15 @@ class DatastoreRunner:
         )
         if isinstance(found, IncrementalListing):
             self._take_incremental(found)
+            self._idleness = idleness.looked(self._idleness, before, is_good=found.error is None)
             return
         if self._background is not None:
             # One full listing at a time. This one may have begun before the groups changed.
             await asyncio.wait([self._background])
         if schedule.may_list_in_full(self._schedule, self._clock.monotonic()) and await self._list_all():
             self._known = merge.with_fingerprints(self._known, found.rows)
+        else:
+            self._idleness = idleness.looked(self._idleness, before, is_good=False)
 
     def _take_incremental(self, found: IncrementalListing) -> None:
         at = self._clock.instant()
@@ -215,10 +269,13 @@ class DatastoreRunner:
         """Wait for the tasks. Without them there are no hints, and what only they tell comes with a full listing."""
         if tasks is not None:
             await asyncio.wait([tasks])
-        is_known = tasks is not None and not tasks.cancelled() and tasks.exception() is None
-        rows = tasks.result().rows if tasks is not None and is_known else None
+        rows = None if tasks is None or has_failed(tasks) else tasks.result().rows
         hints, self._seen = task_hints.read_tasks(self._seen, self._datastore.store, rows)
         return hints
+
+    @property
+    def _idle(self) -> bool | None:
+        return self._idleness.idle if self._schedule.mode == "changes" else None
 
     @property
     def _names_lane(self) -> Lane:

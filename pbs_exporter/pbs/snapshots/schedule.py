@@ -17,6 +17,9 @@ QUICK_SECONDS = 0.25
 RETRY_SECONDS = 60.0
 """Delay before a full listing in the background is tried again after a failure."""
 
+IDLE_SECONDS = 86_400.0
+"""Minimum interval of full listings in the background while nothing changes."""
+
 Mode = Literal["full", "changes"]
 
 
@@ -27,6 +30,7 @@ class Limits(msgspec.Struct, frozen=True):
     timeout: float
     refresh: float
     max_age: float
+    idle: float = 0.0
 
 
 class Schedule(msgspec.Struct, frozen=True):
@@ -60,6 +64,11 @@ def is_due(schedule: Schedule, limits: Limits, listed_at: float | None, now: flo
     return now >= (schedule.incremental_not_before if incremental else schedule.full_not_before)
 
 
+def may_skip(limits: Limits, listed_at: float | None, now: float) -> bool:
+    """Whether a datastore in which nothing has changed needn't be looked at."""
+    return listed_at is not None and now - listed_at < limits.idle
+
+
 def may_list_in_full(schedule: Schedule, now: float) -> bool:
     """Whether a full listing may start: none is under way, and PBS isn't still working on one that timed out."""
     return schedule.full_began_at is None and now >= schedule.full_not_before
@@ -73,21 +82,27 @@ def full_is_promising(schedule: Schedule, now: float) -> bool:
     return not schedule.full_failed and now >= schedule.full_not_before
 
 
-def next_full_at(schedule: Schedule, limits: Limits, listed_at: float | None) -> float:
-    """Return when the next full listing may start, in the background or with a scrape."""
+def next_full_at(schedule: Schedule, limits: Limits, listed_at: float | None, *, is_as_listed: bool = False) -> float:
+    """Return when the next full listing may start, in the background or with a scrape.
+
+    `is_as_listed` says that nothing has changed since the last one that succeeded.
+    """
     if is_incremental(schedule, listed_at):
-        due_at = -math.inf if schedule.full_is_wanted else schedule.full_due_at
+        rest = max(0.0, IDLE_SECONDS - limits.refresh) if is_as_listed and not schedule.full_failed else 0.0
+        due_at = -math.inf if schedule.full_is_wanted else schedule.full_due_at + rest
     else:
         due_at = -math.inf if listed_at is None else listed_at + limits.interval
     return max(due_at, schedule.full_not_before)
 
 
-def background_at(schedule: Schedule, limits: Limits, listed_at: float | None, now: float) -> float | None:
+def background_at(
+    schedule: Schedule, limits: Limits, listed_at: float | None, now: float, *, is_as_listed: bool = False
+) -> float | None:
     """Return when a full listing is to start in the background. `None`: a scrape starts it, or nobody scrapes."""
     is_scraped = now - schedule.scraped_at <= limits.max_age
     if not is_incremental(schedule, listed_at) or not is_scraped or schedule.full_began_at is not None:
         return None
-    return next_full_at(schedule, limits, listed_at)
+    return next_full_at(schedule, limits, listed_at, is_as_listed=is_as_listed)
 
 
 def full_began(schedule: Schedule, now: float) -> Schedule:

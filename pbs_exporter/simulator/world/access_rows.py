@@ -1,6 +1,6 @@
 """Users, their tokens, and the privileges of the exporter's token."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pbs_exporter.simulator.world.layout import DAY
 
@@ -14,6 +14,17 @@ def permissions(privileges: Iterable[str]) -> dict[str, dict[str, bool]]:
     return {
         path: dict.fromkeys(sorted(privileges), True) for path in ("/", "/access", "/datastore", "/remote", "/system")
     }
+
+
+def permissions_on(path: str, granted: Mapping[str, Mapping[str, bool]]) -> dict[str, Mapping[str, bool]]:
+    """Return `/access/permissions?path=`: of that path alone, or nothing where the token has no privilege on it."""
+    above = path
+    while above not in granted and above != "/":
+        above = above.rpartition("/")[0] or "/"
+    privileges = {
+        name: propagates for name, propagates in granted.get(above, {}).items() if propagates or above == path
+    }
+    return {path: privileges} if privileges else {}
 
 
 def token_expires(now: int) -> int:

@@ -104,6 +104,11 @@ def _node_status(request: EndpointRequest) -> Answer:
     return Answer.data(node_rows.status(request.now, running, request.fingerprint))
 
 
+def _permissions(request: EndpointRequest) -> Answer:
+    granted, path = access_rows.permissions(request.privileges), request.params.get("path")
+    return Answer.data(granted if path is None else access_rows.permissions_on(str(path), granted))
+
+
 def _users(request: EndpointRequest) -> Answer:
     rows = access_rows.users(access_rows.token_expires(request.now))
     if request.params.get("include_tokens") is not True:
@@ -144,7 +149,7 @@ _DIGEST: Final = "f903253c84febfd184e0bdc7f1913cdaaf5cb967ec5fae43f614838230093b
 ENDPOINTS: Final[Mapping[str, Callable[[EndpointRequest], Answer]]] = {
     "/ping": lambda _: Answer.data(node_rows.PING),
     "/version": lambda _: Answer.data(node_rows.VERSION),
-    "/access/permissions": lambda request: Answer.data(access_rows.permissions(request.privileges)),
+    "/access/permissions": _permissions,
     "/access/users": _users,
     "/admin/datastore": lambda request: Answer.data([list_row(store, request.now) for store in request.stores]),
     "/admin/datastore/{store}/gc": _gc,

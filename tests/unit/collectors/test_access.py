@@ -1,12 +1,14 @@
-"""Privileges that collectors need and that the token has, and the token's expiry."""
+"""Privileges: those that collectors need, those that the token has, the commands that grant others; its expiry."""
 
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from itertools import chain
 
 import pytest
 
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
-from pbs_exporter.collectors.base import AnyCollector
+from pbs_exporter.collectors.base import AnyCollector, Need
+from pbs_exporter.collectors.privileges import grants, has
 from tests.support.canned_pbs import NOW, Json, page
 from tests.support.metrics_page import facts, failed
 from tests.support.running import running, small_world
@@ -146,3 +148,42 @@ async def test_the_token_expires(users: Json, end: float | None) -> None:
     """The earlier expiry of token and user is shown, and none if neither expires or the token isn't listed."""
     scraped = await page({"/access/users": users, "/access/permissions": {}}, ["access"])
     assert scraped.value("pbs_token_expire_timestamp_seconds") == end
+
+
+NEED = Need("Datastore.Audit", "/datastore", "Audit")
+
+
+@pytest.mark.parametrize(
+    ("permissions", "granted"),
+    [
+        ({}, False),
+        ({"/": {"Datastore.Audit": True}}, True),
+        ({"/": {"Datastore.Audit": False}}, False),
+        ({"/": {"Sys.Audit": True}}, False),
+        ({"/datastore": {"Datastore.Audit": True}}, True),
+        ({"/datastore": {"Datastore.Audit": False}}, True),
+        ({"/": {"Datastore.Audit": True}, "/datastore": {"Datastore.Read": True}}, False),
+        ({"/datastore/main": {"Datastore.Audit": True}}, False),
+    ],
+)
+def test_rights_are_inherited(permissions: Mapping[str, Mapping[str, bool]], granted: bool) -> None:  # noqa: FBT001
+    """A privilege holds on its own path, and below it if it propagates and no deeper entry replaces it."""
+    assert has(permissions, NEED) is granted
+
+
+def test_same_grant_is_named_once() -> None:
+    """Collectors with the same need share one command for the user and one for its token."""
+    other = Need("Sys.Audit", "/system/status", "Audit")
+    assert grants([NEED, other], {}, "me@pbs!token") == [
+        "proxmox-backup-manager acl update / Audit --auth-id 'me@pbs'",
+        "proxmox-backup-manager acl update / Audit --auth-id 'me@pbs!token'",
+    ]
+
+
+def test_right_that_a_deeper_entry_hides_is_granted_there() -> None:
+    """Roles are granted on `/`, where they add up; only a right that `/` already has is granted on a deeper path."""
+    permissions = {"/": {"Datastore.Audit": True}, "/datastore": {"Datastore.Read": True}}
+    assert grants([NEED], permissions, "me@pbs!token") == [
+        "proxmox-backup-manager acl update /datastore Audit --auth-id 'me@pbs'",
+        "proxmox-backup-manager acl update /datastore Audit --auth-id 'me@pbs!token'",
+    ]

@@ -288,6 +288,7 @@ async def test_collector_samples_what_it_declares(collector: AnyCollector) -> No
 
 
 MOMENTARY = {
+    "pbs_datastore_idle": "where scrapes list only changes",
     "pbs_datastore_maintenance": "while one is in maintenance",
     "pbs_task_running_start_timestamp_seconds": "while a task runs",
 }

@@ -1,8 +1,11 @@
 """The token's secret: its sources, and its protection from being shown."""
 
 import copy
+import os
 import pickle
+import queue
 import string
+import threading
 from pathlib import Path
 
 import msgspec
@@ -195,6 +198,18 @@ def test_reread(tmp_path: Path) -> None:
     file.unlink()
     assert reread_secret(settings) is None
     assert reread_secret(target(**{TOKEN_SECRET: SECRET})) is None
+
+
+def test_reread_waits_for_nobody(tmp_path: Path) -> None:
+    """A pipe in the place of the file isn't read again: nobody may ever write to it, and the program would stop."""
+    file = tmp_path / "secret"
+    file.write_text("old")
+    settings = target(**{SECRET_FILE: str(file)})
+    file.unlink()
+    os.mkfifo(file)
+    found: queue.SimpleQueue[Secret | None] = queue.SimpleQueue()
+    threading.Thread(target=lambda: found.put(reread_secret(settings)), daemon=True).start()
+    assert found.get(timeout=30) is None
 
 
 # The other three read names and files of the machine.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pbs_exporter.config import ListenAddress, Settings, load, load_exporter, load_listen_address
+from pbs_exporter.config import ExporterSettings, ListenAddress, Settings, load, load_exporter, load_own_port
 from pbs_exporter.errors import ConfigError
 from tests.support.exporter import main_of
 
@@ -407,10 +407,10 @@ def test_listen_address_alone(tmp_path: Path) -> None:
     file.write_text(
         '[pbs]\nendpoint = 5\nx = 1\n[exporter]\nlisten_address = ":1"\nlog_level = 1\n[collectors]\ny = 1\n'
     )
-    assert str(load_listen_address(None, {})) == "0.0.0.0:9101"
-    assert load_listen_address(str(file), {"PBS_EXPORTER__X": "1"}) == ListenAddress("", 1)
-    assert load_listen_address(str(file), {LISTEN: ":2"}) == ListenAddress("", 2)
+    assert load_own_port(None, {}) == (ExporterSettings().listen_address, False)
+    assert load_own_port(str(file), {"PBS_EXPORTER__X": "1"}) == (ListenAddress("", 1), False)
+    assert load_own_port(str(file), {LISTEN: ":2"}) == (ListenAddress("", 2), False)
     for broken, environ in (("/nowhere.toml", {}), (None, {LISTEN: "x"})):
         with pytest.raises(ConfigError) as caught:
-            load_listen_address(broken, environ)
+            load_own_port(broken, environ)
         assert len(caught.value.problems) == 1

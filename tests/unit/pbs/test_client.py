@@ -182,6 +182,11 @@ BROKEN = [
         "host pbs.test not found",
     ),
     (
+        aiohttp.ClientConnectorDNSError(KEY, OSError(errno.EAGAIN, "no thread can be started")),
+        errors.Unreachable,
+        f"no connection to pbs.test:8007: [Errno {errno.EAGAIN}] no thread can be started",
+    ),
+    (
         aiohttp.ClientConnectorCertificateError(KEY, ssl.SSLCertVerificationError(1, "self-signed certificate")),
         errors.TlsFailed,
         "certificate not trusted: self-signed certificate",

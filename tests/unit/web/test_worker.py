@@ -71,3 +71,18 @@ async def test_large_responses_are_computed_one_after_another(worker: Worker) ->
 
     await asyncio.gather(*(worker.compute(work, 11) for _ in range(8)))
     assert most == 1
+
+
+async def test_a_response_is_computed_where_no_thread_can_be_started(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the limit of threads, a response is computed on the event loop; afterwards in a thread again."""
+
+    def no_thread(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    worker = Worker(counter)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_thread)
+        assert await worker.compute(counter.long, 10) is threading.main_thread()
+    assert await worker.compute(counter.long, 10) is not threading.main_thread()

@@ -193,3 +193,36 @@ def test_a_scrape_is_remembered() -> None:
 def test_the_mode_follows_the_longest_answer(mode: Mode, seconds: float, chosen: Mode) -> None:
     """A datastore becomes incremental at half a second, and full again below a quarter."""
     assert schedule.choose_mode(mode, seconds) == chosen
+
+
+DAY = schedule.IDLE_SECONDS
+DUE_LATER = replace(CHANGES, full_due_at=NOW + 900)
+UNCHANGED_SINCE = {
+    "nothing has changed": (DUE_LATER, LIMITS, NOW + DAY),
+    "with a refresh of more than a day": (DUE_LATER, replace(LIMITS, refresh=2 * DAY), NOW + 900),
+    "after a verification": (replace(DUE_LATER, full_is_wanted=True), LIMITS, -math.inf),
+    "the last one failed": (replace(DUE_LATER, full_failed=True), LIMITS, NOW + 900),
+    "a timeout": (replace(DUE_LATER, full_not_before=NOW + 2 * DAY), LIMITS, NOW + 2 * DAY),
+}
+
+
+@pytest.mark.parametrize(("now", "limits", "at"), UNCHANGED_SINCE.values(), ids=UNCHANGED_SINCE)
+def test_a_full_listing_waits_for_a_day_while_nothing_changes(now: Schedule, limits: Limits, at: float) -> None:
+    """While nothing has changed since a good full listing, the next one is due a day later."""
+    assert schedule.next_full_at(now, limits, NOW, is_as_listed=True) == at
+
+
+SKIPPED = {
+    "younger": (300.0, NOW - 299, True),
+    "as old": (300.0, NOW - 300, False),
+    "never listed": (300.0, None, False),
+    "looks at every scrape": (0.0, NOW, False),
+}
+
+
+@pytest.mark.parametrize(("seconds", "listed_at", "skipped"), SKIPPED.values(), ids=SKIPPED)
+def test_an_unchanged_datastore_is_skipped_for_a_while(
+    seconds: float, listed_at: float | None, *, skipped: bool
+) -> None:
+    """A datastore in which nothing has changed isn't looked at while its listing is younger than the setting."""
+    assert schedule.may_skip(replace(LIMITS, idle=seconds), listed_at, NOW) is skipped
