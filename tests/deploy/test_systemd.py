@@ -1,8 +1,10 @@
 """The systemd unit, in a Debian container booted by systemd."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -300,25 +302,41 @@ def test_reload_reads_the_settings(service: Service) -> None:
 
 
 def test_many_targets(service: Service) -> None:
-    """With the documented drop-in, the unit reads the secrets of targets from files that only root and it can read."""
+    """With the documented drop-in, the unit reads the secrets of targets from files that only root and it can read.
+
+    A further target, with a further file, needs only a reload.
+    """
     commands = block("docs/many-servers.md: The service 1")
+    add = block("docs/many-servers.md: Add and remove a server 1")
+    add = add.replace("https://pbs-vie5.example.com:8007", service.pbs.endpoint)
+    add = re.sub(r'(?<=fingerprint = ").*(?=")', service.pbs.fingerprint, add)
     file, folder = "/etc/pbs-exporter/settings.toml", "/etc/pbs-exporter/tokens"
     before = service.booted("cat", file)
     targets = [
-        settings_of(service.pbs, f"targets.{name}", token_secret_file=f"{folder}/{name}") for name in ("one", "two")
+        settings_of(service.pbs, f"targets.{name}", token_secret_file=f"{folder}/{name}") for name in ("vie3", "vie4")
     ]
+    shared = f'[pbs]\ntoken_id = "{service.pbs.token_id}"\n'
+
+    def is_up(name: str) -> bool:
+        return "\npbs_up 1" in (service.network.try_get(f"http://127.0.0.1:9101/probe?target={name}") or "")
+
     try:
         service.booted.script(
-            f"install -d -m 700 {folder}\numask 077\ntee {folder}/one >{folder}/two", service.pbs.secret
+            f"install -d -m 700 {folder}\numask 077\ntee {folder}/vie3 {folder}/vie5 >{folder}/vie4", service.pbs.secret
         )
-        service.booted.script(f"cat >{file}", stdin="".join(targets))
+        service.booted.script(f"cat >{file}", stdin="".join([shared, *targets]))
         service.booted("systemctl", "stop", UNIT)
         service.booted.script(commands)
-        for name in ("one", "two"):
-            probe = f"http://127.0.0.1:9101/probe?target={name}"
-            poll(lambda probe=probe: "\npbs_up 1" in (service.network.try_get(probe) or ""), name, seconds=60)  # type: ignore[misc]
+        for name in ("vie3", "vie4"):
+            poll(partial(is_up, name), name, seconds=60)
+        # As the loop makes it.
+        service.booted.script(f"chown root: {folder}/vie5\nchmod 600 {folder}/vie5")
+        pid = service.booted.main_pid()
+        service.booted.script(f"export PATH=/opt/pbs-exporter/bin:$PATH\n{add}")
+        poll(partial(is_up, "vie5"), "the new target", seconds=60)
+        assert service.booted.main_pid() == pid
         user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-        assert service.booted.attempt(*user, "cat", f"{folder}/one").returncode != 0
+        assert service.booted.attempt(*user, "cat", f"{folder}/vie5").returncode != 0
         assert service.booted.attempt("systemd-analyze", "verify", "--man=no", UNIT).stderr == ""
     finally:
         service.booted.script(f"rm -r /etc/systemd/system/{UNIT}.d\ncat >{file}", stdin=before)
