@@ -15,13 +15,14 @@ from http import HTTPStatus
 from typing import Any
 
 import aiohttp
-import msgspec
 from aiohttp import web
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.tracing import Trace
 from aiohttp.web_protocol import _ErrInfo
+
+from pbs_exporter.open_connections import ConnectionLimits, OpenConnections
 
 # A client may cost that much for each connection. aiohttp permits heads of 1 MiB, of which 32 may wait.
 HEAD_BYTES, _RECEIVED_BYTES, _QUEUED_REQUESTS = 32 * 1024, 8 * 1024, 2
@@ -59,21 +60,6 @@ class SelectiveConnector(aiohttp.TCPConnector):
         return connection
 
 
-class ConnectionLimits(msgspec.Struct, frozen=True):
-    """What connections to our own port may cost.
-
-    At most `number` are open. `request_seconds` is the time for the whole head of a request, `idle_seconds` the time
-    between a response and the next request, `stalled_seconds` the time in which a client takes nothing of a response,
-    and `response_seconds` the time in which it takes all.
-    """
-
-    number: int = sys.maxsize
-    request_seconds: float = 30.0
-    idle_seconds: float = 180.0
-    stalled_seconds: float = 30.0
-    response_seconds: float = 60.0
-
-
 class Runner(web.AppRunner):
     """Runs an application. `unhandled` makes the response to a request that reached no handler or whose handler failed.
 
@@ -108,7 +94,7 @@ class Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
-        connections = _Connections(*self._connection_arguments)
+        connections = OpenConnections(*self._connection_arguments)
         return _Server(
             self._unhandled,
             connections,
@@ -122,7 +108,7 @@ class _Server(web.Server):
     def __init__(
         self,
         unhandled: Callable[[int], web.Response],
-        connections: "_Connections",
+        connections: OpenConnections,
         *arguments: Any,  # noqa: ANN401 - aiohttp's
         **options: Any,  # noqa: ANN401 - aiohttp's
     ) -> None:
@@ -136,62 +122,6 @@ class _Server(web.Server):
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's name
         self.open.stop()
         await super().shutdown(timeout)
-
-
-class _Connections:
-    """The open connections to our own port. Closes those that cost too much.
-
-    `_idle` are those without a request, `_busy` the others; each begins with the one that has been so for longest.
-    """
-
-    def __init__(self, limits: ConnectionLimits, closed_for_another: Callable[[], None]) -> None:
-        self._limits = limits
-        self._closed_for_another = closed_for_another
-        self._idle: dict[_RequestHandler, None] = {}
-        self._busy: dict[_RequestHandler, None] = {}
-        self._loop = asyncio.get_running_loop()
-        self._interval = min(limits.request_seconds, limits.stalled_seconds, limits.response_seconds) / 10
-        self._timer = self._loop.call_later(self._interval, self._look)
-
-    def stop(self) -> None:
-        self._timer.cancel()
-
-    def opened(self, connection: "_RequestHandler") -> None:
-        self.idle(connection)
-        if len(self._idle) + len(self._busy) > self._limits.number:
-            reading_slowly = (busy for busy in self._busy if busy.unsent())
-            # The new one is the last of the idle ones, so there is always one.
-            victim = next(iter(self._idle))
-            if victim is connection:
-                victim = next(reading_slowly, connection)
-            self._end(victim)
-            self._closed_for_another()
-
-    def idle(self, connection: "_RequestHandler") -> None:
-        self._busy.pop(connection, None)
-        self._idle[connection] = None
-
-    def busy(self, connection: "_RequestHandler") -> None:
-        self._idle.pop(connection, None)
-        self._busy[connection] = None
-
-    def closed(self, connection: "_RequestHandler") -> None:
-        self._idle.pop(connection, None)
-        self._busy.pop(connection, None)
-
-    def _end(self, connection: "_RequestHandler") -> None:
-        self.closed(connection)
-        connection.abort()
-
-    def _look(self) -> None:
-        self._timer = self._loop.call_later(self._interval, self._look)
-        now = self._loop.time()
-        for connection in [*self._idle, *self._busy]:
-            head_is_late = now - connection.head_began_at >= self._limits.request_seconds
-            stalled, taking = connection.taking(now)
-            reads_slowly = stalled >= self._limits.stalled_seconds or taking >= self._limits.response_seconds
-            if head_is_late or reads_slowly:
-                self._end(connection)
 
 
 class _RequestHandler(web.RequestHandler):

@@ -13,10 +13,11 @@ import structlog
 from aiohttp import web
 
 from pbs_exporter import __version__, log
-from pbs_exporter.aiohttp_internals import ConnectionLimits, Runner
+from pbs_exporter.aiohttp_internals import Runner
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.commands import interpreter
 from pbs_exporter.config import ListenAddress, Settings
+from pbs_exporter.open_connections import ConnectionLimits
 from pbs_exporter.web.access_log import AccessLogger
 from pbs_exporter.web.app import READINESS, RELOADER, create_app
 from pbs_exporter.web.port.guard import Guard

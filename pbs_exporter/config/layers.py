@@ -49,8 +49,9 @@ def gather(file: str | None, environ: Mapping[str, str], table: Sequence[Setting
     own = targets.rows(sections, environ, table)
     rows = [*table, *(row for those in own.values() for row in those)]
     from_file, file_problems = _known(sections, shown, rows)
+    folder = Path(file or environ.get(FILE_VARIABLE, "").strip()).parent
     long, long_problems = _long_layer(environ, rows)
-    merged = merge(from_file, _short_layer(environ, rows), long)
+    merged = merge(_relative_to(folder, from_file), _short_layer(environ, rows), long)
     return Sources(merged, own, [*problems, *file_problems, *long_problems], file_problem)
 
 

@@ -25,7 +25,15 @@ from tests.support.simulated_pbs import Address, Simulate
 _SHARED = "PBS_EXPORTER_TESTS_SHARED"
 """Environment variable with the folder that the workers of a test run share."""
 
-_LONGEST = ("test_getting_started", "test_compose", "test_systemd", "test_image", "test_own_pbs", "test_container")
+_LONGEST = (
+    "test_getting_started",
+    "test_compose",
+    "test_systemd",
+    "test_many_servers",
+    "test_image",
+    "test_own_pbs",
+    "test_container",
+)
 """Files that begin first, because the others can run while these wait."""
 
 

@@ -23,7 +23,7 @@ from tests.support.commands import environment, process, run
 from tests.support.documented import block
 from tests.support.network_namespace import Namespace
 from tests.support.paths import ROOT
-from tests.support.prometheus_programs import newest, oldest
+from tests.support.prometheus_programs import newest, oldest, victoria
 from tests.support.simulated_pbs import Address, Simulate
 from tests.support.waiting import poll
 
@@ -257,6 +257,39 @@ def test_shards(reader: Reader) -> None:
         assert one.ask("up").keys() & two.ask("up").keys() == set()
         assert one.ask("up")
         assert two.ask("up")
+
+
+def test_agent(reader: Reader) -> None:
+    """The agent vmagent reads `/sd`, with what the page says of its configuration, and writes to VictoriaMetrics."""
+    reader.follows()
+    store, agent = reader.take_port(), reader.take_port()
+    job = yaml.safe_load(block(f"{PAGE}: From /sd 1", "yaml"))["scrape_configs"][0]
+    job |= {"scrape_interval": "5s", "scrape_timeout": "5s"}
+    del job["http_sd_configs"][0]["refresh_interval"]
+    file = reader.folder / "vmagent.yml"
+    file.write_text(yaml.safe_dump({"scrape_configs": [job]}))
+    listen = "-httpListenAddr=127.0.0.1:{}".format
+    programs = (
+        ("victoria-metrics", listen(store), f"-storageDataPath={reader.folder}/vm"),
+        (
+            "vmagent",
+            listen(agent),
+            f"-promscrape.config={file}",
+            "-promscrape.httpSDCheckInterval=5s",
+            f"-remoteWrite.url=http://127.0.0.1:{store}/api/v1/write",
+            f"-remoteWrite.tmpDataPath={reader.folder}/vmagent",
+        ),
+    )
+    with ExitStack() as stack:
+        reader.runs(stack)
+        for program, *options in programs:
+            command = reader.namespace.inside(victoria(program), *options)
+            stack.enter_context(process(*command, log=reader.folder / f"{program}.log"))
+            port = options[0].rpartition(":")[2]
+            poll(partial(reader.namespace.try_get, f"http://127.0.0.1:{port}/health"), program)
+        server = Prometheus(reader.namespace, store)
+        poll(lambda: server.ask("pbs_up == 1").keys() == set(NAMES), "12 targets", seconds=90)
+        assert server.ask('count by (instance) ({exported_namespace!=""})') == {}
 
 
 def _posted(reader: Reader) -> str:

@@ -1,6 +1,7 @@
 """The port with a web configuration: login, headers, rate limit, and changes of the file while it serves."""
 
 import asyncio
+import json
 import re
 import socket
 from pathlib import Path
@@ -67,6 +68,7 @@ OPEN = [
     b"HEAD /health HTTP/1.1\r\nHost: a\r\n",
     b"GET /-/healthy?x=1 HTTP/1.1\r\nHost: a\r\n",
     b"GET /health HTTP/1.0\r\n",
+    b"GET /-/ready HTTP/1.1\r\nHost: a\r\n",
     b"GET http://a/health HTTP/1.1\r\nHost: a\r\n",
 ]
 CLOSED = [
@@ -92,6 +94,11 @@ CLOSED = [
     b"GET /HEALTH HTTP/1.1\r\nHost: a\r\n",
     b"GET /%6detrics HTTP/1.1\r\nHost: a\r\n",
     b"GET /-/other HTTP/1.1\r\nHost: a\r\n",
+    b"GET /-/ready/../../metrics HTTP/1.1\r\nHost: a\r\n",
+    b"POST /-/reload HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n",
+    b"PUT /-/reload HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n",
+    b"GET /probe?target=/health HTTP/1.1\r\nHost: a\r\n",
+    b"GET /sd HTTP/1.1\r\nHost: a\r\n",
     b"GET http://a/metrics HTTP/1.1\r\nHost: a\r\n",
     b"GET http://health/metrics HTTP/1.1\r\nHost: /health\r\n",
     b"GET //a/health/../metrics HTTP/1.1\r\nHost: a\r\n",
@@ -322,3 +329,55 @@ async def test_healthcheck(pbs: SimulatedPbs, folder: Path, text: str) -> None:
         assert await run_program("healthcheck", env=env) == Ended(0, "", "")
     ended = await run_program("healthcheck", env=env)
     assert (ended.code, len(ended.lines)) == (1, 1)
+
+
+def with_targets(pbs: SimulatedPbs, web_config: str) -> str:
+    """Return a settings file with one target. `web_config` names the web configuration, if it isn't empty."""
+    return (
+        f'[exporter]\nlisten_address = "127.0.0.1:0"\nlifecycle = true\nweb_config_file = "{web_config}"\n'
+        f'[targets.one]\nendpoint = "{pbs.endpoint}"\ntoken_id = "{pbs.token_id}"\ntoken_secret = "{pbs.secret}"\n'
+    )
+
+
+async def test_discovery_with_tls_and_a_login(pbs: SimulatedPbs, folder: Path) -> None:
+    """With TLS, /sd says that targets are scraped over https; it and the probes of targets need the login."""
+    (folder / "web.yml").write_text(TLS + ALICE)
+    (folder / "settings.toml").write_text(with_targets(pbs, "web.yml"))
+    async with started("--config", str(folder / "settings.toml")) as running:
+        opened = Port(folder, int((await serving(running)).rpartition(":")[2]))
+        for path in ("/sd", "/probe?target=one"):
+            assert status(await opened.get(path, tls=client())) == 401
+        found = json.loads((await opened.get("/sd", "alice:secret", client())).partition("\r\n\r\n")[2])
+        assert found[0]["labels"]["__scheme__"] == "https"
+        page = await opened.get("/probe?target=one", "alice:secret", client())
+        assert status(page) == 200
+        assert METRIC not in page
+        assert f"{METRIC} 1.0" in await opened.get("/metrics", "alice:secret", client())
+
+
+async def test_reload_with_another_file(pbs: SimulatedPbs, folder: Path) -> None:
+    """A reload takes another web configuration; a wrong one changes nothing, and TLS isn't turned on, which is told."""
+    file = folder / "settings.toml"
+    (folder / "login.yml").write_text(ALICE)
+    (folder / "tls.yml").write_text(TLS)
+    (folder / "wrong.yml").write_text("other: 1\n")
+
+    async def reload(name: str, login: str | None = "alice:secret") -> tuple[int, str]:
+        file.write_text(with_targets(pbs, name))
+        answer = await opened.get("/-/reload", login, method="POST")
+        return status(answer), answer.partition("\r\n\r\n")[2]
+
+    file.write_text(with_targets(pbs, ""))
+    async with started("--config", str(file)) as running:
+        opened = Port(folder, int((await serving(running)).rpartition(":")[2]))
+        assert status(await opened.get("/sd")) == 200
+        assert (await reload("login.yml", None))[0] == 200
+        assert [status(await opened.get("/sd", login)) for login in (None, "alice:secret")] == [401, 200]
+        code, text = await reload("wrong.yml")
+        assert (code, "wrong.yml: other in line 1: is not a key of this file" in text) == (500, True)
+        assert status(await opened.get("/sd")) == 401
+        assert (await reload("tls.yml"))[0] == 200
+        await running.line("turns TLS on or off, which needs a restart")
+        assert status(await opened.get("/sd")) == 401
+        assert (await reload(""))[0] == 200
+        assert status(await opened.get("/sd")) == 200

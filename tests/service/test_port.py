@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from pbs_exporter.aiohttp_internals import HEAD_BYTES, ConnectionLimits
+from pbs_exporter.aiohttp_internals import HEAD_BYTES
 from pbs_exporter.collectors.base import Collector, CollectorRequest, Context, Result
 from pbs_exporter.commands import serve
 from pbs_exporter.config import ExporterSettings
 from pbs_exporter.exposition.metric import Metric, Sample
+from pbs_exporter.open_connections import ConnectionLimits
 from pbs_exporter.simulator import Fault, SimulatedPbs
 from pbs_exporter.web import app, unsent
 from tests.support.exporter import make_settings

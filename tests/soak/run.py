@@ -39,8 +39,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Time after which it has failed."""
     clients: int = 4
     parts: int = 10
-    settled: int = 1
-    """Parts after which memory may hardly grow."""
+    settled: int = 5
+    """Parts after which memory may hardly grow.
+
+    Before, caches of numbers and texts fill, and what requests need at the same time, rarely as much as ever before,
+    leaves gaps in the memory of Python and of the C library, which both keep.
+    """
     memory_growth: float = 0.05
     """Largest growth of the resident memory after that."""
     descriptors: int = 0

@@ -11,9 +11,9 @@ from pathlib import Path
 import bcrypt
 import trustme
 
-from pbs_exporter.aiohttp_internals import ConnectionLimits
 from pbs_exporter.commands import serve
 from pbs_exporter.config import ExporterSettings
+from pbs_exporter.open_connections import ConnectionLimits
 from pbs_exporter.simulator import SimulatedPbs
 from tests.support.exporter import make_settings
 from tests.support.program import WAIT

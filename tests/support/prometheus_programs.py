@@ -14,6 +14,7 @@ _NEWEST = (
     "--include=prometheus,promtool,prometheus-alertmanager",
     "forky",
 )
+_VICTORIA = tuple("--include=victoria-metrics" if part.startswith("--include") else part for part in _NEWEST)
 
 
 def newest(program: str) -> Path:
@@ -24,6 +25,15 @@ def newest(program: str) -> Path:
 def oldest(program: str) -> Path:
     """Return the path of the same program in Debian 12, which has Prometheus 2.42."""
     return Path("/usr/bin") / program
+
+
+def victoria(program: str) -> Path:
+    """Return the path of `victoria-metrics` or `vmagent`, of the same time."""
+
+    def unpack(folder: Path) -> None:
+        run(*_VICTORIA, folder / "root")
+
+    return cached("victoria", _VICTORIA, unpack) / "root" / "usr" / "bin" / program
 
 
 def _unpack(root: Path) -> None:

@@ -9,6 +9,7 @@ import secrets
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 import bcrypt
@@ -33,7 +34,7 @@ Check = Callable[[bytes, bytes | None, int], bool]
 
 
 class Busy(Exception):
-    """More logins wait for their check than the limit."""
+    """More logins wait for their check than the limit, or there is no thread for it."""
 
 
 def is_right(password: bytes, stored: bytes | None, dearest: int) -> bool:
@@ -117,17 +118,24 @@ class Passwords:
         while self._idle_threads and (login := self._waiting.take()) is not None:
             self._idle_threads -= 1
             # One for each check, and a daemon: Python would wait for it at exit.
-            threading.Thread(target=self._run, args=(loop, login), name="password", daemon=True).start()
+            thread = threading.Thread(target=self._run, args=(loop, login), name="password", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                # The system has no more threads.
+                self._idle_threads += 1
+                login.result.set_exception(Busy())
 
     def _run(self, loop: asyncio.AbstractEventLoop, login: "_Login") -> None:
-        if hasattr(os, "setpriority") and hasattr(threading, "get_native_id"):
-            # In Linux this is of the thread alone. Scrapes go before.
+        # In Linux this is of the thread alone. Scrapes go before.
+        with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         right = False
         try:
             right = login.check()
         finally:
-            if not loop.is_closed():
+            # The loop may have ended meanwhile.
+            with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._end, login, right)
 
     def _end(self, login: "_Login", right: bool) -> None:  # noqa: FBT001 - the loop calls it

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from unittest.mock import Mock
 
 import bcrypt
 import pytest
@@ -107,6 +108,20 @@ async def test_a_flood_of_wrong_passwords_keeps_nobody_out() -> None:
     assert checks.asked.index(b"right", 1) <= 3
     answers = await asyncio.gather(*flood, return_exceptions=True)
     assert sum(isinstance(answer, Busy) for answer in answers) == 500 - passwords.MOST_WAITING
+
+
+async def test_no_thread_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system has no more threads, a login is busy, and checked when there is one again."""
+    checks = Checks()
+    checks.go_on.set()
+    logins = Passwords(checks, threads=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", Mock(side_effect=RuntimeError("can't start new thread")))
+        for _ in range(3):
+            with pytest.raises(Busy):
+                await logins.accept(USERS, "alice", b"right", "a")
+            await asyncio.sleep(0)
+    assert await logins.accept(USERS, "alice", b"right", "a")
 
 
 async def test_a_client_that_leaves_is_not_checked() -> None:

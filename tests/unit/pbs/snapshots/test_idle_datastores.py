@@ -263,9 +263,27 @@ async def test_a_clock_that_is_days_off_proves_nothing(days: int) -> None:
         assert looked_at(await later(setup)) == list(STORES)
 
 
-async def test_a_host_whose_status_fails_has_not_restarted() -> None:
-    """Without the uptime, the tasks alone prove it; one that hangs is waited for once."""
+async def test_tasks_alone_are_a_proof() -> None:
+    """Where PBS doesn't tell its uptime, the tasks alone prove that nothing has changed."""
     history = small_history()
     async with idling(history) as setup:
         setup.pbs.faults.add("/nodes/{node}/status", Fault.status(403, "permission check failed"))
         assert looked_at(await later(setup)) == []
+
+
+@pytest.mark.parametrize("template", [TASKS, "/nodes/{node}/status"])
+async def test_what_hangs_delays_no_second_look(template: str) -> None:
+    """If the tasks or the host's status hang, one scrape waits for them, and the next ones look at once."""
+    history = small_history()
+    async with idling(history, timeout_seconds=60.0) as setup:
+        setup.pbs.faults.add(template, Fault.stall())
+        setup.clock.advance(60)
+        await setup.scrape(1)
+        await eventually(looks_done)
+        setup.pbs.requests.clear()
+        setup.clock.advance(60)
+        page = asyncio.create_task(setup.scrape(30))
+        await eventually(lambda: setup.asked(GROUPS) == 4)
+        assert not page.done()
+        page.cancel()
+        await asyncio.gather(page, return_exceptions=True)
