@@ -94,6 +94,10 @@ async def serve_until_stopped(settings: Settings, sockets: Sequence[socket.socke
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
         _log.info("stopping")
+        # Targets that a reload starts now would never be closed.
+        for reloading in reloads:
+            reloading.cancel()
+        await asyncio.gather(*reloads, return_exceptions=True)
 
 
 @asynccontextmanager

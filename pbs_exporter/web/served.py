@@ -89,7 +89,7 @@ class ServedTargets:
         self.main: Served | None = None
         self.by_name: Mapping[str, Served] = {}
         self._start = start
-        self._ending: set[asyncio.Task[None]] = set()
+        self._ending: dict[asyncio.Task[None], Served] = {}
 
     def apply(self, settings: Settings) -> None:
         """Serve what these settings have. What hasn't changed goes on, and what is gone ends after its scrapes."""
@@ -103,14 +103,16 @@ class ServedTargets:
         for name, served in before.items():
             if self.all().get(name) is not served:
                 ending = asyncio.create_task(served.end(), name=f"end of target {name}")
-                self._ending.add(ending)
-                ending.add_done_callback(self._ending.discard)
+                self._ending[ending] = served
+                ending.add_done_callback(self._ending.pop)
 
     async def close(self) -> None:
         """End all that is under way."""
+        # What was gone and waited for its scrapes has listings, slow collectors and connections too.
+        left = [*self._ending.values(), *self.all().values()]
         for ending in self._ending:
             ending.cancel()
-        await asyncio.gather(*self._ending, *(served.close() for served in self.all().values()), return_exceptions=True)
+        await asyncio.gather(*self._ending, *(served.close() for served in left), return_exceptions=True)
 
     def all(self) -> dict[str, Served]:
         """Return each PBS by its name, that of `/metrics` first."""

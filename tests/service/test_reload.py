@@ -1,16 +1,22 @@
 """Settings that change while the program runs, as a process with a settings file."""
 
 import asyncio
+import os
 import signal
+import socket
+import threading
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
 
+from pbs_exporter.commands import serve
+from pbs_exporter.config import Settings
 from pbs_exporter.simulator import SimulatedPbs
+from tests.support.exporter import make_settings
 from tests.support.metrics_page import Scraped, failed
-from tests.support.program import Running, get, serving, started
+from tests.support.program import WAIT, Running, get, serving, started
 from tests.support.running import simulated
 from tests.support.waiting import eventually
 
@@ -121,3 +127,28 @@ async def test_sighup_reloads(tmp_path: Path) -> None:
             assert metrics.value("pbs_exporter_config_last_reload_successful") == 0
             ended = await running.end(signal.SIGTERM)
     assert ended.code == 0
+
+
+async def test_a_reload_ends_with_the_program(pbs: SimulatedPbs) -> None:
+    """A reload that is under way at SIGTERM is given up: it starts no target that nobody would end."""
+    reading, read = threading.Event(), threading.Event()
+
+    def load() -> tuple[Settings, list[str]]:
+        reading.set()
+        read.wait(WAIT)
+        return make_settings(pbs), []
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        service = asyncio.create_task(serve.serve_until_stopped(make_settings(pbs), [listening], load))
+        try:
+            await eventually(lambda: signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGHUP)
+            await eventually(reading.is_set)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.wait_for(service, WAIT)
+            assert [task for task in asyncio.all_tasks() if task.get_name() == "reload"] == []
+        finally:
+            read.set()
+            service.cancel()
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)

@@ -294,6 +294,22 @@ async def test_a_target_that_is_gone_ends_after_its_scrapes() -> None:
         assert failed(page) == set()
 
 
+async def test_the_end_closes_targets_that_are_gone() -> None:
+    """What runs in the background for a target that is gone ends with the program, though a scrape never ended."""
+    gate = Gate()
+    async with fleet() as many:
+        for path in ("/access/permissions", "/nodes/localhost/status"):
+            many.pbs["one"].faults.add(path, gate.fault)
+        scrape = asyncio.create_task(many.get("/probe?target=one"))
+        await eventually(lambda: len(gate.waiting) >= 2)
+        await many.reload(targets={})
+        await many.app[TARGETS].close()
+        left = [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("slow collector")]
+        scrape.cancel()
+        gate.open()
+    assert left == []
+
+
 async def test_wrong_settings_change_nothing() -> None:
     """Settings that can't be used are told, in the answer, the log and a metric; all goes on as before."""
     async with fleet(exporter=replace(EXPORTER, lifecycle=True)) as many:
