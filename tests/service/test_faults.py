@@ -9,9 +9,11 @@ from structlog.testing import capture_logs
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.scrape.failure_log import BURST
 from pbs_exporter.simulator import Fault
+from tests.support.exporter import FakeClock, exporting, make_settings
 from tests.support.fault_effects import METRICS, SLOW, STAY, counted, up
 from tests.support.metrics_page import facts, failed, without
-from tests.support.running import Setup, running
+from tests.support.running import NOW, Setup, running, simulated
+from tests.support.status_page import status_page
 from tests.support.waiting import Gate, eventually
 
 
@@ -139,6 +141,23 @@ async def setup_with_faults() -> Any:
         setup.pbs.faults.add("/admin/gc", Fault.status(500, "disk <away>"))
         setup.pbs.faults.add("/admin/datastore/archive/snapshots", Fault.status(400, "no"))
         yield setup
+
+
+async def test_a_wrong_fingerprint_is_one_line() -> None:
+    """A certificate with another fingerprint is one line in the log for all collectors, and one reason on `/`."""
+    async with (
+        simulated(tls=True) as pbs,
+        exporting(make_settings(pbs, fingerprint=bytes(32)), FakeClock(NOW).clock) as exporter,
+    ):
+        with capture_logs() as logs:
+            for _ in range(2):
+                assert len(failed(await exporter.scrape())) > 5
+        page = await status_page(exporter.client)
+    assert [(line["event"], line["collector"], line["error"]) for line in logs] == [
+        ("PBS unreachable", "version", "FingerprintMismatch")
+    ]
+    # In the summary and beside the state of PBS.
+    assert page.text.count(logs[0]["reason"]) == 2
 
 
 async def test_a_dead_pbs_is_one_line() -> None:

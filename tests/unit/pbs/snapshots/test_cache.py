@@ -10,6 +10,7 @@ from collections.abc import Collection
 import pytest
 
 from pbs_exporter.pbs.http.transport import Transport
+from pbs_exporter.pbs.snapshots import runner
 from pbs_exporter.pbs.snapshots.concurrently import MOST, concurrently
 from pbs_exporter.simulator import Answer, Call, Fault, Replay
 from pbs_exporter.web.app import TARGETS
@@ -380,3 +381,19 @@ def _known_listings(setup: Setup) -> Collection[str]:
     served = setup.exporter.client.app[TARGETS].main
     assert served is not None
     return served.target.listings()
+
+
+async def test_an_unexpected_error_blocks_no_later_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is raised while a datastore is listed costs that listing alone: the next scrape lists it again."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    async with running() as setup:
+        monkeypatch.setattr(runner, "list_in_full", broken)
+        assert failed_datastores(await setup.scrape()) == {("snapshots", "archive"), ("snapshots", "main")}
+        monkeypatch.undo()
+        setup.clock.advance(60)
+        page = await setup.scrape()
+    assert failed(page) == set()
+    assert listed_at(page) == dict.fromkeys(("archive", "main"), NOW + 60)
