@@ -171,4 +171,5 @@ def _why_unknown(target: Target, outcomes: list[Outcome]) -> str:
     if AccessCollector.name not in target.enabled:
         return f"the collector {AccessCollector.name} is disabled"
     error = next((outcome.error for outcome in outcomes if outcome.name == AccessCollector.name), None)
-    return reason_text(error) or "PBS hasn't been queried yet"
+    down = None if target.last_scrape is None else target.last_scrape.error
+    return reason_text(error, down) or "PBS hasn't been queried yet"
