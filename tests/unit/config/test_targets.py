@@ -228,6 +228,12 @@ def test_a_wrong_variable(file: Path) -> None:
     assert line.endswith("did you mean PBS_EXPORTER__TARGETS__ONE__TIMEOUT_SECONDS?")
 
 
+def test_a_label_that_is_not_utf8(file: Path) -> None:
+    """A variable whose bytes aren't UTF-8 is no label's value: `/sd` couldn't show it."""
+    (line,) = problems(file, ONE, PBS_EXPORTER__TARGETS__ONE__LABELS__SITE="z\udcfcrich")
+    assert line == "PBS_EXPORTER__TARGETS__ONE__LABELS__SITE: is not UTF-8; write it in UTF-8"
+
+
 def test_warnings_name_the_target(file: Path) -> None:
     """A PBS that is there twice, an unverified certificate and a label that metrics have are warnings."""
     again = ONE.replace("targets.one", "targets.two") + "verify_tls = true\nlabels = { datastore = 'x', site = 'y' }\n"
