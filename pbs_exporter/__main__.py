@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pbs_exporter import __revision__, __version__, standard_streams
 from pbs_exporter.errors import ConfigError, PbsExporterError
+from pbs_exporter.plain_text import has_surrogates
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -149,7 +150,7 @@ def _command(
 
 def _label(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
-    if not separator or not re.fullmatch(r"(?!__)[A-Za-z_][A-Za-z0-9_]*", name):
+    if not separator or not re.fullmatch(r"(?!__)[A-Za-z_][A-Za-z0-9_]*", name) or has_surrogates(value):
         raise argparse.ArgumentTypeError(f"{text!a} is no label; write NAME=VALUE")
     return name, value
 

@@ -31,6 +31,11 @@ def printable(text: str) -> str:
     return text if text.isprintable() else _invisible.sub("", text)
 
 
+def has_surrogates(text: str) -> bool:
+    """Whether it has lone surrogates, as the bytes of an argument or a variable that aren't UTF-8."""
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def shortened(text: str, limit: int) -> str:
     """Return the text, truncated to `limit` code points including a final `…` if it is longer."""
     return text if len(text) <= limit else text[: limit - 1] + "…"

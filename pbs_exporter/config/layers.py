@@ -16,7 +16,7 @@ from dynaconf import Dynaconf
 
 from pbs_exporter.config import files, targets
 from pbs_exporter.config.suggestions import unknown_key, unknown_section, unknown_variable
-from pbs_exporter.config.table import FILE_VARIABLE, PREFIX, Setting, shown_section
+from pbs_exporter.config.table import FILE_VARIABLE, PREFIX, SEPARATOR, TARGETS, Setting, shown_section
 from pbs_exporter.config.values import InvalidValue, RawValue, visible
 
 _ROOT = "SETTINGS"
@@ -31,6 +31,8 @@ class Sources(msgspec.Struct, frozen=True):
     layer: Layer
     targets: Mapping[str, Sequence[Setting]]
     """The settings of each target that was found, by name."""
+    means_targets: bool
+    """Whether there are targets, or are meant to be."""
     problems: list[str]
     """Unknown names and similar problems, one line each."""
     file_problem: str | None
@@ -52,7 +54,7 @@ def gather(file: str | None, environ: Mapping[str, str], table: Sequence[Setting
     folder = Path(file or environ.get(FILE_VARIABLE, "").strip()).parent
     long, long_problems = _long_layer(environ, rows)
     merged = merge(_relative_to(folder, from_file), _short_layer(environ, rows), long)
-    return Sources(merged, own, [*problems, *file_problems, *long_problems], file_problem)
+    return Sources(merged, own, bool(own or problems), [*problems, *file_problems, *long_problems], file_problem)
 
 
 def merge(*layers: Layer) -> Layer:
@@ -116,7 +118,7 @@ def _known(tree: dict[str, Any], file: str, table: Sequence[Setting]) -> tuple[L
     for section, content in tree.items():
         name = visible(shown_section(section))
         rows = {row.key: row for row in table if row.section == section}
-        if not rows:
+        if not rows and not section.startswith(TARGETS + SEPARATOR):
             shown = f"[{name}]" if isinstance(content, dict) else name
             problems.append(f"{shown} in {file}: {unknown_section(section, table)}")
         elif not isinstance(content, dict):

@@ -31,7 +31,7 @@ def load(
     table = settings_table(collectors)
     sources = gather(file, environ, table)
     layer = sources.layer
-    has_main = not sources.targets or "endpoint" in layer.get("pbs", {})
+    has_main = not sources.means_targets or "endpoint" in layer.get("pbs", {})
     rows: dict[str, Sequence[Setting]] = {}
     if has_main:
         rows["pbs"] = [row for row in table if row.section == "pbs"]

@@ -13,7 +13,7 @@ from pbs_exporter.config.values import InvalidValue, RawValue, quote, quoted, st
 PORT_LIMIT = 65535
 
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\[\]]*)\]|(?P<host>[^:\[\]]*))(?::(?P<port>[^:]*))?")
-_HOST_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
+_HOST_NAME = re.compile(r"(?!.{255})[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31}")
 _EXTERNAL_URL = re.compile(r"(?i:(?P<scheme>https?))://(?P<address>[^/?#@]+)(?P<prefix>(?:/[A-Za-z0-9._~-]+)*)/?")
 _ENDPOINT_HINT = "write https://HOST:8007"
@@ -57,7 +57,12 @@ def external_url(raw: RawValue) -> ExternalUrl:
 
 
 def is_address(text: str) -> bool:
-    """Whether this is `HOST` or `HOST:PORT`: the host is a name or an IP address, IPv6 in brackets."""
+    """Whether this is `HOST` or `HOST:PORT`: the host is a name or an IP address, IPv6 in brackets.
+
+    A zone (`fe80::1%eth0`) isn't accepted: only its own machine knows it, and Python takes any text for one.
+    """
+    if "%" in text:
+        return False
     try:
         _check_address(text)
     except InvalidValue:

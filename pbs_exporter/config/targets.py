@@ -33,15 +33,19 @@ Keys = dict[str, RawValue]
 
 def flattened(tree: Mapping[str, Any], file: str) -> tuple[dict[str, Any], list[str]]:
     """Return the content of a file by section, with sections of targets beside the others, and what is wrong."""
-    sections = {section: content for section, content in tree.items() if section != TARGETS}
+    sections = {key: content for key, content in tree.items() if key != TARGETS and SEPARATOR not in key}
+    problems = [
+        f'["{visible(key)}"] in {file}: there is no such section; write [{TARGETS}.NAME] for each PBS'
+        for key in tree
+        if SEPARATOR in key
+    ]
     targets = tree.get(TARGETS)
     if targets is None:
-        return sections, []
+        return sections, problems
     if not isinstance(targets, dict):
-        return sections, [f"{TARGETS} in {file}: a value instead of a section; write [{TARGETS}.NAME] for each PBS"]
+        return sections, [*problems, f"{TARGETS} in {file}: a value instead of a section; write [{TARGETS}.NAME] for each PBS"]
     if not targets:
-        return sections, [f"[{TARGETS}] in {file}: has no target; write [{TARGETS}.NAME] for each PBS"]
-    problems = []
+        return sections, [*problems, f"[{TARGETS}] in {file}: has no target; write [{TARGETS}.NAME] for each PBS"]
     for name, content in targets.items():
         if not _NAME.fullmatch(name):
             problems.append(f"[{TARGETS}.{visible(name)}] in {file}: is no name for a target; {_NAME_HINT}")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from pbs_exporter.plain_text import first_line
+from pbs_exporter.plain_text import first_line, has_surrogates
 
 YEAR_SECONDS = 365 * 86400
 """The longest permitted duration, far below the limit of timers."""
@@ -94,7 +94,10 @@ def label(name: str) -> Parser:
             raise InvalidValue("is a label that Prometheus sets; choose another name")
         if not _LABEL.fullmatch(name):
             raise InvalidValue("is no name for a label; write letters, digits and _, not a digit or __ first")
-        return string(raw)
+        value = string(raw)
+        if has_surrogates(value):
+            raise InvalidValue("is not UTF-8; write it in UTF-8")
+        return value
 
     return parse
 

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from yarl import URL
+
 from pbs_exporter.config.layers import Layer
 from pbs_exporter.config.model import Settings, TargetSettings
 from pbs_exporter.config.suggestions import similar_variable
@@ -34,9 +36,9 @@ def about_targets(settings: Settings, layer: Layer) -> list[str]:
     for name, config in settings.targets.items():
         found.append((name, config, inherited(defaults, layer.get(target_section(name), {}))))
     lines = [line for name, config, raw in found for line in _about_target(name, config.pbs, raw)]
-    first: dict[str, str] = {}
+    first: dict[object, str] = {}
     for _, config, raw in found:
-        if (known := first.setdefault(config.pbs.endpoint, raw["endpoint"].name)) != raw["endpoint"].name:
+        if (known := first.setdefault(_place(config.pbs.endpoint), raw["endpoint"].name)) != raw["endpoint"].name:
             lines.append(f"{raw['endpoint'].name}: is the same PBS as {known}, which is asked twice")
     return lines
 
@@ -50,6 +52,12 @@ def about_labels(settings: Settings, ours: Collection[str]) -> list[str]:
         for label in config.labels
         if label in ours
     ]
+
+
+def _place(endpoint: str) -> tuple[str, int | None]:
+    """Return what is the same for each spelling of an address."""
+    url = URL(endpoint)
+    return (url.host or "").rstrip("."), url.port
 
 
 def _about_target(name: str, target: TargetSettings, pbs: Mapping[str, RawValue]) -> list[str]:

@@ -8,7 +8,7 @@ from prometheus_client.metrics_core import Metric as Family
 
 from pbs_exporter import log
 from pbs_exporter.clock import Clock
-from pbs_exporter.config import Settings
+from pbs_exporter.config import ExporterSettings, Settings
 from pbs_exporter.daemon_thread import in_daemon_thread
 from pbs_exporter.errors import ConfigError
 from pbs_exporter.exposition.metric import Sample
@@ -31,7 +31,7 @@ class Reloader:
     """
 
     def __init__(self, settings: Settings, load: Load, apply: Callable[[Settings], list[str]], clock: Clock) -> None:
-        self._settings = settings
+        self._first = settings.exporter
         self._load = load
         self._apply = apply
         self._clock = clock
@@ -50,11 +50,10 @@ class Reloader:
                 for problem in error.problems:
                     _log.error("settings not reloaded", problem=problem)
                 return error.problems
-            for line in [*warnings, *_ignored(self._settings, settings)]:
+            for line in [*warnings, *_ignored(self._first, settings.exporter)]:
                 _log.warning(line)
             exporter = settings.exporter
             log.configure(exporter.log_level, exporter.log_format, settings.secrets)
-            self._settings = settings
             self._successful, self._success_at = True, self._clock.now()
             _log.info("settings reloaded", targets=len(settings.targets))
             return []
@@ -70,9 +69,9 @@ class Reloader:
         yield from RELOAD_TIMESTAMP(self._success_at)
 
 
-def _ignored(before: Settings, after: Settings) -> list[str]:
+def _ignored(first: ExporterSettings, now: ExporterSettings) -> list[str]:
     return [
         f"[exporter] {key}: is only read at start; restart the exporter to change it"
         for key in _AT_START
-        if getattr(before.exporter, key) != getattr(after.exporter, key)
+        if getattr(first, key) != getattr(now, key)
     ]

@@ -133,7 +133,7 @@ async def test_once_with_a_target_or_label_that_cannot_be(pbs: SimulatedPbs, arg
     assert pbs.requests == []
 
 
-@pytest.mark.parametrize("label", ["x", "=x", "1a=x", "__a=x", "a-b=x"])
+@pytest.mark.parametrize("label", ["x", "=x", "1a=x", "__a=x", "a-b=x", "a=\udcff"])
 async def test_once_with_what_is_no_label(pbs: SimulatedPbs, label: str) -> None:
     """What is no label is a wrong option."""
     ended = await run_program("once", "--label", label, env=settings(pbs))

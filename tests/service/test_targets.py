@@ -237,6 +237,11 @@ async def test_discovery_behind_a_proxy() -> None:
         ("a:0", 400),
         ("a:65536", 400),
         ("[fd00::1", 400),
+        ("[fe80::1%eth0]:9101", 400),
+        ("[::1%<a b>]", 400),
+        ("[::1%ü]", 400),
+        ("[::1%?x=y]:9101", 400),
+        (".".join(["a" * 63] * 4), 400),
         ("", 400),
     ],
 )
@@ -336,11 +341,13 @@ async def test_reload_needs_permission_and_a_method() -> None:
 
 
 async def test_what_is_only_read_at_start() -> None:
-    """A listen address or a limit of connections that has changed is told to need a restart."""
+    """A listen address or a limit of connections is told to need a restart while it isn't that of the start."""
     async with fleet() as many:
-        with capture_logs() as logs:
-            await many.reload(exporter=replace(EXPORTER, max_connections=7))
-        assert any("max_connections: is only read at start" in str(entry["event"]) for entry in logs)
+        for number, is_told in ((7, True), (7, True), (EXPORTER.max_connections, False)):
+            with capture_logs() as logs:
+                await many.reload(exporter=replace(EXPORTER, max_connections=number))
+            told = any("max_connections: is only read at start" in str(entry["event"]) for entry in logs)
+            assert told == is_told
 
 
 async def test_sick_targets_cost_the_others_nothing() -> None:

@@ -174,6 +174,19 @@ MISTAKES = [
         ],
     ),
     (
+        f"{ONE}labels = 1\n",
+        [
+            (
+                "targets.one.labels in FILE: a value instead of a section; "
+                "write [targets.one.labels] on a line of its own"
+            )
+        ],
+    ),
+    (
+        f'["targets/two"]\n{ONE}',
+        ['["targets/two"] in FILE: there is no such section; write [targets.NAME] for each PBS'],
+    ),
+    (
         f"{ONE}[targets.one.collectors]\ntap = true\n",
         ["[targets.one.collectors] tap in FILE: there is no such setting; did you mean [targets.one.collectors] tape?"],
     ),
@@ -217,7 +230,8 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("content", "lines"), MISTAKES)
 def test_mistakes(file: Path, content: str, lines: list[str]) -> None:
-    """Each mistake is one line with target and setting, those of all targets at once."""
+    """Each mistake is one line with target and setting, those of all targets at once, with a PBS of `[pbs]` or not."""
+    assert problems(file, content) == lines
     top = content + MAIN if content.startswith("targets") else MAIN + content
     assert problems(file, top) == lines
 
@@ -226,6 +240,35 @@ def test_a_wrong_variable(file: Path) -> None:
     """A variable of a target that is none gets a line, with the variable that is meant."""
     (line,) = problems(file, MAIN + ONE, PBS_EXPORTER__TARGETS__ONE__TIMOUT_SECONDS="5")
     assert line.endswith("did you mean PBS_EXPORTER__TARGETS__ONE__TIMEOUT_SECONDS?")
+
+
+def test_no_labels(file: Path) -> None:
+    """A table of labels can be empty."""
+    assert one(file, f"{ONE}labels = {{}}\n").labels == {}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "other"),
+    [
+        ("https://one:8007", "https://ONE:8007/"),
+        ("https://one", "https://one:443"),
+        ("https://one:8007", "https://one.:08007"),
+        ("https://[::1]:8007", "https://[0:0::1]:8007"),
+    ],
+)
+def test_one_pbs_twice(file: Path, endpoint: str, other: str) -> None:
+    """Two spellings of an address are the same PBS."""
+    first = ONE.replace("https://one:8007", endpoint)
+    again = ONE.replace("https://one:8007", other).replace("targets.one", "targets.two")
+    file.write_text(f"{first}verify_tls = true\n{again}verify_tls = true\n")
+    (twice,) = load(str(file), {}, COLLECTORS)[1]
+    assert twice.endswith("which is asked twice")
+
+
+def test_a_label_that_is_not_utf8(file: Path) -> None:
+    """A variable whose bytes aren't UTF-8 is no label's value: `/sd` couldn't show it."""
+    (line,) = problems(file, ONE, PBS_EXPORTER__TARGETS__ONE__LABELS__SITE="z\udcfcrich")
+    assert line == "PBS_EXPORTER__TARGETS__ONE__LABELS__SITE: is not UTF-8; write it in UTF-8"
 
 
 def test_warnings_name_the_target(file: Path) -> None:
