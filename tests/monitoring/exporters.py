@@ -54,9 +54,18 @@ def demo(folder: Path, **variables: str) -> Iterator[ExporterProcess]:
 
 
 @contextmanager
-def _running(folder: Path, command: str, variables: dict[str, str], secret: str | None) -> Iterator[ExporterProcess]:
+def with_settings(folder: Path, file: Path) -> Iterator[ExporterProcess]:
+    """Run an exporter with a settings file."""
+    with _running(folder, "serve", {}, None, "--config", str(file)) as exporter:
+        yield exporter
+
+
+@contextmanager
+def _running(
+    folder: Path, command: str, variables: dict[str, str], secret: str | None, *arguments: str
+) -> Iterator[ExporterProcess]:
     log = folder / f"{command}.log"
     env = environment(**_LOCAL, **variables, PBS_EXPORTER__EXPORTER__LOG_LEVEL="debug")
-    with process(sys.executable, "-m", "pbs_exporter", command, log=log, env=env):
+    with process(sys.executable, "-m", "pbs_exporter", command, *arguments, log=log, env=env):
         found = poll(lambda: _STARTED.search(log.read_text()), "the exporter serves")
         yield ExporterProcess(f"http://{found[1]}", log, secret)

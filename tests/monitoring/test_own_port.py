@@ -1,6 +1,12 @@
 """A real Prometheus scrapes a port with TLS and a login, as docs/settings.md shows it."""
 
-from collections.abc import Iterator
+import asyncio
+import base64
+import ssl
+import threading
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +15,8 @@ import pytest
 import trustme
 import yaml
 
-from tests.monitoring.exporters import ExporterProcess, demo
+from pbs_exporter.simulator import SimulatedPbs, World
+from tests.monitoring.exporters import ExporterProcess, demo, with_settings
 from tests.monitoring.servers import Prometheus, prometheus
 from tests.support.documented import block
 from tests.support.prometheus_programs import newest, oldest
@@ -103,3 +110,89 @@ def test_prometheus_scrapes_with_tls_and_a_login(scraped: tuple[ExporterProcess,
     log = exporter.log.read_text()
     assert log.count("web_config_file can't be used") == 1
     assert PASSWORD not in log
+
+
+@contextmanager
+def fleet(number: int) -> Iterator[dict[str, SimulatedPbs]]:
+    """Run that number of simulated PBS, in a thread."""
+    pbs = {f"pbs{one}": SimulatedPbs(World(1, 1, 2, 2, seed=1)) for one in range(number)}
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+    started = threading.Event()
+
+    async def serve() -> None:
+        async with AsyncExitStack() as stack:
+            for one in pbs.values():
+                await stack.enter_async_context(one)
+            started.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=[serve()])
+    thread.start()
+    try:
+        assert started.wait(60)
+        yield pbs
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+
+
+def write_targets(file: Path, targets: Mapping[str, SimulatedPbs]) -> None:
+    """Replace the settings file by one with these targets."""
+    head = '[exporter]\nweb_config_file = "web.yml"\nlifecycle = true\n'
+    sections = [
+        f'[targets.{name}]\nendpoint = "{pbs.endpoint}"\ntoken_id = "{pbs.token_id}"\ntoken_secret = "{pbs.secret}"\n'
+        f'fingerprint = "{pbs.fingerprint}"\n'
+        for name, pbs in targets.items()
+    ]
+    new = file.with_suffix(".new")
+    new.write_text("\n".join([head, *sections]))
+    new.replace(file)
+
+
+@pytest.mark.parametrize("program", [newest, oldest], ids=["newest", "oldest"])
+def test_prometheus_finds_the_targets_with_tls_and_a_login(program: Any, tmp_path: Path) -> None:
+    """By `/sd`, Prometheus finds and scrapes twelve PBS over TLS with a login, and one that a reload adds."""
+    write_certificate(tmp_path, "server")
+    CA.cert_pem.write_to_path(tmp_path / "ca.crt")
+    (tmp_path / "web.yml").write_text(yaml.safe_dump(web_config()))
+    (tmp_path / "password").write_text(PASSWORD)
+    (user,) = web_config()["basic_auth_users"]
+    login = {
+        "basic_auth": {"username": user, "password_file": str(tmp_path / "password")},
+        "tls_config": {"ca_file": str(tmp_path / "ca.crt")},
+    }
+    file = tmp_path / "settings.toml"
+    with fleet(13) as pbs:
+        added = dict(pbs)
+        last = added.popitem()
+        write_targets(file, added)
+        with with_settings(tmp_path, file) as exporter:
+            address = exporter.url.removeprefix("http://")
+            discovery = {"url": f"https://{address}/sd", "refresh_interval": "5s", **login}
+            job = {"job_name": "pbs", "scheme": "https", "http_sd_configs": [discovery], **login}
+            configuration = {"global": {"scrape_interval": "5s", "scrape_timeout": "5s"}, "scrape_configs": [job]}
+            with prometheus(tmp_path, configuration, program=program("prometheus")) as running:
+
+                def up() -> dict[str, float]:
+                    return {labels["instance"]: value for labels, value in running.query("pbs_up")}
+
+                poll(lambda: up() == dict.fromkeys(added, 1), "twelve targets are up", seconds=60)
+                write_targets(file, {**added, last[0]: last[1]})
+                assert reloaded(exporter.url, tmp_path / "ca.crt", f"{user}:{PASSWORD}") == "ok\n"
+                poll(lambda: up() == dict.fromkeys(pbs, 1), "the new target is up", seconds=60)
+
+
+def reloaded(url: str, ca_file: Path, login: str) -> str:
+    """Request a reload, and return the answer."""
+    context = ssl.create_default_context(cafile=ca_file)
+    request = urllib.request.Request(  # noqa: S310 - the exporter's own URL
+        url.replace("http://", "https://") + "/-/reload",
+        method="POST",
+        headers={"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"},
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    with opener.open(request, timeout=60) as answer:
+        text: str = answer.read().decode()
+    return text
