@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import structlog
 from msgspec.structs import replace
@@ -69,9 +69,13 @@ class Served:
             if not self.scrapes:
                 self._idle.set()
 
+    async def quiet(self) -> None:
+        """Wait until no scrape is under way."""
+        await self._idle.wait()
+
     async def end(self) -> None:
         """End what is under way, once the scrapes under way have ended."""
-        await self._idle.wait()
+        await self.quiet()
         await self.close()
 
     async def close(self) -> None:
@@ -105,6 +109,13 @@ class ServedTargets:
                 ending = asyncio.create_task(served.end(), name=f"end of target {name}")
                 self._ending[ending] = served
                 ending.add_done_callback(self._ending.pop)
+
+    async def quiet(self, seconds: float) -> None:
+        """Wait until no scrape is under way, of what is gone neither, for at most that time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                for served in [*self._ending.values(), *self.all().values()]:
+                    await served.quiet()
 
     async def close(self) -> None:
         """End all that is under way."""

@@ -175,12 +175,7 @@ MISTAKES = [
     ),
     (
         f"{ONE}labels = 1\n",
-        [
-            (
-                "targets.one.labels in FILE: a value instead of a section; "
-                "write [targets.one.labels] on a line of its own"
-            )
-        ],
+        [("targets.one.labels in FILE: a value instead of a section; write [targets.one.labels] on a line of its own")],
     ),
     (
         f'["targets/two"]\n{ONE}',
