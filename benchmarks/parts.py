@@ -1,8 +1,11 @@
-"""Measures the encoder and the decoder in this process, without a server."""
+"""Measures the encoder, the decoder and the reading of settings in this process, without a server."""
 
 import asyncio
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from pathlib import Path
 
 from prometheus_client import generate_latest
 
@@ -12,7 +15,9 @@ from benchmarks.measurement import Measurement
 from benchmarks.programs import Program
 from benchmarks.scrapes import loading
 from benchmarks.static_source import StaticSource
+from pbs_exporter.collectors import DEFAULTS
 from pbs_exporter.collectors.snapshots import SnapshotsCollector
+from pbs_exporter.config import load
 from pbs_exporter.exposition import formats
 from pbs_exporter.exposition.page import Page
 from pbs_exporter.pbs.http.decoding import many
@@ -76,6 +81,30 @@ def sums(benchmark: Benchmark, _: Program) -> Measurement:
 
     with asyncio.Runner() as runner:
         return _decoded(benchmark, body, lambda: runner.run(arrive()))
+
+
+def settings(number: int) -> Callable[[Benchmark, Program], Measurement]:
+    """Return what measures reading settings with that number of targets, compared with ten times a tenth of them."""
+
+    def measure(benchmark: Benchmark, _: Program) -> Measurement:
+        with tempfile.TemporaryDirectory() as folder:
+            files = [Path(folder, f"{size}.toml") for size in (number, number // 10)]
+            for file in files:
+                file.write_text("".join(map(_target, range(int(file.stem)))), encoding="utf-8")
+            whole, tenth = (partial(load, str(file), {}, DEFAULTS) for file in files)
+            return Measurement(
+                unit="ms",
+                values=[_seconds(whole) * _MS for _ in range(benchmark.runs)],
+                compared_with=[10 * _seconds(tenth) * _MS for _ in range(benchmark.runs)],
+                details=f"{number} targets, compared with ten times {number // 10}",
+            )
+
+    return measure
+
+
+def _target(number: int) -> str:
+    keys = 'token_id = "exporter@pbs!metrics"\ntoken_secret = "secret"\nlabels = { site = "a" }'
+    return f'[targets.t{number}]\nendpoint = "https://pbs{number}:8007"\n{keys}\n'
 
 
 def _pieces(body: bytes) -> Iterator[bytes]:

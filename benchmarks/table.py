@@ -189,6 +189,7 @@ PARTS: Final = (
     Benchmark(name="decoder-structs", input=_100K, measure=parts.structs, thresholds=Thresholds(ratio=1 / 7)),
     Benchmark(name="decoder-limit-1", input=_100K, settings=_ONE, measure=parts.sums),
     Benchmark(name="decoder-limit-0", input=_100K, settings=_ALL, measure=parts.sums),
+    Benchmark(name="settings-500", input=_SMALL, measure=parts.settings(500), thresholds=Thresholds(ratio=2)),
 )
 """Parts of the exporter, in isolation."""
 

@@ -19,14 +19,17 @@ from pbs_exporter.commands import interpreter
 from pbs_exporter.config import ListenAddress, Settings
 from pbs_exporter.open_connections import ConnectionLimits
 from pbs_exporter.web.access_log import AccessLogger
-from pbs_exporter.web.app import READINESS, RELOADER, create_app
+from pbs_exporter.web.app import READINESS, RELOADER, TARGETS, create_app
 from pbs_exporter.web.port.guard import Guard
 from pbs_exporter.web.port.listener import accepting
 from pbs_exporter.web.reload import Load
 from pbs_exporter.web.sockets import open_sockets
 
-SHUTDOWN_SECONDS = 1.5
-"""Time for running scrapes to finish at shutdown. aiohttp may wait for it twice."""
+QUIET_SECONDS = 1.0
+"""Time for running scrapes to finish at shutdown before the port is closed."""
+
+SHUTDOWN_SECONDS = 1.0
+"""Time for running scrapes to finish after that. aiohttp may wait for it twice."""
 
 SPARE_DESCRIPTORS = 64
 """Open files besides the connections of clients: connections to PBS, listening sockets, files."""
@@ -98,6 +101,8 @@ async def serve_until_stopped(settings: Settings, sockets: Sequence[socket.socke
         for reloading in reloads:
             reloading.cancel()
         await asyncio.gather(*reloads, return_exceptions=True)
+        # Meanwhile the port is open, so that whoever asks for readiness learns of the end.
+        await app[TARGETS].quiet(QUIET_SECONDS)
 
 
 @asynccontextmanager

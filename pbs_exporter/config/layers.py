@@ -115,9 +115,12 @@ def _parse(data: bytes) -> dict[str, Any]:
 def _known(tree: dict[str, Any], file: str, table: Sequence[Setting]) -> tuple[Layer, list[str]]:
     layer: Layer = {}
     problems: list[str] = []
+    by_section: dict[str, dict[str, Setting]] = {}
+    for row in table:
+        by_section.setdefault(row.section, {})[row.key] = row
     for section, content in tree.items():
         name = visible(shown_section(section))
-        rows = {row.key: row for row in table if row.section == section}
+        rows = by_section.get(section, {})
         if not rows and not section.startswith(TARGETS + SEPARATOR):
             shown = f"[{name}]" if isinstance(content, dict) else name
             problems.append(f"{shown} in {file}: {unknown_section(section, table)}")

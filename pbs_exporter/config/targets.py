@@ -43,7 +43,10 @@ def flattened(tree: Mapping[str, Any], file: str) -> tuple[dict[str, Any], list[
     if targets is None:
         return sections, problems
     if not isinstance(targets, dict):
-        return sections, [*problems, f"{TARGETS} in {file}: a value instead of a section; write [{TARGETS}.NAME] for each PBS"]
+        return sections, [
+            *problems,
+            f"{TARGETS} in {file}: a value instead of a section; write [{TARGETS}.NAME] for each PBS",
+        ]
     if not targets:
         return sections, [*problems, f"[{TARGETS}] in {file}: has no target; write [{TARGETS}.NAME] for each PBS"]
     for name, content in targets.items():

@@ -8,6 +8,7 @@ from aiohttp import hdrs, web
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors.base import AnyCollector
 from pbs_exporter.config import Settings
+from pbs_exporter.errors import ConfigError
 from pbs_exporter.web.discovery import PROBE
 from pbs_exporter.web.headers import add_headers
 from pbs_exporter.web.health_handler import Readiness, health
@@ -26,6 +27,7 @@ READINESS = web.AppKey("readiness", Readiness)
 _SERVICE = web.AppKey("service", Service)
 
 TLS_STAYS = "[exporter] web_config_file: turns TLS on or off, which needs a restart; the one before stays in force"
+LOGIN_LOST = "[exporter] web_config_file: the port has no login any more"
 
 
 def create_app(
@@ -66,10 +68,17 @@ def _lifetime(
         targets.apply(settings)
 
         def apply(changed: Settings) -> list[str]:
-            follows = guard.follow(changed.exporter.web_config_file)
-            targets.apply(changed)
+            prepared = targets.prepare(changed)
+            had_login = bool(guard.config.users)
+            try:
+                follows = guard.follow(changed.exporter.web_config_file)
+            except ConfigError:
+                targets.drop(prepared)
+                raise
+            targets.take(changed, prepared)
             service.settings = changed
-            return [] if follows else [TLS_STAYS]
+            lost = [LOGIN_LOST] if had_login and not guard.config.users else []
+            return lost if follows else [TLS_STAYS]
 
         reloader = Reloader(settings, load, apply, clock)
         scraper = Scraper(UnsentBodies(limit_of_unsent()))

@@ -1,8 +1,8 @@
 """What is served: the PBS of `/metrics` and each target, while the settings have it."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 
 import structlog
 from msgspec.structs import replace
@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors.base import AnyCollector
 from pbs_exporter.config import Settings, TargetConfig
+from pbs_exporter.errors import ConfigError
 from pbs_exporter.exposition.self_metrics import ApiMetrics
 from pbs_exporter.pbs.http.connector import make_session
 from pbs_exporter.scrape.target import Target
@@ -41,16 +42,21 @@ class Served:
         self._idle = asyncio.Event()
         self._idle.set()
         self._worker, self._slow_worker = Worker(), Worker()
-        self.target = Target(
-            config.pbs,
-            [collector for collector in collectors if config.collectors[collector.name]],
-            session=self._session,
-            clock=clock,
-            observe=self.api_metrics.observe,
-            filters=config.filters,
-            compute=self._worker.compute,
-            compute_slow=self._slow_worker.compute,
-        )
+        try:
+            self.target = Target(
+                config.pbs,
+                [collector for collector in collectors if config.collectors[collector.name]],
+                session=self._session,
+                clock=clock,
+                observe=self.api_metrics.observe,
+                filters=config.filters,
+                compute=self._worker.compute,
+                compute_slow=self._slow_worker.compute,
+            )
+        except OSError:
+            # The CA file has gone. Nothing has used the session.
+            self._session.detach()
+            raise
 
     def is_as(self, config: TargetConfig) -> bool:
         """Whether these settings are those of this PBS. Labels don't count: only `/sd` shows them."""
@@ -69,9 +75,13 @@ class Served:
             if not self.scrapes:
                 self._idle.set()
 
+    async def quiet(self) -> None:
+        """Wait until no scrape is under way."""
+        await self._idle.wait()
+
     async def end(self) -> None:
         """End what is under way, once the scrapes under way have ended."""
-        await self._idle.wait()
+        await self.quiet()
         await self.close()
 
     async def close(self) -> None:
@@ -93,18 +103,51 @@ class ServedTargets:
 
     def apply(self, settings: Settings) -> None:
         """Serve what these settings have. What hasn't changed goes on, and what is gone ends after its scrapes."""
-        configs = {**({MAIN: settings.main} if settings.main else {}), **settings.targets}
+        self.take(settings, self.prepare(settings))
+
+    def prepare(self, settings: Settings) -> dict[str, Served]:
+        """Return what these settings have: what hasn't changed, and what is new. Nothing else changes by that.
+
+        Raise `ConfigError` if a file has gone since they were read.
+        """
         before = self.all()
-        now = {
-            name: self._kept(before.get(name), config) or self._start(name, config) for name, config in configs.items()
-        }
-        self.main = now.pop(MAIN, None)
-        self.by_name = now
-        for name, served in before.items():
-            if self.all().get(name) is not served:
-                ending = asyncio.create_task(served.end(), name=f"end of target {name}")
-                self._ending[ending] = served
-                ending.add_done_callback(self._ending.pop)
+        prepared: dict[str, Served] = {}
+        for name, config in _configs(settings).items():
+            known = before.get(name)
+            try:
+                prepared[name] = known if known is not None and known.is_as(config) else self._start(name, config)
+            except OSError as error:
+                self.drop(prepared)
+                reason = f"can't be read any more ({error.strerror})"
+                raise ConfigError([f"{f'target {name}' if name else '[pbs]'}: ca_file {reason}"]) from None
+        return prepared
+
+    def take(self, settings: Settings, prepared: Mapping[str, Served]) -> None:
+        """Serve what was prepared from these settings."""
+        for name, config in _configs(settings).items():
+            prepared[name].config = config
+        before = self.all()
+        self.main = prepared.get(MAIN)
+        self.by_name = {name: served for name, served in prepared.items() if name != MAIN}
+        self._end(served for served in before.values() if served is not prepared.get(served.name))
+
+    def drop(self, prepared: Mapping[str, Served]) -> None:
+        """Don't serve what was prepared."""
+        before = self.all()
+        self._end(served for served in prepared.values() if served is not before.get(served.name))
+
+    def _end(self, gone: Iterable[Served]) -> None:
+        for served in gone:
+            ending = asyncio.create_task(served.end(), name=f"end of target {served.name}")
+            self._ending[ending] = served
+            ending.add_done_callback(self._ending.pop)
+
+    async def quiet(self, seconds: float) -> None:
+        """Wait until no scrape is under way, of what is gone neither, for at most that time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                for served in [*self._ending.values(), *self.all().values()]:
+                    await served.quiet()
 
     async def close(self) -> None:
         """End all that is under way."""
@@ -118,11 +161,9 @@ class ServedTargets:
         """Return each PBS by its name, that of `/metrics` first."""
         return {**({MAIN: self.main} if self.main else {}), **self.by_name}
 
-    def _kept(self, served: Served | None, config: TargetConfig) -> Served | None:
-        if served is None or not served.is_as(config):
-            return None
-        served.config = config
-        return served
+
+def _configs(settings: Settings) -> dict[str, TargetConfig]:
+    return {**({MAIN: settings.main} if settings.main else {}), **settings.targets}
 
 
 def _ca(config: TargetConfig) -> bytes | None:

@@ -5,20 +5,22 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from pbs_exporter.commands import serve
 from pbs_exporter.config import Settings
 from pbs_exporter.simulator import SimulatedPbs
+from pbs_exporter.web.reload import Load
 from tests.support.exporter import make_settings
 from tests.support.metrics_page import Scraped, failed
 from tests.support.program import WAIT, Running, get, serving, started
 from tests.support.running import simulated
-from tests.support.waiting import eventually
+from tests.support.waiting import Gate, eventually
 
 CHANGES = 50
 SCRAPES_A_SECOND = 20
@@ -129,6 +131,22 @@ async def test_sighup_reloads(tmp_path: Path) -> None:
     assert ended.code == 0
 
 
+@asynccontextmanager
+async def served_here(pbs: SimulatedPbs, load: Load) -> AsyncIterator[tuple[asyncio.Task[None], str]]:
+    """Serve in this process until a signal. Yield what ends then, and the URL."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        service = asyncio.create_task(serve.serve_until_stopped(make_settings(pbs), [listening], load))
+        try:
+            await eventually(lambda: signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL)
+            yield service, address
+        finally:
+            service.cancel()
+            await asyncio.gather(service, return_exceptions=True)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
+
+
 async def test_a_reload_ends_with_the_program(pbs: SimulatedPbs) -> None:
     """A reload that is under way at SIGTERM is given up: it starts no target that nobody would end."""
     reading, read = threading.Event(), threading.Event()
@@ -138,10 +156,8 @@ async def test_a_reload_ends_with_the_program(pbs: SimulatedPbs) -> None:
         read.wait(WAIT)
         return make_settings(pbs), []
 
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        service = asyncio.create_task(serve.serve_until_stopped(make_settings(pbs), [listening], load))
+    async with served_here(pbs, load) as (service, _):
         try:
-            await eventually(lambda: signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGHUP)
             await eventually(reading.is_set)
             os.kill(os.getpid(), signal.SIGTERM)
@@ -149,6 +165,21 @@ async def test_a_reload_ends_with_the_program(pbs: SimulatedPbs) -> None:
             assert [task for task in asyncio.all_tasks() if task.get_name() == "reload"] == []
         finally:
             read.set()
-            service.cancel()
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                signal.signal(number, signal.SIG_DFL)
+
+
+async def test_readiness_while_the_program_ends(pbs: SimulatedPbs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a scrape under way keeps the program from ending, `/-/ready` answers 503."""
+    monkeypatch.setattr(serve, "QUIET_SECONDS", WAIT)
+    gate = Gate()
+    pbs.faults.add("/nodes/localhost/status", gate.fault)
+    async with served_here(pbs, lambda: (make_settings(pbs), [])) as (service, address):
+        scrape = asyncio.create_task(get(f"{address}/metrics"))
+        await eventually(lambda: len(gate.waiting) > 0)
+        assert await get(f"{address}/-/ready") == (200, "ok\n")
+        os.kill(os.getpid(), signal.SIGTERM)
+        await eventually(lambda: signal.getsignal(signal.SIGTERM) is signal.SIG_IGN)
+        assert await get(f"{address}/-/ready") == (503, "ending\n")
+        gate.open()
+        status, text = await scrape
+        await asyncio.wait_for(service, WAIT)
+    assert (status, Scraped(text).value("pbs_up")) == (200, 1)

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from pbs_exporter.simulator import Fault, SimulatedPbs
 from pbs_exporter.web.app import READINESS, RELOADER, TARGETS, create_app
 from tests.support.exporter import Client, FakeClock, main_of, make_settings
 from tests.support.metrics_page import Scraped, failed
+from tests.support.own_port import ALICE
 from tests.support.program import closed_port
 from tests.support.running import NOW, simulated, small_world
 from tests.support.status_page import Page
@@ -329,6 +331,39 @@ async def test_wrong_settings_change_nothing() -> None:
         async with many.client.put("/-/reload") as response:
             assert (response.status, await response.text()) == (200, "ok\n")
         assert (await many.page("/metrics")).value("pbs_exporter_config_last_reload_successful") == 1
+
+
+async def test_a_file_that_vanishes_while_the_settings_are_read(tmp_path: Path) -> None:
+    """Settings whose CA file goes after it was checked change nothing either, whatever else they have."""
+    async with fleet() as many, simulated() as third:
+        assert isinstance(many.settings, Settings)
+        before = many.app[TARGETS].all()
+        gone = config(third, ca_file=tmp_path / "gone.pem", verify_tls=True)
+        good = many.settings
+        assert await many.reload(targets={"one": config(third), "three": gone}) == [
+            "target three: ca_file can't be read any more (No such file or directory)"
+        ]
+        assert many.app[TARGETS].all() == before
+        assert (await many.page("/metrics")).value("pbs_exporter_config_last_reload_successful") == 0
+        many.settings = good
+        wrong = replace(EXPORTER, web_config_file=tmp_path / "gone.yml")
+        assert len(await many.reload(targets={"one": config(third)}, exporter=wrong)) == 1
+        assert many.app[TARGETS].all() == before
+        await eventually(lambda: not [task for task in asyncio.all_tasks() if "end of target" in task.get_name()])
+
+
+async def test_a_reload_that_ends_the_login(tmp_path: Path) -> None:
+    """Settings without the file with the users are told to leave the port without a login: half a file has none."""
+    file = tmp_path / "web.yml"
+    file.write_text(ALICE)
+    async with fleet() as many:
+        await many.reload(exporter=replace(EXPORTER, web_config_file=file))
+        assert (await many.get("/metrics"))[0] == 401
+        with capture_logs() as logs:
+            await many.reload(exporter=EXPORTER)
+        assert (await many.get("/metrics"))[0] == 200
+        (entry,) = [entry for entry in logs if entry["log_level"] == "warning"]
+        assert entry["event"] == "[exporter] web_config_file: the port has no login any more"
 
 
 async def test_reload_needs_permission_and_a_method() -> None:
