@@ -175,3 +175,28 @@ def test_notes() -> None:
     safe = changed("settings.pbs.verify_tls", value=True) | {"serviceMonitor": {"enabled": True}}
     assert "WARNING" not in templated(safe)[name]
     assert "Prometheus doesn't scrape" not in templated(safe)[name]
+
+
+def test_web_configuration() -> None:
+    """`webConfig` mounts its Secret and names its file; with TLS, the probes and the ServiceMonitor use HTTPS."""
+    login = {"username": {"name": "login", "key": "user"}, "password": {"name": "login", "key": "password"}}
+    trust = {"ca": {"configMap": {"name": "ca", "key": "ca.crt"}}}
+    more = {
+        "reloader": {"enabled": False},
+        "webConfig": {"existingSecret": "web", "tls": True},
+        "serviceMonitor": {"enabled": True, "tlsConfig": trust, "basicAuth": login},
+    }
+    objects = render(MANY | more)
+    pod = objects["Deployment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "web-config"]
+    (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == "web-config"]
+    assert volume["secret"] == {"secretName": "web", "defaultMode": 0o440}
+    settings = tomllib.loads(objects["ConfigMap"]["data"]["settings.toml"])
+    assert settings["exporter"]["web_config_file"] == f"{mount['mountPath']}/web.yml"
+    probes = [container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")]
+    assert {probe["scheme"] for probe in probes} == {"HTTPS"}
+    endpoints = objects["ServiceMonitor"]["spec"]["endpoints"]
+    assert len(endpoints) == 1 + len(MANY["targets"])
+    assert all((each["scheme"], each["tlsConfig"], each["basicAuth"]) == ("https", trust, login) for each in endpoints)
+    assert invalid(objects.values(), versions()[-1]) == []

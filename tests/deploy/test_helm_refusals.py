@@ -33,6 +33,14 @@ def test_several_replicas_are_refused(replicas: int) -> None:
             },
             "caCertificate and settings.pbs.fingerprint are both set",
         ),
+        (
+            changed("settings.exporter.web_config_file", "/x/web.yml") | {"webConfig": {"existingSecret": "web"}},
+            "webConfig.existingSecret and settings.exporter.web_config_file are both set",
+        ),
+        (
+            {"reloader": {"enabled": True}, "webConfig": {"existingSecret": "web"}},
+            "reloader and webConfig.existingSecret are both set",
+        ),
         (changed("settings.pbs.endpoint", "https://pbs.example.com"), "settings.pbs.endpoint has port 443"),
         (changed("settings.pbs.endpoint", "http://pbs/"), "settings.pbs.endpoint has port 80"),
         (changed("settings.pbs.endpoint", "https://[fd00::8007]:8008"), "settings.pbs.endpoint has port 8008"),

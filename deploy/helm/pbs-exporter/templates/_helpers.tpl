@@ -78,6 +78,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- include "pbs-exporter.checkPort" (list $ (printf "targets.%s" $name) $target.endpoint) }}
 {{- end }}
+{{- if and .Values.webConfig.existingSecret .Values.settings.exporter.web_config_file }}
+{{- fail "webConfig.existingSecret and settings.exporter.web_config_file are both set: keep one of them" }}
+{{- end }}
+{{- if and .Values.reloader.enabled .Values.webConfig.existingSecret }}
+{{- fail "reloader and webConfig.existingSecret are both set: the reloader has neither TLS nor a login; keep one of them" }}
+{{- end }}
 {{- if and .Values.caCertificate .Values.settings.pbs.fingerprint }}
 {{- fail "caCertificate and settings.pbs.fingerprint are both set: keep one of them" }}
 {{- end }}
@@ -111,6 +117,17 @@ scrapeTimeout: {{ .Values.serviceMonitor.scrapeTimeout }}
 # Our labels `namespace`, `service` and `endpoint` are of PBS; without this they would be renamed to `exported_…`,
 # and rules and dashboards would find none of them.
 honorLabels: true
+{{- if .Values.webConfig.tls }}
+scheme: https
+{{- end }}
+{{- with .Values.serviceMonitor.tlsConfig }}
+tlsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.serviceMonitor.basicAuth }}
+basicAuth:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{/*
@@ -128,6 +145,9 @@ verify_tls is written only if it is on: with "off" beside a fingerprint, the exp
 {{- $exporter := dict "listen_address" ":9101" }}
 {{- if .Values.reloader.enabled }}
 {{- $_ := set $exporter "lifecycle" true }}
+{{- end }}
+{{- if .Values.webConfig.existingSecret }}
+{{- $_ := set $exporter "web_config_file" "/run/secrets/web-config/web.yml" }}
 {{- end }}
 {{- $own := dict "pbs" $chart "exporter" $exporter "collectors" dict "filters" dict }}
 {{- range $section := list "pbs" "exporter" "collectors" "filters" }}
