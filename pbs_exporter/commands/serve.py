@@ -75,14 +75,7 @@ async def serve_until_stopped(settings: Settings, sockets: Sequence[socket.socke
     # With port 0 in the settings, the system has chosen the port.
     address = ListenAddress(settings.exporter.listen_address.host, sockets[0].getsockname()[1])
     async with _serving(settings, sockets, load=load) as app:
-        reloads: set[asyncio.Task[list[str]]] = set()
-
-        def reload() -> None:
-            reloading = asyncio.create_task(app[RELOADER].reload(), name="reload")
-            reloads.add(reloading)
-            reloading.add_done_callback(reloads.discard)
-
-        loop.add_signal_handler(signal.SIGHUP, reload)
+        loop.add_signal_handler(signal.SIGHUP, app[RELOADER].start)
         _log.info(
             "started",
             version=__version__,
@@ -97,10 +90,6 @@ async def serve_until_stopped(settings: Settings, sockets: Sequence[socket.socke
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
         _log.info("stopping")
-        # Targets that a reload starts now would never be closed.
-        for reloading in reloads:
-            reloading.cancel()
-        await asyncio.gather(*reloads, return_exceptions=True)
         # Meanwhile the port is open, so that whoever asks for readiness learns of the end.
         await app[TARGETS].quiet(QUIET_SECONDS)
 

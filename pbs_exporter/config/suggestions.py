@@ -14,8 +14,7 @@ def unknown_key(section: str, key: str, table: Iterable[Setting]) -> str:
     """Return the problem with an unknown key in a file, with a suggestion."""
     rows = list(table)
     own = {row.key: str(row) for row in rows if row.section == section}
-    others = {row.key: str(row) for row in rows if row.section != section}
-    meant = _nearest(key, own) or _nearest(key, others)
+    meant = _nearest(key, own) or _nearest(key, {row.key: str(row) for row in rows if row.section != section})
     if meant is None:
         return f"there is no such setting; [{shown_section(section)}] has {', '.join(own)}"
     return f"there is no such setting; did you mean {meant}?"
@@ -33,7 +32,8 @@ def unknown_section(name: str, table: Iterable[Setting]) -> str:
 
 def unknown_variable(name: str, table: Iterable[Setting]) -> str:
     """Return the problem with an unknown variable with the prefix `PBS_EXPORTER__`, with a suggestion."""
-    meant = _nearest(_bare(name), {**_variables(table), "CONFIG": FILE_VARIABLE})
+    near = (row for row in table if _is_near(name, row))
+    meant = _nearest(_bare(name), {**_variables(near), "CONFIG": FILE_VARIABLE})
     hint = f"did you mean {meant}?" if meant else f"the form is {PREFIX}SECTION__KEY, as in {PREFIX}PBS__ENDPOINT"
     return f"there is no such setting; {hint}"
 
@@ -45,6 +45,13 @@ def similar_variable(name: str, table: Iterable[Setting]) -> str | None:
     without_section = {row.key.upper(): row.variables[0] for row in rows if row.section != "collectors"}
     known = {**without_section, **_variables(rows), "CONFIG": FILE_VARIABLE, "CONFIG_FILE": FILE_VARIABLE}
     return _nearest(_bare(name), known, _VERY_CLOSE)
+
+
+def _is_near(name: str, row: Setting) -> bool:
+    """Whether a variable may mean this setting: one of a target has the target's name. There may be many targets."""
+    section, separator, rest = row.section.partition(SEPARATOR)
+    target = f"{PREFIX}{section}__{rest.partition(SEPARATOR)[0]}__".upper()
+    return not separator or name.upper().startswith(target)
 
 
 def _variables(table: Iterable[Setting]) -> dict[str, str]:

@@ -89,6 +89,8 @@ def _lifetime(
         try:
             yield
         finally:
+            # Targets that a reload started later would never be closed.
+            await reloader.close()
             await targets.close()
             status_worker.close()
 

@@ -36,11 +36,29 @@ class Reloader:
         self._apply = apply
         self._clock = clock
         self._lock = asyncio.Lock()
+        self._under_way: set[asyncio.Task[list[str]]] = set()
         self._successful = True
         self._success_at = clock.now()
 
+    def start(self) -> asyncio.Task[list[str]]:
+        """Start to read and apply the settings, whoever waits for it. Its result is as that of `reload`."""
+        reloading = asyncio.create_task(self._reload(), name="reload")
+        self._under_way.add(reloading)
+        reloading.add_done_callback(self._under_way.discard)
+        return reloading
+
     async def reload(self) -> list[str]:
         """Read and apply the settings. Return what is wrong with them, in which case nothing changes."""
+        return await asyncio.shield(self.start())
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        under_way = list(self._under_way)
+        for reloading in under_way:
+            reloading.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def _reload(self) -> list[str]:
         async with self._lock:
             try:
                 settings, warnings = await in_daemon_thread(self._load)

@@ -11,10 +11,15 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from structlog.testing import capture_logs
 
+from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.commands import serve
-from pbs_exporter.config import Settings
+from pbs_exporter.config import ExporterSettings, Settings
+from pbs_exporter.errors import ConfigError
 from pbs_exporter.simulator import SimulatedPbs
+from pbs_exporter.web.app import create_app
 from pbs_exporter.web.reload import Load
 from tests.support.exporter import make_settings
 from tests.support.metrics_page import Scraped, failed
@@ -165,6 +170,28 @@ async def test_a_reload_ends_with_the_program(pbs: SimulatedPbs) -> None:
             assert [task for task in asyncio.all_tasks() if task.get_name() == "reload"] == []
         finally:
             read.set()
+
+
+async def test_a_reload_goes_on_without_its_client(pbs: SimulatedPbs) -> None:
+    """A reload ends as it would have if the client that asked for it had waited."""
+    reading, read = threading.Event(), threading.Event()
+    settings = make_settings(pbs, exporter=ExporterSettings(process_metrics=False, lifecycle=True))
+
+    def load() -> tuple[Settings, list[str]]:
+        reading.set()
+        read.wait(WAIT)
+        raise ConfigError(["wrong"])
+
+    async with TestClient(TestServer(create_app(settings, COLLECTORS, load=load))) as client:
+        asking = asyncio.create_task(client.post("/-/reload"))
+        await eventually(reading.is_set)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        # The server has noticed.
+        await eventually(lambda: not client.server.handler.connections)
+        with capture_logs() as logs:
+            read.set()
+            await eventually(lambda: [entry["event"] for entry in logs] == ["settings not reloaded"])
 
 
 async def test_readiness_while_the_program_ends(pbs: SimulatedPbs, monkeypatch: pytest.MonkeyPatch) -> None:

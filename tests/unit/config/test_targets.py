@@ -237,6 +237,13 @@ def test_a_wrong_variable(file: Path) -> None:
     assert line.endswith("did you mean PBS_EXPORTER__TARGETS__ONE__TIMEOUT_SECONDS?")
 
 
+@pytest.mark.parametrize("name", ["PBS_EXPORTER__TARGETS", "PBS_EXPORTER__TARGETS__TWO"])
+def test_a_variable_without_a_key(file: Path, name: str) -> None:
+    """A variable that names no setting of a target isn't taken for one of some other target."""
+    (line,) = problems(file, MAIN + ONE, **{name: "x"})
+    assert line.startswith(f"{name}: there is no such setting; the form is PBS_EXPORTER__SECTION__KEY")
+
+
 def test_no_labels(file: Path) -> None:
     """A table of labels can be empty."""
     assert one(file, f"{ONE}labels = {{}}\n").labels == {}
