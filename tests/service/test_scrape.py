@@ -365,7 +365,7 @@ async def test_listings_that_hang_starve_nobody(limit: int) -> None:
         setup.pbs.faults.add(SNAPSHOTS, Fault.stall())
         setup.pbs.faults.add(NAMESPACES, Fault.stall())
         for _ in range(2):
-            page = await setup.scrape(3)
+            page = await setup.scrape(5)
             assert page.value("pbs_up") == 1
             assert failed(page) == {"snapshots"}
             assert len(page.series("pbs_datastore_total_bytes")) == 10
