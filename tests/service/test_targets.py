@@ -2,8 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,13 @@ from pbs_exporter.config import ExporterSettings, Settings, TargetConfig
 from pbs_exporter.config.network import external_url
 from pbs_exporter.config.values import RawValue
 from pbs_exporter.errors import ConfigError
-from pbs_exporter.simulator import Fault, SimulatedPbs
+from pbs_exporter.pbs.http import connector
+from pbs_exporter.simulator import Fault, SimulatedPbs, World
 from pbs_exporter.web.app import READINESS, RELOADER, TARGETS, create_app
 from tests.support.exporter import Client, FakeClock, main_of, make_settings
 from tests.support.metrics_page import Scraped, failed
 from tests.support.own_port import ALICE
-from tests.support.program import closed_port
+from tests.support.program import closed_port, deaf
 from tests.support.running import NOW, simulated, small_world
 from tests.support.status_page import Page
 from tests.support.waiting import Gate, eventually
@@ -406,6 +409,64 @@ async def test_sick_targets_cost_the_others_nothing() -> None:
             scrape.cancel()
         await asyncio.gather(*hanging, return_exceptions=True)
         gate.open()
+
+
+@contextmanager
+def full_port() -> Iterator[int]:
+    """Listen on a port whose queue is full: connecting to it hangs."""
+    with ExitStack() as stack:
+        listening = stack.enter_context(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex(listening.getsockname())
+        port: int = listening.getsockname()[1]
+        yield port
+
+
+async def test_targets_that_hang_anywhere_cost_the_others_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Targets that hang in DNS, connect, TLS or the body, beside a large one, leave a well one's pages whole."""
+    resolve, released = connector._resolve, threading.Event()
+
+    def slowly(host: str, port: int, family: int) -> Any:
+        return released.wait(60) if host == "hangs.invalid" else resolve(host, port, family)
+
+    monkeypatch.setattr(connector, "_resolve", slowly)
+    async with (
+        fleet(("well", "body")) as many,
+        simulated(World(1, 1, 500, 20, seed=1, now=lambda: NOW)) as large,
+        deaf() as silent,
+    ):
+        many.pbs["body"].faults.add("*", Fault.stall_body())
+        assert isinstance(many.settings, Settings)
+        well = many.settings.targets["well"]
+
+        def at(endpoint: str) -> TargetConfig:
+            return replace(well, pbs=replace(well.pbs, endpoint=endpoint))
+
+        with full_port() as full:
+            sick = {
+                "dns": at("http://hangs.invalid:8007"),
+                "connect": at(f"http://127.0.0.1:{full}"),
+                "tls": at(f"https://127.0.0.1:{silent}"),
+                "large": config(large),
+            }
+            await many.reload(targets={**many.settings.targets, **sick})
+            names = [name for name in ("dns", "connect", "tls", "body", "large") for _ in range(8)]
+            scrapes = [asyncio.create_task(many.page(f"/probe?target={name}")) for name in names]
+            # They are under way when the first page of the well one is there.
+            for _ in range(3):
+                page = await many.page("/probe?target=well")
+                assert (page.value("pbs_up"), failed(page)) == (1, set())
+                assert not any(scrape.done() for name, scrape in zip(names, scrapes, strict=True) if name != "large")
+            done = await asyncio.gather(*(one for name, one in zip(names, scrapes, strict=True) if name == "large"))
+            assert all(len(page.series("pbs_snapshot_info")) == 10_000 for page in done)
+            released.set()
+            for scrape in scrapes:
+                scrape.cancel()
+            await asyncio.gather(*scrapes, return_exceptions=True)
 
 
 async def test_log_lines_name_the_target() -> None:
