@@ -27,7 +27,10 @@ class SharedCall(Generic[T]):
 
     async def get(self) -> T:
         """Return the call's result, or raise its error. A caller that stops waiting doesn't stop the call."""
-        return await asyncio.shield(self.start())
+        call = self.start()
+        # `asyncio.shield` of Python 3.14 logs an error for which nobody waits any more.
+        await asyncio.wait([call])
+        return call.result()
 
     def result(self) -> T | None:
         """Return the result if the call has ended well, otherwise `None`."""

@@ -49,7 +49,9 @@ class Reloader:
 
     async def reload(self) -> list[str]:
         """Read and apply the settings. Return what is wrong with them, in which case nothing changes."""
-        return await asyncio.shield(self.start())
+        reloading = self.start()
+        await asyncio.wait([reloading])
+        return reloading.result()
 
     async def close(self) -> None:
         """Give up what is under way."""

@@ -111,7 +111,8 @@ class _DaemonResolver(AbstractResolver):
             lookup = self._lookups[key] = in_daemon_thread(partial(_resolve, host, port, family), "resolver")
             lookup.add_done_callback(partial(self._forget, key))
         # A request whose time is up doesn't end the lookup.
-        return await asyncio.shield(lookup)
+        await asyncio.wait([lookup])
+        return lookup.result()
 
     async def close(self) -> None:
         pass

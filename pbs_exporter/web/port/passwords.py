@@ -100,7 +100,8 @@ class Passwords:
     async def _wait_for(self, login: "_Login") -> bool:
         login.clients += 1
         try:
-            return await asyncio.shield(login.result)
+            await asyncio.wait([login.result])
+            return login.result.result()
         finally:
             login.clients -= 1
             if not login.clients and self._waiting.remove(login):

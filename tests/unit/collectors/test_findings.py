@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
 from pbs_exporter.collectors.findings import CutOff, Findings
+from pbs_exporter.collectors.shared_call import SharedCall
 from pbs_exporter.errors import NotJson, PbsError
 from pbs_exporter.pbs.http.decoding import Rows
 
@@ -90,3 +92,23 @@ async def test_a_bug_is_not_an_attempt_that_failed() -> None:
     with Findings() as found, pytest.raises(ZeroDivisionError):
         await found.attempt(failing(ZeroDivisionError()))
     assert found.failures == []
+
+
+async def test_an_error_of_a_shared_call_that_nobody_waits_for_is_not_told() -> None:
+    """A call that fails after all who waited for it have left tells the event loop of no error, on any Python."""
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    failing = asyncio.Event()
+
+    async def call() -> None:
+        await failing.wait()
+        raise ZeroDivisionError
+
+    async with SharedCall(call) as shared:
+        waiting = asyncio.create_task(shared.get())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        failing.set()
+        await asyncio.wait([shared.start()])
+    assert told == []
