@@ -13,7 +13,7 @@ from pbs_exporter.config import TargetSettings
 from pbs_exporter.exposition.metric import Metric, Sample, Series
 from pbs_exporter.pbs.snapshots.listing import Listing
 
-__all__ = ["AnyCollector", "Collector", "CollectorRequest", "Context", "Need", "Result", "enabled"]
+__all__ = ["AnyCollector", "Collector", "CollectorRequest", "Context", "Need", "Result", "enabled", "switched_on"]
 
 T = TypeVar("T")
 
@@ -68,6 +68,11 @@ class Collector(ABC, Generic[T]):
 
 
 AnyCollector = Collector[Any]
+
+
+def switched_on(collectors: Iterable[AnyCollector], switches: Mapping[str, bool]) -> list[AnyCollector]:
+    """Return the collectors that the settings enable. `switches` has each by its name."""
+    return [collector for collector in collectors if switches[collector.name]]
 
 
 def enabled(collectors: Collection[AnyCollector]) -> Enabled:

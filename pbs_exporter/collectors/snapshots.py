@@ -175,7 +175,7 @@ class SnapshotsCollector(Collector[Mapping[str, Listing]]):
 
 
 async def _refresh(request: CollectorRequest, stores: Sequence[str]) -> None:
-    """Have these datastores listed, with what the other collectors ask for. The mode `full` has no use for that."""
+    """List these datastores, with what the other collectors ask for. The mode `full` has no use for that."""
     if request.settings.listing_mode == "full":
         await request.snapshots.refresh(stores, request.until)
         return

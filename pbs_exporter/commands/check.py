@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pbs_exporter import log
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS
-from pbs_exporter.collectors.base import AnyCollector, enabled
+from pbs_exporter.collectors.base import AnyCollector, enabled, switched_on
 from pbs_exporter.collectors.privileges import Permissions, grants, missing
 from pbs_exporter.config import Settings, TargetConfig, TargetSettings
 from pbs_exporter.errors import LoginRefused, PbsError
@@ -26,10 +26,7 @@ def run(settings: Settings, warnings: Sequence[str], names: Sequence[str] = ()) 
 
     Raise `ConfigError` for a name that no target has.
     """
-    configs = {name: settings.config_of(name) for name in names} or {
-        **({"": settings.main} if settings.main else {}),
-        **settings.targets,
-    }
+    configs = {name: settings.config_of(name) for name in names} or settings.configs
     # Only libraries log something here.
     exporter = settings.exporter
     log.configure(exporter.log_level, exporter.log_format, settings.secrets)
@@ -45,8 +42,7 @@ async def _check_all(configs: Mapping[str, TargetConfig]) -> int:
             print()
         if name or len(configs) > 1:
             _row("target", name or "[pbs], which /metrics shows")
-        collectors = [collector for collector in COLLECTORS if config.collectors[collector.name]]
-        codes.append(await _check(config.pbs, collectors))
+        codes.append(await _check(config.pbs, switched_on(COLLECTORS, config.collectors)))
     return max(codes)
 
 

@@ -14,6 +14,7 @@ import structlog
 from pbs_exporter import log
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS
+from pbs_exporter.collectors.base import switched_on
 from pbs_exporter.config import Settings, TargetConfig
 from pbs_exporter.errors import ConfigError, OutputError
 from pbs_exporter.exposition import formats
@@ -61,11 +62,10 @@ def run(
 async def _page(config: TargetConfig, labels: Mapping[str, str]) -> bytes:
     # The process has ended when the metrics are read, and node_exporter has its own `process_*`.
     own, duration = ApiMetrics(), ScrapeDuration()
-    enabled = [collector for collector in COLLECTORS if config.collectors[collector.name]]
     async with make_session() as session:
         target = Target(
             config.pbs,
-            enabled,
+            switched_on(COLLECTORS, config.collectors),
             session=session,
             clock=Clock(),
             observe=own.observe,
@@ -78,7 +78,7 @@ async def _page(config: TargetConfig, labels: Mapping[str, str]) -> bytes:
 
 
 def _text(own: ApiMetrics, duration: ScrapeDuration, labels: Mapping[str, str], page: Page) -> bytes:
-    return b"".join(formats.render(Labelled(whole(page, [own], duration), labels), formats.choose("")))
+    return b"".join(formats.render(Labelled(whole(page, [own, duration]), labels), formats.choose("")))
 
 
 def _write(path: Path, page: bytes) -> None:

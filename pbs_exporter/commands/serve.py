@@ -21,7 +21,7 @@ from pbs_exporter.open_connections import ConnectionLimits
 from pbs_exporter.web.access_log import AccessLogger
 from pbs_exporter.web.app import READINESS, RELOADER, TARGETS, create_app
 from pbs_exporter.web.port.guard import Guard
-from pbs_exporter.web.port.listener import accepting
+from pbs_exporter.web.port.listener import BACKLOG, accepting
 from pbs_exporter.web.reload import Load
 from pbs_exporter.web.sockets import open_sockets
 
@@ -34,7 +34,6 @@ SHUTDOWN_SECONDS = 1.0
 SPARE_DESCRIPTORS = 64
 """Open files besides the connections of clients: connections to PBS, listening sockets, files."""
 
-BACKLOG = 128
 ACCEPTED_AT_ONCE = 8
 """New connections per turn of the event loop. All of them are open before the first one can be closed for another."""
 
@@ -54,7 +53,7 @@ def run(load: Load) -> int:
     """
     settings, warnings = load()
     # A mistake in the web configuration is told before anything is logged, as one in the settings is.
-    Guard(settings.exporter.web_config_file)
+    guard = Guard(settings.exporter.web_config_file)
     sockets = open_sockets(settings.exporter.listen_address)
     exporter = settings.exporter
     log.configure(exporter.log_level, exporter.log_format, settings.secrets)
@@ -62,19 +61,24 @@ def run(load: Load) -> int:
         _log.warning(warning)
     interpreter.tune()
     interpreter.raise_descriptor_limit()
-    asyncio.run(serve_until_stopped(settings, sockets, load))
+    asyncio.run(serve_until_stopped(settings, sockets, load, guard))
     return 0
 
 
-async def serve_until_stopped(settings: Settings, sockets: Sequence[socket.socket], load: Load | None = None) -> None:
-    """Serve on these sockets until SIGTERM or SIGINT. SIGHUP reads the settings again by `load`."""
+async def serve_until_stopped(
+    settings: Settings, sockets: Sequence[socket.socket], load: Load | None = None, guard: Guard | None = None
+) -> None:
+    """Serve on these sockets until SIGTERM or SIGINT. SIGHUP reads the settings again by `load`.
+
+    Without a `guard`, the web configuration is read here.
+    """
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     # With port 0 in the settings, the system has chosen the port.
     address = ListenAddress(settings.exporter.listen_address.host, sockets[0].getsockname()[1])
-    async with _serving(settings, sockets, load=load) as app:
+    async with _serving(settings, sockets, load=load, guard=guard) as app:
         loop.add_signal_handler(signal.SIGHUP, app[RELOADER].start)
         _log.info(
             "started",
@@ -100,9 +104,10 @@ async def _serving(
     sockets: Sequence[socket.socket],
     limits: ConnectionLimits | None = None,
     load: Load | None = None,
+    guard: Guard | None = None,
 ) -> AsyncIterator[web.Application]:
     loop = asyncio.get_running_loop()
-    guard = Guard(settings.exporter.web_config_file)
+    guard = guard or Guard(settings.exporter.web_config_file)
     guard.announce()
     limits = limits or ConnectionLimits(number=_connections(settings.exporter.max_connections))
     limited = _Occasionally("connections closed for new ones", limit=limits.number, setting="max_connections")

@@ -8,6 +8,7 @@ from pbs_exporter.config.credentials import reread_secret
 from pbs_exporter.config.filters import Filters, Patterns, keeps
 from pbs_exporter.config.loading import load, load_exporter, load_own_port
 from pbs_exporter.config.model import (
+    MAIN,
     ExporterSettings,
     ExternalUrl,
     ListenAddress,
@@ -20,6 +21,7 @@ from pbs_exporter.config.network import is_address
 from pbs_exporter.config.table import SETTINGS, Setting, settings_table
 
 __all__ = [
+    "MAIN",
     "SETTINGS",
     "ExporterSettings",
     "ExternalUrl",

@@ -9,6 +9,9 @@ import msgspec
 from pbs_exporter.config.filters import Filters
 from pbs_exporter.errors import ConfigError
 
+MAIN = ""
+"""The name of the PBS of `/metrics`, which no target can have."""
+
 
 class Secret:
     """A string that is shown as `***` by `repr`, `str` and formatting.
@@ -135,14 +138,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Each PBS of the section `[targets]`, by name."""
 
     @property
-    def configs(self) -> list[TargetConfig]:
-        """Each PBS, that of `/metrics` first."""
-        return [*([self.main] if self.main else []), *self.targets.values()]
+    def configs(self) -> dict[str, TargetConfig]:
+        """Each PBS by its name, that of `/metrics` first, as `MAIN`."""
+        return {**({MAIN: self.main} if self.main else {}), **self.targets}
 
     @property
     def secrets(self) -> list[str]:
         """The secret of each, to mask it."""
-        return [config.pbs.token_secret.reveal() for config in self.configs]
+        return [config.pbs.token_secret.reveal() for config in self.configs.values()]
 
     def config_of(self, name: str | None) -> TargetConfig:
         """Return a target, or without a name the PBS of `/metrics`. Raise `ConfigError` if it isn't there."""

@@ -14,7 +14,7 @@ from pbs_exporter.config.table import (
     target_rows,
     target_section,
 )
-from pbs_exporter.config.values import RawValue, visible
+from pbs_exporter.config.values import visible
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _NAME_HINT = "write lower-case letters, digits, dots, _ and -, at most 63 in all, a letter or a digit first"
@@ -27,8 +27,6 @@ _TRUST = frozenset({"verify_tls", "ca_file", "fingerprint"})
 
 _NESTED = ("collectors", "filters", LABELS)
 _VARIABLE = f"{PREFIX}{TARGETS}__".upper()
-
-Keys = dict[str, RawValue]
 
 
 def flattened(tree: Mapping[str, Any], file: str) -> tuple[dict[str, Any], list[str]]:

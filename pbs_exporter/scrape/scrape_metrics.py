@@ -87,10 +87,13 @@ class ScrapeDuration:
         yield from page.collect()
 
 
-def whole(page: Page, own: Iterable[Collector], duration: ScrapeDuration | None) -> CollectorRegistry:
-    """Return a new registry with all that a response shows. The duration comes last, when the rest is rendered."""
+def whole(page: Page, own: Iterable[Collector]) -> CollectorRegistry:
+    """Return a new registry with all that a response shows: the page, and the program's own metrics after it.
+
+    A `ScrapeDuration` has to be the last of these: it ends when the rest is rendered.
+    """
     registry = page.registry()
-    for families in (*own, *([duration] if duration else [])):
+    for families in own:
         registry.register(families)
     return registry
 

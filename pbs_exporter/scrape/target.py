@@ -131,6 +131,12 @@ class Target:
             for collector in self.collectors
             if only is None or collector.name in only
         ]
+
+        def left(now: float, answer: Version | PbsError, unlisted: Mapping[str, str]) -> None:
+            """Remember what is known although the client has left."""
+            report = self._report(began, started, answer, [run.verdict(now) for run in runs], unlisted)
+            self._remember(number, report, answer, ended_early=True)
+
         async with SharedCall(partial(self._version, deadline)) as version:
             try:
                 if not self._auth.proven:
@@ -143,9 +149,7 @@ class Target:
                     context = msgspec.structs.replace(context, listings=listings)
             except asyncio.CancelledError:
                 found = version.result() or PbsTimeout(CLIENT_LEFT, by_client=True)
-                verdicts = [run.verdict(began) for run in runs]
-                report = self._report(began, started, found, verdicts, {})
-                self._remember(number, report, found, ended_early=True)
+                left(began, found, {})
                 raise
 
         def make() -> tuple[list[Outcome], T]:
@@ -162,9 +166,7 @@ class Target:
         try:
             outcomes, rendered = await self._compute(make, size)
         except asyncio.CancelledError:
-            verdicts = [run.verdict(context.now) for run in runs]
-            report = self._report(began, started, answer, verdicts, unlisted)
-            self._remember(number, report, answer, ended_early=True)
+            left(context.now, answer, unlisted)
             raise
         self._making_seconds = time.perf_counter() - asked
         report = self._report(began, started, answer, outcomes, unlisted)

@@ -32,11 +32,7 @@ def _own_url(request: web.Request) -> ExternalUrl | None:
     hosts = request.headers.getall(hdrs.HOST, ())
     if len(hosts) != 1 or not is_address(hosts[0]):
         return None
-    return ExternalUrl("http" if request.transport is None or not _has_tls(request) else "https", hosts[0], "")
-
-
-def _has_tls(request: web.Request) -> bool:
-    return request.transport is not None and request.transport.get_extra_info("sslcontext") is not None
+    return ExternalUrl(request.scheme, hosts[0], "")
 
 
 def _labels(name: str, config: TargetConfig, url: ExternalUrl) -> dict[str, str]:

@@ -54,7 +54,7 @@ class Reloader:
         return reloading.result()
 
     async def close(self) -> None:
-        """Give up what is under way."""
+        """Cancel what is under way."""
         under_way = list(self._under_way)
         for reloading in under_way:
             reloading.cancel()

@@ -36,17 +36,17 @@ class Scraper:
         At most `limit` scrapes of this PBS are under way. `only` names the collectors that run, if not all do.
         """
         duration = ScrapeDuration()
+        answer = _Answer(request)
         if request.method == hdrs.METH_HEAD:
-            return web.Response(headers=_Answer(request).headers)
+            return web.Response(headers=answer.headers)
         if served.scrapes >= limit:
             text = f"Limit of {limit} scrapes at once (max_requests) is reached, try again later.\n"
             return web.Response(status=503, text=text)
         if self._unsent.is_full:
             return self._too_much_unsent()
-        answer = _Answer(request)
         seconds = budget(request.headers.get(TIMEOUT_HEADER), served.config.pbs.scrape_timeout_seconds)
         with served.scraping():
-            render = partial(answer.body, [served.api_metrics, *own], duration)
+            render = partial(answer.body, [served.api_metrics, *own, duration])
             with self._unsent.hold(await served.target.scrape(seconds, render, only)) as body:
                 return self._too_much_unsent() if body is None else await _send(request, answer.headers, body)
 
@@ -55,7 +55,7 @@ class Scraper:
         answer = _Answer(request)
         page = Page()
         page.add(build_info())
-        return await _send(request, answer.headers, answer.body(own, None, page))
+        return await _send(request, answer.headers, answer.body(own, page))
 
     def _too_much_unsent(self) -> web.Response:
         mebibytes = self._unsent.limit // 1024**2
@@ -73,9 +73,9 @@ class _Answer:
         if self._gzip and request.method != hdrs.METH_HEAD:
             self.headers[hdrs.CONTENT_ENCODING] = "gzip"
 
-    def body(self, own: OwnMetrics, duration: ScrapeDuration | None, page: Page) -> list[bytes]:
+    def body(self, own: OwnMetrics, page: Page) -> list[bytes]:
         """Return the page in pieces."""
-        body = formats.render(whole(page, own, duration), self._chosen)
+        body = formats.render(whole(page, own), self._chosen)
         if self._gzip:
             body = formats.compress(body)
         for piece in body:

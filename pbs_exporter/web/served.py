@@ -8,16 +8,13 @@ import structlog
 from msgspec.structs import replace
 
 from pbs_exporter.clock import Clock
-from pbs_exporter.collectors.base import AnyCollector
-from pbs_exporter.config import Settings, TargetConfig
+from pbs_exporter.collectors.base import AnyCollector, switched_on
+from pbs_exporter.config import MAIN, Settings, TargetConfig
 from pbs_exporter.errors import ConfigError
 from pbs_exporter.exposition.self_metrics import ApiMetrics
 from pbs_exporter.pbs.http.connector import make_session
 from pbs_exporter.scrape.target import Target
 from pbs_exporter.web.worker import Worker
-
-MAIN = ""
-"""The name of the PBS of `/metrics`, which no target can have."""
 
 
 class Served:
@@ -45,7 +42,7 @@ class Served:
         try:
             self.target = Target(
                 config.pbs,
-                [collector for collector in collectors if config.collectors[collector.name]],
+                switched_on(collectors, config.collectors),
                 session=self._session,
                 clock=clock,
                 observe=self.api_metrics.observe,
@@ -112,7 +109,7 @@ class ServedTargets:
         """
         before = self.all()
         prepared: dict[str, Served] = {}
-        for name, config in _configs(settings).items():
+        for name, config in settings.configs.items():
             known = before.get(name)
             try:
                 prepared[name] = known if known is not None and known.is_as(config) else self._start(name, config)
@@ -124,7 +121,7 @@ class ServedTargets:
 
     def take(self, settings: Settings, prepared: Mapping[str, Served]) -> None:
         """Serve what was prepared from these settings."""
-        for name, config in _configs(settings).items():
+        for name, config in settings.configs.items():
             prepared[name].config = config
         before = self.all()
         self.main = prepared.get(MAIN)
@@ -160,10 +157,6 @@ class ServedTargets:
     def all(self) -> dict[str, Served]:
         """Return each PBS by its name, that of `/metrics` first."""
         return {**({MAIN: self.main} if self.main else {}), **self.by_name}
-
-
-def _configs(settings: Settings) -> dict[str, TargetConfig]:
-    return {**({MAIN: settings.main} if settings.main else {}), **settings.targets}
 
 
 def _ca(config: TargetConfig) -> bytes | None:

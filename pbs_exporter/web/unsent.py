@@ -13,7 +13,7 @@ RETURNED_BYTES = 1 << 18
 """How much has to be free before the C library is told to return it to the system, which takes milliseconds."""
 
 _SHARE = 4
-"""One part in so many of the memory that the process may use."""
+"""The divisor of the memory that the process may use."""
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")

@@ -151,7 +151,7 @@ class Changes:
         self._changing = asyncio.Lock()
 
     async def next(self) -> None:
-        """Let time pass, in most cases end what is wrong, and begin something new. One change at a time."""
+        """Wait, in most cases end what is wrong, and begin something new. One change at a time."""
         async with self._changing:
             await self._next()
 

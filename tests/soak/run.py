@@ -197,7 +197,7 @@ class Soak:
         self._descriptors = Usage.of(sick.process.pid).descriptors
 
     async def scrape(self, random: Random) -> None:
-        """Let the clients scrape, and change something now and then, for one part."""
+        """Scrape with all clients for one part, and change something now and then."""
         until = self._summary.scrapes + self._plan.scrapes // self._plan.parts
         seed = random.getrandbits(32)
 

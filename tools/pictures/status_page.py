@@ -15,11 +15,10 @@ from playwright.sync_api import Browser
 
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
-from pbs_exporter.config import ExporterSettings, Secret, Settings, TargetConfig, TargetSettings
+from pbs_exporter.config import MAIN, ExporterSettings, Secret, Settings, TargetConfig, TargetSettings
 from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.web import status
 from pbs_exporter.web.app import TARGETS, create_app
-from pbs_exporter.web.served import MAIN
 from pbs_exporter.web.status.facts import Facts
 from tests.monitoring import status_page_pbs
 from tests.monitoring.browser import chromium

@@ -26,7 +26,7 @@ class NamespaceNames(msgspec.Struct, frozen=True):
 
 
 def name_namespaces(errors: Mapping[str, BaseException], names: NamespaceNames) -> None:
-    """Have the texts of errors begin with their namespaces, unless all namespaces have failed."""
+    """Put its namespace before the text of each error, unless all namespaces have failed."""
     for namespace, error in errors.items():
         if len(errors) < len(names.wanted) and isinstance(error, PbsError):
             where = f"namespace {printable(namespace)}" if namespace else "root namespace"

@@ -1,6 +1,7 @@
 """The web configuration that counts now: read again when a file has changed, and the last good one if that is wrong."""
 
 import os
+import ssl
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,7 +11,7 @@ import structlog
 from pbs_exporter.config import files
 from pbs_exporter.config.values import InvalidValue, visible
 from pbs_exporter.errors import ConfigError
-from pbs_exporter.web.port.tls import Context, make_context
+from pbs_exporter.web.port.tls import Context, TlsSettings, make_context
 from pbs_exporter.web.port.web_config import WebConfig, WrongWebConfig, read_web_config
 
 SETTLED_SECONDS = 2.0
@@ -52,7 +53,7 @@ class CurrentWebConfig:
         self._tell_loaded(self._first_notes)
 
     def take_over(self, other: "CurrentWebConfig") -> None:
-        """Give the connections of another configuration the TLS of this one. Both have TLS, or neither."""
+        """Use the TLS of this configuration for the connections of another one. Both have TLS, or neither."""
         if self.context is not None and other.context is not None:
             other.context.current, other.context.renew = self.context.current, self.refresh
             self.context = other.context
@@ -76,10 +77,7 @@ class CurrentWebConfig:
         if lost := _lost(self.config, config):
             raise WrongWebConfig(lost)
         if self.context is not None and config.tls is not None and config.tls != self.config.tls:
-            try:
-                self.context.current = make_context(config.tls)
-            except InvalidValue as error:
-                raise WrongWebConfig([f"tls_server_config.{error}"]) from None
+            self.context.current = _made(config.tls)
         changed = config != self.config or not self.successful
         self.config, self.successful, self._told = config, True, []
         if changed:
@@ -89,10 +87,7 @@ class CurrentWebConfig:
         if self.config.tls is None:
             return None
         context = Context()
-        try:
-            context.current = make_context(self.config.tls)
-        except InvalidValue as error:
-            raise WrongWebConfig([f"tls_server_config.{error}"]) from None
+        context.current = _made(self.config.tls)
         context.renew = self.refresh
         return context
 
@@ -131,6 +126,13 @@ class CurrentWebConfig:
                 file=visible(str(self._path)),
                 problem="; ".join(problems),
             )
+
+
+def _made(tls: TlsSettings) -> ssl.SSLContext:
+    try:
+        return make_context(tls)
+    except InvalidValue as error:
+        raise WrongWebConfig([f"tls_server_config.{error}"]) from None
 
 
 def _lost(old: WebConfig, new: WebConfig) -> list[str]:

@@ -55,7 +55,7 @@ def test_without_targets(file: Path) -> None:
     """Without the section there is the PBS of `[pbs]` alone."""
     settings = loaded(file, MAIN)
     assert settings.main is not None
-    assert (settings.targets, settings.configs) == ({}, [settings.main])
+    assert (settings.targets, settings.configs) == ({}, {"": settings.main})
 
 
 def test_targets_without_an_endpoint_of_pbs(file: Path) -> None:

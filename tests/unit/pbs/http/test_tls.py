@@ -140,7 +140,7 @@ def plain_authority() -> tuple[bytes, Certificate]:
 
 
 def strict(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this Python's default context be as strict as that of Python 3.13."""
+    """Make this Python's default context as strict as that of Python 3.13."""
     default = ssl.create_default_context
 
     def create(*args: Any, **options: Any) -> ssl.SSLContext:
