@@ -7,8 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 
 import aiohttp
@@ -16,7 +15,7 @@ import pytest
 
 from pbs_exporter.simulator import Fault, SimulatedPbs
 from tests.support.metrics_page import Scraped
-from tests.support.program import WAIT, Running, get, program_environment, run_program, serving, settings, started
+from tests.support.program import WAIT, Running, get, run_program, serving, settings, started
 
 
 async def asked(pbs: SimulatedPbs) -> None:
@@ -240,23 +239,9 @@ def threads_of(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/task").iterdir()))
 
 
-@asynccontextmanager
-async def changed(program: str, environment: dict[str, str]) -> AsyncIterator[Running]:
+def changed(program: str, environment: dict[str, str]) -> AbstractAsyncContextManager[Running]:
     """Run the program with a change to Python's library."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        program,
-        env=program_environment(**environment),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield Running(process)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
+    return started("-c", program, env=environment, program=sys.executable)
 
 
 async def test_a_limit_of_threads_is_no_end(pbs: SimulatedPbs) -> None:

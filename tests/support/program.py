@@ -77,10 +77,12 @@ def settings(pbs: SimulatedPbs, **more: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def started(*arguments: str, env: Mapping[str, str] | None = None) -> AsyncIterator[Running]:
-    """Run the program until the block ends."""
+async def started(
+    *arguments: str, env: Mapping[str, str] | None = None, program: Path | str = PROGRAM
+) -> AsyncIterator[Running]:
+    """Run the program until the block ends, or another one that behaves like it."""
     process = await asyncio.create_subprocess_exec(
-        PROGRAM,
+        program,
         *arguments,
         env=program_environment(**(env or {})),
         stdin=asyncio.subprocess.DEVNULL,

@@ -220,14 +220,14 @@ async def test_a_harmless_task_does_not_end_idleness(kind: str, ahead: float) ->
 
 def once_while_looking(change: Callable[[], None], *, before_the_answer: bool) -> Fault:
     """Return a fault for `/groups`: something happens once, before or after PBS has read the groups."""
-    todo = [change]
+    changes = [change]
 
     async def act(exchange: Exchange) -> web.StreamResponse:
-        if before_the_answer and todo:
-            todo.pop()()
+        if before_the_answer and changes:
+            changes.pop()()
         answer = await exchange.answer()
-        if todo:
-            todo.pop()()
+        if changes:
+            changes.pop()()
         return await exchange.send(answer)
 
     return Fault(act)
