@@ -67,8 +67,8 @@ class ObservedScrape:
 
     def __init__(self, page: Scraped, requests: list[LoggedRequest]) -> None:
         self.page = page
-        self.groups = [_place(request) for request in requests if request.template == GROUPS]
-        listings = [_place(request) for request in requests if request.template == SNAPSHOTS]
+        self.groups = [requested_place(request) for request in requests if request.template == GROUPS]
+        listings = [requested_place(request) for request in requests if request.template == SNAPSHOTS]
         self.listed = {place for place in listings if place.group != ("", "")}
         self.listed_in_full = sorted((place.store, place.namespace) for place in listings if place.group == ("", ""))
 
@@ -82,7 +82,8 @@ async def observe(setup: Setup) -> ObservedScrape:
     return ObservedScrape(page, list(setup.pbs.requests))
 
 
-def _place(request: LoggedRequest) -> Place:
+def requested_place(request: LoggedRequest) -> Place:
+    """Return the namespace or group that a request is about."""
     query = {name: values[0] for name, values in parse_qs(request.query).items()}
     group = query.get("backup-type", ""), query.get("backup-id", "")
     return Place(request.path.split("/")[3], query.get("ns", ""), group)
