@@ -203,3 +203,20 @@ def test_each_sentence_has_its_own_line(page: str) -> None:
     prose = re.sub(r"^(?: *```.*?^ *```|\|[^\n]*)$", "", text, flags=re.MULTILINE | re.DOTALL)
     lines = re.sub(r"^- \*\*[^*]+\*\*", "", prose, flags=re.MULTILINE).splitlines()
     assert [line for line in lines if re.search(r"[a-z`)*][.?] [A-Z]", line)] == []
+
+
+def test_distribution_is_not_the_other_program() -> None:
+    """The distribution has a name of its own, and no page or workflow installs the other program of PyPI."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["name"] == "prometheus-pbs-exporter"
+    assert list(project["scripts"]) == ["pbs-exporter"]
+    other = re.compile(r"\b(?:pip3?|pipx|uv|tool) (?:install|run|upgrade|add)\b[^\n]*[ '\"]pbs[-_]exporter\b(?![-/_])")
+    assert other.search("pip install --upgrade pbs-exporter")
+    pages = [*MARKDOWN, *(ROOT / ".github").rglob("*.yml"), ROOT / "Dockerfile", ROOT / "Makefile"]
+    assert [page for page in pages if other.search(page.read_text(encoding="utf-8"))] == []
+
+
+def test_other_program_is_warned_of() -> None:
+    """README and the page on installation warn of the other program once each."""
+    for page in (ROOT / "README.md", DOCS / "install.md"):
+        assert page.read_text(encoding="utf-8").count("**Never install `pbs-exporter` from PyPI**") == 1

@@ -77,7 +77,7 @@ def commands() -> list[Block]:
 
 
 def block(name: str, language: str = "sh") -> str:
-    """Return the text of a block by name (`README.md: pip 1`). Raise `KeyError` if there is none."""
+    """Return the text of a block by name (`docs/install.md: pip 1`). Raise `KeyError` if there is none."""
     page = name.partition(":")[0]
     return {str(found): found.text for found in blocks(page) if found.language == language}[name]
 
