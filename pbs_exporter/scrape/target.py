@@ -23,7 +23,7 @@ from pbs_exporter.exposition.page import Page
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http.token_auth import PATIENCE, PAUSE_SECONDS, TokenAuth
 from pbs_exporter.pbs.http.transport import Observer, Transport
-from pbs_exporter.pbs.models import Version
+from pbs_exporter.pbs.models import DatedVersion
 from pbs_exporter.pbs.snapshots.cache import SnapshotCache
 from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.pbs.task_window import tasks_since
@@ -84,7 +84,7 @@ class Target:
         self.collectors = collectors
         self.enabled = enabled(collectors)
         self.last_scrape: ScrapeReport | None = None
-        self.version: Version | None = None
+        self.version: DatedVersion | None = None
         """The last answer to `/version`, which stays while PBS is down."""
         self.permissions: TokenPermissions | None = None
         self._filters = filters
@@ -121,8 +121,8 @@ class Target:
         That should take no more than `seconds` together. `only` names the collectors that run, if not all do.
         """
         began, started = self._clock.now(), time.perf_counter()
-        seconds = asking_seconds(seconds, self._making_seconds)
-        deadline = asyncio.get_running_loop().time() + seconds
+        asking = asking_seconds(seconds, self._making_seconds)
+        deadline = asyncio.get_running_loop().time() + asking
         self._scrapes += 1
         number = self._scrapes
         self._auth.reopen()
@@ -132,7 +132,7 @@ class Target:
             if only is None or collector.name in only
         ]
 
-        def left(now: float, answer: Version | PbsError, unlisted: Mapping[str, str]) -> None:
+        def left(now: float, answer: DatedVersion | PbsError, unlisted: Mapping[str, str]) -> None:
             """Remember what is known although the client has left."""
             report = self._report(began, started, answer, [run.verdict(now) for run in runs], unlisted)
             self._remember(number, report, answer, ended_early=True)
@@ -155,7 +155,7 @@ class Target:
         def make() -> tuple[list[Outcome], T]:
             outcomes = [run.outcome(context) for run in runs]
             page = Page()
-            page.add(about(answer, outcomes))
+            page.add(about(answer, outcomes, seconds))
             for outcome in outcomes:
                 page.add_page(outcome.page)
             return [msgspec.structs.replace(outcome, page=Page()) for outcome in outcomes], render(page)
@@ -170,21 +170,23 @@ class Target:
             raise
         self._making_seconds = time.perf_counter() - asked
         report = self._report(began, started, answer, outcomes, unlisted)
-        self._remember(number, report, answer, ended_early=seconds < self.settings.timeout_seconds)
+        self._remember(number, report, answer, ended_early=asking < self.settings.timeout_seconds)
         return rendered
 
     def _report(
         self,
         began: float,
         started: float,
-        answer: Version | PbsError,
+        answer: DatedVersion | PbsError,
         outcomes: list[Outcome],
         unlisted: Mapping[str, str],
     ) -> ScrapeReport:
         error = answer if isinstance(answer, PbsError) else None
         return ScrapeReport(began, time.perf_counter() - started, error, began, outcomes, unlisted)
 
-    def _remember(self, number: int, report: ScrapeReport, answer: Version | PbsError, *, ended_early: bool) -> None:
+    def _remember(
+        self, number: int, report: ScrapeReport, answer: DatedVersion | PbsError, *, ended_early: bool
+    ) -> None:
         """Keep the report and log its failures, unless a scrape that began later has done so."""
         if number < self._remembered:
             return
@@ -192,14 +194,14 @@ class Target:
         before = self.last_scrape
         report = completed(report, before) if ended_early else report
         self.last_scrape = with_others(report, before)
-        self.version = answer if isinstance(answer, Version) else self.version
+        self.version = answer if isinstance(answer, DatedVersion) else self.version
         self._log_failures(report, ended_early=ended_early)
         for outcome in self.last_scrape.outcomes:
             # The report is kept, and the frames of a traceback have other answers that came with the failed one.
             for error in filter(None, (outcome.error, *outcome.datastores.values())):
                 bare(error)
 
-    async def _version(self, deadline: float) -> Version | PbsError:
+    async def _version(self, deadline: float) -> DatedVersion | PbsError:
         asking = asyncio.create_task(self._client.version())
         try:
             await asyncio.wait([asking], timeout=max(0.0, deadline - asyncio.get_running_loop().time()))

@@ -141,6 +141,15 @@ async def test_the_page_is_made_within_the_budget(monkeypatch: pytest.MonkeyPatc
     assert last.seconds >= making
 
 
+@pytest.mark.parametrize(("header", "budget"), [(None, 25.0), ("10", 9.5), ("0.8", 0.4), ("60", 25.0)])
+async def test_the_page_shows_how_long_the_scrape_may_take(header: str | None, budget: float) -> None:
+    """The budget is Prometheus's timeout less the margin, at most `scrape_timeout_seconds`, in each scrape anew."""
+    async with running(scrape_timeout_seconds=25.0) as setup:
+        await setup.scrape(5)
+        page = await setup.scrape(header)
+    assert page.value("pbs_exporter_scrape_budget_seconds") == budget
+
+
 @pytest.mark.parametrize(
     ("seconds", "making", "asking"), [(9.5, 0.0, 9.5), (9.5, 0.5, 9.0), (9.5, 4.75, 4.75), (9.5, 60.0, 4.75)]
 )

@@ -113,6 +113,8 @@ def _about(recording: Recording, listings: dict[str, Json]) -> Iterator[Row]:
     version = recording.data("/version")
     yield "pbs_up", {}, 1
     yield "pbs_version", {key: version[key] for key in ("version", "release", "repoid")}, 1
+    # A replay's clock is the time of the recording.
+    yield "pbs_host_time_seconds", {}, recording.time
     usage_refused = recording.status("/status/datastore-usage") != 200
     success = dict.fromkeys(COLLECTORS, 1)
     success["host"] = int(recording.status("/nodes/localhost/status") == 200)

@@ -14,6 +14,7 @@ from pbs_exporter.pbs.models.jobs import Job
 from pbs_exporter.pbs.models.node import (
     BootInfo,
     CpuInfo,
+    DatedVersion,
     Disk,
     FileSystem,
     Kernel,
@@ -38,6 +39,7 @@ __all__ = [
     "CpuInfo",
     "Datastore",
     "DatastoreStatus",
+    "DatedVersion",
     "Disk",
     "File",
     "FileSystem",
