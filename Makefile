@@ -62,9 +62,10 @@ lint-metrics: $(READY) ## check exported metrics with promtool (Debian package p
 
 check: lint lint-metrics test ## run lint, lint-metrics and test
 
-docs: $(READY) ## generate parts of docs/ from the code, and the Helm chart's table of values
+docs: $(READY) ## generate parts of docs/ from the code, the Helm chart's table of values, and settings.schema.json
 	@$(BIN)/python -m tools.docs
 	@$(BIN)/python -m tools.helm_values
+	@$(BIN)/python -m tools.settings_schema
 
 dashboards: $(MONITORING)/ready ## generate monitoring/dashboards/*.json from their source
 	@$(MONITORING)/bin/python -m tools.render_dashboards
