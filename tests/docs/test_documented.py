@@ -119,7 +119,8 @@ def test_credits_are_honest(name: str, credit: str) -> None:
     file, _, function = credit.partition("::")
     source = (ROOT / file).read_text(encoding="utf-8")
     if not function:
-        assert set(BY_NAME[name].text.splitlines()) & set(source.splitlines())
+        # A script may add arguments.
+        assert [line for line in BY_NAME[name].text.splitlines() if f"\n{line} " in source.replace("\n", " \n")]
         return
     assert function.startswith("test_")
     assert function in {node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
