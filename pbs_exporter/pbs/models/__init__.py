@@ -28,6 +28,7 @@ from pbs_exporter.pbs.models.node import (
     User,
     Version,
 )
+from pbs_exporter.pbs.models.rrd import DatastorePast, HostPast, PastRow
 from pbs_exporter.pbs.models.snapshots import File, GroupRow, Snapshot, Verification
 from pbs_exporter.pbs.models.tape import TapeDrive, TapeMedium
 from pbs_exporter.pbs.models.tasks import Task, upid_start
@@ -37,6 +38,7 @@ __all__ = [
     "BootInfo",
     "CpuInfo",
     "Datastore",
+    "DatastorePast",
     "DatastoreStatus",
     "Disk",
     "File",
@@ -44,11 +46,13 @@ __all__ = [
     "GcJob",
     "GcStatus",
     "GroupRow",
+    "HostPast",
     "Job",
     "Kernel",
     "Memory",
     "Namespace",
     "NodeStatus",
+    "PastRow",
     "Point",
     "Pool",
     "S3Statistics",
