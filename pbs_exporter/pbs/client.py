@@ -68,12 +68,13 @@ class PbsClient:
         """Return PBS's own time (Unix seconds), at most a second late. Its clock may differ from ours."""
         return self._transport.pbs_now()
 
-    async def version(self) -> models.Version:
+    async def version(self) -> models.DatedVersion:
         """`GET /version`. It needs a valid token and no privilege, so success means that PBS accepts the token."""
         seconds = max(self._settings.timeout_seconds, VERSION_SECONDS)
         answer = await self._transport.get("/version", _version, limit=VERSION_BYTES, timeout_seconds=seconds)
-        self._capabilities.record_version(answer.value)
-        return answer.value
+        version = answer.value
+        self._capabilities.record_version(version)
+        return models.DatedVersion(version.version, version.release, version.repoid, answer.sent_at)
 
     async def node_status(self) -> models.NodeStatus:
         """`GET /nodes/localhost/status`."""

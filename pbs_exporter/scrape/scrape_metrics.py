@@ -14,11 +14,14 @@ from pbs_exporter.exposition import self_metrics
 from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.exposition.page import Page
 from pbs_exporter.exposition.row_family import RowFamily
-from pbs_exporter.pbs.models import Version
+from pbs_exporter.pbs.models import DatedVersion
 from pbs_exporter.scrape.collector_run import Outcome
 
 UP = Metric("pbs_up", "1 if PBS answered and accepted the token in this scrape, else 0 (/version).")
 VERSION = Metric("pbs_version", "Version of PBS; always 1 (/version).", ("version", "release", "repoid"))
+HOST_TIME = Metric(
+    "pbs_host_time_seconds", "PBS's clock when it answered; absent where the answer has no Date (/version, Date)."
+)
 SUCCESS = Metric(
     "pbs_scrape_collector_success",
     "1 if all requests of the collector to PBS succeeded, else 0.",
@@ -40,12 +43,27 @@ DATA_TIMESTAMP = Metric(
 SCRAPE_DURATION = Metric(
     "pbs_exporter_scrape_duration_seconds", "Duration of the scrape, until all other metrics were rendered."
 )
+SCRAPE_BUDGET = Metric(
+    "pbs_exporter_scrape_budget_seconds",
+    "Time that the scrape may take: Prometheus's timeout less a margin, at most scrape_timeout_seconds.",
+)
 BUILD_INFO = Metric(
     "pbs_exporter_build_info",
     "Version of the exporter; always 1.",
     ("version", "revision", "pythonversion"),
 )
-METRICS = (UP, VERSION, SUCCESS, DURATION, DATASTORE_SUCCESS, DATA_TIMESTAMP, SCRAPE_DURATION, BUILD_INFO)
+METRICS = (
+    UP,
+    VERSION,
+    HOST_TIME,
+    SUCCESS,
+    DURATION,
+    DATASTORE_SUCCESS,
+    DATA_TIMESTAMP,
+    SCRAPE_DURATION,
+    SCRAPE_BUDGET,
+    BUILD_INFO,
+)
 
 LABELS = frozenset(
     {
@@ -60,17 +78,22 @@ LABELS = frozenset(
 """The labels of all metrics of a PBS."""
 
 
-def about(version: Version | PbsError, outcomes: list[Outcome]) -> Iterator[Sample]:
-    """Make all samples but the duration of the scrape. `version` is the answer to `/version`, or its failure."""
-    yield from UP(float(isinstance(version, Version)))
-    if isinstance(version, Version):
+def about(version: DatedVersion | PbsError, outcomes: list[Outcome], seconds: float) -> Iterator[Sample]:
+    """Make all samples but the duration of the scrape.
+
+    `version` is the answer to `/version`, or its failure. `seconds` is the time that the scrape may take.
+    """
+    yield from UP(float(isinstance(version, DatedVersion)))
+    if isinstance(version, DatedVersion):
         yield from VERSION(1, version.version, version.release, version.repoid)
+        yield from HOST_TIME(version.host_time)
     for outcome in outcomes:
         yield from SUCCESS(float(outcome.success), outcome.name)
         yield from DURATION(outcome.seconds, outcome.name)
         for store, error in outcome.datastores.items():
             yield from DATASTORE_SUCCESS(float(error is None), outcome.name, store)
         yield from DATA_TIMESTAMP(outcome.data_from, outcome.name)
+    yield from SCRAPE_BUDGET(seconds)
     yield from build_info()
 
 

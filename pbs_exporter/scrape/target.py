@@ -23,7 +23,7 @@ from pbs_exporter.exposition.page import Page
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http.token_auth import PATIENCE, PAUSE_SECONDS, TokenAuth
 from pbs_exporter.pbs.http.transport import Observer, Transport
-from pbs_exporter.pbs.models import Version
+from pbs_exporter.pbs.models import DatedVersion
 from pbs_exporter.pbs.snapshots.cache import SnapshotCache
 from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.pbs.task_window import tasks_since
@@ -42,6 +42,9 @@ from pbs_exporter.scrape.scrape_metrics import about
 from pbs_exporter.scrape.slow_run import SlowRun
 
 _log = structlog.get_logger("pbs_exporter.scrape")
+
+Answer = DatedVersion | PbsError
+"""The answer to `/version`, or why there is none."""
 
 T = TypeVar("T")
 
@@ -84,7 +87,7 @@ class Target:
         self.collectors = collectors
         self.enabled = enabled(collectors)
         self.last_scrape: ScrapeReport | None = None
-        self.version: Version | None = None
+        self.version: DatedVersion | None = None
         """The last answer to `/version`, which stays while PBS is down."""
         self.permissions: TokenPermissions | None = None
         self._filters = filters
@@ -121,8 +124,8 @@ class Target:
         That should take no more than `seconds` together. `only` names the collectors that run, if not all do.
         """
         began, started = self._clock.now(), time.perf_counter()
-        seconds = asking_seconds(seconds, self._making_seconds)
-        deadline = asyncio.get_running_loop().time() + seconds
+        asking = asking_seconds(seconds, self._making_seconds)
+        deadline = asyncio.get_running_loop().time() + asking
         self._scrapes += 1
         number = self._scrapes
         self._auth.reopen()
@@ -132,7 +135,7 @@ class Target:
             if only is None or collector.name in only
         ]
 
-        def left(now: float, answer: Version | PbsError, unlisted: Mapping[str, str]) -> None:
+        def left(now: float, answer: Answer, unlisted: Mapping[str, str]) -> None:
             """Remember what is known although the client has left."""
             report = self._report(began, started, answer, [run.verdict(now) for run in runs], unlisted)
             self._remember(number, report, answer, ended_early=True)
@@ -155,7 +158,7 @@ class Target:
         def make() -> tuple[list[Outcome], T]:
             outcomes = [run.outcome(context) for run in runs]
             page = Page()
-            page.add(about(answer, outcomes))
+            page.add(about(answer, outcomes, seconds))
             for outcome in outcomes:
                 page.add_page(outcome.page)
             return [msgspec.structs.replace(outcome, page=Page()) for outcome in outcomes], render(page)
@@ -170,21 +173,16 @@ class Target:
             raise
         self._making_seconds = time.perf_counter() - asked
         report = self._report(began, started, answer, outcomes, unlisted)
-        self._remember(number, report, answer, ended_early=seconds < self.settings.timeout_seconds)
+        self._remember(number, report, answer, ended_early=asking < self.settings.timeout_seconds)
         return rendered
 
     def _report(
-        self,
-        began: float,
-        started: float,
-        answer: Version | PbsError,
-        outcomes: list[Outcome],
-        unlisted: Mapping[str, str],
+        self, began: float, started: float, answer: Answer, outcomes: list[Outcome], unlisted: Mapping[str, str]
     ) -> ScrapeReport:
         error = answer if isinstance(answer, PbsError) else None
         return ScrapeReport(began, time.perf_counter() - started, error, began, outcomes, unlisted)
 
-    def _remember(self, number: int, report: ScrapeReport, answer: Version | PbsError, *, ended_early: bool) -> None:
+    def _remember(self, number: int, report: ScrapeReport, answer: Answer, *, ended_early: bool) -> None:
         """Keep the report and log its failures, unless a scrape that began later has done so."""
         if number < self._remembered:
             return
@@ -192,14 +190,14 @@ class Target:
         before = self.last_scrape
         report = completed(report, before) if ended_early else report
         self.last_scrape = with_others(report, before)
-        self.version = answer if isinstance(answer, Version) else self.version
+        self.version = answer if isinstance(answer, DatedVersion) else self.version
         self._log_failures(report, ended_early=ended_early)
         for outcome in self.last_scrape.outcomes:
             # The report is kept, and the frames of a traceback have other answers that came with the failed one.
             for error in filter(None, (outcome.error, *outcome.datastores.values())):
                 bare(error)
 
-    async def _version(self, deadline: float) -> Version | PbsError:
+    async def _version(self, deadline: float) -> Answer:
         asking = asyncio.create_task(self._client.version())
         try:
             await asyncio.wait([asking], timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
@@ -232,7 +230,8 @@ class Target:
             shared = await asyncio.gather(*(run.fetch(request) for run in runs))
         listings = {store: listing for one in shared for store, listing in one.listings.items()}
         unlisted = {store: reason for one in shared for store, reason in one.unlisted.items()}
-        return Context(now, self.settings, self.enabled, listings, self._client.certificate), unlisted
+        notes = self._snapshots.notes()
+        return Context(now, self.settings, self.enabled, listings, self._client.certificate, notes), unlisted
 
     async def _run_alone(self, collector: AnyCollector) -> Outcome:
         """Run a collector outside of a scrape, without a deadline."""

@@ -22,7 +22,7 @@ from tests.support.network_namespace import Namespace
 from tests.support.paths import ROOT
 from tests.support.waiting import poll
 
-NAME = f"pbs_exporter-{__version__}"
+NAME = f"prometheus_pbs_exporter-{__version__}"
 
 
 @pytest.fixture(scope="module")
@@ -184,9 +184,9 @@ def test_installed_demo_serves_a_page(demo: Namespace) -> None:
     assert "\npbs_snapshot_count{" in page
 
 
-def test_readme_installs_the_wheel(built: Built, tmp_path: Path) -> None:
-    """The README's commands for pip install a working program from the wheel of `make dist`."""
-    commands = block("README.md: pip 1")
+def test_documented_commands_install_the_wheel(built: Built, tmp_path: Path) -> None:
+    """The documented commands for pip install a working program from the wheel of `make dist`."""
+    commands = block("docs/install.md: pip 1")
     script = commands.replace("/opt/pbs-exporter", str(tmp_path / "venv")).replace("make dist\n", "")
     assert script.count(str(tmp_path)) == commands.count("/opt/pbs-exporter") > 2
     (tmp_path / "dist").mkdir()

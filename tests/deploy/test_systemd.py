@@ -151,9 +151,9 @@ def wheels(podman: Podman) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(booted: Booted, network: Namespace, simulated_pbs: Simulate) -> Iterator[Service]:
-    """Install and start the unit with the README's commands. pip finds its wheels in a folder, without a network."""
-    pip, install = block("README.md: pip 1"), block("README.md: systemd 1")
-    start = block("README.md: systemd 2")
+    """Install and start the unit with the documented commands. pip finds its wheels in a folder, without a network."""
+    pip, install = block("docs/install.md: pip 1"), block("docs/install.md: systemd 1")
+    start = block("docs/install.md: systemd 2")
     with simulated_pbs(network) as pbs:
         offline = "export PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels PIP_DISABLE_PIP_VERSION_CHECK=1\n"
         booted.script(offline + pip.replace("make dist\n", ""))

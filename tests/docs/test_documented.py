@@ -21,12 +21,12 @@ RUN_BY = {
     "README.md: Docker 1": [f"{DEPLOY}/test_container.py::test_readme"],
     "README.md: Compose 1": [f"{DEPLOY}/test_compose.py::test_alone"],
     "README.md: Compose 2": [f"{DEPLOY}/test_compose.py::test_alone"],
-    "README.md: pip 1": [
-        f"{DEPLOY}/test_dist.py::test_readme_installs_the_wheel",
+    "docs/install.md: pip 1": [
+        f"{DEPLOY}/test_dist.py::test_documented_commands_install_the_wheel",
         f"{DEPLOY}/test_systemd.py::test_unit_is_well_formed",
     ],
-    "README.md: systemd 1": [f"{DEPLOY}/test_systemd.py::test_unit_is_well_formed"],
-    "README.md: systemd 2": [f"{DEPLOY}/test_systemd.py::test_unit_is_well_formed"],
+    "docs/install.md: systemd 1": [f"{DEPLOY}/test_systemd.py::test_unit_is_well_formed"],
+    "docs/install.md: systemd 2": [f"{DEPLOY}/test_systemd.py::test_unit_is_well_formed"],
     "docs/deployment.md: Quick start 1": [f"{DEPLOY}/test_kubernetes.py::test_quick_start_works"],
     "README.md: Kubernetes 1": [f"{DEPLOY}/test_helm_readme.py::test_readme_command_works"],
     "README.md: Check the token's privileges 1": [f"{DEPLOY}/test_documented.py::test_check"],

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import resource
 import signal
 import socket
 import sys
@@ -13,9 +14,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from pbs_exporter.simulator import Fault, SimulatedPbs
+from pbs_exporter.simulator import Fault, Replay, SimulatedPbs
 from tests.support.metrics_page import Scraped
-from tests.support.program import WAIT, Running, get, run_program, serving, settings, started
+from tests.support.paths import recording_file
+from tests.support.program import PROGRAM, WAIT, Running, get, run_program, serving, settings, started
 
 
 async def asked(pbs: SimulatedPbs) -> None:
@@ -256,6 +258,33 @@ async def test_a_limit_of_threads_is_no_end(pbs: SimulatedPbs) -> None:
     assert ended.code == 0
     assert all(line.startswith("ts=") for line in ended.lines)
     assert [line for line in ended.lines if "PBS unreachable" in line and "no thread can be started" in line]
+
+
+async def test_the_limit_of_open_files_is_raised(pbs: SimulatedPbs) -> None:
+    """The soft limit of open files, which shells set for all programs, becomes the hard one."""
+    shell = ("-c", f"ulimit -Sn 256; exec {PROGRAM}")
+    async with started(*shell, env=settings(pbs), program="/bin/sh") as running:
+        await serving(running)
+        soft, hard = resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE)
+    assert soft == hard != 256
+
+
+@pytest.mark.parametrize("zone", ["%25", "%"])
+async def test_an_address_with_a_zone(zone: str) -> None:
+    """PBS is reached by an IPv6 address with a zone, which is written after `%25` or `%`."""
+    pbs = SimulatedPbs(Replay(recording_file("pbs-4.2.3")), login_delay=0)
+    await pbs.start(host="::1")
+    try:
+        port, index = pbs.endpoint.rpartition(":")[2], socket.if_nametoindex("lo")
+        endpoint = {
+            "PBS_EXPORTER__PBS__ENDPOINT": f"https://[::1{zone}{index}]:{port}",
+            "PBS_EXPORTER__PBS__FINGERPRINT": pbs.fingerprint,
+        }
+        async with started(env=settings(pbs, **endpoint)) as running:
+            _, text = await get(f"{await serving(running)}/metrics")
+    finally:
+        await pbs.stop()
+    assert Scraped(text).value("pbs_up") == 1
 
 
 async def test_sigterm_waits_for_no_name_server(pbs: SimulatedPbs) -> None:

@@ -27,6 +27,12 @@ PAGES = tuple(
 )
 """The pages whose commands are tested."""
 
+RECOMMENDED = {("pbs", "snapshot_history_limit"): 1}
+"""The one setting that .env.example, the Compose stack, the chart and the kustomization set to other than the default.
+
+By default every snapshot has a series, as specified; of a fleet these were 60 % of all series.
+"""
+
 _PART = re.compile(
     r"^#{1,6} +(?P<heading>.+?) *#*$"
     r"|(?:^<!-- not run: (?P<reason>[^\n]+?) -->\n\n?)?^ *```(?P<language>\w*)\n(?P<text>.*?)^ *```$",
@@ -77,7 +83,7 @@ def commands() -> list[Block]:
 
 
 def block(name: str, language: str = "sh") -> str:
-    """Return the text of a block by name (`README.md: pip 1`). Raise `KeyError` if there is none."""
+    """Return the text of a block by name (`docs/install.md: pip 1`). Raise `KeyError` if there is none."""
     page = name.partition(":")[0]
     return {str(found): found.text for found in blocks(page) if found.language == language}[name]
 

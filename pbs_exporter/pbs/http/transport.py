@@ -38,10 +38,21 @@ T = TypeVar("T")
 
 
 class Timed(msgspec.Struct, Generic[T], frozen=True):
-    """A decoded answer, and the seconds from its request slot to the last byte of its body."""
+    """A decoded answer, and the seconds from its request slot to the last byte of its body.
+
+    `sent_at` is PBS's clock in the answer's `Date` (Unix seconds), `None` where there is none.
+    """
 
     value: T
     seconds: float
+    sent_at: float | None = None
+
+
+class _Dated(msgspec.Struct, Generic[T], frozen=True):
+    """A decoded answer, and its `Date`."""
+
+    value: T
+    sent_at: float | None
 
 
 class Transport:
@@ -98,8 +109,8 @@ class Transport:
             started = time.perf_counter()
             code = CANCELLED
             try:
-                value = await self._answer(URL(url, encoded=True), decode, limit, timeout_seconds)
-                code = value.code if isinstance(value, PbsError) else "200"
+                answer = await self._answer(URL(url, encoded=True), decode, limit, timeout_seconds)
+                code = answer.code if isinstance(answer, PbsError) else "200"
             except asyncio.CancelledError as error:
                 if PbsTimeout.SCRAPE_OVER in error.args:
                     code = PbsTimeout.code
@@ -107,12 +118,12 @@ class Transport:
             finally:
                 seconds = time.perf_counter() - started
                 self._observe(template, code, seconds)
-            if isinstance(value, PbsError):
+            if isinstance(answer, PbsError):
                 # Raised here, its traceback and causes have no frame that has seen the answer. The error is kept.
-                raise value
-            return Timed(value, seconds)
+                raise answer
+            return Timed(answer.value, seconds, answer.sent_at)
 
-    async def _answer(self, url: URL, decode: Decoder[T], limit: int, timeout_seconds: float) -> T | PbsError:
+    async def _answer(self, url: URL, decode: Decoder[T], limit: int, timeout_seconds: float) -> _Dated[T] | PbsError:
         """Return the decoded answer or the error, which holds nothing of the answer."""
         try:
             async with asyncio.timeout(timeout_seconds):
@@ -124,7 +135,7 @@ class Transport:
             error.args = (self._auth.hide(str(error)),)
             return bare(error)
 
-    async def _get_with_retry(self, url: URL, decode: Decoder[T], limit: int) -> T:
+    async def _get_with_retry(self, url: URL, decode: Decoder[T], limit: int) -> _Dated[T]:
         """GET, with one retry on a new connection if a reused one was closed before the answer: PBS was restarted."""
         reused.set(False)
         new_only.set(False)
@@ -139,7 +150,7 @@ class Transport:
         except (aiohttp.ClientError, OSError) as error:
             raise connection_error(error) from error
 
-    async def _get_once(self, url: URL, decode: Decoder[T], limit: int) -> T:
+    async def _get_once(self, url: URL, decode: Decoder[T], limit: int) -> _Dated[T]:
         certificate.set(None)
         async with self._session.get(
             url,
@@ -153,7 +164,7 @@ class Transport:
                 self._pbs_ahead = sent - self._clock.now()
             if response.status == HTTPStatus.OK:
                 async with aclosing(body.pieces(response, min(limit, BODY_LIMIT))) as pieces:
-                    return await self._decoded(decode, pieces)
+                    return _Dated(await self._decoded(decode, pieces), sent)
             raise await status_error(response, self._auth.hide)
 
     async def _decoded(self, decode: Decoder[T], pieces: AsyncIterator[bytes]) -> T:

@@ -14,6 +14,7 @@ from pbs_exporter.pbs.models.jobs import Job
 from pbs_exporter.pbs.models.node import (
     BootInfo,
     CpuInfo,
+    DatedVersion,
     Disk,
     FileSystem,
     Kernel,
@@ -40,6 +41,7 @@ __all__ = [
     "Datastore",
     "DatastorePast",
     "DatastoreStatus",
+    "DatedVersion",
     "Disk",
     "File",
     "FileSystem",

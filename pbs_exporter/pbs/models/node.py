@@ -13,6 +13,12 @@ class Version(ApiObject, frozen=True):
     repoid: str | None = None
 
 
+class DatedVersion(Version, frozen=True):
+    """The version, and PBS's clock when it answered (Unix seconds; `None` where the answer had no `Date`)."""
+
+    host_time: float | None = None
+
+
 class CpuInfo(ApiObject, frozen=True):
     """The processors of the host."""
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from pbs_exporter.collectors.host import HostCollector
 from tests.support.canned_pbs import Json, page, series, success
 from tests.support.metrics_page import Scraped
 
@@ -39,16 +40,17 @@ NUMBERS = {
 }
 INFO = {"cpu_model": "EPYC", "kernel": "6.14.8-2-pve", "boot_mode": "efi", "secureboot": "1"}
 LOADS = {"pbs_host_load1", "pbs_host_load5", "pbs_host_load15"}
+NAMES = {metric.name for metric in HostCollector.metrics}
 MEMORY = {name for name in NUMBERS if "_memory_" in name}
 
 
 def numbers(scraped: Scraped) -> dict[str, float]:
-    """Return all values of the host."""
+    """Return all values of the collector."""
     return {
         sample.name: sample.value
         for family in scraped.families.values()
         for sample in family.samples
-        if sample.name.startswith("pbs_host_") and sample.name != "pbs_host_info"
+        if sample.name in NAMES and sample.name != "pbs_host_info"
     }
 
 

@@ -338,6 +338,26 @@ async def test_a_good_answer_is_counted_as_200(asked: Asked) -> None:
     assert asked.login.proven
 
 
+@pytest.mark.parametrize(
+    ("date", "host_time"),
+    [
+        ("Thu, 26 Nov 2026 07:30:00 GMT", 1_795_678_200.0),
+        ("Thu, 26 Nov 2026 08:30:00 +0100", 1_795_678_200.0),
+        ("yesterday", None),
+        ("", None),
+        (None, None),
+    ],
+)
+async def test_the_version_has_the_clock_of_its_answer(asked: Asked, date: str | None, host_time: float | None) -> None:
+    """PBS's clock is the `Date` of the answer to /version, and unknown where there is none that can be read."""
+    with aioresponses() as http:
+        http.get(VERSION_URL, payload=VERSION, headers={} if date is None else {"Date": date})
+        http.get(GC_URL, payload={"data": []}, headers={"Date": "Fri, 27 Nov 2026 07:30:00 GMT"})
+        version = await asked.pbs.version()
+        await asked.pbs.gc()
+    assert version.host_time == host_time
+
+
 async def test_no_error_holds_the_secret(asked: Asked) -> None:
     """The token's secret is in no error's text, arguments or cause, whatever aiohttp raised."""
     for raised, *_ in BROKEN:

@@ -56,7 +56,7 @@ async def test_foreign_text_is_escaped() -> None:
         "/version": {"version": "<i>4", "release": "&amp;", "repoid": "abc"},
         "/admin/datastore": [{"store": "<b>&"}, {"store": "x", "maintenance": "<u>,message=a"}],
     }
-    async with running(CannedPbs(answers)) as setup:
+    async with running(CannedPbs(answers), collectors={"groups": False}) as setup:
         setup.pbs.faults.add("/admin/gc", Fault.status(500, EVIL))
         setup.pbs.faults.add("*/namespace", Fault.status(500, EVIL))
         page = await after_a_scrape(setup)
