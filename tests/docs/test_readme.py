@@ -42,7 +42,7 @@ def text_of(page: str) -> str:
 
 def command_lines() -> list[str]:
     """Return the documentation's lines that run pbs-exporter, in a container or not."""
-    lines = [line for block in commands() for line in block.text.splitlines()]
+    lines = [line for block in commands() for line in block.text.replace("\\\n", " ").splitlines()]
     found = [re.search(r"(?:^| -- | exec \S+ )(?:\S*/)?(pbs-exporter .*)", line) for line in lines]
     return list(dict.fromkeys(line[1] for line in found if line))
 
