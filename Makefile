@@ -7,9 +7,9 @@ READY := $(VENV)/ready
 PLAIN := .venv-plain
 # The environments and Debian packages of the deployment tests and the monitoring tests.
 DEPLOY := .venv-deploy
-DEPLOY_PACKAGES := aardvark-dns binutils-aarch64-linux-gnu binutils-x86-64-linux-gnu buildah catatonit conmon \
-	golang-github-containers-common iproute2 iptables lintian mmdebstrap netavark npm podman prometheus rpm runc \
-	systemd uidmap
+DEPLOY_PACKAGES := aardvark-dns binutils-aarch64-linux-gnu binutils-x86-64-linux-gnu buildah catatonit conmon fish \
+	golang-github-containers-common iproute2 iptables lintian man-db mmdebstrap netavark npm podman prometheus rpm runc \
+	systemd uidmap zsh
 MONITORING := .venv-monitoring
 MONITORING_PACKAGES := chromium fonts-dejavu-core iproute2 mmdebstrap npm prometheus prometheus-alertmanager
 CONFIG ?=
@@ -72,9 +72,10 @@ lint-metrics: $(READY) ## check exported metrics with promtool (Debian package p
 
 check: lint lint-metrics test ## run lint, lint-metrics and test
 
-docs: $(READY) ## generate parts of docs/ from the code, and the Helm chart's table of values
+docs: $(READY) ## generate parts of docs/ from the code, the Helm chart's table of values, and settings.schema.json
 	@$(BIN)/python -m tools.docs
 	@$(BIN)/python -m tools.helm_values
+	@$(BIN)/python -m tools.settings_schema
 
 dashboards: $(MONITORING)/ready ## generate monitoring/dashboards/*.json from their source
 	@$(MONITORING)/bin/python -m tools.render_dashboards

@@ -83,6 +83,15 @@ RUN_BY = {
     "docs/many-servers.md: Several exporters on a host 2": [
         f"{DEPLOY}/test_systemd.py::test_instance_beside_the_plain_unit"
     ],
+    **{
+        f"docs/history.md: {name}": ["tests/monitoring/test_history.py::test_the_forecast_answers_on_the_first_day"]
+        for name in (
+            "Bring it into Prometheus 1",
+            "Bring it into Prometheus 2",
+            "Bring it into Prometheus 3",
+            "Several PBS 1",
+        )
+    },
     "docs/getting-started.md: With your own Prometheus 1": [f"{STARTED}::test_own_prometheus"],
     "docs/getting-started.md: With your own Prometheus 2": [f"{STARTED}::test_own_prometheus"],
 }
