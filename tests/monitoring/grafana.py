@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from tests.support.paths import ROOT
 
 FOLDER = ROOT / "monitoring" / "dashboards"
+OPTIONAL = FOLDER / "optional"
+"""Dashboards that need another exporter."""
 ALL = "$__all"
 POINTS = 600
 """The approximate number of points in a graph."""
@@ -43,9 +45,9 @@ class Variable(NamedTuple):
         return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
 
 
-def dashboards() -> dict[str, Mapping[str, Any]]:
-    """Return all dashboards by UID."""
-    return {file.stem: _read(file) for file in sorted(FOLDER.glob("*.json"))}
+def dashboards(folder: Path = FOLDER) -> dict[str, Mapping[str, Any]]:
+    """Return all dashboards of a folder by UID."""
+    return {file.stem: _read(file) for file in sorted(folder.glob("*.json"))}
 
 
 def _read(file: Path) -> Mapping[str, Any]:

@@ -14,6 +14,8 @@ TITLES = {
     "pbs-host-exporter": "PBS / Host and exporter",
 }
 """All dashboards by UID, which is also the file's name, with their titles."""
+OPTIONAL_TITLES = {"pbs-guests": "PBS / Guests of Proxmox VE"}
+"""Those that need another exporter. The others don't link to them."""
 
 _COLUMNS = 24
 
@@ -23,7 +25,7 @@ class Board:
 
     def __init__(self, uid: str, description: str, variables: Sequence[object], *, since: str = "now-24h") -> None:
         self.uid = uid
-        self._made = Dashboard(TITLES[uid]).uid(uid).description(description).tags(TAGS).editable()
+        self._made = Dashboard((TITLES | OPTIONAL_TITLES)[uid]).uid(uid).description(description).tags(TAGS).editable()
         self._made.time(since, "now").refresh("1m").timezone("browser").tooltip(DashboardCursorSync.CROSSHAIR)
         for variable in variables:
             self._made.with_variable(variable)

@@ -35,6 +35,11 @@ def instance(*, several: bool = True) -> QueryVariable:
     return made.multi(multi=True).include_all(include_all=True).current(_ALL) if several else made
 
 
+def cluster() -> QueryVariable:
+    """Return the variable for Proxmox VE: the scrape targets of prometheus-pve-exporter."""
+    return _several("cluster", "Proxmox VE", "label_values(guest:pve_guest_info:max, instance)")
+
+
 def datastore() -> QueryVariable:
     """Return the variable for datastores. "All" includes series that belong to none."""
     return _several("datastore", "Datastore", f"label_values(pbs_datastore_readable{{{PBS}}}, datastore)")
