@@ -1,0 +1,61 @@
+"""The tests of the service on the image: `python -m tests.deploy.service_on_image [argument of pytest …]`, as root.
+
+The tests run outside of the image, and start the program with the image's files as its root. Of the machine it has
+only the folders in which the tests have their files.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.deploy.podman import Podman, build_image, import_base_image
+from tests.support.paths import ROOT
+
+_ENTER = """\
+base=$1 image=$2
+shift 2
+mount -t tmpfs tmpfs "$base"
+mkdir "$base/root" "$base/upper" "$base/work"
+mount -t overlay overlay "$base/root" -o "lowerdir=$image,upperdir=$base/upper,workdir=$base/work"
+while [ "$1" != -- ]; do
+    mkdir -p "$base/root$1"
+    mount --bind "$1" "$base/root$1"
+    shift
+done
+shift
+cat >"$base/pbs-exporter"
+chmod +x "$base/pbs-exporter"
+TESTED_PROGRAM=$base/pbs-exporter exec "$@" </dev/null
+"""
+
+def main(arguments: Sequence[str]) -> int:
+    """Build the image, run the tests, and return pytest's exit code."""
+    with tempfile.TemporaryDirectory(prefix="pbs-exporter-store-") as store:
+        podman = Podman(Path(store))
+        try:
+            import_base_image(podman)
+            # Without a revision: the tests expect that of the checkout.
+            image = build_image(podman, {})
+            files = podman("image", "mount", image).strip()
+            return _run_tests(files, podman.inspect(image)["Config"]["Env"], arguments)
+        finally:
+            podman.close()
+            Path(store).mkdir()
+
+
+def _run_tests(files: str, variables: Sequence[str], arguments: Sequence[str]) -> int:
+    with tempfile.TemporaryDirectory(prefix="pbs-exporter-root-") as base:
+        exports = "".join(f"export {variable}\n" for variable in variables)
+        program = f'#!/bin/sh\n{exports}exec /usr/bin/unshare --root={base}/root --wd="$PWD" pbs-exporter "$@"\n'
+        shared = ("/dev", "/proc", tempfile.gettempdir(), str(ROOT))
+        pytest = (sys.executable, "-m", "pytest", *arguments)
+        command = ("unshare", "--mount", "sh", "-euc", _ENTER, "--", base, files, *shared, "--", *pytest)
+        return subprocess.run(command, input=program, encoding="utf-8", cwd=ROOT, check=False).returncode  # noqa: S603
+
+
+if __name__ == "__main__":
+    assert os.geteuid() == 0, "service_on_image: needs root, for mounts and containers"
+    sys.exit(main(sys.argv[1:]))
