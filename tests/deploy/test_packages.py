@@ -59,7 +59,7 @@ def changed(deb: Path, folder: Path) -> Path:
     settings.write_text(f"# A later sample.\n{settings.read_text()}")
     sums = unpacked / "DEBIAN" / "md5sums"
     sums.write_text("".join(f"{line}\n" for line in sums.read_text().splitlines() if "settings.toml" not in line))
-    run("dpkg-deb", "--root-owner-group", "--build", unpacked, folder / "pbs-exporter_later.deb")
+    run("dpkg-deb", "-Znone", "--root-owner-group", "--build", unpacked, folder / "pbs-exporter_later.deb")
     return folder / "pbs-exporter_later.deb"
 
 
@@ -219,7 +219,7 @@ def test_lintian_would_find_an_error(packages: Path, tmp_path: Path) -> None:
     run("dpkg-deb", "--raw-extract", deb_of(packages, "trixie"), tmp_path / "unpacked")
     for folder in ("usr/share/doc/pbs-exporter", "usr/lib/pbs-exporter"):
         shutil.rmtree(tmp_path / "unpacked" / folder)
-    run("dpkg-deb", "--root-owner-group", "--build", tmp_path / "unpacked", tmp_path / "wrong.deb")
+    run("dpkg-deb", "-Znone", "--root-owner-group", "--build", tmp_path / "unpacked", tmp_path / "wrong.deb")
     ended = attempt("lintian", "--allow-root", "--fail-on=error", "--tags=no-copyright-file", tmp_path / "wrong.deb")
     assert (ended.returncode, "no-copyright-file" in ended.stdout) == (2, True)
 
