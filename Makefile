@@ -106,7 +106,7 @@ chart: $(READY) ## write the Helm chart of the current commit into build/chart, 
 lock: $(DEPLOY)/ready ## update all pinned versions to the newest that pyproject.toml allows; ARGS='--upgrade-package NAME' for one
 	@for file in requirements.txt requirements/dev.txt requirements/deploy.txt requirements/monitoring.txt; do \
 		echo "$$file" >&2; \
-		$(DEPLOY)/bin/$$(sed -n '2s/^# *//p' "$$file") $(if $(ARGS),$(ARGS),--upgrade) --quiet || exit; \
+		$(DEPLOY)/bin/$$(sed -n '2s/^# *//p' "$$file") $(if $(filter undefined,$(origin ARGS)),--upgrade,$(ARGS)) --quiet || exit; \
 	done
 
 clean: ## remove everything that make created
