@@ -59,7 +59,7 @@ def changed(deb: Path, folder: Path) -> Path:
     settings.write_text(f"# A later sample.\n{settings.read_text()}")
     sums = unpacked / "DEBIAN" / "md5sums"
     sums.write_text("".join(f"{line}\n" for line in sums.read_text().splitlines() if "settings.toml" not in line))
-    run("dpkg-deb", "--root-owner-group", "--build", unpacked, folder / "pbs-exporter_later.deb")
+    run("dpkg-deb", "-Znone", "--root-owner-group", "--build", unpacked, folder / "pbs-exporter_later.deb")
     return folder / "pbs-exporter_later.deb"
 
 
@@ -219,7 +219,7 @@ def test_lintian_would_find_an_error(packages: Path, tmp_path: Path) -> None:
     run("dpkg-deb", "--raw-extract", deb_of(packages, "trixie"), tmp_path / "unpacked")
     for folder in ("usr/share/doc/pbs-exporter", "usr/lib/pbs-exporter"):
         shutil.rmtree(tmp_path / "unpacked" / folder)
-    run("dpkg-deb", "--root-owner-group", "--build", tmp_path / "unpacked", tmp_path / "wrong.deb")
+    run("dpkg-deb", "-Znone", "--root-owner-group", "--build", tmp_path / "unpacked", tmp_path / "wrong.deb")
     ended = attempt("lintian", "--allow-root", "--fail-on=error", "--tags=no-copyright-file", tmp_path / "wrong.deb")
     assert (ended.returncode, "no-copyright-file" in ended.stdout) == (2, True)
 
@@ -240,6 +240,18 @@ def test_units_are_those_of_the_checkout(packages: Path, suite: str, tmp_path: P
             "Environment",
             "DynamicUser",
         ]
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_dependencies_are_the_pinned_ones(packages: Path, suite: str) -> None:
+    """A package has the wheel and the pinned version of each dependency, but for those that its Python doesn't need."""
+    listed = run("dpkg-deb", "--contents", deb_of(packages, suite))
+    parts = {part.lower() for part in re.findall(r"/usr/lib/pbs-exporter/([^/]+)\.dist-info/\n", listed)}
+    pinned = re.findall(r"(?m)^([\w.-]+)==([^ ;]+)", (ROOT / "requirements.txt").read_text(encoding="utf-8"))
+    expected = {f"{name.replace('-', '_')}-{version}" for name, version in pinned}
+    later = {part for part in expected if part.startswith("typing_extensions-") and suite != "bookworm"}
+    assert later or suite == "bookworm"
+    assert parts == expected - later | {f"prometheus_pbs_exporter-{__version__}"}
 
 
 def test_rpm(packages: Path) -> None:
