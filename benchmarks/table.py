@@ -169,6 +169,14 @@ MANY: Final = (
         )
         for name, wanted in (("sd", "/sd"), ("status", "/"))
     ),
+    Benchmark(
+        name="targets-200-status",
+        input=Input(datastores=20, groups=2),
+        settings=_FULL,
+        measure=targets.path("/", 200, scraped=True),
+        runs=21,
+        thresholds=Thresholds(median=150),
+    ),
 )
 """One exporter of many PBS."""
 

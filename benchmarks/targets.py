@@ -83,8 +83,8 @@ def well_ones(benchmark: Benchmark, program: Program) -> Measurement:
     )
 
 
-def path(wanted: str, number: int) -> Measure:
-    """Return what measures a path of an exporter with that number of targets."""
+def path(wanted: str, number: int, *, scraped: bool = False) -> Measure:
+    """Return what measures a path of an exporter with that number of targets, after a scrape of each or before any."""
 
     def measure(benchmark: Benchmark, program: Program) -> Measurement:
         targets: dict[str, dict[str, str]] = {f"t{target}": {} for target in range(number)}
@@ -92,6 +92,8 @@ def path(wanted: str, number: int) -> Measure:
             PbsProcess(benchmark.input) as pbs,
             ExporterProcess(_with_targets(program, targets), pbs.address) as exporter,
         ):
+            for name in targets if scraped else ():
+                _scrape(exporter.client, name)
             times = [exporter.client.get(wanted).seconds * _MS for _ in range(benchmark.runs)]
             memory = exporter.memory()
         return Measurement(unit="ms", values=times, peak=memory["VmHWM"], steady=memory["VmRSS"], details=wanted)

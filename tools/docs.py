@@ -52,6 +52,7 @@ def _collector(collector: AnyCollector) -> str:
     needs = ", ".join(_need(need) for need in collector.needs) or "no privilege"
     state = "enabled" if collector.default else "disabled"
     slow = f"Slow: runs every {_slow(collector.intervals)}.\n" if collector.intervals else ""
+    metrics = f"\n{_metrics(collector.metrics)}" if collector.metrics else ""
     return f"""\
 ## {collector.name}
 
@@ -59,8 +60,7 @@ def _collector(collector: AnyCollector) -> str:
 
 Requires {needs}.
 Switch: `[collectors] {collector.name}`, {state} by default.
-{slow}
-{_metrics(collector.metrics)}"""
+{slow}{metrics}"""
 
 
 def _slow(intervals: int) -> str:

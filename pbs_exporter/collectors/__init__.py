@@ -6,6 +6,7 @@ from pbs_exporter.collectors.certificate import CertificateCollector
 from pbs_exporter.collectors.datastores import DatastoresCollector
 from pbs_exporter.collectors.disks import DisksCollector
 from pbs_exporter.collectors.gc import GcCollector
+from pbs_exporter.collectors.groups import GroupsCollector
 from pbs_exporter.collectors.host import HostCollector
 from pbs_exporter.collectors.io import IoCollector
 from pbs_exporter.collectors.jobs import JobsCollector
@@ -34,6 +35,7 @@ COLLECTORS: tuple[AnyCollector, ...] = (
     ServicesCollector(),
     CertificateCollector(),
     AccessCollector(),
+    GroupsCollector(),
     DisksCollector(),
 )
 

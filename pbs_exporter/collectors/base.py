@@ -11,6 +11,7 @@ from pbs_exporter.collectors.request import CollectorRequest
 from pbs_exporter.collectors.result import Result
 from pbs_exporter.config import TargetSettings
 from pbs_exporter.exposition.metric import Metric, Sample, Series
+from pbs_exporter.pbs.snapshots.group_notes import Notes
 from pbs_exporter.pbs.snapshots.listing import Listing
 
 __all__ = ["AnyCollector", "Collector", "CollectorRequest", "Context", "Need", "Result", "enabled", "switched_on"]
@@ -23,7 +24,7 @@ class Context(msgspec.Struct, frozen=True):
 
     `now` is the scrape's time (Unix seconds). `listings` are those that the collector `snapshots` shows in this
     response, by datastore; the collector `tasks` takes comments from them. `certificate` (DER) is what PBS showed at
-    the newest TLS handshake, if there was one.
+    the newest TLS handshake, if there was one. `notes` are those of backup groups, by datastore.
     """
 
     now: float
@@ -31,6 +32,7 @@ class Context(msgspec.Struct, frozen=True):
     enabled: Enabled
     listings: Mapping[str, Listing] = {}
     certificate: bytes | None = None
+    notes: Mapping[str, Notes] = {}
 
 
 class Collector(ABC, Generic[T]):

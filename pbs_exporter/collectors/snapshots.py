@@ -8,6 +8,7 @@ from pbs_exporter.collectors.result import Shared
 from pbs_exporter.errors import PbsError, PbsTimeout
 from pbs_exporter.exposition.metric import Metric, Sample, Series
 from pbs_exporter.pbs.models import Datastore
+from pbs_exporter.pbs.snapshots.group_notes import GroupNote, Notes
 from pbs_exporter.pbs.snapshots.group_summary import VERIFICATIONS, GroupId, GroupSummary
 from pbs_exporter.pbs.snapshots.listing import Listing
 from pbs_exporter.plain_text import label
@@ -21,7 +22,7 @@ def _metric(name: str, what: str, field: str, *labels: str) -> Metric:
     return Metric(f"pbs_snapshot_{name}", f"{what} {_API.format(field)}", (*_GROUP, *labels))
 
 
-_Labelled = tuple[tuple[str, ...], GroupSummary]
+_Labelled = tuple[tuple[str, ...], GroupSummary, GroupNote | None]
 
 
 class SnapshotsCollector(Collector[Mapping[str, Listing]]):
@@ -78,6 +79,18 @@ class SnapshotsCollector(Collector[Mapping[str, Listing]]):
     )
     PROTECTED = _metric("protected", "Number of protected snapshots of the group", "protected")
     ENCRYPTED = _metric("encrypted", "Number of encrypted snapshots of the group", "files.crypt-mode")
+    GROUP_INFO = Metric(
+        "pbs_group_info",
+        "A backup group: its owner, the comment of its newest snapshot that has one, and its own note; always 1 "
+        "(/admin/datastore/{store}/snapshots, owner, comment; /admin/datastore/{store}/groups, comment).",
+        (*_GROUP, "owner", "comment", "group_comment"),
+    )
+    MAX_AGE = Metric(
+        "pbs_group_max_age_seconds",
+        "How old the group's newest backup may be, by max-age=N (with h, d or w) in its own note "
+        "(/admin/datastore/{store}/groups, comment).",
+        _GROUP,
+    )
     LISTED = Metric(
         "pbs_snapshot_listing_timestamp_seconds",
         "When PBS returned the data behind the counts and times of snapshots (/admin/datastore/{store}/snapshots).",
@@ -115,6 +128,8 @@ class SnapshotsCollector(Collector[Mapping[str, Listing]]):
         LAST_ENCRYPTED,
         PROTECTED,
         ENCRYPTED,
+        GROUP_INFO,
+        MAX_AGE,
         LISTED,
         FULLY_LISTED,
         NAMESPACES,
@@ -138,30 +153,32 @@ class SnapshotsCollector(Collector[Mapping[str, Listing]]):
         listings = request.snapshots.shown()
         return Result(listings, failures, request.snapshots.errors(), Shared(listings, unlisted))
 
-    def samples(self, listings: Mapping[str, Listing], _context: Context) -> Iterator[Sample | Series]:
+    def samples(self, listings: Mapping[str, Listing], context: Context) -> Iterator[Sample | Series]:
         """Make samples of each listing."""
         for store, listing in listings.items():
             yield from self.LISTED(listing.timestamp, store)
             yield from self.FULLY_LISTED(listing.full_timestamp, store)
             yield from self.NAMESPACES(listing.namespace_count, store)
             yield from self.IDLE(listing.idle, store)
-            groups = list(_groups(store, listing))
+            groups = list(_groups(store, listing, context.notes.get(store, {})))
             yield self.INFO.series(_snapshots(groups))
             yield from self._numbers(groups)
 
     def _numbers(self, groups: Sequence[_Labelled]) -> Iterator[Series]:
         """Make the series of the groups, metric by metric: there are tens of thousands of samples."""
-        yield self.COUNT.series((labels, group.count) for labels, group in groups)
-        yield self.UNFINISHED.series((labels, group.unfinished) for labels, group in groups)
-        yield self.DAMAGED.series((labels, group.damaged) for labels, group in groups)
-        yield self.PROTECTED.series((labels, group.protected) for labels, group in groups)
-        yield self.ENCRYPTED.series((labels, group.encrypted) for labels, group in groups)
+        yield self.COUNT.series((labels, group.count) for labels, group, _ in groups)
+        yield self.UNFINISHED.series((labels, group.unfinished) for labels, group, _ in groups)
+        yield self.DAMAGED.series((labels, group.damaged) for labels, group, _ in groups)
+        yield self.PROTECTED.series((labels, group.protected) for labels, group, _ in groups)
+        yield self.ENCRYPTED.series((labels, group.encrypted) for labels, group, _ in groups)
         yield self.VERIFICATION.series(
-            ((*labels, state), group.verification(state)) for labels, group in groups for state in VERIFICATIONS
+            ((*labels, state), group.verification(state)) for labels, group, _ in groups for state in VERIFICATIONS
         )
-        yield self.LAST_VERIFIED.series((labels, group.verified) for labels, group in groups)
+        yield self.GROUP_INFO.series(_group_infos(groups))
+        yield self.MAX_AGE.series((labels, note.max_age) for labels, _, note in groups if note is not None)
+        yield self.LAST_VERIFIED.series((labels, group.verified) for labels, group, _ in groups)
 
-        finished = [(labels, group, group.newest) for labels, group in groups if group.newest is not None]
+        finished = [(labels, group, group.newest) for labels, group, _ in groups if group.newest is not None]
         yield self.SIZE.series((labels, newest.size) for labels, _, newest in finished)
         yield self.LAST.series((labels, newest.time) for labels, _, newest in finished)
         yield self.FIRST.series((labels, group.first) for labels, group, _ in finished)
@@ -195,18 +212,26 @@ def _unavailable(row: Datastore) -> str:
     return f"in maintenance: {row.mode}"
 
 
-def _groups(store: str, listing: Listing) -> Iterator[_Labelled]:
+def _groups(store: str, listing: Listing, notes: Notes) -> Iterator[_Labelled]:
     """Return all groups with their labels, those of a namespace by their newest snapshot, the latest first."""
     for namespace, groups in listing.namespaces.items():
-        for (backup_type, backup_id), group in sorted(groups.items(), key=_last, reverse=True):
-            yield (label(store), label(namespace), label(backup_type), label(backup_id)), group
+        place = (label(store), label(namespace))
+        noted = notes.get(namespace, {})
+        for group_id, group in sorted(groups.items(), key=_last, reverse=True):
+            backup_type, backup_id = group_id
+            yield (*place, label(backup_type), label(backup_id)), group, noted.get(group_id)
 
 
 def _last(item: tuple[GroupId, GroupSummary]) -> int:
     return item[1].last
 
 
+def _group_infos(groups: Iterable[_Labelled]) -> Iterator[tuple[tuple[str, ...], float]]:
+    for labels, group, note in groups:
+        yield (*labels, label(group.owner or ""), group.note[1], "" if note is None else note.text), 1.0
+
+
 def _snapshots(groups: Iterable[_Labelled]) -> Iterator[tuple[tuple[str, ...], float]]:
-    for labels, group in groups:
+    for labels, group, _ in groups:
         for kept in group.kept:
             yield (*labels, str(kept.time), kept.note, kept.owner, kept.verification), 1.0

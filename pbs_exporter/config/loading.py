@@ -12,7 +12,7 @@ from pbs_exporter.config.model import ExporterSettings, ListenAddress, Settings,
 from pbs_exporter.config.table import LABELS, SETTINGS, Setting, settings_table, target_section
 from pbs_exporter.config.targets import inherited
 from pbs_exporter.config.values import InvalidValue, RawValue
-from pbs_exporter.config.warnings import about_environment, about_labels, about_targets
+from pbs_exporter.config.warnings import about_environment, about_labels, about_other_exporters, about_targets
 from pbs_exporter.errors import ConfigError
 
 _EXCLUSIVE = (("token_secret", "token_secret_file"), ("ca_file", "fingerprint"))
@@ -39,7 +39,8 @@ def load(
     values, problems = _parse([*table, *(row for own in sources.targets.values() for row in own)], layer)
     missing = [] if sources.file_problem else [line for s, own in rows.items() for line in _missing(s, own, layer)]
     conflicts = [line for section in {"pbs": None} | rows for line in _conflicts(layer.get(section, {}))]
-    _refuse([*_source_problems(sources), *missing, *conflicts, *problems])
+    hints = about_other_exporters(environ) if missing else []
+    _refuse([*_source_problems(sources), *missing, *hints, *conflicts, *problems])
     settings = Settings(
         exporter=ExporterSettings(**values.get("exporter", {})),
         main=_config("", values, collectors) if has_main else None,

@@ -24,9 +24,34 @@ _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UD
 """Variables that Kubernetes sets in every container for a Service named `pbs-exporter`."""
 
 
+_TOKEN_ID = f"{PREFIX}PBS__TOKEN_ID, as USERNAME!TOKEN_NAME"
+OTHER_EXPORTERS = {
+    "PBS_API_TOKEN": f"{PREFIX}PBS__TOKEN_SECRET",
+    "PBS_API_TOKEN_FILE": f"{PREFIX}PBS__TOKEN_SECRET_FILE",
+    "PBS_API_TOKEN_NAME": _TOKEN_ID,
+    "PBS_API_TOKEN_NAME_FILE": _TOKEN_ID,
+    "PBS_ENDPOINT": f"{PREFIX}PBS__ENDPOINT",
+    "PBS_INSECURE": f"{PREFIX}PBS__VERIFY_TLS, the opposite",
+    "PBS_LISTEN_ADDRESS": f"{PREFIX}EXPORTER__LISTEN_ADDRESS",
+    "PBS_LOGFORMAT": f"{PREFIX}EXPORTER__LOG_FORMAT",
+    "PBS_LOGLEVEL": f"{PREFIX}EXPORTER__LOG_LEVEL",
+    "PBS_METRICS_PATH": "always /metrics",
+    "PBS_TIMEOUT": f"{PREFIX}PBS__TIMEOUT_SECONDS",
+    "PBS_USERNAME": _TOKEN_ID,
+    "PBS_USERNAME_FILE": _TOKEN_ID,
+}
+"""What the variables of natrontech's exporter, and of its successor for Node.js, are called here."""
+
+
 def about_environment(environ: Mapping[str, str], table: Sequence[Setting]) -> list[str]:
     """Return a line for each variable that seems to be meant for this program and has no effect."""
-    return [*_misspelled(environ, table), *_foreign(environ)]
+    return [*_misspelled(environ, table), *_foreign(environ), *about_other_exporters(environ)]
+
+
+def about_other_exporters(environ: Mapping[str, str]) -> list[str]:
+    """Return a line about the variables of other exporters, if there are any: their names, never their values."""
+    seen = [f"{name} (here {ours})" for name, ours in OTHER_EXPORTERS.items() if environ.get(name)]
+    return [f"another exporter's variables have no effect: {', '.join(seen)}"] if seen else []
 
 
 def about_targets(settings: Settings, layer: Layer) -> list[str]:

@@ -8,7 +8,15 @@ import structlog
 
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors.certificate import NOT_SEEN
-from pbs_exporter.errors import LoginPaused, PbsError, PbsExporterError, PbsTimeout, TlsFailed, Unreachable
+from pbs_exporter.errors import (
+    LoginPaused,
+    LoginRefused,
+    PbsError,
+    PbsExporterError,
+    PbsTimeout,
+    TlsFailed,
+    Unreachable,
+)
 from pbs_exporter.scrape.collector_run import Outcome
 
 REPEAT_SECONDS = 600.0
@@ -29,6 +37,8 @@ DATASTORE_LINES = 200
 TARGET = "version"
 """The subject of a failure of the whole PBS, whose request is the one to `/version`."""
 
+_TOKEN_REFUSED = LoginRefused, LoginPaused
+
 _log = structlog.get_logger("pbs_exporter.scrape")
 
 
@@ -36,6 +46,8 @@ def same_cause(error: BaseException | None, down: BaseException | None) -> bool:
     """Whether a failure has the same cause as that of the whole PBS, and so needs no line of its own."""
     if error is None or down is None:
         return False
+    if isinstance(error, _TOKEN_REFUSED) and isinstance(down, _TOKEN_REFUSED):
+        return True
     if type(error) is type(down):
         # A listing names its namespace before PBS's reason. How long a request waited doesn't matter.
         return str(error).endswith(str(down)) or isinstance(down, PbsTimeout)

@@ -43,6 +43,9 @@ from pbs_exporter.scrape.slow_run import SlowRun
 
 _log = structlog.get_logger("pbs_exporter.scrape")
 
+Answer = DatedVersion | PbsError
+"""The answer to `/version`, or why there is none."""
+
 T = TypeVar("T")
 
 
@@ -132,7 +135,7 @@ class Target:
             if only is None or collector.name in only
         ]
 
-        def left(now: float, answer: DatedVersion | PbsError, unlisted: Mapping[str, str]) -> None:
+        def left(now: float, answer: Answer, unlisted: Mapping[str, str]) -> None:
             """Remember what is known although the client has left."""
             report = self._report(began, started, answer, [run.verdict(now) for run in runs], unlisted)
             self._remember(number, report, answer, ended_early=True)
@@ -174,19 +177,12 @@ class Target:
         return rendered
 
     def _report(
-        self,
-        began: float,
-        started: float,
-        answer: DatedVersion | PbsError,
-        outcomes: list[Outcome],
-        unlisted: Mapping[str, str],
+        self, began: float, started: float, answer: Answer, outcomes: list[Outcome], unlisted: Mapping[str, str]
     ) -> ScrapeReport:
         error = answer if isinstance(answer, PbsError) else None
         return ScrapeReport(began, time.perf_counter() - started, error, began, outcomes, unlisted)
 
-    def _remember(
-        self, number: int, report: ScrapeReport, answer: DatedVersion | PbsError, *, ended_early: bool
-    ) -> None:
+    def _remember(self, number: int, report: ScrapeReport, answer: Answer, *, ended_early: bool) -> None:
         """Keep the report and log its failures, unless a scrape that began later has done so."""
         if number < self._remembered:
             return
@@ -201,7 +197,7 @@ class Target:
             for error in filter(None, (outcome.error, *outcome.datastores.values())):
                 bare(error)
 
-    async def _version(self, deadline: float) -> DatedVersion | PbsError:
+    async def _version(self, deadline: float) -> Answer:
         asking = asyncio.create_task(self._client.version())
         try:
             await asyncio.wait([asking], timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
@@ -234,7 +230,8 @@ class Target:
             shared = await asyncio.gather(*(run.fetch(request) for run in runs))
         listings = {store: listing for one in shared for store, listing in one.listings.items()}
         unlisted = {store: reason for one in shared for store, reason in one.unlisted.items()}
-        return Context(now, self.settings, self.enabled, listings, self._client.certificate), unlisted
+        notes = self._snapshots.notes()
+        return Context(now, self.settings, self.enabled, listings, self._client.certificate, notes), unlisted
 
     async def _run_alone(self, collector: AnyCollector) -> Outcome:
         """Run a collector outside of a scrape, without a deadline."""

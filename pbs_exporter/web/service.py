@@ -10,6 +10,7 @@ from pbs_exporter.clock import Clock
 from pbs_exporter.config import Settings
 from pbs_exporter.exposition.self_metrics import ProcessMetrics
 from pbs_exporter.pbs.snapshots.listing import ListingStatus
+from pbs_exporter.scrape.target import Target
 from pbs_exporter.web import query, status
 from pbs_exporter.web.discovery import PROBE, discovery
 from pbs_exporter.web.scraper import OwnMetrics, Scraper
@@ -71,14 +72,14 @@ class Service:
     async def status(self, request: web.Request) -> web.Response:
         """Answer `/` with what is known from earlier scrapes. PBS isn't asked."""
         name = request.query.get(query.TARGET)
+        # Of a listing, a thread reads only what is never changed.
         if name is None and self.settings.targets:
-            rows = self._targets.all()
-            html = await self._worker.compute(partial(self._overview, rows), len(rows))
+            known = {one: (served.target, served.target.listings()) for one, served in self._targets.all().items()}
+            html = await self._worker.compute(partial(self._overview, known), len(known))
         else:
             served = self._targets.all().get(name or "")
             if served is None:
                 raise web.HTTPNotFound
-            # Of a listing, a thread reads only what is never changed.
             listings = served.target.listings()
             html = await self._worker.compute(partial(self._page, served, listings), len(listings))
         headers = {"Content-Security-Policy": status.POLICY, hdrs.CACHE_CONTROL: "no-store"}
@@ -88,9 +89,8 @@ class Service:
         process = [self._process_metrics] if self.settings.exporter.process_metrics else []
         return [*process, *self._own]
 
-    def _overview(self, rows: Mapping[str, Served]) -> str:
-        found = status.read_overview({name: served.target for name, served in rows.items()})
-        return status.render_overview(found, now=self._clock.now(), up_seconds=self._up_seconds())
+    def _overview(self, known: Mapping[str, tuple[Target, dict[str, ListingStatus]]]) -> str:
+        return status.render_overview(status.read_overview(known), now=self._clock.now(), up_seconds=self._up_seconds())
 
     def _page(self, served: Served, listings: dict[str, ListingStatus]) -> str:
         disabled = tuple(name for name, enabled in served.config.collectors.items() if not enabled)

@@ -86,12 +86,14 @@ def test_targets_are_scraped() -> None:
         "sourceLabels": ["__meta_kubernetes_service_label_app_kubernetes_io_instance"],
         "targetLabel": "instance",
     }
-    assert (own["path"], own["relabelings"]) == ("/metrics", [release, *team])
+    no_pod = {"action": "labeldrop", "regex": "pod"}
+    assert (own["path"], own["relabelings"]) == ("/metrics", [release, no_pod, *team])
     found = {target["params"]["target"][0]: target for target in targets}
     assert found.keys() == MANY["targets"].keys()
     for name, target in found.items():
         assert target["path"] == "/probe"
         assert target["relabelings"][0] == {"targetLabel": "instance", "replacement": name}
+        assert no_pod in target["relabelings"]
         assert target["relabelings"][-1:] == team
         for key in ("port", "interval", "scrapeTimeout", "honorLabels"):
             assert target[key] == own[key]

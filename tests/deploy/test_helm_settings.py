@@ -13,6 +13,7 @@ from pbs_exporter.config.table import target_rows, target_section
 from pbs_exporter.simulator import Certificate
 from tests.deploy.chart_values import EVERYTHING, MANY, VALUES, changed, default_values
 from tests.deploy.manifests import CHART, KUBERNETES, Object, Objects, kustomize, render
+from tests.support.documented import RECOMMENDED
 from tests.support.exporter import main_of
 
 
@@ -27,8 +28,10 @@ def loaded(objects: Objects, folder: Path) -> tuple[Settings, list[str]]:
 
 
 def test_settings_are_the_same(tmp_path: Path) -> None:
-    """The exporter reads the same settings from both ConfigMaps: the example's, and the program's defaults."""
-    assert loaded(render(VALUES), tmp_path) == loaded(kustomize(KUBERNETES / "base"), tmp_path)
+    """The exporter reads the same settings from both ConfigMaps: the example's, what is recommended, and defaults."""
+    settings, warnings = loaded(render(VALUES), tmp_path)
+    assert (settings, warnings) == loaded(kustomize(KUBERNETES / "base"), tmp_path)
+    assert {("pbs", "snapshot_history_limit"): main_of(settings).pbs.snapshot_history_limit} == RECOMMENDED
 
 
 def test_targets_arrive(tmp_path: Path) -> None:
@@ -68,7 +71,10 @@ def test_verified_settings_are_worth_no_warning(path: str, tmp_path: Path) -> No
 
 
 def test_chart_knows_every_setting() -> None:
-    """values.yaml and the schema have each setting, with the program's default, except those that the chart sets."""
+    """values.yaml and the schema have each setting, with the program's default, except those that the chart sets.
+
+    One has the recommended value instead.
+    """
     chart_sets = {
         ("pbs", "token_secret"),
         ("pbs", "token_secret_file"),
@@ -76,7 +82,7 @@ def test_chart_knows_every_setting() -> None:
         ("exporter", "listen_address"),
     }
     table = {
-        (row.section, row.key): json.loads(row.default)
+        (row.section, row.key): RECOMMENDED.get((row.section, row.key), json.loads(row.default))
         for row in settings_table(DEFAULTS)
         if (row.section, row.key) not in chart_sets
     }

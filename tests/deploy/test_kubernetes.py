@@ -205,7 +205,8 @@ def test_operator_overlay(base: Objects) -> None:
             {
                 "sourceLabels": ["__meta_kubernetes_service_label_app_kubernetes_io_instance"],
                 "targetLabel": "instance",
-            }
+            },
+            {"action": "labeldrop", "regex": "pod"},
         ],
     }
     assert endpoint["port"] in [port["name"] for port in base["Service"]["spec"]["ports"]]

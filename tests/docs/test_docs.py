@@ -11,7 +11,7 @@ from pbs_exporter.__main__ import parsers
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.collectors.base import AnyCollector
 from pbs_exporter.config import Setting, settings_table
-from tests.support.documented import MARKDOWN, PAGES
+from tests.support.documented import MARKDOWN, PAGES, RECOMMENDED
 from tests.support.paths import ROOT
 from tools import docs
 
@@ -150,19 +150,34 @@ def bare(setting: Setting) -> str:
 def test_environment_file_has_every_setting_and_no_others() -> None:
     """.env.example names each setting in one line with its default, below a line that explains it.
 
-    Required settings are empty, and all others are commented out.
+    Required settings are empty, and all others are commented out, but for the one that is recommended.
     """
+    recommended = {row: value for row in TABLE if (value := RECOMMENDED.get((row.section, row.key))) is not None}
+    assert len(recommended) == len(RECOMMENDED) == 1
     needed = [setting for setting in TABLE if setting.required]
     assert [setting.key for setting in needed] == ["endpoint", "token_id", "token_secret"]
     lines = ENVIRONMENT_FILE.read_text(encoding="utf-8").splitlines()
     shown = [at for at, line in enumerate(lines) if re.match(r"(# )?PBS_EXPORTER_", line)]
     assert [lines[at] for at in shown] == [
-        f"{'' if setting.required else '# '}{setting.variables[0]}={bare(setting)}" for setting in TABLE
+        f"{'' if row.required or row in recommended else '# '}{row.variables[0]}={recommended.get(row, bare(row))}"
+        for row in TABLE
     ]
     assert [lines[at] for at in shown if not re.fullmatch(r"# .{8,}\.", lines[at - 1])] == []
     assert [line for line in lines if line and not line.startswith("#")] == [
-        f"{setting.variables[0]}=" for setting in needed
+        *(f"{setting.variables[0]}=" for setting in needed),
+        *(f"{setting.variables[0]}={value}" for setting, value in recommended.items()),
     ]
+
+
+def test_compose_stack_sets_what_is_recommended() -> None:
+    """The Compose stack sets the same for its simulated PBS, and a .env comes after it and takes precedence."""
+    stack = ROOT / "deploy" / "compose"
+    lines = (stack / "simulated-pbs.env").read_text(encoding="utf-8").splitlines()
+    for row in TABLE:
+        if (value := RECOMMENDED.get((row.section, row.key))) is not None:
+            assert f"{row.variables[0]}={value}" in lines
+    files = re.findall(r"simulated-pbs\.env|path: \.env", (stack / "compose.yaml").read_text(encoding="utf-8"))
+    assert files == ["simulated-pbs.env", "path: .env"]
 
 
 def anchors(page: Path) -> set[str]:

@@ -12,6 +12,8 @@ Declared = Mapping[str, frozenset[str]]
 _NONE: frozenset[str] = frozenset()
 _CHOOSING = {"topk", "bottomk", "limitk", "limit_ratio"}
 _SET_OPERATORS = {"and", "or", "unless"}
+_IN_KUBERNETES = {"namespace", "service", "endpoint"}
+"""Labels that some of our metrics have of their own, and that targets in Kubernetes give to all others."""
 
 
 def selectors(expr: str) -> list[tuple[str, tuple[str, ...]]]:
@@ -31,6 +33,26 @@ def clause_labels(expr: str) -> set[str]:
             found.update(node.modifier.group_labels or ())
         elif isinstance(node, promql.Call):
             found.update(_read_by(node))
+
+    promql.walk(promql.parse(expr), visit)
+    return found
+
+
+def fixed_lists(expr: str) -> list[str]:
+    """Return the parts of an expression that keep or compare only the labels of a list: `by`, `on` or none at all."""
+    found: list[str] = []
+
+    def visit(node: Any) -> None:
+        match node:
+            case promql.AggregateExpr():
+                fixed = not node.modifier or node.modifier.type == promql.AggModifierType.By
+            case promql.BinaryExpr():
+                matching = node.modifier.matching if node.modifier else None
+                fixed = bool(matching and matching.type == promql.LabelModifierType.Include)
+            case _:
+                fixed = False
+        if fixed:
+            found.append(node.prettify())
 
     promql.walk(promql.parse(expr), visit)
     return found
@@ -188,7 +210,7 @@ class _Look:
             self._need(matching.labels, right, f"right of {node.op}: {node.rhs.prettify()}")
         elif matching:
             # `ignoring` may name labels of one side only.
-            self._need(matching.labels, left | right, node.prettify())
+            self._need(matching.labels, left | right | _IN_KUBERNETES, node.prettify())
         operator = str(node.op)
         if operator in _SET_OPERATORS:
             return left | right if operator == "or" else left

@@ -23,15 +23,16 @@ _OF_EACH_TARGET = (
 )
 _GROUP = frozenset({"datastore", "namespace", "backup_type", "backup_id"})
 _JOB = frozenset({"job_type", "job_id", "datastore"})
-OVERRIDES: Declared = {
-    "instance:pbs_up:override_seconds": TARGET,
-    "group:pbs_snapshot_age:override_seconds": TARGET | _GROUP,
-    "group:pbs_snapshot_unfinished:override_seconds": TARGET | _GROUP,
-    "job:pbs_job_unknown:override_seconds": TARGET | _JOB,
-    "datastore:pbs_verification_age:override_seconds": TARGET | {"datastore"},
-    "datastore:pbs_datastore_unmounted:override_seconds": TARGET | {"datastore"},
+_LIMIT = TARGET | {"because"}
+OVERRIDES: dict[str, frozenset[str]] = {
+    "instance:pbs_up:override_seconds": _LIMIT,
+    "group:pbs_snapshot_age:override_seconds": _LIMIT | _GROUP,
+    "group:pbs_snapshot_unfinished:override_seconds": _LIMIT | _GROUP,
+    "job:pbs_job_unknown:override_seconds": _LIMIT | _JOB,
+    "datastore:pbs_verification_age:override_seconds": _LIMIT | {"datastore"},
+    "datastore:pbs_datastore_unmounted:override_seconds": _LIMIT | {"datastore"},
 }
-"""The series that users may record, and that the shipped rules read."""
+"""The series that users may record, and that the shipped rules read. `because` tells two rules apart."""
 
 
 def by_the_code() -> dict[str, frozenset[str]]:
@@ -52,14 +53,15 @@ def by_prometheus() -> dict[str, frozenset[str]]:
     return dict.fromkeys(_OF_EACH_TARGET, TARGET)
 
 
-def with_rules(files: Iterable[Path]) -> dict[str, frozenset[str]]:
+def with_rules(files: Iterable[Path], more: frozenset[str] = frozenset()) -> dict[str, frozenset[str]]:
     """Return all series that a query can name when the rules of these files are loaded, `ALERTS` included.
 
-    A recording rule has the labels of its expression's result and its own.
+    A recording rule has the labels of its expression's result and its own. `more` are labels of the target besides
+    `job` and `instance`.
     """
-    declared = {**by_the_code(), **by_prometheus(), **OVERRIDES}
+    declared = {name: labels | more for name, labels in (by_the_code() | by_prometheus() | OVERRIDES).items()}
     rules = [rule for file in files for rule in rules_of(file)]
-    alerts = TARGET | {"alertname", "alertstate", "severity"}
+    alerts = TARGET | more | {"alertname", "alertstate", "severity"}
     for rule in rules:
         if "record" in rule:
             # A rule's own earlier result adds no labels.

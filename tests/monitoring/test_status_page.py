@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.monitoring.axe_core import examine
 from tests.monitoring.browser import chromium
-from tests.monitoring.exporters import ExporterProcess, demo, in_front_of
+from tests.monitoring.exporters import LONG_NAME, ExporterProcess, demo, fleet, in_front_of
 from tests.monitoring.status_page_pbs import DATASTORES
 from tests.support.commands import run
 from tests.support.paths import ROOT
@@ -19,10 +19,19 @@ from tests.support.paths import ROOT
 LAPTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 400, "height": 800}
 SIZES = {"laptop": LAPTOP, "phone": PHONE}
-MORE_SIZES = {"small phone": {"width": 320, "height": 600}, "tablet": {"width": 840, "height": 600}}
+MORE_SIZES = {
+    "small phone": {"width": 320, "height": 600},
+    "tablet": {"width": 840, "height": 600},
+    "small laptop": {"width": 970, "height": 600},
+}
 THEMES = ("light", "dark")
+TARGETS = 200
+DOWN = ("closed", "other", "refused")
+"""Targets that are down, each for a reason of its own."""
 PICTURES = ROOT / "docs" / "pictures"
 SECRET_LENGTH = 36
+
+FAILURES = "1 collector and 1 datastore failed, 2 privileges missing"
 
 _SPAN = re.compile(r"\d+(\.\d)? (ms|s|min|h)( \d+ s)?( ago)?|\d\d:\d\d:\d\d")
 
@@ -33,13 +42,29 @@ def browser() -> Iterator[Browser]:
         yield running
 
 
-@pytest.fixture(scope="module", params=[*DATASTORES, "demo"])
-def exporter(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExporterProcess]:
-    """Run an exporter in front of each scene, and scrape it once."""
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run an exporter of 200 PBS with 20 datastores each, of which a few aren't scraped, and return its URL."""
+    with fleet(TARGETS, "trouble", tmp_path_factory.mktemp("fleet")) as running:
+        for name in (*DOWN, LONG_NAME, *(f"pbs{number:03}" for number in range(4))):
+            running.get(f"/probe?target={name}")
+        # Of the others, the collector that fails is enough for a row.
+        for number in range(4, TARGETS - 10):
+            running.get(f"/probe?target=pbs{number:03}&collect[]=gc")
+        yield running.url
+
+
+@pytest.fixture(scope="module", params=[*DATASTORES, "demo", "", *DOWN, LONG_NAME])
+def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run an exporter in front of each scene, or of many PBS, and return the URL of a page after a scrape."""
     folder = tmp_path_factory.mktemp("exporter")
-    with demo(folder) if request.param == "demo" else in_front_of(request.param, folder) as running:
-        running.get("/metrics")
-        yield running
+    if request.param in DATASTORES or request.param == "demo":
+        with demo(folder) if request.param == "demo" else in_front_of(request.param, folder) as running:
+            running.get("/metrics")
+            yield f"{running.url}/"
+    else:
+        url = request.getfixturevalue("many")
+        yield f"{url}/?target={request.param}" if request.param else f"{url}/"
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +92,7 @@ class Seen:
         self.page.on("console", lambda message: self.console.append(message.text))
         self.page.on("pageerror", lambda error: self.console.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(f"{url}/", wait_until="networkidle")
+        self.page.goto(url, wait_until="networkidle")
 
 
 @pytest.fixture
@@ -85,17 +110,17 @@ def see(browser: Browser) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_it_loads_nothing_else(exporter: ExporterProcess, see: Any, theme: str) -> None:
+def test_it_loads_nothing_else(address: str, see: Any, theme: str) -> None:
     """The page takes one request, and writes nothing to the console."""
-    seen = see(exporter.url, color_scheme=theme)
-    assert seen.requests == [f"{exporter.url}/"]
+    seen = see(address, color_scheme=theme)
+    assert seen.requests == [address]
     assert seen.console == []
 
 
 @pytest.mark.parametrize("size", SIZES | MORE_SIZES)
-def test_it_fits(exporter: ExporterProcess, see: Any, size: str) -> None:
+def test_it_fits(address: str, see: Any, size: str) -> None:
     """Nothing is wider than the window of a laptop, a tablet or a phone."""
-    page = see(exporter.url, viewport=(SIZES | MORE_SIZES)[size]).page
+    page = see(address, viewport=(SIZES | MORE_SIZES)[size]).page
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
     too_wide = """() => [...document.querySelectorAll('body *')]
         .filter(element => !element.closest('thead') && element.getBoundingClientRect().right > innerWidth + 0.5)
@@ -105,9 +130,9 @@ def test_it_fits(exporter: ExporterProcess, see: Any, size: str) -> None:
 
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("size", SIZES)
-def test_axe_finds_nothing(exporter: ExporterProcess, see: Any, size: str, theme: str) -> None:
+def test_axe_finds_nothing(address: str, see: Any, size: str, theme: str) -> None:
     """axe-core finds no violation and leaves nothing undecided. Its rules for contrast and tables apply."""
-    found = examine(see(exporter.url, viewport=SIZES[size], color_scheme=theme).page)
+    found = examine(see(address, viewport=SIZES[size], color_scheme=theme).page)
     assert found.violations == []
     assert found.undecided == []
     assert {"color-contrast", "link-name", "document-title", "landmark-one-main", "td-headers-attr"} <= found.passed
@@ -115,7 +140,7 @@ def test_axe_finds_nothing(exporter: ExporterProcess, see: Any, size: str, theme
 
 def test_axe_would_find_a_mistake(trouble: ExporterProcess, see: Any) -> None:
     """axe-core reports a pale text and a page without a title."""
-    page = see(trouble.url).page
+    page = see(f"{trouble.url}/").page
     page.evaluate("document.querySelector('dt').style.color = '#bbb'; document.title = ''")
     assert examine(page).broken == {"color-contrast", "document-title"}
 
@@ -123,7 +148,7 @@ def test_axe_would_find_a_mistake(trouble: ExporterProcess, see: Any) -> None:
 @pytest.mark.parametrize("theme", THEMES)
 def test_the_theme_is_followed(trouble: ExporterProcess, see: Any, theme: str) -> None:
     """The page is bright in the light theme, and dark in the dark theme."""
-    page = see(trouble.url, color_scheme=theme).page
+    page = see(f"{trouble.url}/", color_scheme=theme).page
     color = page.evaluate("getComputedStyle(document.body).backgroundColor")
     brightness = sum(int(part) for part in re.findall(r"\d+", color)[:3]) / 3
     assert (brightness > 230) == (theme == "light")
@@ -134,7 +159,7 @@ def test_the_theme_is_followed(trouble: ExporterProcess, see: Any, theme: str) -
 @pytest.mark.parametrize("theme", THEMES)
 def test_the_keyboard_reaches_every_link(trouble: ExporterProcess, see: Any, theme: str, size: str) -> None:
     """Tab goes through all links in the order of the page, and each focused link is outlined."""
-    page = see(trouble.url, color_scheme=theme, viewport=SIZES[size]).page
+    page = see(f"{trouble.url}/", color_scheme=theme, viewport=SIZES[size]).page
     links = page.evaluate("[...document.links].map(link => link.getAttribute('href'))")
     assert links == ["metrics", "health", "#collectors", "#datastores", "#rights"]
     reached = []
@@ -173,9 +198,47 @@ def luminance(color: str) -> float:
     return sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
+def test_the_keyboard_reaches_every_pbs(many: str, see: Any) -> None:
+    """In the overview, Tab goes through the links of all 200 PBS, the focused one is visible, and Enter opens it."""
+    page = see(f"{many}/").page
+    links = page.evaluate("[...document.links].map(link => link.getAttribute('href'))")
+    assert len(links) == 3 + TARGETS
+    reached = []
+    for _ in links:
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.getAttribute('href')"))
+    assert reached == links
+    top, bottom = page.evaluate(
+        "(box => [box.top, box.bottom - innerHeight])(document.activeElement.getBoundingClientRect())"
+    )
+    assert top >= 0 >= bottom
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{many}/{links[-1]}")
+    assert (
+        page.get_by_role("heading", name="Collectors").count()
+        or page.get_by_role("heading", name="Not scraped yet").count()
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "headline", "reason"),
+    [
+        ("closed", "No connection to PBS", "connection refused"),
+        ("other", "No trusted TLS connection to PBS", "not the configured one"),
+        ("refused", "PBS refuses the token", "401"),
+    ],
+)
+def test_one_cause_is_said_once(many: str, see: Any, name: str, headline: str, reason: str) -> None:
+    """A PBS that is down for one reason has that reason once on its page, and the collectors weren't asked."""
+    page = see(f"{many}/?target={name}").page
+    assert page.get_by_role("region").get_by_role("heading").all_inner_texts() == [headline]
+    assert page.inner_text("body").count(reason) == 1
+    assert set(page.locator(".collectors td:nth-child(2)").all_inner_texts()) <= {"not asked: PBS is down", "ok"}
+
+
 def test_links_lead_to_metrics_and_health(trouble: ExporterProcess, see: Any) -> None:
     """The links beside the title open the metrics and the health check."""
-    page = see(trouble.url).page
+    page = see(f"{trouble.url}/").page
     page.get_by_role("link", name="Health").click()
     assert page.url == f"{trouble.url}/health"
     page.go_back()
@@ -186,9 +249,9 @@ def test_links_lead_to_metrics_and_health(trouble: ExporterProcess, see: Any) ->
 
 def test_without_scripts_it_is_the_same(trouble: ExporterProcess, see: Any) -> None:
     """A browser that runs no scripts shows the same text."""
-    texts = [see(trouble.url, java_script_enabled=enabled).page.inner_text("body") for enabled in (True, False)]
+    texts = [see(f"{trouble.url}/", java_script_enabled=enabled).page.inner_text("body") for enabled in (True, False)]
     with_scripts, without = (_SPAN.sub("#", text) for text in texts)
-    assert "3 problems" in with_scripts
+    assert FAILURES in with_scripts
     assert with_scripts == without
 
 
@@ -207,15 +270,15 @@ def spoken(page: Page) -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize("size", ["laptop", "phone"])
 def test_what_a_screen_reader_gets(trouble: ExporterProcess, see: Any, size: str) -> None:
     """A screen reader gets landmarks, headings and tables with their names, for stacked rows too."""
-    page = see(trouble.url, viewport=SIZES[size]).page
+    page = see(f"{trouble.url}/", viewport=SIZES[size]).page
     told = list(spoken(page))
     roles = [role for role, _ in told]
     for role in ("banner", "navigation", "main", "contentinfo"):
         assert roles.count(role) == 1
-    assert ("region", "3 problems") in told
+    assert ("region", FAILURES) in told
     assert [name for role, name in told if role == "heading"] == [
         "pbs-exporter",
-        "3 problems",
+        FAILURES,
         "Privileges of the token",
         "Collectors",
         "Datastores",
@@ -234,7 +297,7 @@ def test_what_a_screen_reader_gets(trouble: ExporterProcess, see: Any, size: str
 
 def test_a_phone_says_what_each_number_is(trouble: ExporterProcess, see: Any) -> None:
     """On a phone, each cell has a label."""
-    page = see(trouble.url, viewport=PHONE).page
+    page = see(f"{trouble.url}/", viewport=PHONE).page
     label = "cell => getComputedStyle(cell, '::before').content"
     row = page.locator(".datastores tbody tr:has(th:text-is('main'))")
     labels = row.locator("td").evaluate_all(f"cells => cells.map({label})")
@@ -246,7 +309,7 @@ def test_a_phone_says_what_each_number_is(trouble: ExporterProcess, see: Any) ->
 
 def test_problems_can_be_told_without_colors(trouble: ExporterProcess, see: Any) -> None:
     """With forced colors, each state is still a word that marks the rows of problems."""
-    page = see(trouble.url, forced_colors="active").page
+    page = see(f"{trouble.url}/", forced_colors="active").page
     marked = page.locator("tr.failed td:nth-child(2)").all_inner_texts()
     states = [text.partition(":")[0] for text in marked if not text.startswith("/")]
     assert states == ["failed"] * 3
@@ -255,7 +318,7 @@ def test_problems_can_be_told_without_colors(trouble: ExporterProcess, see: Any)
 def test_commands_can_be_copied(trouble: ExporterProcess, see: Any) -> None:
     """The commands that grant privileges copy as whole lines, even if a phone wraps them."""
     for size in (LAPTOP, PHONE):
-        lines = see(trouble.url, viewport=size).page.inner_text("pre").splitlines()
+        lines = see(f"{trouble.url}/", viewport=size).page.inner_text("pre").splitlines()
         assert len(lines) == 4
         assert all(re.fullmatch(r"proxmox-backup-manager acl update / \w+ --auth-id '\S+'", line) for line in lines)
 

@@ -76,7 +76,14 @@ def names(scraped: Scraped) -> set[str]:
 
 SUBJECTS = ("pbs_up|pbs_version", "pbs_scrape_", "pbs_host_", "pbs_datastore_", "pbs_snapshot_", "pbs_task_", "pbs_gc_")
 
-OTHERS = ("pbs_tape_", "pbs_job_", "pbs_subscription_|pbs_updates_|pbs_service_", "pbs_token_", "pbs_disk_|pbs_zfs_")
+OTHERS = (
+    "pbs_group_",
+    "pbs_tape_",
+    "pbs_job_",
+    "pbs_subscription_|pbs_updates_|pbs_service_",
+    "pbs_token_",
+    "pbs_disk_|pbs_zfs_",
+)
 
 
 @pytest.mark.parametrize("recording", RECORDINGS)

@@ -491,6 +491,7 @@ async def test_overview() -> None:
         (table,) = page.tables.values()
         assert [row[0] for row in table.rows] == ["two", "[pbs]", "one"]
         assert table.rows[0][1].startswith("failed: 500 worker panicked")
+        assert page.headings[1] == ("h2", "1 of 3 PBS servers with failures")
         assert 'href="?target=two"' in text
         own = await many.get("/?target=two")
         assert "PBS is down" in own[1]

@@ -26,7 +26,8 @@ _COLLECTORS = ("host", "datastores", "snapshots", "tasks", "gc", "tape")
 class CannedPbs:
     """A source of answers: the `data` of each answer, or a whole `Answer`, by path.
 
-    Snapshots are given by namespace. Tasks are selected by `since` and `running`, as in PBS.
+    Snapshots are given by namespace, groups too where each has its own. Tasks are selected by `since` and `running`,
+    as in PBS.
     """
 
     def __init__(self, answers: dict[str, Json]) -> None:
@@ -54,7 +55,7 @@ class CannedPbs:
         if call.path.endswith("/namespace"):
             listing = self.answers.get(call.path.replace("/namespace", "/snapshots"), {"": []})
             said = [{"ns": namespace} for namespace in listing]
-        elif call.path.endswith("/snapshots"):
+        elif call.path.endswith("/snapshots") or (call.path.endswith("/groups") and isinstance(said, dict)):
             said = said[query["ns"]]
         elif call.path.endswith("/tasks"):
             said = [task for task in said if _picked(task, query)]

@@ -27,6 +27,12 @@ PAGES = tuple(
 )
 """The pages whose commands are tested."""
 
+RECOMMENDED = {("pbs", "snapshot_history_limit"): 1}
+"""The one setting that .env.example, the Compose stack, the chart and the kustomization set to other than the default.
+
+By default every snapshot has a series, as specified; of a fleet these were 60 % of all series.
+"""
+
 _PART = re.compile(
     r"^#{1,6} +(?P<heading>.+?) *#*$"
     r"|(?:^<!-- not run: (?P<reason>[^\n]+?) -->\n\n?)?^ *```(?P<language>\w*)\n(?P<text>.*?)^ *```$",

@@ -15,7 +15,7 @@ from tests.support.expected_collectors import others, requests_of_others, slow_s
 WINDOW_SECONDS = 86_400
 COLLECTORS = (
     *("host", "datastores", "snapshots", "tasks", "gc", "tape", "jobs", "io", "s3", "tape_media"),
-    *("subscription", "updates", "services", "certificate", "access"),
+    *("subscription", "updates", "services", "certificate", "access", "groups"),
 )
 
 HOST = (
@@ -54,9 +54,9 @@ class Recording:
         answer = self._answers[path, query]
         return answer["body"]["data"] if answer["status"] == 200 else None
 
-    def snapshots(self, store: str, namespace: str) -> Json:
-        """Return a namespace's rows. Some recordings have the root only without `ns`."""
-        path = f"/admin/datastore/{store}/snapshots"
+    def rows(self, store: str, namespace: str, what: str = "snapshots") -> Json:
+        """Return a namespace's snapshots or groups. Some recordings have the root only without `ns`."""
+        path = f"/admin/datastore/{store}/{what}"
         query = f"ns={namespace.replace('/', '%2F')}"
         return self.data(path, query if namespace or (path, query) in self._answers else "")
 
@@ -71,6 +71,7 @@ def expected_series(recording: Recording) -> dict[str, dict[Labels, float]]:
         *_host(recording),
         *_datastores(recording),
         *_snapshots(shown, recording.time),
+        *_groups(recording, shown),
         *_tasks(recording, shown),
         *_gc(recording),
         *_tape(recording),
@@ -90,14 +91,17 @@ def requests(recording: Recording) -> dict[tuple[str, str], int]:
     found["/tape/drive", "200"] = 1
     for path in ("/version", "/nodes/localhost/status", "/status/datastore-usage", "/admin/datastore", "/admin/gc"):
         found[path, str(recording.status(path))] += 1
+    found["/admin/datastore", str(recording.status("/admin/datastore"))] += 1
     for store in _asked(recording):
         path = f"/admin/datastore/{store}"
         if recording.status("/status/datastore-usage") != 200:
             found["/admin/datastore/{store}/status", str(recording.status(f"{path}/status"))] += 1
-        found["/admin/datastore/{store}/namespace", str(recording.status(f"{path}/namespace"))] += 1
+        # For the snapshots, and for the groups' notes.
+        found["/admin/datastore/{store}/namespace", str(recording.status(f"{path}/namespace"))] += 2
         for row in recording.data(f"{path}/namespace") or ():
-            refused = recording.snapshots(store, row["ns"]) is None
-            found["/admin/datastore/{store}/snapshots", "400" if refused else "200"] += 1
+            for what in ("groups", "snapshots"):
+                refused = recording.rows(store, row["ns"], what) is None
+                found[f"/admin/datastore/{{store}}/{what}", "400" if refused else "200"] += 1
     for key, number in requests_of_others(recording).items():
         found[key] += number
     return dict(found)
@@ -119,7 +123,7 @@ def _about(recording: Recording, listings: dict[str, Json]) -> Iterator[Row]:
     success = dict.fromkeys(COLLECTORS, 1)
     success["host"] = int(recording.status("/nodes/localhost/status") == 200)
     success["datastores"] = int(not usage_refused)
-    success["snapshots"] = int(None not in listings.values())
+    success["snapshots"] = success["groups"] = int(None not in listings.values())
     for collector in ("updates", "services"):
         success[collector] = int(slow_state(recording, collector) == "good")
     if with_disks(recording):
@@ -128,8 +132,10 @@ def _about(recording: Recording, listings: dict[str, Json]) -> Iterator[Row]:
     for collector in success:
         yield "pbs_scrape_collector_success", {"collector": collector}, success[collector]
     for store, listing in listings.items():
-        labels = {"collector": "snapshots", "datastore": store}
-        yield "pbs_scrape_datastore_success", labels, int(listing is not None)
+        # Where a listing is refused, the groups are too.
+        for collector in ("snapshots", "groups"):
+            labels = {"collector": collector, "datastore": store}
+            yield "pbs_scrape_datastore_success", labels, int(listing is not None)
         if usage_refused:
             good = recording.status(f"/admin/datastore/{store}/status") == 200
             yield "pbs_scrape_datastore_success", labels | {"collector": "datastores"}, int(good)
@@ -212,7 +218,7 @@ def _listings(recording: Recording) -> Iterator[tuple[str, Json]]:
         if namespaces is None:
             yield store, None
             continue
-        listing = {row["ns"]: recording.snapshots(store, row["ns"]) for row in namespaces}
+        listing = {row["ns"]: recording.rows(store, row["ns"]) for row in namespaces}
         yield store, None if None in listing.values() else listing
 
 
@@ -249,6 +255,28 @@ def _snapshots(listings: dict[str, Json], now: int) -> Iterator[Row]:
                 }
                 for name, more, value in _group(group):
                     yield f"pbs_snapshot_{name}", labels | more, value
+
+
+def _groups(recording: Recording, listings: dict[str, Json]) -> Iterator[Row]:
+    for store, listing in listings.items():
+        for namespace, rows in listing.items():
+            notes = {
+                (row["backup-type"], row["backup-id"]): row.get("comment")
+                for row in recording.rows(store, namespace, "groups")
+            }
+            for (backup_type, backup_id), group in grouped(rows).items():
+                commented = [row for row in group if row.get("comment")]
+                newest = max(commented, key=lambda row: row["backup-time"], default={"comment": ""})
+                labels = {
+                    "datastore": store,
+                    "namespace": namespace,
+                    "backup_type": backup_type,
+                    "backup_id": backup_id,
+                    "owner": group[0]["owner"],
+                    "comment": comment_label(newest["comment"]),
+                    "group_comment": comment_label(notes[backup_type, backup_id]),
+                }
+                yield "pbs_group_info", labels, 1
 
 
 def _group(group: list[Json]) -> Iterator[Row]:

@@ -46,9 +46,12 @@ async def listing_changes(
     source: BackupHistoryPbs | None = None,
     **settings: Any,
 ) -> AsyncIterator[Setup]:
-    """Run an exporter in front of a PBS with that history. Its clock is `ahead` of PBS's by that number of seconds."""
+    """Run an exporter in front of a PBS with that history. Its clock is `ahead` of PBS's by that number of seconds.
+
+    The collector `groups` is off unless the settings say otherwise: it asks for what listings may ask too.
+    """
     async with simulated(source or BackupHistoryPbs(history)) as pbs:
-        made = make_settings(pbs, listing_mode=mode, **settings)
+        made = make_settings(pbs, listing_mode=mode, **{"collectors": {"groups": False}, **settings})
         async with exporting(made, history.clock.ahead(ahead)) as exporter:
             yield Setup(pbs, exporter, history.clock)
 

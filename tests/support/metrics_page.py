@@ -75,8 +75,8 @@ Facts = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def facts(scraped: Scraped) -> Facts:
-    """Return all values about PBS on a page, without those about the scrape."""
-    about_us = ("pbs_scrape_", "pbs_exporter_", "pbs_collector_")
+    """Return all values about PBS on a page, without those about the scrape and its time."""
+    about_us = ("pbs_scrape_", "pbs_exporter_", "pbs_collector_", "pbs_host_time_seconds")
     return {key: value for key, value in scraped.facts().items() if not key[0].startswith(about_us)}
 
 

@@ -62,7 +62,7 @@ class Running:
 
 def program_environment(**variables: str) -> dict[str, str]:
     """Return this process's environment with these variables, and no others that the program or its log reads."""
-    ours = ("PBS_EXPORTER", "RUST_LOG", "NO_COLOR", "FORCE_COLOR")
+    ours = ("PBS_", "RUST_LOG", "NO_COLOR", "FORCE_COLOR")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | variables
 
 

@@ -11,6 +11,7 @@ from tests.support.metrics_page import Scraped
 NOW = 1_795_000_000.0
 
 NAMESPACES = "/admin/datastore/{store}/namespace"
+GROUPS = "/admin/datastore/{store}/groups"
 SNAPSHOTS = "/admin/datastore/{store}/snapshots"
 STATUS = "/admin/datastore/{store}/status"
 

@@ -97,7 +97,7 @@ class _View(msgspec.Struct, frozen=True):
 
 _VIEWS = {
     "status-light.png": _View(1160, 850),
-    "status-dark.png": _View(1160, 690, dark=True, top="#datastores"),
+    "status-dark.png": _View(1160, 620, dark=True, top="#datastores"),
     "status-phone.png": _View(400, 860),
 }
 

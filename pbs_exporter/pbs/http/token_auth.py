@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 from pbs_exporter import log
 from pbs_exporter.clock import Clock
@@ -115,9 +116,10 @@ class TokenAuth:
     def _check(self, template: str) -> None:
         known = self.proven or template == PROOF
         if self._closed and (template in self._refused or not known):
-            seconds = max(0, round(self._refused_at + PAUSE_SECONDS - self._clock.monotonic()))
-            when = f"next try in {seconds} s" if self.paused else "next try at the next scrape"
-            raise LoginPaused(f"the token was refused ({self.refusals} in a row): {when}")
+            left = max(0.0, self._refused_at + PAUSE_SECONDS - self._clock.monotonic())
+            at = datetime.fromtimestamp(self._clock.now() + left, UTC)
+            when = f"after {at:%H:%M:%S} UTC" if self.paused else "at the next scrape"
+            raise LoginPaused(f"the token was refused ({self.refusals} in a row): next try {when}")
 
     def _alone(self, template: str) -> bool:
         """Whether such a request tries the token, so that no other may be sent meanwhile."""

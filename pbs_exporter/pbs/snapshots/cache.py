@@ -18,6 +18,7 @@ from pbs_exporter.pbs.models import NodeStatus
 from pbs_exporter.pbs.snapshots import idleness
 from pbs_exporter.pbs.snapshots.concurrently import has_failed
 from pbs_exporter.pbs.snapshots.datastore_client import DatastoreClient
+from pbs_exporter.pbs.snapshots.group_notes import Notes
 from pbs_exporter.pbs.snapshots.group_summary import grouped
 from pbs_exporter.pbs.snapshots.idleness import Evidence, Uptime
 from pbs_exporter.pbs.snapshots.listing import Listing, ListingStatus
@@ -27,6 +28,12 @@ Status = asyncio.Future[NodeStatus]
 """The status of PBS's host, which may still be awaited."""
 
 _AT_ONCE = 10_000
+
+NOTES_INTERVALS = 3
+"""Number of the slow interval for which notes are shown that aren't read any more."""
+
+NOTES_SECONDS = 3600.0
+"""Minimum time for which they are shown."""
 
 
 class SnapshotCache:
@@ -39,6 +46,7 @@ class SnapshotCache:
         self._decode = grouped(settings.snapshot_history_limit)
         self._clock = clock
         self._runners: dict[str, DatastoreRunner] = {}
+        self._datastores: dict[str, DatastoreClient] = {}
         self._refreshed_at = -math.inf
         self._forgetting: asyncio.TimerHandle | None = None
         self._proofs: set[asyncio.Task[Evidence | None]] = set()
@@ -66,8 +74,7 @@ class SnapshotCache:
         self._forget_later(self._settings.listing_max_age_seconds)
         for store in wanted:
             if store not in self._runners:
-                datastore = DatastoreClient(self._client, store, self._patterns, self._decode)
-                self._runners[store] = DatastoreRunner(datastore, self._settings, self._clock)
+                self._runners[store] = DatastoreRunner(self._datastore(store), self._settings, self._clock)
         # The slowest first, or they would begin when all others have ended.
         slowest_first = sorted((self._runners[store] for store in wanted), key=lambda runner: -runner.answer_seconds)
         # What was late last time may hang, and isn't waited for.
@@ -83,6 +90,24 @@ class SnapshotCache:
     def shown(self) -> dict[str, Listing]:
         """Return the last good listing of each known datastore, unless it is too old."""
         return {store: listing for store, runner in self._runners.items() if (listing := runner.shown()) is not None}
+
+    def asks_groups(self, store: str) -> bool:
+        """Whether the listings of this datastore ask for `/groups`, and so read the notes of groups."""
+        runner = self._runners.get(store)
+        return self._settings.listing_mode == "changes" if runner is None else runner.lists_changes
+
+    async def read_notes(self, store: str) -> None:
+        """Read the notes of a datastore's groups. Raise a `PbsError` where any can't be read."""
+        await self._datastore(store).read_notes()
+
+    def notes(self) -> dict[str, Notes]:
+        """Return the notes of groups by datastore. Those that no listing renews are shown as slow samples are."""
+        shown_seconds = max(NOTES_SECONDS, NOTES_INTERVALS * self._settings.slow_interval_seconds)
+        oldest = self._clock.monotonic() - shown_seconds
+        return {
+            store: datastore.notes.since(-math.inf if self.asks_groups(store) else oldest)
+            for store, datastore in self._datastores.items()
+        }
 
     def errors(self) -> dict[str, BaseException | None]:
         """Return what was wrong with each known datastore's newest finished attempt, or `None`."""
@@ -148,7 +173,14 @@ class SnapshotCache:
         proves = proves and answer.omitted is None and off <= idleness.PROOF_SECONDS
         return Evidence(ended, running, self._uptime.restarts, at, proves)
 
+    def _datastore(self, store: str) -> DatastoreClient:
+        if store not in self._datastores:
+            datastore = DatastoreClient(self._client, store, self._patterns, self._decode, self._clock)
+            self._datastores[store] = datastore
+        return self._datastores[store]
+
     def _forget_all_but(self, wanted: Collection[str]) -> None:
+        self._datastores = {store: one for store, one in self._datastores.items() if store in wanted}
         for store in self._runners.keys() - set(wanted):
             self._runners.pop(store).stop()
 

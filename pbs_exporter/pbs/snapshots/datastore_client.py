@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from pbs_exporter.clock import Clock
 from pbs_exporter.config import Patterns, keeps
 from pbs_exporter.errors import PbsError, WrongShape
 from pbs_exporter.pbs.client import PbsClient
@@ -11,6 +12,8 @@ from pbs_exporter.pbs.http.decoding import Decoder, Rows
 from pbs_exporter.pbs.http.request_limiter import Lane
 from pbs_exporter.pbs.http.transport import Timed
 from pbs_exporter.pbs.models import GroupRow
+from pbs_exporter.pbs.snapshots.concurrently import concurrently
+from pbs_exporter.pbs.snapshots.group_notes import NoteBook
 from pbs_exporter.pbs.snapshots.group_summary import GroupedSnapshots, GroupId
 from pbs_exporter.plain_text import printable
 
@@ -34,10 +37,17 @@ def name_namespaces(errors: Mapping[str, BaseException], names: NamespaceNames) 
 
 
 class DatastoreClient:
-    """Asks PBS about the datastore `store`. Every method raises a `PbsError` where there is no answer to use."""
+    """Asks PBS about the datastore `store`. Every method raises a `PbsError` where there is no answer to use.
 
-    def __init__(self, client: PbsClient, store: str, patterns: Patterns, decode: Decoder[GroupedSnapshots]) -> None:
+    `notes` are the newest notes of groups in any answer.
+    """
+
+    def __init__(
+        self, client: PbsClient, store: str, patterns: Patterns, decode: Decoder[GroupedSnapshots], clock: Clock
+    ) -> None:
         self.store = store
+        self.notes = NoteBook()
+        self._clock = clock
         self._client = client
         self._patterns = patterns
         self._decode = decode
@@ -58,11 +68,33 @@ class DatastoreClient:
         wanted = [name for name in names if keeps(self._patterns, name)]
         if len(wanted) > MOST_NAMESPACES:
             raise WrongShape(f"{len(wanted)} namespaces: at most {MOST_NAMESPACES} can be listed")
+        self.notes.forget_others(names)
         return NamespaceNames(wanted, len(names))
 
     async def groups(self, namespace: str) -> Rows[GroupRow]:
         """`GET /admin/datastore/{store}/groups?ns=`."""
-        return await self._client.groups(self.store, namespace)
+        answer = await self._client.groups(self.store, namespace)
+        self.notes.take(namespace, answer.rows, self._clock.monotonic())
+        return answer
+
+    async def read_notes(self) -> None:
+        """Ask for the groups of every namespace, for their notes. A namespace that fails keeps those that it had."""
+        names = await self.namespaces(Lane.GROUPS)
+        errors: dict[str, BaseException] = {}
+
+        async def read(namespace: str) -> None:
+            try:
+                answer = await self.groups(namespace)
+            except PbsError as error:
+                errors[namespace] = error
+                return
+            if answer.omitted is not None:
+                errors[namespace] = answer.omitted
+
+        await concurrently(read, names.wanted)
+        name_namespaces(errors, names)
+        for error in errors.values():
+            raise error
 
     async def snapshots(
         self, namespace: str, group: GroupId | None = None, lane: Lane = Lane.LISTING

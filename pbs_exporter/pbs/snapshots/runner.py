@@ -69,9 +69,14 @@ class DatastoreRunner:
         return self._attempts.answer_seconds or 0.0
 
     @property
+    def lists_changes(self) -> bool:
+        """Whether scrapes list only what has changed."""
+        return self._schedule.mode == "changes"
+
+    @property
     def has_use_for_proof(self) -> bool:
         """Whether a proof that nothing has changed would spare PBS a listing."""
-        return self._schedule.mode == "changes" and self._limits.idle > 0
+        return self.lists_changes and self._limits.idle > 0
 
     @property
     def status(self) -> ListingStatus:
@@ -94,7 +99,8 @@ class DatastoreRunner:
     def shown(self) -> Listing | None:
         """Return what is known, without the namespaces that are too old, or `None` if there is nothing to show."""
         listing = fresh_listing(self._known, self._limits.max_age, self._clock.monotonic())
-        return None if listing is None else replace(listing, idle=self._idle)
+        idle = self._idleness.idle if self.lists_changes else None
+        return None if listing is None else replace(listing, idle=idle)
 
     def start(
         self, tasks: TaskList | None, proof: Proof | None = None, *, awaits_proof: bool = True
@@ -272,10 +278,6 @@ class DatastoreRunner:
         rows = None if tasks is None or has_failed(tasks) else tasks.result().rows
         hints, self._seen = task_hints.read_tasks(self._seen, self._datastore.store, rows)
         return hints
-
-    @property
-    def _idle(self) -> bool | None:
-        return self._idleness.idle if self._schedule.mode == "changes" else None
 
     @property
     def _names_lane(self) -> Lane:

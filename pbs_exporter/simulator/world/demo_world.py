@@ -36,6 +36,9 @@ _GROUPS = (
 
 _ENCRYPTED = {"prod/db", "copies"}
 
+_NOTES = {"laptop.example.org": "no-monitor: is away for weeks", "files.example.org": "weekly, max-age=8d"}
+"""The groups' own notes, by ID."""
+
 
 def demo_world(now: Callable[[], float] = time.time) -> World:
     """Return the world of the demo, with live activity.
@@ -68,6 +71,7 @@ def demo_world(now: Callable[[], float] = time.time) -> World:
             keep=keep,
             comment=comment,
             encrypted=namespace in _ENCRYPTED,
+            note=_NOTES.get(backup_id),
             random=random,
         )
     # The task window of one day, and the duration of a task.

@@ -28,6 +28,8 @@ class SimulatedGroup(msgspec.Struct, frozen=True):
     disks: int = 1
     comment: str | None = None
     encrypted: bool = False
+    note: str | None = None
+    """The group's own note."""
 
 
 class Absence(msgspec.Struct, frozen=True):
@@ -111,6 +113,7 @@ def add_group(
     keep: int,
     comment: str | None = None,
     encrypted: bool = False,
+    note: str | None = None,
     random: Random,
 ) -> None:
     """Add a group to a namespace of `store`, and the namespace if it doesn't exist."""
@@ -138,6 +141,7 @@ def add_group(
             disks=random.choice((1, 1, 1, 2)) if backup_type == "vm" else 1,
             comment=comment,
             encrypted=encrypted,
+            note=note,
         ),
     )
 

@@ -48,6 +48,7 @@ class _GroupRow(_Kebab, kw_only=True):
     backup_count: int
     files: list[str]
     owner: str
+    comment: str | None = None
 
 
 _State = tuple[int, bool, int]
@@ -108,6 +109,7 @@ def group_rows(store: SimulatedDatastore, namespace: str, now: int) -> list[obje
                 backup_count=group.keep,
                 files=[file.filename for file in _files(group, newest, finished=bool(finished))],
                 owner=group.plan.user,
+                comment=group.note,
             ),
         )
     return rows

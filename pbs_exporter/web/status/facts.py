@@ -7,7 +7,10 @@ import msgspec
 from pbs_exporter.pbs.snapshots.listing import ListingStatus
 
 NOT_QUERIED = "not queried in the last scrape"
-"""Why the state of a datastore is unknown: PBS is down, or its list of datastores failed."""
+"""Why the state of a datastore is unknown: PBS's list of datastores failed."""
+
+DOWN = "PBS is down"
+"""Why the rest isn't asked while PBS is down. The reason for that is shown once."""
 
 
 class State(StrEnum):
@@ -15,6 +18,7 @@ class State(StrEnum):
 
     FAILED = "failed"
     WAITING = "waiting"
+    UNASKED = "not asked"
     UNREADABLE = "not listed"
     OK = "ok"
 
@@ -72,12 +76,19 @@ class TokenPrivileges(msgspec.Struct, frozen=True):
     unknown: str | None
 
 
+class Down(msgspec.Struct, frozen=True):
+    """Why PBS was down in the last scrape: what kind of failure it was, and its reason."""
+
+    kind: str
+    reason: str
+
+
 class PbsState(msgspec.Struct, frozen=True):
     """The PBS. `version` is the last one reported, `down` why it was down in the last scrape, if it was."""
 
     endpoint: str
     version: str | None
-    down: str | None
+    down: Down | None
 
 
 class LastScrape(msgspec.Struct, frozen=True):

@@ -48,12 +48,17 @@ def age(at: float | None, now: float) -> str:
 
 
 def moment(at: float | None, now: float) -> str:
-    """Return a time (Unix seconds) in UTC and its age. The date is omitted if it is today."""
+    """Return a time (Unix seconds) in UTC and its age."""
     if at is None:
         return NOTHING
+    return f"{time_of_day(at, now)} <small>{span(int(now) - int(at))} ago</small>"
+
+
+def time_of_day(at: float, now: float) -> str:
+    """Return a time (Unix seconds) in UTC, as a `<time>` element. The date is omitted if it is today."""
     when, today = _utc(at), _utc(now)
     shown = f"{when:%H:%M:%S}" if when.date() == today.date() else f"{when:%Y-%m-%d %H:%M}"
-    return f'<time datetime="{when:%Y-%m-%dT%H:%M:%SZ}">{shown}</time> <small>{span(int(now) - int(at))} ago</small>'
+    return f'<time datetime="{when:%Y-%m-%dT%H:%M:%SZ}">{shown}</time>'
 
 
 def date(at: float) -> str:

@@ -1,13 +1,13 @@
 """The status page as HTML."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from pbs_exporter import __revision__, __version__
 from pbs_exporter.web.status import tables
-from pbs_exporter.web.status.facts import DatastoreRow, Facts, State
+from pbs_exporter.web.status.facts import DOWN, Facts, State
 from pbs_exporter.web.status.formatting import count, date, escaped, span
 from pbs_exporter.web.status.style import STYLE
-from pbs_exporter.web.status.summary import Summary, summarize
+from pbs_exporter.web.status.summary import shown, summarize
 
 DATASTORES_SHOWN = 200
 """Rows of the table of datastores. The summary counts all."""
@@ -33,8 +33,7 @@ _PAGE = """<!DOCTYPE html>
 {content}
 </main>
 <footer>
-<p><small>Generated at {made} from earlier scrapes, without requests to PBS. All times are UTC.
-Documentation: <code>README.md</code> and <code>docs/</code> in the source of version {version}.</small></p>
+<p><small>Generated at {made} from earlier scrapes, without requests to PBS. All times are UTC.</small></p>
 </footer>
 </body>
 </html>
@@ -49,7 +48,7 @@ def render_page(facts: Facts, *, now: float, up_seconds: float, metrics: str = "
     summary = summarize(facts, now)
     about = "\n".join(f"<dt>{term}</dt><dd>{told}</dd>" for term, told in _about(facts, now, up_seconds).items())
     parts = "" if facts.scrape is None else _parts(facts, now)
-    content = f"{_summary(summary)}\n<dl>\n{about}\n</dl>\n{parts}"
+    content = f"{shown(summary)}\n<dl>\n{about}\n</dl>\n{parts}"
     return framed(summary.headline, content, {metrics: "Metrics", "health": "Health"}, now)
 
 
@@ -61,7 +60,6 @@ def framed(headline: str, content: str, links: Mapping[str, str], now: float) ->
         links="\n".join(f'<li><a href="{escaped(address)}">{text}</a></li>' for address, text in links.items()),
         content=content,
         made=date(now),
-        version=version_text(),
     )
 
 
@@ -70,21 +68,12 @@ def version_text() -> str:
     return escaped(f"{__version__} (revision {__revision__})" if __revision__ else __version__)
 
 
-def _summary(summary: Summary) -> str:
-    lines = "\n".join(f"<li>{line}</li>" for line in summary.lines)
-    return (
-        f'<section class="sum {summary.state.name.lower()}" aria-labelledby="summary">\n'
-        f'<h2 id="summary">{summary.headline}</h2>\n<ul>\n{lines}\n</ul>\n</section>'
-    )
-
-
 def _about(facts: Facts, now: float, up_seconds: float) -> dict[str, str]:
     pbs, scrape = facts.pbs, facts.scrape
     if scrape is None:
         state, last = "unknown", "none yet"
     else:
-        down = None if pbs.down is None else f'<b class="{State.FAILED}">down</b>: {escaped(pbs.down)}'
-        state = down or f'<b class="{State.OK}">up</b>'
+        state = f'<b class="{State.FAILED}">down</b>' if pbs.down else f'<b class="{State.OK}">up</b>'
         last = f"{date(scrape.at)}, {span(int(now) - int(scrape.at))} ago, took {span(scrape.took_seconds)}"
     return {
         "PBS": escaped(pbs.endpoint) + ("" if pbs.version is None else f", version {escaped(pbs.version)}"),
@@ -98,14 +87,15 @@ def _parts(facts: Facts, now: float) -> str:
     parts = {
         "rights": ("Privileges of the token", tables.privileges(facts.privileges, now)),
         "collectors": ("Collectors", tables.collectors(facts, now)),
-        "datastores": ("Datastores", _datastores(facts.datastores, now)),
+        "datastores": ("Datastores", _datastores(facts, now)),
     }
     return "\n".join(f'<h2 id="{part}">{title}</h2>\n{content}' for part, (title, content) in parts.items())
 
 
-def _datastores(rows: Sequence[DatastoreRow], now: float) -> str:
+def _datastores(facts: Facts, now: float) -> str:
+    rows = facts.datastores
     if not rows:
-        return "<p>PBS listed no datastores.</p>"
+        return f"<p>Not asked: {DOWN}.</p>" if facts.pbs.down else "<p>No datastores are known.</p>"
     more = len(rows) - DATASTORES_SHOWN
     told = f"<p>And {count(more, 'more datastore')}, none in a worse state.</p>" if more > 0 else ""
     return tables.datastores(rows[:DATASTORES_SHOWN], now) + told

@@ -32,12 +32,13 @@ nav a { display: inline-block; padding: 0.25rem 0; }
 .sum { margin: 0.75rem 0 1rem; padding: 0.5rem 1rem; border: 1px solid var(--line); border-left: 0.375rem solid; }
 .sum h2 { margin: 0.125rem 0; }
 .sum ul { margin: 0.25rem 0; padding-left: 1.125rem; }
+.sum .notes { padding: 0; list-style: none; color: var(--quiet); }
 .sum, td, dd { overflow-wrap: anywhere; }
 .sum.ok { border-left-color: var(--good); }
 .sum.waiting { border-left-color: var(--wait); }
 .sum.failed { border-left-color: var(--bad); background: var(--bad-page); }
 b.ok { color: var(--good); font-weight: 600; }
-b.waiting, b.unreadable { color: var(--wait); }
+b.waiting, b.unasked, b.unreadable { color: var(--wait); }
 b.failed { color: var(--bad); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.25rem 1.25rem; margin: 0; }
 dt { color: var(--quiet); }
@@ -61,7 +62,7 @@ td time, td small { white-space: nowrap; }
   .rights td { white-space: normal; }
 }
 td div { margin-top: 0.125rem; }
-@media (max-width: 52rem) {
+@media (max-width: 60rem) {
   body { padding: 0.75rem 0.75rem 2rem; }
   dl { display: block; }
   dd { margin-bottom: 0.375rem; }
@@ -69,12 +70,14 @@ td div { margin-top: 0.125rem; }
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   tbody tr { padding: 0.375rem 0 0.375rem 0.75rem; }
   th, td, tbody th { padding: 0; }
-  tbody th, .collectors td:nth-child(2), .datastores td:nth-child(2) { display: inline; }
+  tbody th, .collectors td:nth-child(2), .datastores td:nth-child(2), .targets td:nth-child(2) { display: inline; }
   tbody th { margin-right: 0.75rem; }
   td:nth-child(2)::after { content: ""; display: block; }
   td:nth-child(n + 3) { display: inline-block; margin-right: 1rem; }
   td.none { display: none; }
   td::before { color: var(--quiet); font-size: 0.8125rem; }
+  .targets td:nth-child(3)::before { content: "version "; }
+  .targets td:nth-child(4)::before { content: "scraped "; }
   .collectors td:nth-child(3)::before { content: "asked "; }
   .collectors td:nth-child(4)::before { content: "took "; }
   .datastores td:nth-child(3)::before { content: "result "; }

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from pbs_exporter.web.status.facts import NOT_QUERIED, Facts, State
+from pbs_exporter.web.status.facts import DOWN, NOT_QUERIED, Facts, State
 from pbs_exporter.web.status.formatting import count, escaped, name, span
 
 NAMED = 8
@@ -13,39 +13,64 @@ NAMED = 8
 OLD_SECONDS = 600
 """Age above which a scrape no longer shows the current state."""
 
+BACKUPS = "This is about the exporter. Whether backups are recent and verified is for the alerts to judge."
+
 
 class Summary(msgspec.Struct, frozen=True):
-    """The overall state, a headline, and lines (HTML) about problems and other facts."""
+    """The overall state, a headline, and lines (HTML): problems, and other facts."""
 
     state: State
     headline: str
-    lines: tuple[str, ...]
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def summarize(facts: Facts, now: float) -> Summary:
     """Return the summary as of `now` (Unix seconds)."""
     if facts.scrape is None:
         line = "The state of PBS is known after the first scrape of <code>metrics</code>."
-        return Summary(State.WAITING, "Not scraped yet", (line,))
-    problems, notes = tuple(_problems(facts)), tuple(_notes(facts))
-    if problems:
-        return Summary(State.FAILED, count(len(problems), "problem"), problems + notes)
+        return Summary(State.WAITING, "Not scraped yet", (), (line,))
+    notes = tuple(_notes(facts))
+    headline = _failures(facts)
+    if headline:
+        return Summary(State.FAILED, headline, tuple(_problems(facts)), notes)
     age = int(now) - int(facts.scrape.at)
     when = f"At the last scrape, {span(age)} ago, PBS answered and nothing failed."
     if age > OLD_SECONDS:
-        return Summary(State.WAITING, f"Not scraped for {span(age)}", (when, *notes))
+        return Summary(State.WAITING, f"Not scraped for {span(age)}", (), (when, *notes))
     states = [collector.state for collector in facts.collectors] + [store.state for store in facts.datastores]
-    waits = State.WAITING in states
-    return Summary(State.WAITING if waits else State.OK, "No problems so far" if waits else "All well", (when, *notes))
+    if State.WAITING in states:
+        return Summary(State.WAITING, "No failures so far", (), (when, *notes))
+    return Summary(State.OK, "All collectors ok", (), (when, BACKUPS, *notes))
+
+
+def _failed(facts: Facts) -> Iterator[tuple[str, list[str], int]]:
+    """Yield what failed: a noun, the names, and the number of all.
+
+    A collector that failed only for some datastores is counted with those.
+    """
+    collectors = [row.name for row in facts.collectors if row.state is State.FAILED and row.reasons]
+    stores = [row.name for row in facts.datastores if row.state is State.FAILED]
+    yield "collector", collectors, len(facts.collectors)
+    yield "datastore", stores, len(facts.datastores)
+
+
+def _failures(facts: Facts) -> str:
+    """Return a headline of all that failed; an empty one if nothing did."""
+    counts = [count(len(failed), noun) for noun, failed, _ in _failed(facts) if failed]
+    parts = [facts.pbs.down.kind] if facts.pbs.down else []
+    parts += [f"{' and '.join(counts)} failed"] if counts else []
+    lacking = len(facts.privileges.missing)
+    parts += [f"{count(lacking, 'privilege')} missing"] if lacking else []
+    return ", ".join(parts)
 
 
 def _problems(facts: Facts) -> Iterator[str]:
     if facts.pbs.down is not None:
-        yield f"PBS is down for this token: {name(facts.pbs.down)}"
-    for rows, noun in ((facts.collectors, "collector"), (facts.datastores, "datastore")):
-        failed = [row.name for row in rows if row.state is State.FAILED]
+        yield name(facts.pbs.down.reason)
+    for noun, failed, total in _failed(facts):
         if failed:
-            yield (f'<a href="#{noun}s">{len(failed)} of {count(len(rows), noun)} failed</a>: {names(failed)}')
+            yield f'<a href="#{noun}s">{len(failed)} of {count(total, noun)} failed</a>: {names(failed)}'
     if facts.privileges.missing:
         lacking = [f"{missing.privilege} on {missing.path}" for missing in facts.privileges.missing]
         yield f'<a href="#rights">The token lacks {count(len(lacking), "privilege")}</a>: {names(lacking)}'
@@ -65,8 +90,21 @@ def _notes(facts: Facts) -> Iterator[str]:
         yield f"Not listed yet: {names(stores)}"
     if unreadable:
         yield f"Can't be read: {names(unreadable)}"
-    if facts.privileges.unknown is not None:
+    if facts.privileges.unknown is not None and facts.privileges.unknown != DOWN:
         yield f"The token's privileges are unknown: {escaped(facts.privileges.unknown)}"
+
+
+def shown(summary: Summary) -> str:
+    """Return the summary as HTML."""
+    lists = "\n".join(
+        f'<ul class="{kind}">\n' + "\n".join(f"<li>{line}</li>" for line in lines) + "\n</ul>"
+        for kind, lines in (("problems", summary.problems), ("notes", summary.notes))
+        if lines
+    )
+    return (
+        f'<section class="sum {summary.state.name.lower()}" aria-labelledby="summary">\n'
+        f'<h2 id="summary">{escaped(summary.headline)}</h2>\n{lists}\n</section>'
+    )
 
 
 def names(all_names: Sequence[str]) -> str:

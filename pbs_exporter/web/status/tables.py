@@ -3,16 +3,16 @@
 from collections.abc import Iterable, Iterator
 
 from pbs_exporter.pbs.snapshots.listing import ListingStatus
-from pbs_exporter.web.status.facts import CollectorRow, DatastoreRow, Facts, State, TokenPrivileges
-from pbs_exporter.web.status.formatting import NOTHING, age, count, escaped, moment, span
+from pbs_exporter.web.status.facts import DOWN, CollectorRow, DatastoreRow, Facts, State, TokenPrivileges
+from pbs_exporter.web.status.formatting import NOTHING, age, count, escaped, moment, span, time_of_day
 from pbs_exporter.web.status.summary import names
 
 
 def privileges(known: TokenPrivileges, now: float) -> str:
     """Return the missing privileges and the commands that grant them, as HTML."""
     if known.unknown is not None:
-        why = escaped(known.unknown)
-        return f"<p>Unknown: {why}. The command <code>pbs-exporter check</code> shows them.</p>"
+        hint = "" if known.unknown == DOWN else " The command <code>pbs-exporter check</code> shows them."
+        return f"<p>Unknown: {escaped(known.unknown)}.{hint}</p>"
     if not known.missing:
         return f"<p>The token has all privileges that the collectors need. Checked {age(known.at, now)}.</p>"
     rows = (
@@ -70,13 +70,15 @@ def _listing(row: DatastoreRow, now: float) -> Iterator[str]:
     yield moment(listing.listed_at, now)
     yield moment(listing.fully_listed_at, now)
     yield NOTHING if listing.took_seconds is None else span(listing.took_seconds)
-    yield _next(listing)
+    yield _next(listing, now)
 
 
-def _next(listing: ListingStatus) -> str:
+def _next(listing: ListingStatus, now: float) -> str:
     if listing.under_way_seconds is not None:
-        return f"running for {span(listing.under_way_seconds)}"
-    return f"in {span(listing.due_in_seconds)}" if listing.due_in_seconds else "at the next scrape"
+        return f"running since {time_of_day(now - listing.under_way_seconds, now)}"
+    if not listing.due_in_seconds:
+        return "at the next scrape"
+    return f"after {time_of_day(now + listing.due_in_seconds, now)}"
 
 
 def _result(state: State, reasons: Iterable[str]) -> str:
@@ -105,6 +107,11 @@ def table(kind: str, caption: str, heads: Iterable[str], rows: Iterable[str]) ->
 
 
 def _row(kind: str, head: str, *cells: str) -> str:
+    return row(kind, escaped(head), *cells)
+
+
+def row(kind: str, head: str, *cells: str) -> str:
+    """Return a row of a table with these cells (HTML). `kind` is the class of its state."""
     shown = "".join(f'<td class="none">{cell}</td>' if cell == NOTHING else f"<td>{cell}</td>" for cell in cells)
     failed = ' class="failed"' if kind == "failed" else ""
-    return f'<tr{failed}><th scope="row">{escaped(head)}</th>{shown}</tr>'
+    return f'<tr{failed}><th scope="row">{head}</th>{shown}</tr>'

@@ -317,6 +317,47 @@ def test_foreign_variables() -> None:
     ]
 
 
+NATRONTECH = {
+    "PBS_ENDPOINT": "https://pbs-of-theirs:8007",
+    "PBS_USERNAME": "user-of-theirs@pbs",
+    "PBS_API_TOKEN_NAME": "name-of-theirs",
+    "PBS_API_TOKEN": "secret-of-theirs",
+    "PBS_INSECURE": "value-of-theirs",
+}
+TOKEN_ID = "(here PBS_EXPORTER__PBS__TOKEN_ID, as USERNAME!TOKEN_NAME)"
+ABOUT_NATRONTECH = (
+    "another exporter's variables have no effect: PBS_API_TOKEN (here PBS_EXPORTER__PBS__TOKEN_SECRET), "
+    f"PBS_API_TOKEN_NAME {TOKEN_ID}, PBS_ENDPOINT (here PBS_EXPORTER__PBS__ENDPOINT), "
+    f"PBS_INSECURE (here PBS_EXPORTER__PBS__VERIFY_TLS, the opposite), PBS_USERNAME {TOKEN_ID}"
+)
+
+
+def test_variables_of_another_exporter_give_one_warning() -> None:
+    """One line names the variables of natrontech's exporter and what they are called here, without their values."""
+    assert load(None, VERIFIED | NATRONTECH, {})[1] == [ABOUT_NATRONTECH]
+    assert load(None, VERIFIED | dict.fromkeys(NATRONTECH, ""), {})[1] == []
+
+
+def test_variables_of_another_exporter_are_told_where_ours_are_missing() -> None:
+    """If required settings are missing, the same line is among the problems, and no value is."""
+    with pytest.raises(ConfigError) as refused:
+        load(None, NATRONTECH, {})
+    problems = refused.value.problems
+    assert [line.split(":")[0].split(" ")[0] for line in problems[:-1]] == [
+        "PBS_EXPORTER__PBS__ENDPOINT",
+        "PBS_EXPORTER__PBS__TOKEN_ID",
+        "PBS_EXPORTER__PBS__TOKEN_SECRET",
+    ]
+    assert problems[-1] == ABOUT_NATRONTECH
+    assert "theirs" not in "".join(problems)
+
+
+@pytest.mark.parametrize("name", ["PBS_REPOSITORY", "PBS_PASSWORD", "PBS_FINGERPRINT", "PBS_JOBID", "PBS_NODEFILE"])
+def test_variables_of_other_programs_are_ignored(name: str) -> None:
+    """Variables of proxmox-backup-client, and of the batch system that is called PBS too, give no warning."""
+    assert load(None, VERIFIED | {name: "x"}, {})[1] == []
+
+
 def test_warnings_about_the_way_to_pbs(file: Path) -> None:
     """A token without TLS, an unverified certificate, and settings without effect give one warning each."""
     pin = {"PBS_EXPORTER__PBS__FINGERPRINT": "ab" * 32}

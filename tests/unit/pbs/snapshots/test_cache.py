@@ -17,7 +17,7 @@ from pbs_exporter.web.app import TARGETS
 from tests.support.exporter import FakeClock, exporting, make_settings
 from tests.support.metrics_page import Scraped, facts, failed, failed_datastores, listed_at
 from tests.support.paths import recorded_time, recording_file
-from tests.support.running import NAMESPACES, NOW, SNAPSHOTS, Setup, running, simulated, small_world
+from tests.support.running import GROUPS, NAMESPACES, NOW, SNAPSHOTS, Setup, running, simulated, small_world
 from tests.support.status_page import status_page
 from tests.support.waiting import Gate, eventually
 
@@ -32,7 +32,7 @@ async def landed(setup: Setup) -> None:
 async def test_many_scrapes_wait_for_one_listing() -> None:
     """Each datastore is listed once for any number of waiting scrapes, and all of them show the result."""
     gate = Gate()
-    async with running() as setup:
+    async with running(collectors={"groups": False}) as setup:
         setup.pbs.faults.add(SNAPSHOTS, gate.fault)
         scrapes = [asyncio.create_task(setup.scrape()) for _ in range(5)]
         await eventually(lambda: setup.asked("/tape/drive") == 5 and len(gate.waiting) == 4)
@@ -138,7 +138,7 @@ async def test_an_interval_does_not_delay_the_next_try_after_a_failure() -> None
 
 async def test_a_listing_that_hit_its_limit_is_not_started_again_at_once() -> None:
     """After listing_timeout_seconds PBS is still reading: the next listing begins only after the same time again."""
-    async with running(listing_timeout_seconds=0.3) as setup:
+    async with running(listing_timeout_seconds=0.3, collectors={"groups": False}) as setup:
         setup.pbs.faults.add(MAIN, Fault.stall())
         page = await setup.scrape()
         assert failed_datastores(page) == {("snapshots", "main")}
@@ -330,7 +330,8 @@ async def test_listings_have_their_own_timeout(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(Transport, "get", noting)
     async with running(timeout_seconds=2.5, listing_timeout_seconds=77.0) as setup:
         await setup.scrape()
-    assert Counter(allowed.values()) == {2.5: len(allowed) - 2, 77.0: 1, 4.0: 1}
+    assert Counter(allowed.values()) == {2.5: len(allowed) - 3, 77.0: 2, 4.0: 1}
+    assert allowed[GROUPS] == 77
     assert allowed[SNAPSHOTS] == 77
     assert allowed["/version"] == 4
 
@@ -341,7 +342,7 @@ async def test_too_many_namespaces_cost_their_datastore() -> None:
         rows = [{"ns": f"n{number}"} for number in range(10_001)]
         setup.pbs.faults.add("/admin/datastore/main/namespace", Fault.json(rows))
         page = await setup.scrape()
-        assert failed_datastores(page) == {("snapshots", "main")}
+        assert failed_datastores(page) == {("snapshots", "main"), ("groups", "main")}
         assert listed_at(page).keys() == {"archive"}
         assert "10001 namespaces: at most 10000 can be listed" in (await status_page(setup.exporter.client)).text
         assert setup.asked("/admin/datastore/main/snapshots") <= 1
