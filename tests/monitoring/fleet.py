@@ -86,7 +86,8 @@ def _samples(page: str, end: float) -> Iterator[str]:
     """Yield the samples of one PBS as those of the fleet."""
     for line in page.splitlines():
         if sample := _SAMPLE.fullmatch(line):
-            yield from _of_each(*sample.groups(), end)
+            name, labels, value = sample.groups()
+            yield from _of_each(name, labels, value, end)
     yield END
 
 
