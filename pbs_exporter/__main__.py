@@ -21,12 +21,19 @@ PORT_LIMIT = 65535
 INTERRUPTED = 130
 """The exit code of a command that was ended by Ctrl-C, as in shells."""
 
+DECADE_SECONDS = 3660 * 86400
+"""PBS keeps nothing that is older."""
+
+SAFE_SECONDS = 3 * 3600
+"""The newest data of a running Prometheus, which a new block may make it forget."""
+
 _EXAMPLES = """\
 examples:
   pbs-exporter demo                            metrics of a simulated PBS on 127.0.0.1:9101
   pbs-exporter --config settings.toml check    check the connection and the token's privileges
   pbs-exporter --config settings.toml          serve metrics on the listen address
   pbs-exporter once --output /var/lib/node_exporter/pbs.prom
+  pbs-exporter history --label job=pbs --label instance=localhost:9101 --output past.om
 
 Environment variables (PBS_EXPORTER__PBS__ENDPOINT, ...) take precedence over the file. Without --config,
 PBS_EXPORTER_CONFIG names the file, if it is set.
@@ -117,10 +124,18 @@ def parsers() -> list[argparse.ArgumentParser]:
     check.add_argument("names", metavar="NAME", nargs="*", help="only these targets; by default each PBS")
     once = _command(commands, "once", _once, "write the metrics of one scrape to standard output or a file")
     once.add_argument("--output", metavar="FILE", help="write to this file, atomically")
-    once.add_argument("--target", metavar="NAME", help="this target, instead of the PBS of [pbs]")
-    once.add_argument(
-        "--label", metavar="NAME=VALUE", type=_label, action="append", default=[], help="a label for each series"
-    )
+    history = _command(commands, "history", _history, "write what PBS keeps of its past, as OpenMetrics for promtool")
+    for option, seconds, text in (
+        ("--since", DECADE_SECONDS, "begin this long ago, as in 12h, 30d, 4w or 1y; by default with all that PBS has"),
+        ("--until", SAFE_SECONDS, "end this long ago; by default 3h, which is safe for a Prometheus that has data"),
+    ):
+        history.add_argument(option, metavar="AGE", type=_age, default=seconds, help=text)
+    history.add_argument("--output", metavar="FILE", required=True, help="write to this file, atomically; - for stdout")
+    for command in (once, history):
+        command.add_argument("--target", metavar="NAME", help="this target, instead of the PBS of [pbs]")
+        command.add_argument(
+            "--label", metavar="NAME=VALUE", type=_label, action="append", default=[], help="a label for each series"
+        )
     _command(commands, "healthcheck", _healthcheck, "request the local /health; exit code 0 or 1")
     demo = _command(commands, "demo", _demo, "serve metrics of a simulated PBS")
     demo.add_argument(
@@ -153,6 +168,13 @@ def _label(text: str) -> tuple[str, str]:
     if not separator or not re.fullmatch(r"(?!__)[A-Za-z_][A-Za-z0-9_]*", name) or has_surrogates(value):
         raise argparse.ArgumentTypeError(f"{text!a} is no label; write NAME=VALUE")
     return name, value
+
+
+def _age(text: str) -> int:
+    found = re.fullmatch(r"([0-9]{1,5})([hdwy])", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!a} is no age; write a number and h, d, w or y, such as 30d")
+    return int(found[1]) * {"h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}[found[2]]
 
 
 # Each command has its own imports, so that the health check, which runs every few seconds, starts fast.
@@ -191,6 +213,26 @@ def _once(arguments: argparse.Namespace) -> int:
 
     loaded = load(arguments.config, os.environ, DEFAULTS)
     return once.run(*loaded, output=arguments.output, target=arguments.target, labels=dict(arguments.label))
+
+
+def _history(arguments: argparse.Namespace) -> int:
+    from pbs_exporter.collectors import DEFAULTS
+    from pbs_exporter.commands import history
+    from pbs_exporter.config import load
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # As Ctrl-C, so that no temporary file is left. Whoever ignores them (nohup) has a reason.
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+    if arguments.since <= arguments.until:
+        raise ConfigError(["--since must be longer ago than --until, which is 3h by default"])
+    return history.run(
+        *load(arguments.config, os.environ, DEFAULTS),
+        output=arguments.output,
+        span=history.Span(arguments.since, arguments.until),
+        target=arguments.target,
+        labels=dict(arguments.label),
+    )
 
 
 def _healthcheck(arguments: argparse.Namespace) -> int:

@@ -12,20 +12,37 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 _HOOK = "import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])(sys.argv[2])"
 
 
+class Built(NamedTuple):
+    """The files that a build makes, and the commit that they are of."""
+
+    sdist: Path
+    wheel: Path
+    commit: str
+    seconds: int
+    """The commit's time."""
+
+
 def main(folder: Path) -> None:
     """Build both into a folder, and print their paths."""
+    built = build(folder)
+    print(f"{built.sdist}\n{built.wheel}\n  of commit {built.commit}")
+    warn_of_changes()
+
+
+def build(folder: Path) -> Built:
+    """Build both into a folder."""
     os.umask(0o022)
     commit, seconds = _git("log", "-1", "--format=%H %ct").decode().split()
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
         exported, unpacked = work / "exported", work / "unpacked"
-        # Without it, git archive uses the umask of the user's settings.
-        _unpack(_git("-c", "tar.umask=0022", "archive", "HEAD"), exported)
+        export(exported)
         (exported / "pbs_exporter" / "revision.txt").write_text(f"{commit}\n")
         made = _build("build_sdist", exported, work, seconds)
         folder.mkdir(parents=True, exist_ok=True)
@@ -34,7 +51,17 @@ def main(folder: Path) -> None:
         _unpack(gzip.decompress(sdist.read_bytes()), unpacked)
         wheel = _build("build_wheel", unpacked / sdist.name.removesuffix(".tar.gz"), work, seconds)
         shutil.copyfile(wheel, folder / wheel.name)
-    print(f"{sdist}\n{folder / wheel.name}\n  of commit {commit}")
+    return Built(sdist, folder / wheel.name, commit, int(seconds))
+
+
+def export(folder: Path) -> None:
+    """Write the commit's files into a new folder."""
+    # Without it, git archive uses the umask of the user's settings.
+    _unpack(_git("-c", "tar.umask=0022", "archive", "HEAD"), folder)
+
+
+def warn_of_changes() -> None:
+    """Say on standard error that the checkout has changes that the commit, and so a build, lacks."""
     if _git("status", "--porcelain"):
         print("  without uncommitted changes", file=sys.stderr)
 

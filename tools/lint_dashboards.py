@@ -156,7 +156,7 @@ def _of_links(board: Mapping[str, Any], variables: Mapping[Any, set[str]]) -> It
 def main(arguments: list[str]) -> int:
     """Print the faults of the dashboards in a folder."""
     folder = Path(arguments[0]) if arguments else FOLDER
-    dashboards = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))}
+    dashboards = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.rglob("*.json"))}
     found = list(faults(dashboards)) if dashboards else [f"no dashboards in {folder}"]
     sys.stdout.writelines(f"{fault}\n" for fault in found)
     return 1 if found else 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from monitoring.dashboards.source import backups, datastore, growth, host_exporter, jobs_tasks, overview
+from monitoring.dashboards.source import backups, datastore, growth, guests, host_exporter, jobs_tasks, overview
 
 FOLDER = Path(__file__).parents[1] / "monitoring" / "dashboards"
 DASHBOARDS = {
@@ -16,7 +16,9 @@ DASHBOARDS = {
     "pbs-jobs-tasks": jobs_tasks.build,
     "pbs-host-exporter": host_exporter.build,
     "pbs-fleet-growth": growth.build,
+    "optional/pbs-guests": guests.build,
 }
+"""The source of each file."""
 
 
 _OLD = ("auto", "auto_count", "auto_min", "id", "style")
@@ -26,14 +28,15 @@ _OLD = ("auto", "auto_count", "auto_min", "id", "style")
 def main(arguments: list[str]) -> int:
     """Write each dashboard's file."""
     folder = Path(arguments[0]) if arguments else FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    for uid, build in DASHBOARDS.items():
+    for name, build in DASHBOARDS.items():
         board = json.loads(json.dumps(build(), cls=JSONEncoder))
         for part in (board, *board["templating"]["list"]):
             for key in _OLD:
                 part.pop(key, None)
         text = json.dumps(board, indent=2, sort_keys=True, ensure_ascii=False)
-        (folder / f"{uid}.json").write_text(f"{text}\n", encoding="utf-8")
+        file = folder / f"{name}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{text}\n", encoding="utf-8")
     return 0
 
 

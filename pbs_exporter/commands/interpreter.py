@@ -13,7 +13,7 @@ SWITCH_SECONDS = 0.0005
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _TRIM_BYTES = 1 << 20
-_LARGE_BYTES = 8 << 20
+_LARGE_BYTES = 128 << 10
 
 
 def tune() -> None:
@@ -36,7 +36,8 @@ def raise_descriptor_limit() -> None:
 def _return_memory() -> None:
     """Make glibc return large blocks to the system as soon as they are free. Other C libraries are left as they are.
 
-    glibc's dynamic threshold would keep several times the size of the largest page.
+    glibc's threshold of its own grows up to several times the size of the largest page. Blocks below it share one
+    region, where those that live longer leave gaps, which grow for days.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

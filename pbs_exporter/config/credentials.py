@@ -10,7 +10,7 @@ import msgspec
 
 from pbs_exporter.config import files
 from pbs_exporter.config.model import Secret, TargetSettings
-from pbs_exporter.config.values import InvalidValue, RawValue, quoted, string
+from pbs_exporter.config.values import InvalidValue, RawValue, quoted, string, takes
 
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 _TOKEN_ID = re.compile(r"[^/]+@[A-Za-z0-9_][A-Za-z0-9._-]*![A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -41,6 +41,7 @@ class SecretFile(msgspec.Struct, frozen=True):
     secret: Secret
 
 
+@takes(type="string", pattern=rf"^(?=[!-9;-~]+$){_TOKEN_ID.pattern}$")
 def token_id(raw: RawValue) -> str:
     """Parse `USER@REALM!NAME`."""
     value = string(raw)
@@ -59,11 +60,13 @@ def token_id(raw: RawValue) -> str:
     return value
 
 
+@takes(type="string", pattern=f"^{_PRINTABLE.pattern}$")
 def token_secret(raw: RawValue) -> Secret:
     """Parse the secret that PBS showed when the token was created."""
     return _secret(string(raw))
 
 
+@takes(type="string")
 def token_secret_file(raw: RawValue) -> SecretFile:
     """Parse the path of a file that contains only the secret, and read the file."""
     path = Path(string(raw))

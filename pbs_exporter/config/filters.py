@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from pbs_exporter.config.values import InvalidValue, Parser, RawValue, quote
+from pbs_exporter.config.values import InvalidValue, Parser, RawValue, quote, takes
 
 Patterns = tuple[str, ...]
 """Shell patterns. Those with a leading `!` exclude."""
@@ -34,7 +34,7 @@ def keeps(patterns: Patterns, name: str) -> bool:
     return not plain or any(fnmatchcase(name, pattern) for pattern in plain)
 
 
-def patterns(example: str, *, empty: bool = False, needs: str = "") -> Parser:
+def patterns(example: str, *, empty: bool = False, needs: str = "") -> Parser[Patterns]:
     """Return a parser of a list of patterns. In the environment they are separated by commas.
 
     `empty` permits the empty pattern, which matches the empty name. A pattern with neither `needs` nor a wildcard is
@@ -42,6 +42,7 @@ def patterns(example: str, *, empty: bool = False, needs: str = "") -> Parser:
     """
     hint = f'write a list of patterns, such as ["{example}", "!{example}"]'
 
+    @takes(type="array", items={"type": "string"} if empty else {"type": "string", "pattern": "^(?!!?$)"})
     def parse(raw: RawValue) -> Patterns:
         for pattern in (found := _items(raw, hint)):
             plain = pattern.removeprefix("!")

@@ -15,7 +15,7 @@ from pbs_exporter.config.values import InvalidValue, RawValue
 from pbs_exporter.config.warnings import about_environment, about_labels, about_other_exporters, about_targets
 from pbs_exporter.errors import ConfigError
 
-_EXCLUSIVE = (("token_secret", "token_secret_file"), ("ca_file", "fingerprint"))
+EXCLUSIVE = (("token_secret", "token_secret_file"), ("ca_file", "fingerprint"))
 """Pairs of keys of a PBS that exclude each other, across all layers."""
 
 
@@ -121,7 +121,7 @@ def _as_words(help_line: str) -> str:
 def _conflicts(pbs: Mapping[str, RawValue]) -> list[str]:
     return [
         f"{pbs[one].name} and {pbs[other].name}: only one of them may be set; remove the other"
-        for one, other in _EXCLUSIVE
+        for one, other in EXCLUSIVE
         if one in pbs and other in pbs
     ]
 

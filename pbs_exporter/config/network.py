@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pbs_exporter.config import files
 from pbs_exporter.config.model import ExternalUrl, ListenAddress
-from pbs_exporter.config.values import InvalidValue, RawValue, quote, quoted, string
+from pbs_exporter.config.values import InvalidValue, RawValue, in_any_case, quote, quoted, string, takes
 
 PORT_LIMIT = 65535
 
@@ -17,9 +17,11 @@ _HOST_NAME = re.compile(r"(?!.{255})[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31}")
 _EXTERNAL_URL = re.compile(r"(?i:(?P<scheme>https?))://(?P<address>[^/?#@]+)(?P<prefix>(?:/[A-Za-z0-9._~-]+)*)/?")
 _ENDPOINT_HINT = "write https://HOST:8007"
+_HTTP = f"{in_any_case('http')}[sS]?://"
 _LISTEN_HINT = "write HOST:PORT, :PORT for all addresses, or [IPV6]:PORT, as in 127.0.0.1:9101"
 
 
+@takes(type="string", pattern=rf"^{_HTTP}[^/?#@\s]+/?$")
 def endpoint(raw: RawValue) -> str:
     """Parse `https://HOST[:PORT]` or `http://HOST[:PORT]`. Errors never show it: it may contain a password."""
     value = string(raw)
@@ -47,6 +49,7 @@ def endpoint(raw: RawValue) -> str:
     return f"{scheme.lower()}://{address}"
 
 
+@takes(type="string", pattern=rf"^{_HTTP}[^/?#@\s]+(/[A-Za-z0-9._~-]+)*/?$")
 def external_url(raw: RawValue) -> ExternalUrl:
     """Parse `http://HOST[:PORT][/PATH]` or `https://HOST[:PORT][/PATH]`."""
     value = string(raw)
@@ -101,6 +104,7 @@ def _is_port(port: str, *, minimum: int) -> bool:
     return re.fullmatch(r"[0-9]{1,5}", port) is not None and minimum <= int(port) <= PORT_LIMIT
 
 
+@takes(type="string", pattern=f"^{_FINGERPRINT.pattern}$")
 def fingerprint(raw: RawValue) -> bytes:
     """Parse a certificate's SHA-256 as shown by PBS's dashboard: 64 hex digits, with or without colons."""
     value = string(raw)
@@ -112,6 +116,7 @@ def fingerprint(raw: RawValue) -> bytes:
     return bytes.fromhex(value.replace(":", ""))
 
 
+@takes(type="string")
 def ca_file(raw: RawValue) -> Path:
     """Parse the path of a PEM file with at least one certificate."""
     value = string(raw)
@@ -137,6 +142,7 @@ def _holds_certificate(path: Path) -> bool:
     return context.cert_store_stats()["x509"] > 0
 
 
+@takes(type="string", pattern=r"^(\[[^\[\]]*\]|[^:\[\]]*):[0-9]{1,5}$")
 def listen_address(raw: RawValue) -> ListenAddress:
     """Parse `HOST:PORT`, `:PORT` or `[IPV6]:PORT`. The host must resolve. Port 0 is any free port."""
     value = string(raw)
@@ -154,6 +160,7 @@ def listen_address(raw: RawValue) -> ListenAddress:
     return ListenAddress(host, int(match["port"]))
 
 
+@takes(type="string")
 def web_config_file(raw: RawValue) -> Path:
     """Parse the path of a web configuration, relative to the settings file that names it. The file must be readable."""
     value = string(raw)

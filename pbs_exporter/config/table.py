@@ -47,7 +47,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     default: str
     """As in a settings file: `5`, `"info"`, `true`; `""` if there is none."""
     required: bool = False
-    parse: values.Parser
+    parse: values.Parser[object]
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -75,7 +75,9 @@ def shown_section(section: str) -> str:
     return ".".join(parts)
 
 
-def _rows(section: str, struct: type[msgspec.Struct], rows: Iterable[tuple[str, values.Parser, str]]) -> list[Setting]:
+def _rows(
+    section: str, struct: type[msgspec.Struct], rows: Iterable[tuple[str, values.Parser[object], str]]
+) -> list[Setting]:
     fields = {field.name: field for field in msgspec.structs.fields(struct)}
     return [
         Setting(

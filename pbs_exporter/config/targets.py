@@ -16,7 +16,7 @@ from pbs_exporter.config.table import (
 )
 from pbs_exporter.config.values import visible
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _NAME_HINT = "write lower-case letters, digits, dots, _ and -, at most 63 in all, a letter or a digit first"
 
 _OWN = frozenset({"endpoint", "token_secret", "token_secret_file", "fingerprint"})
@@ -25,7 +25,7 @@ _OWN = frozenset({"endpoint", "token_secret", "token_secret_file", "fingerprint"
 _TRUST = frozenset({"verify_tls", "ca_file", "fingerprint"})
 """How the certificate is verified: a target that has one of them inherits none."""
 
-_NESTED = ("collectors", "filters", LABELS)
+NESTED = ("collectors", "filters", LABELS)
 _VARIABLE = f"{PREFIX}{TARGETS}__".upper()
 
 
@@ -48,14 +48,14 @@ def flattened(tree: Mapping[str, Any], file: str) -> tuple[dict[str, Any], list[
     if not targets:
         return sections, [*problems, f"[{TARGETS}] in {file}: has no target; write [{TARGETS}.NAME] for each PBS"]
     for name, content in targets.items():
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             problems.append(f"[{TARGETS}.{visible(name)}] in {file}: is no name for a target; {_NAME_HINT}")
         elif not isinstance(content, dict):
             problems.append(f"[{TARGETS}] {name} in {file}: a value instead of a section; write [{TARGETS}.{name}]")
         else:
             section = target_section(name)
-            sections[section] = {key: value for key, value in content.items() if key not in _NESTED}
-            sections |= {f"{section}{SEPARATOR}{key}": content[key] for key in _NESTED if key in content}
+            sections[section] = {key: value for key, value in content.items() if key not in NESTED}
+            sections |= {f"{section}{SEPARATOR}{key}": content[key] for key in NESTED if key in content}
     return sections, problems
 
 
@@ -72,7 +72,7 @@ def rows(sections: Mapping[str, Any], environ: Mapping[str, str], table: Iterabl
         if not (variable.startswith(PREFIX) and variable.upper().startswith(_VARIABLE) and value.strip()):
             continue
         name, _, key = variable[len(_VARIABLE) :].lower().partition("__")
-        if key and _NAME.fullmatch(name):
+        if key and NAME.fullmatch(name):
             nested, _, label = key.partition("__")
             labels.setdefault(name, {}).update(dict.fromkeys([label] if nested == LABELS and label else ()))
     return {

@@ -6,8 +6,9 @@ write instead. A variable's text is converted to the type of the setting; a TOML
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -19,8 +20,8 @@ WHOLE_LIMIT = 1_000_000_000
 QUOTED_LIMIT = 60
 
 _NUMBER = re.compile(r"-?[0-9]{1,1000}(\.[0-9]{1,1000})?")
-_LABEL = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*")
-_TARGET_LABELS = ("instance", "job")
+LABEL = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*")
+TARGET_LABELS = ("instance", "job")
 _BOOLEANS = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
     **dict.fromkeys(("false", "0", "no", "off"), False),
@@ -50,7 +51,28 @@ class RawValue(msgspec.Struct, frozen=True):
         return f"RawValue({self.name!r})"
 
 
-Parser = Callable[[RawValue], object]
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Parser(msgspec.Struct, Generic[T_co], frozen=True, eq=False):
+    """A parser of a setting, and the JSON schema of what it takes from a file, as far as a schema can say it."""
+
+    parse: Callable[[RawValue], T_co]
+    schema: Mapping[str, Any]
+
+    def __call__(self, raw: RawValue) -> T_co:
+        """Return the setting's value, or raise `InvalidValue`."""
+        return self.parse(raw)
+
+
+def takes(**schema: object) -> Callable[[Callable[[RawValue], T_co]], Parser[T_co]]:
+    """Make a function a parser, with the keywords of its JSON schema."""
+    return lambda parse: Parser(parse, schema)
+
+
+def in_any_case(word: str) -> str:
+    """Return a pattern of the word for a JSON schema, whose patterns have no flags."""
+    return "".join(f"[{letter.lower()}{letter.upper()}]" for letter in word)
 
 
 def visible(text: str) -> str:
@@ -86,13 +108,14 @@ def string(raw: RawValue) -> str:
     return raw.value
 
 
-def label(name: str) -> Parser:
+def label(name: str) -> Parser[str]:
     """Return a parser of the value of the label with this name, which refuses a name that can't be one."""
 
+    @takes(type="string")
     def parse(raw: RawValue) -> str:
-        if name in _TARGET_LABELS:
+        if name in TARGET_LABELS:
             raise InvalidValue("is a label that Prometheus sets; choose another name")
-        if not _LABEL.fullmatch(name):
+        if not LABEL.fullmatch(name):
             raise InvalidValue("is no name for a label; write letters, digits and _, not a digit or __ first")
         value = string(raw)
         if has_surrogates(value):
@@ -102,11 +125,13 @@ def label(name: str) -> Parser:
     return parse
 
 
-def choice(*names: str, also: dict[str, str] | None = None) -> Parser:
+def choice(*names: str, also: dict[str, str] | None = None) -> Parser[str]:
     """Return a parser of one of `names`, ignoring case. `also` maps other spellings to them."""
     known = {**{name: name for name in names}, **(also or {})}
     hint = f"{', '.join(names[:-1])} or {names[-1]}"
 
+    # An editor completes the list.
+    @takes(anyOf=[{"enum": [*known]}, {"type": "string", "pattern": f"^({'|'.join(map(in_any_case, known))})$"}])
     def parse(raw: RawValue) -> str:
         found = known.get(string(raw).lower())
         if found is None:
@@ -116,6 +141,7 @@ def choice(*names: str, also: dict[str, str] | None = None) -> Parser:
     return parse
 
 
+@takes(type="boolean")
 def boolean(raw: RawValue) -> bool:
     """Parse true or false. A variable may also be 1/0, yes/no or on/off, ignoring case."""
     value = raw.value
@@ -127,12 +153,13 @@ def boolean(raw: RawValue) -> bool:
     raise InvalidValue(f"{quote(value)} is neither true nor false; write true or false{unquoted}")
 
 
-def seconds(*, minimum: float | None = None) -> Parser:
+def seconds(*, minimum: float | None = None) -> Parser[float]:
     """Return a parser of a duration in seconds, up to a year. Without `minimum` it must be above 0."""
     low = 0.0 if minimum is None else minimum
     range_text = " above 0" if minimum is None else f", at least {minimum:g}"
     hint = f"a number of seconds{range_text}, such as 5 or 2.5"
 
+    @takes(type="number", maximum=YEAR_SECONDS, **{"exclusiveMinimum" if minimum is None else "minimum": low})
     def parse(raw: RawValue) -> float:
         value = _number(raw, hint)
         if value < low or (minimum is None and value == low):
@@ -144,10 +171,11 @@ def seconds(*, minimum: float | None = None) -> Parser:
     return parse
 
 
-def integer(*, minimum: int) -> Parser:
+def integer(*, minimum: int) -> Parser[int]:
     """Return a parser of an integer from `minimum` on. 8.0 is not an integer."""
     hint = f"a whole number of at least {minimum}"
 
+    @takes(type="integer", minimum=minimum, maximum=WHOLE_LIMIT)
     def parse(raw: RawValue) -> int:
         value = _number(raw, hint)
         if not isinstance(value, int):

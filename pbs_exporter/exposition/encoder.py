@@ -74,7 +74,7 @@ def _line(generate_latest: GenerateLatest, family: Family, sample: Sample) -> st
     values = tuple(sample.labels.values())
     *before, last = template.pieces
     places = [piece + _escaped_text(values[column]) for piece, column in zip(before, template.columns, strict=True)]
-    return f"{''.join(places)}{last}{_number(sample.value)}\n"
+    return f"{''.join(places)}{last}{number(sample.value)}\n"
 
 
 class _FixedFamilies:
@@ -150,9 +150,10 @@ def _escaped_text(value: str) -> str:
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
-_number = lru_cache(maxsize=8192)(floatToGoString)
+number = lru_cache(maxsize=8192)(floatToGoString)
+"""Write a value as prometheus_client does."""
 
 
 def _numbers(values: Iterable[float]) -> list[str]:
     # 0.0 and -0.0 are one key of a cache.
-    return [_number(value) if value else "0.0" if math.copysign(1, value) > 0 else "-0.0" for value in values]
+    return [number(value) if value else "0.0" if math.copysign(1, value) > 0 else "-0.0" for value in values]

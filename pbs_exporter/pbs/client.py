@@ -46,6 +46,8 @@ _services = collected(many(models.Service))
 _users = collected(many(models.User))
 _disks = collected(many(models.Disk))
 _pools = collected(many(models.Pool))
+_datastore_past = collected(many(models.DatastorePast))
+_host_past = collected(many(models.HostPast))
 
 
 class PbsClient:
@@ -209,6 +211,16 @@ class PbsClient:
     async def pools(self) -> Rows[models.Pool]:
         """`GET /nodes/localhost/disks/zfs`: without failed pools."""
         return await self._get("/nodes/localhost/disks/zfs", _pools, lane=Lane.SLOW)
+
+    async def datastore_past(self, store: str, timeframe: str) -> Rows[models.DatastorePast]:
+        """`GET /admin/datastore/{store}/rrd?cf=AVERAGE`. The timeframes are those of `past.TIMEFRAMES`."""
+        template, query = "/admin/datastore/{store}/rrd", {"timeframe": timeframe, "cf": "AVERAGE"}
+        return await self._get(template, _datastore_past, path={"store": store}, query=query, lane=Lane.SLOW)
+
+    async def host_past(self, timeframe: str) -> Rows[models.HostPast]:
+        """`GET /nodes/localhost/rrd?cf=AVERAGE`, likewise."""
+        query = {"timeframe": timeframe, "cf": "AVERAGE"}
+        return await self._get("/nodes/localhost/rrd", _host_past, query=query, lane=Lane.SLOW)
 
     async def _get(
         self,

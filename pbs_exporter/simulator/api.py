@@ -37,6 +37,8 @@ _TASK_PARAMS = {
     "store": str,
 }
 
+_RRD_PARAMS = {"timeframe": str, "cf": str}
+
 _TREE: Final = (
     Endpoint("/ping"),
     Endpoint("/version"),
@@ -47,6 +49,7 @@ _TREE: Final = (
     Endpoint("/admin/datastore/{store}/gc"),
     Endpoint("/admin/datastore/{store}/groups", {"ns": str}, blocking=True),
     Endpoint("/admin/datastore/{store}/namespace", {"parent": str, "max-depth": int}),
+    Endpoint("/admin/datastore/{store}/rrd", _RRD_PARAMS, blocking=True),
     Endpoint(
         "/admin/datastore/{store}/snapshots",
         {"ns": str, "backup-type": str, "backup-id": str},
@@ -63,6 +66,7 @@ _TREE: Final = (
     Endpoint("/nodes/{node}/disks/list", {"skipsmart": bool, "include-partitions": bool, "usage-type": str}),
     Endpoint("/nodes/{node}/disks/zfs"),
     Endpoint("/nodes/{node}/identity"),
+    Endpoint("/nodes/{node}/rrd", _RRD_PARAMS, blocking=True),
     Endpoint("/nodes/{node}/services"),
     Endpoint("/nodes/{node}/status"),
     Endpoint("/nodes/{node}/subscription"),

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 
 MOST_BYTES = 512 * 1024 * 1024
 
-RETURNED_BYTES = 1 << 18
-"""How much has to be free before the C library is told to return it to the system, which takes milliseconds."""
+RETURN_SECONDS = 1.0
+"""Time after a body until the C library returns free memory to the system, which takes milliseconds: once for many."""
 
 _SHARE = 4
 """The divisor of the memory that the process may use."""
@@ -27,6 +27,7 @@ class UnsentBodies:
         self._total = 0
         self._pieces: dict[bytes, bytes] = {}
         self._uses: Counter[bytes] = Counter()
+        self._returning = False
 
     @property
     def is_full(self) -> bool:
@@ -54,11 +55,14 @@ class UnsentBodies:
         unused = {piece for piece in pieces if not self._uses[piece]}
         for piece in unused:
             del self._uses[piece], self._pieces[piece]
-        size = sum(map(len, unused))
-        self._total -= size
-        if size >= RETURNED_BYTES:
-            # By then nobody has the pieces any more.
-            asyncio.get_running_loop().call_soon(return_free_memory)
+        self._total -= sum(map(len, unused))
+        if not self._returning:
+            self._returning = True
+            asyncio.get_running_loop().call_later(RETURN_SECONDS, self._return)
+
+    def _return(self) -> None:
+        self._returning = False
+        return_free_memory()
 
 
 def return_free_memory() -> None:

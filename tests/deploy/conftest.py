@@ -28,6 +28,7 @@ _SHARED = "PBS_EXPORTER_TESTS_SHARED"
 _LONGEST = (
     "test_getting_started",
     "test_compose",
+    "test_packages",
     "test_systemd",
     "test_many_servers",
     "test_image",

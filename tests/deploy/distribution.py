@@ -1,12 +1,11 @@
 """The wheel, the sdist, and the wheels of the dependencies."""
 
-import os
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.support.cache import cached
-from tests.support.commands import environment, run
+from tests.support.commands import machine_environment, run
 from tests.support.paths import ROOT
 
 _REQUIREMENTS = ROOT / "requirements.txt"
@@ -33,9 +32,7 @@ def download(python: str) -> Path:
     version = run(python, "-c", "import sysconfig; print(sysconfig.get_config_var('SOABI'))").strip()
 
     def get(folder: Path) -> None:
-        # The machine's own settings say how pip reaches an index.
-        env = environment(**{name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))})
         hashed = ("--require-hashes", "--only-binary=:all:", "--requirement", _REQUIREMENTS)
-        run(python, "-m", "pip", "--quiet", "download", *hashed, "--dest", folder, env=env)
+        run(python, "-m", "pip", "--quiet", "download", *hashed, "--dest", folder, env=machine_environment())
 
     return cached(f"wheels-{version}", ("pip download", _REQUIREMENTS.read_text()), get)

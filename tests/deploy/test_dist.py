@@ -16,7 +16,7 @@ import pytest
 
 from pbs_exporter import __version__
 from tests.deploy.distribution import Built, download, make_dist
-from tests.support.commands import environment, process, run
+from tests.support.commands import attempt, environment, process, run, tool
 from tests.support.documented import block
 from tests.support.network_namespace import Namespace
 from tests.support.paths import ROOT
@@ -182,6 +182,51 @@ def test_installed_demo_serves_a_page(demo: Namespace) -> None:
     page = poll(lambda: demo.try_get("http://127.0.0.1:9101/metrics"), "the demo's page")
     assert "\npbs_up 1" in page
     assert "\npbs_snapshot_count{" in page
+
+
+def test_metadata_is_what_pypi_accepts(built: Built, tmp_path: Path) -> None:
+    """Twine finds nothing wrong with wheel and sdist, and finds a description that PyPI can't show."""
+    check = (tool("twine"), "--no-color", "check", "--strict")
+    assert run(*check, *built).count("PASSED") == len(built)
+    copy = tmp_path / built.wheel.name
+    with zipfile.ZipFile(built.wheel) as whole, zipfile.ZipFile(copy, "w") as wrong:
+        for name in whole.namelist():
+            text = whole.read(name)
+            if name.endswith("/METADATA"):
+                text = text.partition(b"\n\n")[0].replace(b"text/markdown", b"text/x-rst") + b"\n\n.. wrong::\n"
+            wrong.writestr(name, text)
+    assert attempt(*check, copy).returncode == 1
+
+
+@pytest.mark.parametrize("name", ["docs/install.md: pipx and uv 1", "docs/install.md: pipx and uv 2"])
+def test_tools_install_the_wheel(built: Built, name: str, tmp_path: Path) -> None:
+    """The documented commands for pipx and uv install a working program, without the tested requirements."""
+    script = block(name)
+    (tmp_path / "dist").mkdir()
+    shutil.copy(built.wheel, tmp_path / "dist")
+    config = tmp_path / "uv.toml"
+    config.write_text(f'no-index = true\nfind-links = ["{download(sys.executable)}"]\n')
+    bin_folder = tmp_path / "bin"
+    env = environment(
+        HOME=str(tmp_path),
+        PATH=f"{bin_folder}:{without_program(tmp_path / 'tools')}:/usr/bin:/bin",
+        PIPX_BIN_DIR=str(bin_folder),
+        PIPX_DEFAULT_PYTHON=sys.executable,
+        UV_CONFIG_FILE=str(config),
+        UV_PYTHON=sys.executable,
+        UV_TOOL_BIN_DIR=str(bin_folder),
+    )
+    said = run("bash", "-euo", "pipefail", "-c", script, cwd=tmp_path, env=env)
+    assert f"pbs-exporter {__version__} (revision " in said
+    assert (bin_folder / "pbs-exporter").exists()
+
+
+def without_program(folder: Path) -> Path:
+    """Return a new folder with this environment's pipx and uv, and not its program."""
+    folder.mkdir()
+    for name in ("pipx", "uv"):
+        (folder / name).symlink_to(tool(name))
+    return folder
 
 
 def test_documented_commands_install_the_wheel(built: Built, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -10,64 +9,20 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.deploy.booted import UNIT, Booted, booted_image, bootstrap, image
 from tests.deploy.distribution import make_dist
 from tests.deploy.podman import CA_FILE, Podman
 from tests.support.cache import cached
-from tests.support.commands import run
 from tests.support.documented import block
 from tests.support.network_namespace import Namespace
 from tests.support.paths import ROOT
 from tests.support.simulated_pbs import Address, Simulate
 from tests.support.waiting import poll
 
-UNIT = "pbs-exporter.service"
+SUITE = "bookworm"
 INSTALLED = f"/etc/systemd/system/{UNIT}"
 EXPOSURE = 15
 """The highest allowed score of `systemd-analyze security`, in tenths."""
-
-_BOOTSTRAP = (
-    "mmdebstrap",
-    "--quiet",
-    "--variant=minbase",
-    "--include=ca-certificates,procps,python3,python3-venv,systemd,systemd-sysv",
-    # These units are of no use in a container.
-    "--customize-hook=chroot $1 systemctl mask getty.target systemd-logind.service systemd-networkd.service",
-    "bookworm",
-)
-_IMAGE = "localhost/booted:test"
-
-
-class Booted:
-    """A container whose PID 1 is systemd."""
-
-    def __init__(self, podman: Podman, container: str) -> None:
-        self.podman = podman
-        self.container = container
-
-    def __call__(self, *command: str, stdin: str | None = None) -> str:
-        """Run a command in the container, and return its output. Raise `AssertionError` if it fails."""
-        return self.podman("exec", "--interactive", self.container, *command, stdin=stdin)
-
-    def attempt(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in the container, and accept any exit code."""
-        return self.podman.attempt("exec", self.container, *command)
-
-    def script(self, lines: str, stdin: str = "") -> str:
-        """Run lines of shell in the container's checkout."""
-        return self("bash", "-euo", "pipefail", "-c", f"cd /checkout\n{lines}", stdin=stdin)
-
-    def properties(self, *names: str) -> dict[str, str]:
-        """Return properties of the unit."""
-        shown = self("systemctl", "show", UNIT, *(f"--property={name}" for name in names))
-        return dict(line.split("=", 1) for line in shown.splitlines())
-
-    def main_pid(self) -> int:
-        """Return the ID of the unit's process, or 0 if it has none."""
-        return int(self.properties("MainPID")["MainPID"])
-
-    def is_up(self) -> bool:
-        """Whether it has booted. "degraded" counts, because some units can't run in a container."""
-        return self.attempt("systemctl", "is-system-running").stdout.strip() in {"running", "degraded"}
 
 
 class Service(NamedTuple):
@@ -96,40 +51,17 @@ def network() -> Iterator[Namespace]:
 @pytest.fixture(scope="module")
 def booted(podman: Podman, network: Namespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
     """Boot a Debian 12 that has a checkout after `make dist`, and the wheels of the dependencies."""
-    folder = cached("booted", _BOOTSTRAP, lambda folder: bootstrap(folder / "booted.tar"))
-    podman("import", folder / "booted.tar", _IMAGE)
+    name = image(podman, SUITE)
     checkout = tmp_path_factory.mktemp("checkout")
     make_dist(checkout / "dist")
     shutil.copytree(ROOT / "deploy" / "systemd", checkout / "deploy" / "systemd")
-    for name in ("requirements.txt", "settings.toml"):
-        shutil.copy(ROOT / name, checkout)
-    container = podman(
-        "run",
-        "--detach",
-        "--systemd=always",
-        # systemd mounts file systems for its services, and reads a /proc that it hides from them.
-        "--cap-add=SYS_ADMIN,SYS_PTRACE",
-        f"--network=ns:{network.path}",
-        f"--volume={checkout}:/checkout:ro",
-        f"--volume={wheels(podman)}:/wheels:ro",
-        _IMAGE,
-        # Outside a container systemd does this itself. A service doesn't see its credentials otherwise.
-        *("sh", "-c", "mount --make-rshared / && exec /sbin/init"),
-    ).strip()
-    try:
-        made = Booted(podman, container)
-        poll(made.is_up, "Debian has booted", seconds=120)
+    for file in ("requirements.txt", "settings.toml"):
+        shutil.copy(ROOT / file, checkout)
+    with booted_image(podman, name, network, checkout, {wheels(podman, name): "/wheels"}) as made:
         yield made
-    finally:
-        podman("rm", "--force", "--time=0", container)
 
 
-def bootstrap(tar: Path) -> None:
-    """Make the archive of the image's files."""
-    run(*_BOOTSTRAP, tar)
-
-
-def wheels(podman: Podman) -> Path:
+def wheels(podman: Podman, name: str) -> Path:
     """Download the pinned dependencies with the image's pip, and return their folder."""
     requirements = ROOT / "requirements.txt"
 
@@ -141,12 +73,12 @@ def wheels(podman: Podman) -> Path:
             "--network=host",
             f"--env=PIP_CERT={CA_FILE}",
             *(f"--volume={outside}:{inside}" for outside, inside in volumes.items()),
-            _IMAGE,
+            name,
             *("bash", "-euc", "python3 -m venv /tmp/venv && /tmp/venv/bin/pip $*", "--", "--quiet", "download"),
             *("--require-hashes", "--only-binary=:all:", "--requirement=/requirements.txt", "--dest=/wheels"),
         )
 
-    return cached("wheels-debian12", (*_BOOTSTRAP, requirements.read_text()), get)
+    return cached("wheels-debian12", (*bootstrap(SUITE), requirements.read_text()), get)
 
 
 @pytest.fixture(scope="module")

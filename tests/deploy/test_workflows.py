@@ -143,6 +143,8 @@ def test_jobs_have_the_least_permissions(parsed: dict[str, Any]) -> None:
     assert {name: what for name, what in may_write.items() if what} == {
         "GitHub release": ["contents"],
         "Image": ["packages"],
+        # Proves to PyPI which repository and workflow it is, instead of a token.
+        "PyPI": ["id-token"],
     }
 
 
@@ -175,34 +177,53 @@ def test_cached_folders_of_two_names_are_made_apart(tmp_path: Path, monkeypatch:
 
 
 def test_tests_run_on_each_python(parsed: dict[str, Any]) -> None:
-    """CI runs the tests on each Python from 3.11 to 3.14: those that the package and the README name as supported."""
+    """CI runs the tests on each Python from 3.11 to 3.14: those that the package and its page name as supported."""
     versions = parsed["ci.yml"]["jobs"]["test"]["strategy"]["matrix"]["python"]
     assert versions == ["3.11", "3.12", "3.13", "3.14"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["requires-python"] == f">={versions[0]}"
     named = [re.fullmatch(r"Programming Language :: Python :: (3\.\d+)", text) for text in project["classifiers"]]
     assert [found[1] for found in named if found] == versions
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert f"Python {', '.join(versions[:-1])} and {versions[-1]} are supported" in readme
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    assert f"Python {', '.join(versions[:-1])} and {versions[-1]} are supported" in page
     assert set(SUITES) < set(versions)
 
 
 def test_release_waits_for_the_checks(parsed: dict[str, Any]) -> None:
-    """Nothing is published before CI has passed, and no release without its image."""
+    """Nothing is published before CI has passed; what can't be taken back comes after all builds."""
     released = parsed["release.yml"]["jobs"]
     assert released["check"]["uses"] == "./.github/workflows/ci.yml"
     assert {name: job.get("needs") for name, job in released.items()} == {
         "check": None,
+        "dist": "check",
         "image": "check",
-        "release": "image",
+        "pypi": ["dist", "image"],
+        "release": ["dist", "image", "pypi"],
     }
+
+
+def test_pypi_gets_the_wheel_and_the_sdist_alone(parsed: dict[str, Any]) -> None:
+    """The job that publishes on PyPI builds nothing: it takes the tested wheel and sdist, and has no other rights."""
+    job = parsed["release.yml"]["jobs"]["pypi"]
+    assert [step["uses"].partition("@")[0] for step in job["steps"]] == [
+        "actions/download-artifact",
+        "pypa/gh-action-pypi-publish",
+    ]
+    assert job["permissions"] == {"id-token": "write"}
+    assert job["environment"]["name"] == "pypi"
+    (kept,) = (
+        step["with"]
+        for step in parsed["release.yml"]["jobs"]["dist"]["steps"]
+        if step.get("with", {}).get("name") == job["steps"][0]["with"]["name"]
+    )
+    assert kept["path"].split() == ["dist/*.whl", "dist/*.tar.gz"]
 
 
 def test_release_begins_with_its_notes(parsed: dict[str, Any]) -> None:
     """A tag without release notes is refused before anything is pushed or released."""
-    for name in ("image", "release"):
+    for name in ("dist", "image", "release"):
         shell = "\n".join(step.get("run", "") for step in parsed["release.yml"]["jobs"][name]["steps"])
-        published = min(at for at in map(shell.find, ("--push", "gh release")) if at > 0)
+        published = min(at for at in map(shell.find, ("--push", "gh release", "make dist")) if at > 0)
         assert -1 < shell.find("tools.release_notes") < published
 
 
@@ -217,7 +238,7 @@ def test_workflows_and_hooks_call_targets_that_exist(parsed: dict[str, Any]) -> 
     here = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     called = re.findall(r"^make ([a-z-]+)", "\n".join([*commands(parsed), *entries, here]), re.MULTILINE)
     assert set(called) <= targets
-    assert {"lint", "lint-metrics", "test", "test-deploy", "dist"} <= set(called)
+    assert {"lint", "lint-metrics", "test", "test-deploy", "dist", "packages"} <= set(called)
 
 
 def scripts() -> list[Path]:

@@ -10,6 +10,7 @@ from pbs_exporter.__main__ import parsers
 from pbs_exporter.collectors import COLLECTORS, DEFAULTS
 from pbs_exporter.commands import check
 from pbs_exporter.config import load
+from pbs_exporter.config.warnings import OTHER_EXPORTERS
 from pbs_exporter.exposition import self_metrics
 from pbs_exporter.scrape import scrape_metrics
 from pbs_exporter.simulator import Fault, Replay, SimulatedPbs
@@ -28,6 +29,11 @@ RUST_EXPORTER = {
     "pbs_snapshot_verified",
 }
 """Names that only the Rust exporter has; docs/migration.md may mention them."""
+NATRONTECH = {
+    *re.findall(r"record: (\w+)", (ROOT / "monitoring/compat/natrontech.rules.yml").read_text(encoding="utf-8")),
+    "pbs_snapshot_vm_last_age",
+}
+"""The same for natrontech's exporter and its rewrite for Node.js."""
 
 
 def text_of(page: str) -> str:
@@ -36,7 +42,7 @@ def text_of(page: str) -> str:
 
 def command_lines() -> list[str]:
     """Return the documentation's lines that run pbs-exporter, in a container or not."""
-    lines = [line for block in commands() for line in block.text.splitlines()]
+    lines = [line for block in commands() for line in block.text.replace("\\\n", " ").splitlines()]
     found = [re.search(r"(?:^| -- | exec \S+ )(?:\S*/)?(pbs-exporter .*)", line) for line in lines]
     return list(dict.fromkeys(line[1] for line in found if line))
 
@@ -127,7 +133,7 @@ def test_make_targets_exist() -> None:
 
 
 def test_metric_names_exist() -> None:
-    """Every metric that the documentation names exists in the program, or only in the Rust exporter."""
+    """Every metric that the documentation names exists in the program, or only in another exporter."""
     own = (*scrape_metrics.METRICS, *self_metrics.METRICS)
     declared = {metric.name for collector in COLLECTORS for metric in collector.metrics} | {m.name for m in own}
     named = {
@@ -143,8 +149,17 @@ def test_metric_names_exist() -> None:
         for name in re.findall(r"\bpbs_(?!exporter\b)[a-z0-9_]+\b(?<!_)(?!…)", text_of(page))
     }
     assert len(named.keys() & declared) > 15
-    assert named.keys() - declared == RUST_EXPORTER
-    assert {named[name] for name in RUST_EXPORTER} == {"docs/migration.md"}
+    others = RUST_EXPORTER | NATRONTECH
+    assert named.keys() - declared == others
+    assert {named[name] for name in others} == {"docs/migration.md"}
+
+
+@pytest.mark.parametrize(("variable", "ours"), OTHER_EXPORTERS.items())
+def test_migration_page_has_each_variable(variable: str, ours: str) -> None:
+    """docs/migration.md has a row for each variable that the start tells about, with the same setting."""
+    (row,) = (line for line in text_of("docs/migration.md").splitlines() if re.match(rf"\| .*`{variable}`.* \|", line))
+    setting = re.match(r"PBS_EXPORTER__\w+?__(\w+)", ours)
+    assert row.split(" | ")[1] == (f"`{setting[1].lower()}`" if setting else "None")
 
 
 def messages() -> list[str]:

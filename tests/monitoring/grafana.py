@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from tests.support.paths import ROOT
 
 FOLDER = ROOT / "monitoring" / "dashboards"
+OPTIONAL = FOLDER / "optional"
+"""Dashboards that need another exporter."""
 ALL = "$__all"
 _WIDTH = 600
 """The number of points of a panel that sets none: its width in pixels."""
@@ -43,9 +45,9 @@ class Variable(NamedTuple):
         return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
 
 
-def dashboards(**written: str) -> dict[str, Mapping[str, Any]]:
-    """Return all dashboards by UID, with what is written in their text boxes."""
-    return {file.stem: _read(file, written) for file in sorted(FOLDER.glob("*.json"))}
+def dashboards(folder: Path = FOLDER, **written: str) -> dict[str, Mapping[str, Any]]:
+    """Return all dashboards of a folder by UID, with what is written in their text boxes."""
+    return {file.stem: _read(file, written) for file in sorted(folder.glob("*.json"))}
 
 
 def _read(file: Path, written: Mapping[str, str]) -> Mapping[str, Any]:

@@ -145,7 +145,12 @@ def add_samples(folder: Path, samples: str) -> None:
 
 @contextmanager
 def prometheus(
-    folder: Path, configuration: Mapping[str, Any], *, program: Path | None = None, options: Sequence[str] = ()
+    folder: Path,
+    configuration: Mapping[str, Any],
+    *,
+    program: Path | None = None,
+    options: Sequence[str] = (),
+    kept: str = _KEPT,
 ) -> Iterator[Prometheus]:
     """Run Prometheus (the newest, or `program`) in a folder for the duration of the block."""
     file = folder / "prometheus.yml"
@@ -155,7 +160,7 @@ def prometheus(
         program or newest("prometheus"),
         f"--config.file={file}",
         f"--storage.tsdb.path={folder / _DATA}",
-        f"--storage.tsdb.retention.time={_KEPT}",
+        f"--storage.tsdb.retention.time={kept}",
         f"--web.listen-address={running.address}",
         *options,
     )

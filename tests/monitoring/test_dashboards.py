@@ -141,8 +141,8 @@ def test_json_is_what_the_source_makes(tmp_path: Path) -> None:
     """The dashboards in the repository are exactly what `make dashboards` writes."""
     command = [sys.executable, "-m", "tools.render_dashboards", str(tmp_path)]
     subprocess.run(command, check=True, timeout=120)  # noqa: S603 - nothing from outside
-    made = {file.name: file.read_text(encoding="utf-8") for file in tmp_path.iterdir()}
-    there = {file.name: file.read_text(encoding="utf-8") for file in FOLDER.glob("*.json")}
+    made = {file.name: file.read_text(encoding="utf-8") for file in tmp_path.rglob("*.json")}
+    there = {file.name: file.read_text(encoding="utf-8") for file in FOLDER.rglob("*.json")}
     assert made == there, "run `make dashboards`"
 
 

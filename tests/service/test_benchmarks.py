@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.program import PROGRAM
 
 DOCUMENT = ROOT / "docs" / "performance.md"
 OURSELVES = """
@@ -70,8 +71,7 @@ def test_another_exporter_does_the_same_work(tmp_path: Path) -> None:
     """
     file = tmp_path / "peers.toml"
     file.write_text(OURSELVES, encoding="utf-8")
-    program = Path(sys.executable).with_name("pbs-exporter")
-    peers = (f"--peer=self={program} serve", f"--peer=broken={sys.executable} -c 'raise SystemExit(3)'")
+    peers = (f"--peer=self={PROGRAM} serve", f"--peer=broken={sys.executable} -c 'raise SystemExit(3)'")
     done = run("benchmarks.peers", "--quick", "--only=small", f"--environment={file}", *peers)
     lines = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| `")]
     assert [line[1] for line in lines] == ["pbs-exporter", "self", "broken"], done.stderr

@@ -35,7 +35,7 @@ async def test_help_has_commands_and_examples() -> None:
     ended = await run_program("--help")
     assert (ended.code, ended.stderr) == (0, "")
     commands = re.findall(r"^ {4}([a-z]+) ", ended.stdout, re.MULTILINE)
-    assert commands == ["serve", "check", "once", "healthcheck", "demo"]
+    assert commands == ["serve", "check", "once", "history", "healthcheck", "demo"]
     assert len(re.findall(r"^  pbs-exporter ", ended.stdout, re.MULTILINE)) >= 3
 
 

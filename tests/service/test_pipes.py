@@ -4,16 +4,24 @@ import asyncio
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from pbs_exporter.simulator import SimulatedPbs
 from tests.support.metrics_page import Scraped
-from tests.support.program import WAIT, Ended, closed_port, get, program_environment, serving, settings, started
+from tests.support.program import (
+    PROGRAM,
+    WAIT,
+    Ended,
+    closed_port,
+    get,
+    program_environment,
+    serving,
+    settings,
+    started,
+)
 
-SCRIPT = Path(sys.executable).with_name("pbs-exporter")
 NOBODY = {
     "PBS_EXPORTER__PBS__ENDPOINT": "https://127.0.0.1:1",
     "PBS_EXPORTER__PBS__TOKEN_ID": "exporter@pbs!metrics",
@@ -29,7 +37,7 @@ def test_a_reader_that_has_left(command: str) -> None:
     os.close(reader)
     try:
         ended = subprocess.run(  # noqa: S603 - our own script
-            [SCRIPT, command],
+            [PROGRAM, command],
             env={**os.environ, **NOBODY},
             stdout=writer,
             stderr=subprocess.PIPE,
@@ -49,7 +57,7 @@ def test_a_full_disk(command: str) -> None:
     """Output that can't be written is one line on stderr beside the log, exit code 1, and no traceback."""
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(  # noqa: S603 - our own script
-            [SCRIPT, command],
+            [PROGRAM, command],
             env={**os.environ, **NOBODY, "PBS_EXPORTER__EXPORTER__LOG_LEVEL": "error"},
             stdout=full,
             stderr=subprocess.PIPE,
@@ -75,7 +83,7 @@ BROKEN = {
 def shell(redirections: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run the program with these redirections."""
     return subprocess.run(  # noqa: S603 - our own script
-        ["/bin/sh", "-c", f'exec "$0" "$@" {redirections}', SCRIPT, *arguments],
+        ["/bin/sh", "-c", f'exec "$0" "$@" {redirections}', PROGRAM, *arguments],
         env=program_environment(**NOBODY),
         capture_output=True,
         encoding="utf-8",
@@ -136,7 +144,7 @@ async def test_a_stuck_log_holds_up_nobody(pbs: SimulatedPbs) -> None:
         "PBS_EXPORTER__EXPORTER__LOG_LEVEL": "debug",
     }
     process = await asyncio.create_subprocess_exec(
-        SCRIPT, env=program_environment(**settings(pbs, **more)), stderr=writer
+        PROGRAM, env=program_environment(**settings(pbs, **more)), stderr=writer
     )
     os.close(writer)
     try:

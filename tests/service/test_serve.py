@@ -197,6 +197,36 @@ log_level = "info"
     assert pbs.secret not in text + ended.stderr
 
 
+NATRONTECH = {
+    "PBS_ENDPOINT": "https://theirs:8007",
+    "PBS_USERNAME": "theirs@pbs",
+    "PBS_API_TOKEN_NAME": "theirs",
+    "PBS_API_TOKEN": "11111111-theirs",
+}
+
+
+async def test_variables_of_natrontechs_exporter_are_told_once(pbs: SimulatedPbs) -> None:
+    """The start logs one line with the variables of natrontech's exporter and their names here, and no value."""
+    async with started(env=settings(pbs) | NATRONTECH) as running:
+        await serving(running)
+        ended = await running.end(signal.SIGTERM)
+    (line,) = (line for line in ended.lines if "another exporter" in line)
+    assert "PBS_API_TOKEN (here PBS_EXPORTER__PBS__TOKEN_SECRET)" in line
+    assert all(f"{name} (here PBS_EXPORTER__PBS__" in line for name in NATRONTECH)
+    assert "theirs" not in ended.stderr
+
+
+async def test_start_with_the_variables_of_natrontechs_exporter_alone() -> None:
+    """With these variables and none of ours, it exits with 1, and the same line stands below what is missing."""
+    ended = await run_program(env=NATRONTECH)
+    assert ended.code == 1
+    *missing, hint = ended.lines
+    assert all("is missing" in line for line in missing)
+    assert len(missing) == 3
+    assert "PBS_ENDPOINT (here PBS_EXPORTER__PBS__ENDPOINT)" in hint
+    assert "theirs" not in ended.stderr
+
+
 async def test_secret_stays_secret_at_debug(pbs: SimulatedPbs) -> None:
     """At log level debug, with a wrong token and broken answers, the output doesn't contain the secret."""
     pbs.faults.add("/nodes/localhost/status", Fault.status(500, f"failed for {pbs.secret}"))

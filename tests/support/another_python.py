@@ -1,8 +1,10 @@
 """The tests on other Pythons: `python -m tests.support.another_python [version …] -- [argument of pytest …]`, as root.
 
-Without a version, they run on each Python of Debian but the one that runs this module. A run has a root of its own: a
-Debian, the environment and the checkout are read-only layers below a file system in memory. So it can't write into the
-checkout, and leaves nothing behind.
+Without a version, they run on each Python of Debian but the one that runs this module. A file instead of a version is a
+Debian package of the program: its files are what the tests import and start, and the checkout's have gone.
+
+A run has a root of its own: a Debian, the environment and the checkout are read-only layers below a file system in
+memory. So it can't write into the checkout, and leaves nothing behind.
 """
 
 import ast
@@ -55,8 +57,16 @@ ip link set lo up
 printf '%s localhost\\n' 127.0.0.1 ::1 >/etc/hosts
 cd /checkout
 python -c 'import sys; assert sys.version.startswith(sys.argv[1] + "."), sys.version' "$1"
-shift
-pip --quiet --disable-pip-version-check install --no-index --no-deps --no-build-isolation --editable .
+if [ -n "$2" ]; then
+    # It isn't configured: its user and units need systemd.
+    dpkg --force-depends --unpack "$2"
+    py3compile -p pbs-exporter /usr/lib/pbs-exporter
+    rm -r pbs_exporter
+    export PYTHONPATH=/usr/lib/pbs-exporter TESTED_PROGRAM=/usr/bin/pbs-exporter
+else
+    pip --quiet --disable-pip-version-check install --no-index --no-deps --no-build-isolation --editable .
+fi
+shift 2
 exec python -m pytest -p no:cacheprovider "$@"
 """
 
@@ -68,19 +78,28 @@ def main(arguments: Sequence[str]) -> int:
     if os.geteuid() != 0:
         raise SystemExit("another_python: needs root, for mounts and chroot")
     versions, ours = arguments[: arguments.index("--")], "{}.{}".format(*sys.version_info)
-    for version in versions or [version for version in SUITES if version != ours]:
-        print(f"Tests on Python {version} of Debian {SUITES[version]}", file=sys.stderr, flush=True)  # noqa: T201
-        ended = _run_tests(version, arguments[len(versions) + 1 :])
+    for named in versions or [version for version in SUITES if version != ours]:
+        version, package = (_python_of(named), named) if named.endswith(".deb") else (named, "")
+        print(f"Tests on Python {version} of Debian {SUITES[version]} {package}", file=sys.stderr, flush=True)  # noqa: T201
+        ended = _run_tests(version, package, arguments[len(versions) + 1 :])
         if ended != 0:
             return ended
     return 0
 
 
-def _run_tests(version: str, arguments: Iterable[str]) -> int:
+def _python_of(package: str) -> str:
+    """Return the Python that a Debian package of the program needs."""
+    (version,) = re.findall(r"python3 \(>= ([\d.]+)~\)", run("dpkg-deb", "--field", package, "Depends"))
+    return str(version)
+
+
+def _run_tests(version: str, package: str, arguments: Iterable[str]) -> int:
     """Return pytest's exit code. The tests have a network of their own, which is only a loopback interface."""
     root = _system(version)
     layers = (_environment(version, root), root)
-    return _inside(layers, _TEST, version, *arguments, variables=_VARIABLES, namespaces=("--mount", "--net"))
+    file = str(Path(package).absolute()) if package else ""
+    script = (_TEST, version, file, *arguments)
+    return _inside(layers, *script, variables=_VARIABLES, shared=filter(None, [file]), namespaces=("--mount", "--net"))
 
 
 def _system(version: str) -> Path:

@@ -20,6 +20,12 @@ def environment(**variables: str) -> dict[str, str]:
     return kept | {"PATH": f"{kept.get('PATH', '/usr/bin:/bin')}:/usr/local/sbin:/usr/sbin:/sbin"} | variables
 
 
+def machine_environment() -> dict[str, str]:
+    """Return `environment()` with the machine's own settings of how package managers reach an index."""
+    settings = ("GO", "PIP_", "SSL_")
+    return environment(**{name: value for name, value in os.environ.items() if name.startswith(settings)})
+
+
 def tool(name: str) -> Path:
     """Return the path of a program in this Python's environment."""
     return Path(sys.executable).with_name(name)

@@ -12,6 +12,7 @@ from monitoring.dashboards.source.variables import (
     backup_type,
     by,
     datastore,
+    everywhere,
     instance,
     named_root,
     names,
@@ -50,7 +51,7 @@ def build() -> object:
     board = Board(
         "pbs-backups",
         "Backup groups: how old, how large, how many, verified, encrypted; and what failed last.",
-        [instance(), datastore(), namespace(), backup_type()],
+        [*everywhere(), instance(), datastore(), namespace(), backup_type()],
         refresh="5m",
     )
     _numbers(board)

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from grafana_foundation_sdk.builders.dashboard import Dashboard, DashboardLink, Row
 from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, DashboardLinkType, GridPos
 
-from monitoring.dashboards.source.variables import site, site_label, source
-
 TAGS = ["proxmox", "pbs", "backup"]
 TITLES = {
     "pbs-overview": "PBS / Overview",
@@ -17,6 +15,8 @@ TITLES = {
     "pbs-fleet-growth": "PBS / Fleet growth",
 }
 """All dashboards by UID, which is also the file's name, with their titles."""
+OPTIONAL_TITLES = {"pbs-guests": "PBS / Guests of Proxmox VE"}
+"""Those that need another exporter. The others don't link to them."""
 
 _COLUMNS = 24
 
@@ -28,9 +28,9 @@ class Board:
         self, uid: str, description: str, variables: Sequence[object], *, since: str = "now-24h", refresh: str = "1m"
     ) -> None:
         self.uid = uid
-        self._made = Dashboard(TITLES[uid]).uid(uid).description(description).tags(TAGS).editable()
+        self._made = Dashboard((TITLES | OPTIONAL_TITLES)[uid]).uid(uid).description(description).tags(TAGS).editable()
         self._made.time(since, "now").refresh(refresh).timezone("browser").tooltip(DashboardCursorSync.CROSSHAIR)
-        for variable in (source(), site_label(), site(), *variables):
+        for variable in variables:
             self._made.with_variable(variable)
         for other, title in TITLES.items():
             if other != uid:

@@ -13,7 +13,7 @@ from monitoring.dashboards.source.colors import (
 )
 from monitoring.dashboards.source.panels import bars, graph, last, of_series, steady, timeline
 from monitoring.dashboards.source.tables import Column, Text, table
-from monitoring.dashboards.source.variables import STORE, by, datastore, instance, named_root
+from monitoring.dashboards.source.variables import STORE, by, datastore, everywhere, instance, named_root
 
 _EACH = by("datastore")
 _NAME = "{{instance}} {{datastore}}"
@@ -45,7 +45,7 @@ def build() -> object:
     board = Board(
         "pbs-datastore",
         "Datastores: usage, growth and forecast, deduplication, garbage collection, namespaces, age of listings.",
-        [instance(), datastore()],
+        [*everywhere(), instance(), datastore()],
         since="now-7d",
         refresh="5m",
     )

@@ -4,7 +4,7 @@ from monitoring.dashboards.source.board import Board
 from monitoring.dashboards.source.colors import DAYS_UNTIL_FULL, FILL, PLAIN
 from monitoring.dashboards.source.panels import graph, last, number, of_series, steady
 from monitoring.dashboards.source.tables import Column, table
-from monitoring.dashboards.source.variables import PBS, by, by_site, instance, on
+from monitoring.dashboards.source.variables import PBS, by, by_site, everywhere, instance, on
 
 _DAY = 86400
 _EACH = by("datastore")
@@ -42,7 +42,7 @@ def build() -> object:
     board = Board(
         "pbs-fleet-growth",
         "All datastores: used space, what is added and removed per day, when each is full; by site.",
-        [instance()],
+        [*everywhere(), instance()],
         since="now-30d",
         refresh="5m",
     )

@@ -4,7 +4,7 @@ from monitoring.dashboards.source.board import Board
 from monitoring.dashboards.source.colors import ANY_IS_A_WARNING, BAD, BUSY, FILL, GOOD, SUCCESS, UP, WARNING, Steps
 from monitoring.dashboards.source.panels import bars, graph, last, number, of_series, steady, timeline
 from monitoring.dashboards.source.tables import Column, Text, table
-from monitoring.dashboards.source.variables import EXPORTER, PBS, instance
+from monitoring.dashboards.source.variables import EXPORTER, PBS, everywhere, instance
 
 _DAY = 86400
 _EXPIRES: Steps = {None: BAD, 7 * _DAY: WARNING, 30 * _DAY: GOOD}
@@ -16,7 +16,7 @@ def build() -> object:
     board = Board(
         "pbs-host-exporter",
         "The host of one PBS: CPU, memory, input and output, disks; and the exporter's scrapes and requests.",
-        [instance(several=False)],
+        [*everywhere(), instance(several=False)],
     )
     _numbers(board)
     board.row("Host")

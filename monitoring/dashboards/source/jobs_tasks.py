@@ -16,7 +16,7 @@ from monitoring.dashboards.source.panels import (
 )
 from monitoring.dashboards.source.tables import Column, Text, table
 from monitoring.dashboards.source.variables import JOB as MATCH
-from monitoring.dashboards.source.variables import PBS, by, datastore, instance, job_type, on
+from monitoring.dashboards.source.variables import PBS, by, datastore, everywhere, instance, job_type, on
 
 _LABELS = ("job_type", "job_id", "datastore")
 _EACH = by(*_LABELS)
@@ -34,7 +34,7 @@ def build() -> object:
     board = Board(
         "pbs-jobs-tasks",
         "Sync, verify, prune and tape backup jobs, tasks of every kind, and tapes: state, duration, failures.",
-        [instance(), datastore(), job_type()],
+        [*everywhere(), instance(), datastore(), job_type()],
     )
     _numbers(board)
     board.row("Jobs")

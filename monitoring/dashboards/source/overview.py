@@ -20,6 +20,7 @@ from monitoring.dashboards.source.variables import (
     LABELS,
     PBS,
     by,
+    everywhere,
     instance,
     named_root,
     names,
@@ -50,7 +51,7 @@ def build() -> object:
     board = Board(
         "pbs-overview",
         "All Proxmox Backup Servers: which answer, what needs attention, how old backups are, what fills up.",
-        [instance()],
+        [*everywhere(), instance()],
     )
     _numbers(board)
     board.line(10, (24, _attention()))

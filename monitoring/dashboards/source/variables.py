@@ -47,13 +47,18 @@ def source() -> DatasourceVariable:
     return DatasourceVariable("datasource").type("prometheus").label("Data source")
 
 
-def site_label() -> TextBoxVariable:
+def everywhere() -> list[object]:
+    """Return the variables of every dashboard: the data source, and the sites."""
+    return [source(), _site_label(), _site()]
+
+
+def _site_label() -> TextBoxVariable:
     """Return the variable for the name of the label that tells sites apart."""
     made = TextBoxVariable("site_label").label("Site label").default_value("site")
     return made.description("The label of your scrape targets that says where a PBS is: site, cluster, team.")
 
 
-def site() -> QueryVariable:
+def _site() -> QueryVariable:
     """Return the variable for sites. "All" includes PBS without that label."""
     return _several("site", "Site", f"label_values(pbs_up, {SITE})")
 
@@ -63,6 +68,11 @@ def instance(*, several: bool = True) -> QueryVariable:
     made = _query("instance", "PBS", f'label_values(pbs_up{{{SITE}=~"$site"}}, instance)')
     made.description("A PBS is called as its exporter's scrape target is.")
     return made.multi(multi=True).include_all(include_all=True).current(_ALL) if several else made
+
+
+def cluster() -> QueryVariable:
+    """Return the variable for Proxmox VE: the scrape targets of prometheus-pve-exporter."""
+    return _several("cluster", "Proxmox VE", "label_values(guest:pve_guest_info:max, instance)")
 
 
 def datastore() -> QueryVariable:

@@ -29,6 +29,7 @@ from pbs_exporter.pbs.models.node import (
     User,
     Version,
 )
+from pbs_exporter.pbs.models.rrd import DatastorePast, HostPast, PastRow
 from pbs_exporter.pbs.models.snapshots import File, GroupRow, Snapshot, Verification
 from pbs_exporter.pbs.models.tape import TapeDrive, TapeMedium
 from pbs_exporter.pbs.models.tasks import Task, upid_start
@@ -38,6 +39,7 @@ __all__ = [
     "BootInfo",
     "CpuInfo",
     "Datastore",
+    "DatastorePast",
     "DatastoreStatus",
     "DatedVersion",
     "Disk",
@@ -46,11 +48,13 @@ __all__ = [
     "GcJob",
     "GcStatus",
     "GroupRow",
+    "HostPast",
     "Job",
     "Kernel",
     "Memory",
     "Namespace",
     "NodeStatus",
+    "PastRow",
     "Point",
     "Pool",
     "S3Statistics",

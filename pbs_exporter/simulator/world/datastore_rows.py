@@ -48,7 +48,7 @@ def usage_row(store: SimulatedDatastore, now: int) -> Row:
     }
 
 
-def sizes(store: SimulatedDatastore, now: int) -> Row:
+def sizes(store: SimulatedDatastore, now: int) -> dict[str, int]:
     """Return the sizes of the file system in bytes: backups fill it, and each GC frees space."""
     gc = store.gc.rhythm
     since = (now - gc.end(gc.newest_ended(now))) / gc.period

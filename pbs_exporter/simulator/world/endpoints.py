@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from pbs_exporter.simulator import api
-from pbs_exporter.simulator.answer import Answer, RefusedError, no_such_datastore, no_such_namespace
-from pbs_exporter.simulator.world import access_rows, job_rows, node_rows, tape_rows
+from pbs_exporter.simulator.answer import Answer, RefusedError, Row, no_such_datastore, no_such_namespace
+from pbs_exporter.simulator.world import access_rows, job_rows, node_rows, rrd_rows, tape_rows
 from pbs_exporter.simulator.world.datastore_rows import gc_row, gc_status, list_row, s3_statistics, sizes, usage_row
 from pbs_exporter.simulator.world.layout import SimulatedDatastore
 from pbs_exporter.simulator.world.plan import Plan
@@ -77,12 +78,17 @@ def _level(namespace: str) -> int:
 
 def _status(request: EndpointRequest) -> Answer:
     store = request.open(request.names["store"])
-    row = sizes(store, request.now) | {"backend-type": store.backend}
+    row: Row = {**sizes(store, request.now), "backend-type": store.backend}
     if store.backend == "s3":
         row["s3-statistics"] = s3_statistics(store, request.now)
     if request.params.get("verbose") is True:
         row |= {"counts": count(store), "gc-status": gc_status(store, request.now)}
     return Answer.data(row)
+
+
+def _past(request: EndpointRequest) -> Answer:
+    values = partial(rrd_rows.datastore_past, request.open(request.names["store"]), request.now)
+    return Answer.data(rrd_rows.past_rows(request.params, request.now, values))
 
 
 def _gc(request: EndpointRequest) -> Answer:
@@ -155,6 +161,7 @@ ENDPOINTS: Final[Mapping[str, Callable[[EndpointRequest], Answer]]] = {
     "/admin/datastore/{store}/gc": _gc,
     "/admin/datastore/{store}/groups": _groups,
     "/admin/datastore/{store}/namespace": _namespaces,
+    "/admin/datastore/{store}/rrd": _past,
     "/admin/datastore/{store}/snapshots": _snapshots,
     "/admin/datastore/{store}/status": _status,
     "/admin/gc": _all_gc,
@@ -166,6 +173,9 @@ ENDPOINTS: Final[Mapping[str, Callable[[EndpointRequest], Answer]]] = {
     "/nodes/{node}/apt/update": lambda request: Answer.data(node_rows.updates(request.now)),
     "/nodes/{node}/disks/list": _disks,
     "/nodes/{node}/disks/zfs": lambda request: Answer.data(node_rows.pools(request.now)),
+    "/nodes/{node}/rrd": lambda request: Answer.data(
+        rrd_rows.past_rows(request.params, request.now, rrd_rows.host_past)
+    ),
     "/nodes/{node}/services": lambda request: Answer.data(node_rows.services(request.now)),
     "/nodes/{node}/status": _node_status,
     "/nodes/{node}/subscription": lambda request: Answer.data(node_rows.subscription(request.now)),

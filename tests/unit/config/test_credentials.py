@@ -13,9 +13,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pbs_exporter.config import SETTINGS, Secret, Setting, TargetSettings, load, reread_secret
+from pbs_exporter.config import SETTINGS, Secret, Setting, TargetSettings, reread_secret
 from pbs_exporter.errors import ConfigError
 from tests.support.exporter import main_of
+from tests.support.settings import load
 
 SECRET = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
 ENDPOINT = "PBS_EXPORTER__PBS__ENDPOINT"

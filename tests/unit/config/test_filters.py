@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from pbs_exporter.config import Filters, keeps, load
+from pbs_exporter.config import Filters, keeps
 from pbs_exporter.errors import ConfigError
 from tests.support.exporter import main_of
+from tests.support.settings import load
 
 
 @pytest.mark.parametrize(

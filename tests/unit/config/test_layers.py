@@ -18,7 +18,6 @@ from pbs_exporter.config import (
     Settings,
     TargetConfig,
     TargetSettings,
-    load,
     settings_table,
 )
 from pbs_exporter.config.layers import merge
@@ -26,6 +25,7 @@ from pbs_exporter.config.values import RawValue
 from pbs_exporter.errors import ConfigError
 from tests.support.exporter import main_of
 from tests.support.paths import ROOT
+from tests.support.settings import load
 
 SECRET = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
 GOOD = {

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pbs_exporter.config import ExporterSettings, ListenAddress, Settings, load, load_exporter, load_own_port
+from pbs_exporter.config import ExporterSettings, ListenAddress, Settings, load_exporter, load_own_port
 from pbs_exporter.errors import ConfigError
 from tests.support.exporter import main_of
+from tests.support.settings import load
 
 COLLECTORS = {"host": True, "tape": False}
 SECRET = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pbs_exporter.config import Filters, Settings, TargetConfig, load
+from pbs_exporter.config import Filters, Settings, TargetConfig
 from pbs_exporter.config.warnings import about_labels
 from pbs_exporter.errors import ConfigError
+from tests.support.settings import load
 
 COLLECTORS = {"host": True, "tape": True}
 HEX = "0123456789abcdef" * 4
