@@ -7,9 +7,9 @@ READY := $(VENV)/ready
 PLAIN := .venv-plain
 # The environments and Debian packages of the deployment tests and the monitoring tests.
 DEPLOY := .venv-deploy
-DEPLOY_PACKAGES := aardvark-dns binutils-aarch64-linux-gnu binutils-x86-64-linux-gnu buildah catatonit conmon \
-	golang-github-containers-common iproute2 iptables lintian mmdebstrap netavark npm podman prometheus rpm runc \
-	systemd uidmap
+DEPLOY_PACKAGES := aardvark-dns binutils-aarch64-linux-gnu binutils-x86-64-linux-gnu buildah catatonit conmon fish \
+	golang-github-containers-common iproute2 iptables lintian man-db mmdebstrap netavark npm podman prometheus rpm runc \
+	systemd uidmap zsh
 MONITORING := .venv-monitoring
 MONITORING_PACKAGES := chromium fonts-dejavu-core iproute2 mmdebstrap npm prometheus prometheus-alertmanager
 CONFIG ?=

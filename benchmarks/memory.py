@@ -1,6 +1,12 @@
 """Measures the exporter's memory: whether it grows, and what scrapes at once take."""
 
+import os
+import re
+import subprocess
+import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from statistics import median
 
 from benchmarks.benchmark import Benchmark, Measure
@@ -11,6 +17,13 @@ from benchmarks.programs import Program
 
 _STEPS = 10
 _ROUNDS = 5
+_PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
+_WITH_MEMORY = (
+    "import sys; from pbs_exporter.__main__ import main\n"
+    "code = main()\n"
+    "print(open('/proc/self/status').read())\n"
+    "sys.exit(code)"
+)
 
 
 def memory(benchmark: Benchmark, program: Program) -> Measurement:
@@ -68,3 +81,28 @@ def at_once(number: int) -> Measure:
         )
 
     return measure
+
+
+def history(benchmark: Benchmark, program: Program) -> Measurement:
+    """Run `history` for all that PBS keeps. A value is its peak less that of a run for an hour."""
+    with PbsProcess(benchmark.input) as pbs, tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "past.om"
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PBS_")}
+        environment |= program.variables(pbs.address, 0)
+
+        def peak(*span: str) -> float:
+            command = [sys.executable, "-c", _WITH_MEMORY, "history", *span, f"--output={file}", "--label=job=pbs"]
+            ended = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)  # noqa: S603 - our own command
+            found = _PEAK.search(ended.stdout)
+            if ended.returncode or found is None:
+                raise ValueError(f"history failed: {ended.stderr[-2000:]}")
+            return int(found[1]) / 1024
+
+        pairs = [(peak("--since=48h", "--until=47h"), peak()) for _ in range(benchmark.runs)]
+        size = file.stat().st_size
+    return Measurement(
+        unit="MiB",
+        values=[whole - hour for hour, whole in pairs],
+        peak=max(whole for _, whole in pairs),
+        details=f"{size / 1e6:.1f} MB of OpenMetrics",
+    )

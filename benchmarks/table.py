@@ -8,7 +8,7 @@ from benchmarks.health import health, health_in_a_flood
 from benchmarks.idle import requests
 from benchmarks.inputs import Input
 from benchmarks.measurement import Thresholds
-from benchmarks.memory import at_once, memory
+from benchmarks.memory import at_once, history, memory
 from benchmarks.scrapes import login_of_our_port, scrapes, tls_of_our_port
 
 _SMALL = Input(datastores=2, groups=4, snapshots=5)
@@ -122,6 +122,13 @@ STEADY: Final = (
     ),
     Benchmark(
         name="memory", input=_10K, settings=_FULL | _ALL, measure=memory, runs=200, thresholds=Thresholds(drift=0.03)
+    ),
+    Benchmark(
+        name="history",
+        input=Input(datastores=20, groups=1),
+        measure=history,
+        runs=3,
+        thresholds=Thresholds(median=60),
     ),
     *(
         Benchmark(

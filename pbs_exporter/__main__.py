@@ -120,6 +120,7 @@ def parsers() -> list[argparse.ArgumentParser]:
     parser.set_defaults(run=_serve)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _command(commands, "serve", _serve, "serve /metrics (the default)")
+    _command(commands, "init", _init, "ask for what a settings file needs, write the file, and check it")
     check = _command(commands, "check", _check, "check the connection to PBS and the token's privileges")
     check.add_argument("names", metavar="NAME", nargs="*", help="only these targets; by default each PBS")
     once = _command(commands, "once", _once, "write the metrics of one scrape to standard output or a file")
@@ -204,6 +205,14 @@ def _check(arguments: argparse.Namespace) -> int:
     from pbs_exporter.scrape.scrape_metrics import LABELS
 
     return check.run(*load(arguments.config, os.environ, DEFAULTS, LABELS), arguments.names)
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    from pbs_exporter.commands import init
+    from pbs_exporter.config.table import FILE_VARIABLE
+
+    path = init.run(arguments.config or os.environ.get(FILE_VARIABLE, "").strip())
+    return _check(argparse.Namespace(config=str(path), names=[]))
 
 
 def _once(arguments: argparse.Namespace) -> int:

@@ -2,10 +2,14 @@
 
 The build is reproducible: the path, owner, umask and age of the checkout don't change a byte. Times are the commit's,
 modes are git's, and the owner is always root.
+
+With the repository's address in the variable `SOURCE`, the metadata have project URLs, and the README's links lead
+there: PyPI shows it.
 """
 
 import gzip
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -44,6 +48,8 @@ def build(folder: Path) -> Built:
         exported, unpacked = work / "exported", work / "unpacked"
         export(exported)
         (exported / "pbs_exporter" / "revision.txt").write_text(f"{commit}\n")
+        if source := os.environ.get("SOURCE"):
+            _add_addresses(exported, source, commit)
         made = _build("build_sdist", exported, work, seconds)
         folder.mkdir(parents=True, exist_ok=True)
         sdist = folder / made.name
@@ -52,6 +58,16 @@ def build(folder: Path) -> Built:
         wheel = _build("build_wheel", unpacked / sdist.name.removesuffix(".tar.gz"), work, seconds)
         shutil.copyfile(wheel, folder / wheel.name)
     return Built(sdist, folder / wheel.name, commit, int(seconds))
+
+
+def _add_addresses(exported: Path, source: str, commit: str) -> None:
+    """Write the repository's address into the metadata, and in front of the README's relative links."""
+    project, readme = exported / "pyproject.toml", exported / "README.md"
+    pages = {"Homepage": "", "Documentation": f"/tree/{commit}/docs", "Changelog": f"/blob/{commit}/CHANGELOG.md"}
+    urls = "".join(f'{name} = "{source}{page}"\n' for name, page in {**pages, "Issues": "/issues"}.items())
+    project.write_text(project.read_text().replace("[project.scripts]", f"[project.urls]\n{urls}\n[project.scripts]"))
+    linked = re.sub(r"(!\[[^\]]*\]\()(?=\w[^):]*\))", rf"\1{source}/raw/{commit}/", readme.read_text())
+    readme.write_text(re.sub(r"((?<!!)\[[^\[\]]*\]\()(?=\w[^):]*\))", rf"\1{source}/blob/{commit}/", linked))
 
 
 def export(folder: Path) -> None:

@@ -25,6 +25,7 @@ from typing import NamedTuple
 from packaging.requirements import Requirement
 
 from pbs_exporter import __version__
+from tools import shell_files
 from tools.dist import build, export, warn_of_changes
 
 SOURCE = Path("deploy", "packages")
@@ -157,13 +158,20 @@ def _requirements(python: str) -> str:
 
 
 def _add_system_files(tree: Tree) -> None:
-    """Write what belongs into the system's own folders: the command, units, user, documentation."""
+    """Write what belongs into the system's own folders: command, units, user, man page, completions, documents."""
     root, package, seconds = tree.root, tree.package, tree.seconds
     python = "python3" if package.format == "deb" else f"python{package.python}"
     _write(root / "usr/bin/pbs-exporter", (SOURCE / "pbs-exporter").read_text().replace("PYTHON", python), 0o755)
     _write(root / "usr/lib/sysusers.d/pbs-exporter.conf", (SOURCE / "pbs-exporter.sysusers").read_text())
     for unit in Path("deploy", "systemd").iterdir():
         _write(root / "usr/lib/systemd/system" / unit.name, packaged_unit(unit.read_text(encoding="utf-8")))
+    for name, text in shell_files.files(
+        seconds, "vendor-completions" if package.format == "deb" else "site-functions"
+    ).items():
+        if name == shell_files.MAN_PAGE:
+            _write_packed(root / "usr" / f"{name}.gz", text, seconds)
+        else:
+            _write(root / "usr" / name, text)
     documents = root / "usr/share/doc/pbs-exporter"
     _write(documents / "copyright", _copyright(root / LIBRARY, seconds))
     _write_packed(documents / "changelog.gz", Path("CHANGELOG.md").read_text(encoding="utf-8"), seconds)

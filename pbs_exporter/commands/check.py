@@ -75,11 +75,10 @@ async def _tls(settings: TargetSettings) -> str:
         expires = certificate_dates(der).not_after
     except (OSError, ssl.SSLError, PbsError) as error:
         return f"no certificate: {first_line(str(error)) or 'no answer in time'}"
-    fingerprint = hashlib.sha256(der).hexdigest()
-    pairs = ":".join(fingerprint[at : at + 2] for at in range(0, len(fingerprint), 2))
+    fingerprint = hashlib.sha256(der).digest().hex(":")
     # The certificate is verified by the API requests, not here.
     verified = "verification on" if settings.verify_tls else "NOT verified"
-    return f"{verified}; certificate expires {expires:%Y-%m-%d}, fingerprint\n{'':12}{pairs}"
+    return f"{verified}; certificate expires {expires:%Y-%m-%d}, fingerprint\n{'':12}{fingerprint}"
 
 
 def _privileges(collectors: Sequence[AnyCollector], permissions: Permissions, token_id: str) -> int:

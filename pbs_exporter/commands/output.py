@@ -22,10 +22,11 @@ def check_labels(labels: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
     """Yield a temporary file in the same directory that becomes `path` at the end: readers never see a partial file.
 
-    Raise `OutputError` if that can't be. Nothing is left of a block that fails.
+    Then it has `mode`: the programs that read metrics run as other users. Raise `OutputError` if that can't be. Nothing
+    is left of a block that fails.
     """
     with _told(path):
         path = resolved(path)
@@ -35,8 +36,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         try:
             with os.fdopen(handle, "wb") as file:
                 yield file
-            # mkstemp's files are private, and the programs that read them run as other users.
-            temporary.chmod(0o644)
+            temporary.chmod(mode)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

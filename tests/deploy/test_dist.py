@@ -198,6 +198,24 @@ def test_metadata_is_what_pypi_accepts(built: Built, tmp_path: Path) -> None:
     assert attempt(*check, copy).returncode == 1
 
 
+def test_release_has_the_repositorys_address(tmp_path: Path) -> None:
+    """With an address, the metadata have project URLs, and no link of the description is relative."""
+    source = "https://git.example.com/someone/exporter"
+    made = (f"VENV={sys.prefix}", f"--old-file={sys.prefix}/ready")
+    run("make", *made, "dist", f"DIST={tmp_path}", env=environment(SOURCE=source))
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = archive.read(f"{NAME}.dist-info/METADATA").decode()
+    commit = run("git", "rev-parse", "HEAD").strip()
+    assert f"Project-URL: Homepage, {source}\n" in metadata
+    links = re.findall(r"\]\(([^)]+)\)", metadata)
+    assert {
+        f"{source}/blob/{commit}/docs/install.md",
+        f"{source}/raw/{commit}/docs/pictures/dashboard-overview-top.png",
+    } <= {*links}
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
+
+
 @pytest.mark.parametrize("name", ["docs/install.md: pipx and uv 1", "docs/install.md: pipx and uv 2"])
 def test_tools_install_the_wheel(built: Built, name: str, tmp_path: Path) -> None:
     """The documented commands for pipx and uv install a working program, without the tested requirements."""

@@ -15,6 +15,7 @@ AGES = tuple(days * DAY + 30 * MINUTE for days in range(14, 0, -1))
 COMPARED = (
     "pbs_datastore_available_bytes",
     "pbs_datastore_deduplication_factor",
+    "pbs_host_uptime_seconds",
     "pbs_snapshot_count",
     "pbs_snapshot_last_encrypted",
     "pbs_snapshot_size_bytes",

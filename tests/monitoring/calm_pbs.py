@@ -18,6 +18,7 @@ Rows = list[dict[str, Any]]
 SNAPSHOTS = "/admin/datastore/{store}/snapshots"
 TASKS = "/nodes/{node}/tasks"
 KEEP = 8
+_PUSHED = {"remote": "pbs2", "remote_store": "offsite", "sync_direction": "push"}
 _OF_STORES = ("backup", "garbage_collection", "verificationjob")
 
 
@@ -67,8 +68,8 @@ def calmed(world: World) -> EditableWorld:
         SNAPSHOTS: lambda rows: [_verified(row) for row in rows],
         TASKS: lambda rows: [row for row in rows if row["worker_type"] in _OF_STORES],
         "/access/users": lambda rows: [_lasting(row, now + 80 * DAY) for row in rows],
-        "/admin/prune": lambda _: [],
-        "/admin/sync": lambda _: [],
+        "/admin/prune": lambda _: [job(f"p-{one.name}", one.name) for one in world.stores],
+        "/admin/sync": lambda _: [job(f"s-{one.name}", one.name, **_PUSHED) for one in world.stores],
         "/nodes/{node}/apt/update": lambda _: [],
         "/nodes/{node}/services": lambda rows: [_started(row) for row in rows],
         "/nodes/{node}/subscription": lambda row: row | {"nextduedate": f"{due:%Y-%m-%d}"},

@@ -75,7 +75,7 @@ def pve_exporter(folder: Path, guests: Sequence[Guest]) -> Iterator[PveExporter]
         command = (_installed() / "bin" / "python", "-m", "pve_exporter", f"--config.file={file}")
         address = f"--web.listen-address={running.address}"
         with process(*command, address, log=folder / "pve.log", env=environment(), cwd=folder):
-            poll(lambda: running.ready(running.path), f"the page of Proxmox VE: {folder / 'pve.log'}")
+            poll(lambda: running.ready(running.path), f"the page of Proxmox VE: {folder / 'pve.log'}", 120)
             yield running
 
 

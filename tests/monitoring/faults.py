@@ -287,6 +287,44 @@ def new_datastore(name: str, after: Mapping[str, Any], **changes: Any) -> Make:
     return make
 
 
+@contextmanager
+def target_removed(monitored: MonitoredPbs) -> Iterator[None]:
+    """Remove the exporter from the targets that Prometheus finds."""
+    aside = monitored.target_file.rename(monitored.target_file.with_suffix(".aside"))
+    try:
+        yield
+    finally:
+        aside.rename(monitored.target_file)
+
+
+def clock_ahead(seconds: float) -> Make:
+    """Set PBS's clock forward."""
+
+    @contextmanager
+    def make(monitored: MonitoredPbs) -> Iterator[None]:
+        monitored.source.clock_ahead = seconds
+        try:
+            yield
+        finally:
+            monitored.source.clock_ahead = 0.0
+
+    return make
+
+
+def slow_answer(pattern: str, seconds: float) -> Make:
+    """Make PBS take that long for an answer."""
+
+    @contextmanager
+    def make(monitored: MonitoredPbs) -> Iterator[None]:
+        armed = monitored.pbs.faults.add(pattern, Fault.slow(seconds))
+        try:
+            yield
+        finally:
+            armed.remove()
+
+    return make
+
+
 def gc_never_ran(name: str) -> Make:
     """Report a datastore's garbage collection as planned, without a run."""
     return changed_answer(

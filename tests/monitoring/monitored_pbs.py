@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -58,10 +59,13 @@ class EditableWorld:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.clock_ahead = 0.0
+        """Seconds."""
         self._changes: tuple[tuple[str, Change, bool], ...] = ()
 
     def pbs_time(self) -> float:
-        return self.world.pbs_time()
+        # The world's own time stands still.
+        return time.time() + self.clock_ahead
 
     def unauthorized(self, failure: LoginFailure) -> Answer:
         return self.world.unauthorized(failure)
@@ -134,6 +138,11 @@ class MonitoredPbs:
     def __exit__(self, *_: object) -> None:
         self._running.close()
         self._loop.run(self.pbs.stop())
+
+    @property
+    def target_file(self) -> Path:
+        """The file in which Prometheus finds this exporter."""
+        return self._folder / "targets" / f"{self.name}.json"
 
     @property
     def _file(self) -> Path:

@@ -1,5 +1,6 @@
 """One run of all scenarios, on one Prometheus and one Alertmanager, and the alerts that fired."""
 
+import json
 import math
 import os
 import time
@@ -182,13 +183,17 @@ def _target(name: str) -> dict[str, str]:
 
 
 def _configuration(folder: Path, by_name: Mapping[str, MonitoredPbs], alerts: Alertmanager) -> dict[str, Any]:
-    targets = [{"targets": [one.exporter.address], "labels": {"instance": name}} for name, one in by_name.items()]
+    for name, one in by_name.items():
+        one.target_file.parent.mkdir(exist_ok=True)
+        found = [{"targets": [one.exporter.address], "labels": {"instance": name}}]
+        one.target_file.write_text(json.dumps(found))
+    discovered = [{"files": [str(folder / "targets" / "*.json")], "refresh_interval": "5s"}]
     overrides = folder / "overrides.yml"
     overrides.write_text(yaml.safe_dump(OVERRIDES))
     return {
         "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "evaluation_interval": f"{RULES_SECONDS}s"},
         "scrape_configs": [
-            {"job_name": JOB, "scrape_timeout": f"{SCRAPE_SECONDS}s", "static_configs": targets},
+            {"job_name": JOB, "scrape_timeout": f"{SCRAPE_SECONDS}s", "file_sd_configs": discovered},
         ],
         "rule_files": [*rewritten(folder, shortened), str(overrides)],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alerts.address]}]}]},

@@ -10,7 +10,7 @@ from tests.monitoring.demo_prometheus import exporters
 from tests.monitoring.expressions import expression_faults, fixed_lists
 from tests.monitoring.metric_labels import by_the_code
 from tests.monitoring.rule_files import rules_of
-from tests.monitoring.servers import HOST, Prometheus
+from tests.monitoring.servers import HOST, Labels, Prometheus
 from tests.support.commands import run
 from tests.support.documented import blocks
 from tests.support.paths import ROOT
@@ -76,6 +76,11 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
             yield running
 
 
+def found(prometheus: Prometheus, query: str) -> list[tuple[Labels, float]]:
+    """Return the result of a query once there is one: on a busy machine a scrape may fail, and its series end."""
+    return poll(lambda: prometheus.query(query), f"a result of {query}", 60)
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_rules_load(version: str) -> None:
     """The rules load in both versions, without an error or a warning."""
@@ -106,7 +111,7 @@ def test_rules_name_what_there_is(rule: dict[str, str]) -> None:
 @pytest.mark.parametrize(("theirs", "ours"), RENAMED.items(), ids=list(RENAMED))
 def test_recorded_series_have_the_labels_of_their_target(prometheus: Prometheus, theirs: str, ours: str) -> None:
     """Each name has a series for each of ours, with all labels of the target."""
-    recorded = prometheus.query(theirs)
+    recorded = found(prometheus, theirs)
     assert {labels["site"] for labels, _ in recorded} == {TARGET["site"]}
     assert all(labels.items() >= TARGET.items() for labels, _ in recorded)
     assert {labels["job"] for labels, _ in recorded} == {"pbs-exporter"}
@@ -116,17 +121,17 @@ def test_recorded_series_have_the_labels_of_their_target(prometheus: Prometheus,
 def test_guests_have_ids_and_names(prometheus: Prometheus) -> None:
     """Guests have their ID as `vm_id` and their name as `vm_name`, and no label of ours in place of them."""
     for name in ("pbs_snapshot_vm_count", "pbs_snapshot_vm_last_timestamp", "pbs_snapshot_vm_last_verify"):
-        found = [labels for labels, _ in prometheus.query(name)]
-        assert all(labels["vm_id"] for labels in found)
-        assert any(labels.get("vm_name") for labels in found)
+        guests = [labels for labels, _ in found(prometheus, name)]
+        assert all(labels["vm_id"] for labels in guests)
+        assert any(labels.get("vm_name") for labels in guests)
         ours = {"backup_id", "comment", "group_comment", "owner", "state"}
-        assert {label for labels in found for label in labels} & ours == set()
+        assert {label for labels in guests for label in labels} & ours == set()
 
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_documented_queries_find_something(prometheus: Prometheus, query: str) -> None:
     """Each query that docs/migration.md lists has a result on a real page of this exporter."""
-    assert prometheus.query(query)
+    assert found(prometheus, query)
 
 
 def test_documented_queries_name_each_of_their_metrics() -> None:

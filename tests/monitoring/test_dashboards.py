@@ -15,6 +15,7 @@ from tests.monitoring.expressions import expression_faults, longest_range
 from tests.monitoring.grafana import (
     ALL,
     FOLDER,
+    OPTIONAL,
     Panel,
     Variable,
     asked,
@@ -157,6 +158,35 @@ def test_ranges_are_short_where_series_are_many(name: str, expr: str) -> None:
     """No query reads more than two hours before each point of a metric with a series for each guest."""
     many = {metric for metric, labels in DECLARED.items() if labels & {"backup_id", "worker_id"}}
     assert longest_range(expr, many - {"ALERTS", "ALERTS_FOR_STATE"}) <= timedelta(hours=2), name
+
+
+@pytest.mark.parametrize("uid", sorted(UIDS))
+def test_the_label_of_sites_is_a_choice(uid: str) -> None:
+    """What is written into the text box names the label that matchers, sums and joins use."""
+    declared = {name: labels | {"team"} for name, labels in with_rules(RULE_FILES).items()}
+    board = dashboards(site_label="team")[uid]
+    exprs = [target["expr"] for panel in panels(board) for target in panel["targets"]]
+    exprs += [asked(variable.query) for variable in variables(board)]
+    for expr in exprs:
+        assert expression_faults(put_in(expr, blindly(uid), span=60, step=1, scrape_interval=3), declared) == []
+    assert any('team=~"$site"' in expr for expr in exprs)
+
+
+def test_guests_have_their_names() -> None:
+    """Where a guest's ID is, its name is too: in each table's columns and each graph's legend."""
+    found = 0
+    for board in (BOARDS | dashboards(OPTIONAL)).values():
+        for panel in panels(board):
+            if panel["type"] == "table":
+                (organize,) = (part["options"] for part in panel["transformations"] if part["id"] == "organize")
+                shown = set(organize["renameByName"].values())
+                assert "ID" not in shown or "Name" in shown, panel["title"]
+                found += "ID" in shown
+            for target in panel["targets"]:
+                legend = target.get("legendFormat", "")
+                assert "{{backup_id}}" not in legend or "{{comment}}" in legend, panel["title"]
+                found += "{{backup_id}}" in legend
+    assert found > 4
 
 
 @pytest.mark.parametrize("promtool", [oldest("promtool"), newest("promtool")], ids=["2.42", "3.5"])

@@ -62,6 +62,15 @@ def test_alertmanager_file_passes_amtool(program: Program) -> None:
     assert f"{len(yaml.safe_load(ALERTMANAGER_FILE.read_text())['inhibit_rules'])} inhibit rules" in said
 
 
+def test_what_can_wait_is_repeated_once_a_day() -> None:
+    """The shipped file repeats warnings once a day, to the same receiver as critical alerts, and those more often."""
+    route = yaml.safe_load(ALERTMANAGER_FILE.read_text())["route"]
+    (less,) = route["routes"]
+    assert less["matchers"] == ['severity=~"warning|info"']
+    assert (less["repeat_interval"], route["repeat_interval"]) == ("1d", "4h")
+    assert "receiver" not in less
+
+
 def test_shipped_files_load(program: Program, exporter: MonitoredPbs, tmp_path: Path) -> None:
     """Both versions start with the unchanged rule files, and have all rules."""
     configuration = _configuration(exporter, [str(file) for file in RULE_FILES])

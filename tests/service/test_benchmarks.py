@@ -48,6 +48,7 @@ def test_every_kind_of_row_can_be_measured() -> None:
         "https-deflate": "ms",
         "health": "ms",
         "memory": "MiB",
+        "history": "MiB",
         "idle-300": "requests",
         "at-once-2": "MiB",
         "login": "ms",

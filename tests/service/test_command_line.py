@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from pbs_exporter import __version__
+from pbs_exporter import __revision__, __version__
 from pbs_exporter.simulator import Replay, SimulatedPbs
 from tests.support.paths import recording_file
-from tests.support.program import WAIT, Ended, program_environment, run_program, settings
+from tests.support.program import WAIT, Ended, program_environment, run_program, settings, started
 
 
 async def test_version() -> None:
-    """`--version` prints the name and the version."""
-    assert await run_program("--version") == Ended(0, f"pbs-exporter {__version__}\n", "")
+    """`--version` prints the name and the version, and the commit of a program that was built."""
+    revision = f" (revision {__revision__})" if __revision__ else ""
+    assert await run_program("--version") == Ended(0, f"pbs-exporter {__version__}{revision}\n", "")
 
 
 async def test_runs_as_a_module() -> None:
@@ -35,7 +36,7 @@ async def test_help_has_commands_and_examples() -> None:
     ended = await run_program("--help")
     assert (ended.code, ended.stderr) == (0, "")
     commands = re.findall(r"^ {4}([a-z]+) ", ended.stdout, re.MULTILINE)
-    assert commands == ["serve", "check", "once", "history", "healthcheck", "demo"]
+    assert commands == ["serve", "init", "check", "once", "history", "healthcheck", "demo"]
     assert len(re.findall(r"^  pbs-exporter ", ended.stdout, re.MULTILINE)) >= 3
 
 
@@ -68,7 +69,10 @@ async def test_a_warning_of_a_library_goes_through_the_log(tmp_path: Path) -> No
     python_path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     async with SimulatedPbs(Replay(recording_file("pbs-4.2.3"))) as pbs:
         for command in ("check", "once"):
-            ended = await run_program(command, env=settings(pbs, PYTHONPATH=python_path))
+            # A program that was installed as a package reads no variables of Python's.
+            module, env = ("-m", "pbs_exporter", command), settings(pbs, PYTHONPATH=python_path)
+            async with started(*module, env=env, program=sys.executable) as running:
+                ended = await running.end()
             (line,) = [line for line in ended.lines if "a raw warning" in line]
             assert line.startswith("ts=")
             assert "level=warn logger=py.warnings" in line

@@ -25,6 +25,7 @@ import msgspec
 
 from pbs_exporter.pbs.http.token_auth import PATIENCE, PAUSE_SECONDS
 from pbs_exporter.simulator import SimulatedPbs, World, demo_world
+from pbs_exporter.web.unsent import RETURN_SECONDS
 from tests.soak.changes import EVENTS, FAULTS, Changes, WorldClock
 from tests.soak.clients import RECOGNIZED, Client
 from tests.support.metrics_page import LISTING_TIMES, Facts, Scraped, facts, listed_at, without
@@ -39,12 +40,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Time after which it has failed."""
     clients: int = 4
     parts: int = 10
-    settled: int = 5
-    """Parts after which memory may hardly grow.
-
-    Before, caches of numbers and texts fill, and what requests need at the same time, rarely as much as ever before,
-    leaves gaps in the memory of Python and of the C library, which both keep.
-    """
+    settled: int = 1
+    """Parts after which memory may hardly grow."""
     memory_growth: float = 0.05
     """Largest growth of the resident memory after that."""
     descriptors: int = 0
@@ -249,9 +246,10 @@ class Soak:
         )
 
     async def measure(self) -> None:
-        """Measure while nothing is connected to the exporter, and it is connected to nothing."""
+        """Measure at rest: nothing is connected to the exporter nor it to anything, and free memory is returned."""
         port = int(self._pbs.endpoint.rpartition(":")[2])
         await self._pbs.stop()
+        await asyncio.sleep(2 * RETURN_SECONDS)
         for _ in range(CLOSE_TRIES):
             await asyncio.sleep(0.1)
             used = Usage.of(self._sick.process.pid)

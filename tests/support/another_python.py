@@ -58,9 +58,7 @@ printf '%s localhost\\n' 127.0.0.1 ::1 >/etc/hosts
 cd /checkout
 python -c 'import sys; assert sys.version.startswith(sys.argv[1] + "."), sys.version' "$1"
 if [ -n "$2" ]; then
-    # It isn't configured: its user and units need systemd.
-    dpkg --force-depends --unpack "$2"
-    py3compile -p pbs-exporter /usr/lib/pbs-exporter
+    dpkg --install "$2"
     rm -r pbs_exporter
     export PYTHONPATH=/usr/lib/pbs-exporter TESTED_PROGRAM=/usr/bin/pbs-exporter
 else
@@ -95,16 +93,16 @@ def _python_of(package: str) -> str:
 
 def _run_tests(version: str, package: str, arguments: Iterable[str]) -> int:
     """Return pytest's exit code. The tests have a network of their own, which is only a loopback interface."""
-    root = _system(version)
-    layers = (_environment(version, root), root)
+    environment = _environment(version, _system(version))
+    layers = (environment, _system(version, "python3", "systemd-standalone-sysusers") if package else _system(version))
     file = str(Path(package).absolute()) if package else ""
     script = (_TEST, version, file, *arguments)
     return _inside(layers, *script, variables=_VARIABLES, shared=filter(None, [file]), namespaces=("--mount", "--net"))
 
 
-def _system(version: str) -> Path:
-    """Return the folder of a small Debian that has this Python."""
-    packages = f"--include=python{version}-venv,ca-certificates,iproute2,make"
+def _system(version: str, *more: str) -> Path:
+    """Return the folder of a small Debian that has this Python, and more packages."""
+    packages = f"--include={','.join((f'python{version}-venv', 'ca-certificates', 'iproute2', 'make', *more))}"
     # Of a suite that is not released, a mirror can be late.
     late = '--aptopt=Acquire::Check-Valid-Until "false"'
     command = ("mmdebstrap", "--quiet", "--variant=minbase", packages, late, SUITES[version])
@@ -112,7 +110,7 @@ def _system(version: str) -> Path:
     def bootstrap(folder: Path) -> None:
         run(*command, folder / "root", seconds=900)
 
-    return cached(f"debian-python{version}", command, bootstrap) / "root"
+    return cached(f"debian-python{version}{'-packaged' if more else ''}", command, bootstrap) / "root"
 
 
 def _environment(version: str, root: Path) -> Path:

@@ -73,6 +73,13 @@ ACCESS = (
         (alert("PbsNotSeen", "critical"),),
     ),
     Scenario("exporter stopped", "exporter", faults.exporter_stopped, (alert("PbsExporterDown", "critical"),)),
+    Scenario("target removed", "absent", faults.target_removed, (alert("PbsExporterAbsent", "warning"),)),
+    Scenario(
+        "an answer takes longer than a scrape may",
+        "slow",
+        faults.slow_answer("/tape/drive", 30),
+        (alert("PbsScrapeSlow", "warning"), alert("PbsCollectorFailing", "warning", collector="tape")),
+    ),
     Scenario(
         "collector fails",
         "collectors",

@@ -4,7 +4,7 @@ from tests.monitoring import faults
 from tests.monitoring.backfill import DAY
 from tests.monitoring.calm_pbs import SNAPSHOTS
 from tests.monitoring.faults import both, changed_answer, group, row
-from tests.monitoring.scenarios.scenario import EOF, VERIFICATION_FAILED, VERIFY, Scenario, alert
+from tests.monitoring.scenarios.scenario import EOF, SYNC, VERIFICATION_FAILED, VERIFY, Scenario, alert
 
 BACKUPS = (
     Scenario(
@@ -43,6 +43,16 @@ BACKUPS = (
         "backups",
         changed_answer(SNAPSHOTS, group("104", lambda rows, _: rows[:2])),
         (alert("PbsSnapshotCountDropped", "warning", backup_id="104"),),
+    ),
+    Scenario(
+        "snapshots of several groups removed",
+        "removed",
+        both(*(changed_answer(SNAPSHOTS, group(name, lambda rows, _: rows[:2])) for name in ("100", "101", "103"))),
+        (alert("PbsSnapshotCountDropped", "critical", datastore="main"),),
+        tuple(
+            alert("PbsSnapshotCountDropped", "warning", datastore="main", backup_id=name)
+            for name in ("100", "101", "103")
+        ),
     ),
     Scenario(
         "disk taken out of the backup",
@@ -94,5 +104,11 @@ BACKUPS = (
         "verification",
         changed_answer(VERIFY, lambda rows, _: [row for row in rows if row["store"] != "third"]),
         (alert("PbsNoVerifyJob", "info", datastore="third"),),
+    ),
+    Scenario(
+        "sync job removed",
+        "odd",
+        changed_answer(SYNC, lambda rows, _: [row for row in rows if row["store"] != "alone"]),
+        (alert("PbsNoCopy", "info", datastore="alone"),),
     ),
 )

@@ -4,7 +4,7 @@ from tests.monitoring import faults
 from tests.monitoring.backfill import DAY
 from tests.monitoring.calm_pbs import tape
 from tests.monitoring.faults import both, changed_answer, failed_answer, group, row
-from tests.monitoring.scenarios.scenario import GC, HOUR, USAGE, VERIFICATION_FAILED, VERIFY, Scenario, alert
+from tests.monitoring.scenarios.scenario import GC, HOUR, PRUNE, USAGE, VERIFICATION_FAILED, VERIFY, Scenario, alert
 
 _MARK = "marking used chunks failed: can't open index: index too small (7)"
 _OPEN = "unable to open chunk store 'main' at \"/mnt/main/.chunks\" - No such file or directory (os error 2)"
@@ -30,6 +30,23 @@ DATASTORES = (
         "gc",
         both(faults.new_datastore("young", {}), faults.gc_never_ran("young")),
         (alert("PbsGcNeverRun", "warning", datastore="young"),),
+    ),
+    Scenario(
+        "garbage collection cut off",
+        "odd",
+        changed_answer(GC, row("store", "cut", last_run_state="unknown")),
+        (alert("PbsGcUnknown", "warning", datastore="cut"),),
+    ),
+    Scenario(
+        "full in two months and not pruned",
+        "odd",
+        both(
+            changed_answer(PRUNE, lambda rows, _: [row for row in rows if row["store"] != "filling"]),
+            changed_answer(
+                USAGE, faults.in_row("filling", lambda usage, now: usage | {"estimated-full-date": now + 60 * DAY})
+            ),
+        ),
+        (alert("PbsNoPruneJob", "info", datastore="filling"),),
     ),
     Scenario(
         "chunks bad",

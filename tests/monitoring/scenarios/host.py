@@ -1,11 +1,19 @@
 """Faults of the host, its disks and its ZFS pools."""
 
+import datetime as dt
+
 from tests.monitoring import faults
+from tests.monitoring.backfill import DAY
 from tests.monitoring.faults import changed_answer, row
 from tests.monitoring.scenarios.scenario import NODE, Scenario, alert
 
 _DISKS = "/nodes/{node}/disks/list"
 _ZFS = "/nodes/{node}/disks/zfs"
+
+
+def _day(time: float) -> str:
+    return f"{dt.datetime.fromtimestamp(time, tz=dt.UTC):%Y-%m-%d}"
+
 
 HOST = (
     Scenario(
@@ -51,6 +59,25 @@ HOST = (
         "host",
         changed_answer("/nodes/{node}/subscription", lambda answer, _: answer | {"status": "expired"}),
         (alert("PbsSubscription", "warning", status="expired"),),
+    ),
+    Scenario(
+        "subscription due",
+        "odd",
+        changed_answer("/nodes/{node}/subscription", lambda answer, now: answer | {"nextduedate": _day(now + 3 * DAY)}),
+        (alert("PbsSubscriptionExpiring", "warning"),),
+    ),
+    Scenario(
+        "host restarted",
+        "odd",
+        changed_answer(NODE, lambda node, _: node | {"uptime": 600}),
+        (alert("PbsHostRebooted", "info"),),
+    ),
+    Scenario("clock off", "odd", faults.clock_ahead(600), (alert("PbsClockOff", "warning"),)),
+    Scenario(
+        "release too old",
+        "odd",
+        changed_answer("/version", lambda version, _: version | {"version": "3.4", "release": "2"}),
+        (alert("PbsReleaseUnsupported", "info", version="3.4"),),
     ),
     Scenario(
         "root file system quite full",

@@ -1,5 +1,6 @@
 """The generated world: datastores, groups, snapshots and PBS's answers about them."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from pbs_exporter.simulator import api as tree
 from pbs_exporter.simulator.world.endpoints import ENDPOINTS
 from pbs_exporter.simulator.world.rhythm import Rhythm
 from tests.support.simulator_client import NOW, SMALL, ask
+
+DAY_OF = (("timeframe", "day"), ("cf", "AVERAGE"))
 
 
 def test_a_world_has_the_size_asked_for() -> None:
@@ -36,7 +39,7 @@ def test_a_world_is_the_same_for_the_same_seed() -> None:
     def bodies(seed: int) -> list[bytes]:
         world = World(**SMALL, seed=seed)
         paths = [path.replace("{store}", "main").replace("{node}", "localhost") for path in ENDPOINTS]
-        return [world.answer(Call(path)).body for path in paths]
+        return [world.answer(Call(path, DAY_OF if path.endswith("/rrd") else ())).body for path in paths]
 
     assert bodies(1) == bodies(1)
     assert bodies(1) != bodies(2)
@@ -234,6 +237,56 @@ def test_an_s3_datastore_counts_its_requests() -> None:
     assert set(before) == {"delete", "downloaded", "get", "head", "post", "put", "uploaded"}
     assert all(before[name] <= after[name] for name in before)
     assert before["uploaded"] < after["uploaded"]
+
+
+@pytest.mark.parametrize("path", ["/admin/datastore/main/rrd", "/nodes/localhost/rrd"])
+@pytest.mark.parametrize(
+    ("timeframe", "step", "rows"),
+    [
+        ("hour", 60, 61),
+        ("day", 60, 1440),
+        ("week", 1800, 337),
+        ("month", 1800, 1440),
+        ("year", 21600, 1440),
+        ("decade", 604800, 523),
+    ],
+)
+def test_the_past_has_the_steps_of_pbs(path: str, timeframe: str, step: int, rows: int) -> None:
+    """An answer has the steps and the number of rows of a real one, and its times shift with the request."""
+    world = World(**SMALL)
+    past = ask(world, path, ("timeframe", timeframe), ("cf", "AVERAGE"))
+    times = [row["time"] for row in past]
+    assert len(past) == rows
+    assert {later - earlier for earlier, later in pairwise(times)} == {step}
+    assert {(time - NOW) % min(step, 86400) for time in times} == {0}
+    assert sum("used" in row for row in past) > rows * 0.9
+
+
+def test_the_past_ends_in_the_present() -> None:
+    """The newest sizes of the past are those of the datastore's status, and older ones are smaller."""
+    world = World(**SMALL)
+    decade = ask(world, "/admin/datastore/main/rrd", ("timeframe", "decade"), ("cf", "AVERAGE"))
+    newest = ask(world, "/admin/datastore/main/rrd", *DAY_OF)[-1]
+    now = ask(world, "/admin/datastore/main/status")
+    assert newest["total"] == now["total"]
+    assert newest["used"] == pytest.approx(now["used"], rel=0.05)
+    assert next(row["used"] for row in decade if "used" in row) < now["used"] / 2
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ((), "'timeframe': parameter is missing and it is not optional."),
+        ((("timeframe", "day"),), "'cf': parameter is missing and it is not optional."),
+        ((("timeframe", "minute"), ("cf", "MAX")), "'timeframe': value 'minute' is not defined in the enumeration."),
+    ],
+)
+def test_the_past_needs_its_parameters(query: tuple[tuple[str, str], ...], text: str) -> None:
+    """Without both parameters, or with a wrong one, the request is refused."""
+    with pytest.raises(RefusedError) as refused:
+        ask(World(**SMALL), "/nodes/localhost/rrd", *query)
+    assert refused.value.answer.status == 400
+    assert refused.value.answer.body.decode() == f"parameter verification failed - {text}"
 
 
 def test_tokens_of_users_are_shown_on_demand() -> None:
