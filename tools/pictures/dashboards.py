@@ -85,7 +85,7 @@ class Picture:
         text(right, y, chosen, fontsize=8, va="center", ha="right", color=drawing.FAINT)
         caption = (
             "Drawn by matplotlib from the dashboard's own queries, not by Grafana. "
-            "The data are a week of two simulated PBS, scraped every quarter of an hour, in a real Prometheus."
+            "The data are a month of two simulated PBS, in a real Prometheus."
         )
         y = (_MARGIN + _CAPTION / 3) / self._height
         text(_MARGIN / _WIDTH, y, caption, fontsize=7.5, va="center", color=drawing.FAINT)
