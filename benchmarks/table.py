@@ -182,7 +182,7 @@ MANY: Final = (
         settings=_FULL,
         measure=targets.path("/", 200, scraped=True),
         runs=21,
-        thresholds=Thresholds(median=150),
+        thresholds=Thresholds(median=100),
     ),
 )
 """One exporter of many PBS."""

@@ -109,6 +109,11 @@ def not_since(seconds: int) -> Callable[[Rows, int], Rows]:
     return lambda rows, now: [row for row in rows if row["backup-time"] < now - seconds]
 
 
+def older_by(seconds: int) -> Callable[[Rows, int], Rows]:
+    """Make all snapshots older by `seconds`."""
+    return lambda rows, _: [row | {"backup-time": row["backup-time"] - seconds} for row in rows]
+
+
 def unfinished(rows: Rows, now: int) -> Rows:
     """Add a snapshot whose backup was aborted an hour ago."""
     return [without_manifest(rows[0] | {"backup-time": now - 3600}, damaged=False), *rows]

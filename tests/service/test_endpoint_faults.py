@@ -25,7 +25,7 @@ from tests.support.fault_effects import (
     up,
 )
 from tests.support.metrics_page import Scraped, facts, failed, listed_at, without
-from tests.support.running import NAMESPACES, SNAPSHOTS, Setup, running
+from tests.support.running import GROUPS, NAMESPACES, SNAPSHOTS, Setup, running
 
 # Many similar runs: other tests cover the same lines, and tracing doubles the time.
 pytestmark = pytest.mark.no_cover
@@ -159,9 +159,10 @@ def subjects(endpoint: str) -> list[tuple[str, ...]]:
     """Return the log lines that an endpoint's fault must cause."""
     if endpoint == "/version":
         return [("warning", "version")]
-    if endpoint in (NAMESPACES, SNAPSHOTS):
-        return [("warning", "snapshots", store) for store in sorted(STORES)]
-    return [("warning", name) for name in sorted(LOST[endpoint][0])]
+    lost = sorted(LOST[endpoint][0])
+    if endpoint in (NAMESPACES, SNAPSHOTS, GROUPS):
+        return [("warning", name, store) for name in lost for store in sorted(STORES)]
+    return [("warning", name) for name in lost]
 
 
 @pytest.mark.parametrize("endpoint", [endpoint for endpoint in LOST if endpoint != "/version"])

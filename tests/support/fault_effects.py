@@ -4,7 +4,7 @@ from typing import Any
 
 from pbs_exporter.collectors import COLLECTORS
 from tests.support.metrics_page import LISTING_TIMES, Facts, Scraped, facts, without
-from tests.support.running import NAMESPACES, SNAPSHOTS
+from tests.support.running import GROUPS, NAMESPACES, SNAPSHOTS
 
 STORES = ("main", "archive")
 METRICS = {collector.name: {metric.name for metric in collector.metrics} for collector in COLLECTORS}
@@ -12,14 +12,15 @@ LOST: dict[str, tuple[set[str], set[str]]] = {
     "/version": (set(), {"pbs_version"}),
     "/nodes/localhost/status": ({"host"}, METRICS["host"]),
     "/admin/datastore": (
-        {"datastores", "snapshots", "s3"},
+        {"datastores", "snapshots", "s3", "groups"},
         {"pbs_datastore_info", "pbs_datastore_maintenance", "pbs_datastore_mounted", *METRICS["s3"]},
     ),
     "/status/datastore-usage": (
         {"datastores"},
         {"pbs_datastore_estimated_full_timestamp_seconds", "pbs_datastore_deduplication_factor"},
     ),
-    NAMESPACES: ({"snapshots"}, set()),
+    NAMESPACES: ({"snapshots", "groups"}, set()),
+    GROUPS: ({"groups"}, set()),
     SNAPSHOTS: ({"snapshots"}, set()),
     "/nodes/localhost/tasks": ({"tasks"}, METRICS["tasks"]),
     "/admin/gc": ({"gc"}, METRICS["gc"]),

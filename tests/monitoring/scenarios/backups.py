@@ -20,11 +20,24 @@ BACKUPS = (
             changed_answer(SNAPSHOTS, group("101", faults.not_since(4 * DAY))),
             faults.failed_task("backup", "main:vm/101", "backup ended: " + EOF),
         ),
-        (alert("PbsBackupTooOld", "critical", backup_id="101"),),
+        (alert("PbsBackupTooOld", "warning", backup_id="101"),),
+        (alert("PbsTaskFailed", "warning", worker_type="backup", worker_id="main:vm/101", backup_id="101"),),
+    ),
+    Scenario(
+        "all backups missed",
+        "verification",
+        changed_answer("/admin/datastore/third/snapshots", faults.not_since(2 * DAY)),
         (
-            alert("PbsBackupTooOld", "warning", backup_id="101"),
-            alert("PbsTaskFailed", "warning", worker_type="backup", worker_id="main:vm/101", backup_id="101"),
+            alert("PbsBackupsTooOld", "critical", datastore="third"),
+            alert("PbsBackupTooOld", "warning", datastore="third", backup_id="100"),
+            alert("PbsBackupTooOld", "warning", datastore="third", namespace="prod", backup_id="101"),
         ),
+    ),
+    Scenario(
+        "guest retired",
+        "gc",
+        changed_answer("/admin/datastore/late/snapshots", group("100", faults.older_by(40 * DAY))),
+        (alert("PbsGroupAbandoned", "info", datastore="late", backup_id="100"),),
     ),
     Scenario(
         "backup aborted",
