@@ -87,6 +87,7 @@ PBS_SPECS: Mapping[str, PbsSpec] = {
     "blind": PbsSpec(lambda: _with("main")),
     "login": PbsSpec(lambda: _with("main"), collectors={"disks": True}),
     "down": PbsSpec(_rotated, collectors={"disks": True}),
+    "certificate": PbsSpec(lambda: _with("main"), {"verify_tls": True}),
     "nightly": PbsSpec(lambda: _with("main")),
     "exporter": PbsSpec(lambda: _with("main"), collectors={"disks": True}),
     "absent": PbsSpec(lambda: _with("main")),

@@ -65,6 +65,12 @@ ACCESS = (
         tuple(alert("PbsCollectorFailing", "warning", collector=name) for name in ("host", "services", "updates")),
     ),
     Scenario("token revoked", "login", faults.token_revoked, (alert("PbsLoginRefused", "critical"),)),
+    Scenario(
+        "certificate replaced",
+        "certificate",
+        faults.certificate_ends(300),
+        (alert("PbsCertificateNotTrusted", "critical"),),
+    ),
     Scenario("PBS stopped", "down", faults.pbs_stopped, (alert("PbsDown", "critical"),)),
     Scenario(
         "PBS that is off between its backups stays off",
