@@ -91,7 +91,7 @@ PBS_SPECS: Mapping[str, PbsSpec] = {
     "nightly": PbsSpec(lambda: _with("main")),
     "exporter": PbsSpec(lambda: _with("main"), collectors={"disks": True}),
     "absent": PbsSpec(lambda: _with("main")),
-    "slow": PbsSpec(lambda: _with("main")),
+    "slow": PbsSpec(lambda: _with("main"), {"scrape_timeout_seconds": 4}),
     "odd": PbsSpec(lambda: _with("main", "alone", "filling", "cut")),
     "removed": PbsSpec(lambda: _with("main", groups=4)),
     "unlisted": PbsSpec(_rotated),

@@ -157,6 +157,7 @@ def _attention() -> object:
             "disk": "Disk",
             "pool": "Pool",
             "name": "Drive",
+            "version": "Version",
         },
         [Column("Since", ranked, "dateTimeFromNow")],
         empty="nothing needs attention, or rules not loaded",
