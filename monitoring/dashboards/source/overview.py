@@ -171,7 +171,7 @@ def _attention() -> object:
             "Job": ("pbs-jobs-tasks", {"instance": "PBS"}),
             "Task": ("pbs-jobs-tasks", {"instance": "PBS"}),
         },
-        hide=("job", "severity", "state", "status", "mode", "version", "model", "serial", "vendor", "path"),
+        hide=("job", "severity", "state", "status", "mode", "model", "serial", "vendor", "path"),
         states={"Severity": {str(rank): shown for rank, shown in enumerate(SEVERITY.values(), start=1)}},
     )
 
