@@ -32,7 +32,7 @@ DECLARED = with_rules(RULE_FILES)
 
 SEVERITIES = {"critical", "warning", "info"}
 ANNOTATIONS = {"summary", "description", "runbook_url"}
-RECORDED_NAME = re.compile(r"(?:datastore|group|instance|job|worker_type):pbs_[a-z0-9_]+:[a-z0-9_]+")
+RECORDED_NAME = re.compile(r"(?:backup_type|datastore|group|instance|job|worker_type):pbs_[a-z0-9_]+:[a-z0-9_]+")
 
 
 def alert_title(rule: Mapping[str, Any]) -> str:
