@@ -43,7 +43,7 @@ ACCESS = (
         ),
         tuple(
             alert("PbsRightMissing", "warning", collector=collector, privilege="Datastore.Audit")
-            for collector in ("datastores", "gc", "io", "jobs", "s3", "snapshots")
+            for collector in ("datastores", "gc", "groups", "io", "jobs", "s3", "snapshots")
         ),
         (alert("PbsDatastoreVanished", "warning", datastore="main"),),
     ),
@@ -96,7 +96,10 @@ ACCESS = (
         "datastores not listed",
         "unlisted",
         failed_answer("/admin/datastore", 400, "client error (Connect)"),
-        tuple(alert("PbsCollectorFailing", "warning", collector=name) for name in ("datastores", "s3", "snapshots")),
+        tuple(
+            alert("PbsCollectorFailing", "warning", collector=name)
+            for name in ("datastores", "groups", "s3", "snapshots")
+        ),
     ),
     Scenario(
         "slow collector fails",
