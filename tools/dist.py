@@ -42,7 +42,7 @@ def main(folder: Path) -> None:
 def build(folder: Path) -> Built:
     """Build both into a folder."""
     os.umask(0o022)
-    commit, seconds = _git("log", "-1", "--format=%H %ct").decode().split()
+    commit, seconds = checked_out()
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
         exported, unpacked = work / "exported", work / "unpacked"
@@ -74,6 +74,12 @@ def export(folder: Path) -> None:
     """Write the commit's files into a new folder."""
     # Without it, git archive uses the umask of the user's settings.
     _unpack(_git("-c", "tar.umask=0022", "archive", "HEAD"), folder)
+
+
+def checked_out() -> tuple[str, str]:
+    """Return the commit that is checked out, and its time in seconds."""
+    commit, seconds = _git("log", "-1", "--format=%H %ct").decode().split()
+    return commit, seconds
 
 
 def warn_of_changes() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from monitoring.dashboards.source import backups, datastore, guests, host_exporter, jobs_tasks, overview
+from monitoring.dashboards.source import backups, datastore, growth, guests, host_exporter, jobs_tasks, overview
 
 FOLDER = Path(__file__).parents[1] / "monitoring" / "dashboards"
 DASHBOARDS = {
@@ -15,6 +15,7 @@ DASHBOARDS = {
     "pbs-backups": backups.build,
     "pbs-jobs-tasks": jobs_tasks.build,
     "pbs-host-exporter": host_exporter.build,
+    "pbs-fleet-growth": growth.build,
     "optional/pbs-guests": guests.build,
 }
 """The source of each file."""

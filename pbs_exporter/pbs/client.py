@@ -24,6 +24,9 @@ OBJECT_BYTES = 4 * MIB
 LIST_BYTES = 64 * MIB
 """Size limit of a list other than that of snapshots: 200,000 tasks, or 150,000 groups."""
 
+PAST_BYTES = 2 * MIB
+"""Size limit of an answer about the past, which has at most 1,440 rows of 400 bytes."""
+
 T = TypeVar("T")
 
 _version = buffered(one(models.Version))
@@ -215,12 +218,14 @@ class PbsClient:
     async def datastore_past(self, store: str, timeframe: str) -> Rows[models.DatastorePast]:
         """`GET /admin/datastore/{store}/rrd?cf=AVERAGE`. The timeframes are those of `past.TIMEFRAMES`."""
         template, query = "/admin/datastore/{store}/rrd", {"timeframe": timeframe, "cf": "AVERAGE"}
-        return await self._get(template, _datastore_past, path={"store": store}, query=query, lane=Lane.SLOW)
+        return await self._get(
+            template, _datastore_past, path={"store": store}, query=query, limit=PAST_BYTES, lane=Lane.SLOW
+        )
 
     async def host_past(self, timeframe: str) -> Rows[models.HostPast]:
         """`GET /nodes/localhost/rrd?cf=AVERAGE`, likewise."""
         query = {"timeframe": timeframe, "cf": "AVERAGE"}
-        return await self._get("/nodes/localhost/rrd", _host_past, query=query, lane=Lane.SLOW)
+        return await self._get("/nodes/localhost/rrd", _host_past, query=query, limit=PAST_BYTES, lane=Lane.SLOW)
 
     async def _get(
         self,

@@ -107,6 +107,7 @@ def test_sdist_has_what_is_needed_and_no_more(built: Built) -> None:
         "README.md",
         "pyproject.toml",
         "requirements.txt",
+        "settings.schema.json",
         "settings.toml",
     }
     made = {"PKG-INFO", "setup.cfg", "pbs_exporter/revision.txt"}

@@ -259,6 +259,28 @@ def test_documented_kustomization_works(tmp_path: Path) -> None:
     assert invalid(objects.values(), versions()[-1]) == []
 
 
+def test_base_can_be_taken_by_tag(tmp_path: Path) -> None:
+    """The kustomization by tag in docs/deployment.md gets the same objects from git as one that uses a checkout."""
+    repository = tmp_path / "pbs-exporter.git"
+    run("git", "clone", "--quiet", "--bare", ROOT, repository)
+    run("git", "tag", "--force", f"v{__version__}", "HEAD", cwd=repository)
+    run("git", "clone", "--quiet", repository, tmp_path / "checkout")
+    text = block("docs/deployment.md: By tag 1", "yaml")
+    address = f"https://git.example.com/pbs-exporter.git//deploy/kubernetes/base?ref=v{__version__}"
+    assert address in text
+    made = []
+    for name, resource in {
+        "tag": f"file://{repository}//deploy/kubernetes/base?ref=v{__version__}",
+        "path": "../checkout/deploy/kubernetes/base",
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "settings.toml").write_text("[pbs]\n")
+        (tmp_path / name / "kustomization.yaml").write_text(text.replace(address, resource))
+        made.append(kustomize(tmp_path / name))
+    assert made[0] == made[1]
+    assert container(made[0])["image"] == REGISTRY_IMAGE
+
+
 def test_two_in_a_namespace(tmp_path: Path) -> None:
     """The documented second exporter shares no name with the first, and neither selects the other's pod or Service."""
     shutil.copytree(KUBERNETES, tmp_path / "pbs-exporter" / "deploy" / "kubernetes")

@@ -225,14 +225,16 @@ def shows_all(server: Prometheus) -> None:
         return server.ask(query).keys() == names
 
     for board in boards.values():
-        instance = variables(board)[0]
-        assert instance.name == "instance"
+        site, instance = variables(board)[:2]
+        assert (site.name, instance.name) == ("site", "instance")
+        query = put_in(instance.query, {"site": (site, [ALL], [])}, span=3600, step=6, scrape_interval=2)
         # On a busy machine a scrape can be late.
-        poll(partial(has_all, asked(instance.query)), "all servers in a variable")
+        poll(partial(has_all, asked(query)), "all servers in a variable")
 
     def ask(uid: str, title: str, chosen: list[str]) -> tuple[Mapping[str, Any], list[dict[str, float]]]:
         (panel,) = [found for found in panels(boards[uid]) if found["title"] == title]
-        put = {"instance": (variables(boards[uid])[0], chosen, NAMES)}
+        site, instance = variables(boards[uid])[:2]
+        put = {"site": (site, [ALL], []), "instance": (instance, chosen, NAMES)}
         exprs = [put_in(part["expr"], put, span=3600, step=6, scrape_interval=2) for part in panel["targets"]]
         return panel, [server.ask(expr) for expr in exprs]
 

@@ -242,6 +242,18 @@ def test_units_are_those_of_the_checkout(packages: Path, suite: str, tmp_path: P
         ]
 
 
+@pytest.mark.parametrize("suite", SUITES)
+def test_dependencies_are_the_pinned_ones(packages: Path, suite: str) -> None:
+    """A package has the wheel and the pinned version of each dependency, but for those that its Python doesn't need."""
+    listed = run("dpkg-deb", "--contents", deb_of(packages, suite))
+    parts = {part.lower() for part in re.findall(r"/usr/lib/pbs-exporter/([^/]+)\.dist-info/\n", listed)}
+    pinned = re.findall(r"(?m)^([\w.-]+)==([^ ;]+)", (ROOT / "requirements.txt").read_text(encoding="utf-8"))
+    expected = {f"{name.replace('-', '_')}-{version}" for name, version in pinned}
+    later = {part for part in expected if part.startswith("typing_extensions-") and suite != "bookworm"}
+    assert later or suite == "bookworm"
+    assert parts == expected - later | {f"prometheus_pbs_exporter-{__version__}"}
+
+
 def test_rpm(packages: Path) -> None:
     """The rpm needs RHEL 10's Python, and keeps its settings at an upgrade."""
     rpm = packages / f"pbs-exporter-{__version__}-1.{platform.machine()}.rpm"

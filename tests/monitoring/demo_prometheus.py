@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from tests.monitoring import servers
-from tests.monitoring.demo_pbs import BARE, DEMO, JOB, SECOND
+from tests.monitoring.demo_pbs import BARE, DEMO, JOB, SECOND, SITES
 from tests.monitoring.rule_files import Rules, rewritten
 from tests.monitoring.servers import HOST, Prometheus, add_samples
 from tests.monitoring.short_durations import without_intervals
@@ -35,8 +35,13 @@ def _at_once(rules: Rules) -> Rules:
 
 def write_past(folder: Path, instances: Sequence[str], *, start: float, end: float, step: int) -> None:
     """Fill the data of the Prometheus in a folder with past samples of these exporters."""
+    add_samples(folder, past_samples(instances, start=start, end=end, step=step))
+
+
+def past_samples(instances: Sequence[str], *, start: float, end: float, step: int) -> str:
+    """Return past samples of these exporters."""
     times = (str(start), str(end), str(step))
-    add_samples(folder, run(sys.executable, *WORLDS, "past", *times, *instances, seconds=900))
+    return run(sys.executable, *WORLDS, "past", *times, *instances, seconds=900)
 
 
 def demo_prometheus(
@@ -44,7 +49,8 @@ def demo_prometheus(
 ) -> AbstractContextManager[Prometheus]:
     """Run Prometheus on the data in a folder, with these rules and targets."""
     static = [
-        {"targets": [f"{HOST}:{at}"], "labels": {"instance": instance}} for instance, at in (targets or {}).items()
+        {"targets": [f"{HOST}:{at}"], "labels": {"instance": instance, "site": SITES[instance]}}
+        for instance, at in (targets or {}).items()
     ]
     configuration = {
         # Long enough for a scrape on a busy machine.

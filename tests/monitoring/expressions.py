@@ -1,6 +1,7 @@
 """The metrics and labels in a PromQL expression, and the labels of its result, by Prometheus's own grammar."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 import promql_parser as promql
@@ -63,6 +64,21 @@ def expression_faults(expr: str, declared: Declared) -> list[str]:
     `by (datastore)` needs an operand with that label.
     """
     return _Look(declared).faults_of(expr)
+
+
+def longest_range(expr: str, metrics: Collection[str]) -> timedelta:
+    """Return the longest range over these metrics: in brackets behind a selector, or of a subquery with one."""
+    found = [timedelta()]
+
+    def visit(node: Any) -> None:
+        of_subquery = isinstance(node, promql.SubqueryExpr)
+        if of_subquery or isinstance(node, promql.MatrixSelector):
+            inside = _selectors(node.expr if of_subquery else node.vector_selector)
+            if any(_metric(selector) in metrics for selector in inside):
+                found.append(node.range)
+
+    promql.walk(promql.parse(expr), visit)
+    return max(found)
 
 
 def result_labels(expr: str, declared: Declared) -> frozenset[str]:

@@ -12,8 +12,8 @@ FOLDER = ROOT / "monitoring" / "dashboards"
 OPTIONAL = FOLDER / "optional"
 """Dashboards that need another exporter."""
 ALL = "$__all"
-POINTS = 600
-"""The approximate number of points in a graph."""
+_WIDTH = 600
+"""The number of points of a panel that sets none: its width in pixels."""
 
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::(\w+))?\})")
 _SPECIAL = re.compile(r"[$^*{}\[\]'+?.()|]")
@@ -45,19 +45,29 @@ class Variable(NamedTuple):
         return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
 
 
-def dashboards(folder: Path = FOLDER) -> dict[str, Mapping[str, Any]]:
-    """Return all dashboards of a folder by UID."""
-    return {file.stem: _read(file) for file in sorted(folder.glob("*.json"))}
+def dashboards(folder: Path = FOLDER, **written: str) -> dict[str, Mapping[str, Any]]:
+    """Return all dashboards of a folder by UID, with what is written in their text boxes."""
+    return {file.stem: _read(file, written) for file in sorted(folder.glob("*.json"))}
 
 
-def _read(file: Path) -> Mapping[str, Any]:
-    content: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+def _read(file: Path, written: Mapping[str, str]) -> Mapping[str, Any]:
+    text = file.read_text(encoding="utf-8")
+    for variable in json.loads(text)["templating"]["list"]:
+        if variable["type"] == "textbox":
+            name = variable["name"]
+            text = re.sub(rf"\${name}\b", written.get(name, variable["query"]), text)
+    content: Mapping[str, Any] = json.loads(text)
     return content
 
 
 def panels(board: Mapping[str, Any]) -> Iterator[Panel]:
     """Yield the panels that have queries."""
     yield from (panel for panel in board["panels"] if panel.get("targets"))
+
+
+def step_of(board: Mapping[str, Any], panel: Panel) -> int:
+    """Return the seconds between two points of a panel, in the dashboard's own time range."""
+    return seconds(board["time"]["from"]) // int(panel.get("maxDataPoints", _WIDTH))
 
 
 def variables(board: Mapping[str, Any]) -> list[Variable]:

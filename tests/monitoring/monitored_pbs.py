@@ -155,6 +155,7 @@ class MonitoredPbs:
                 "token_id": self.pbs.token_id,
                 "token_secret": self.pbs.secret,
                 **self._settings,
+                **({"fingerprint": self.pbs.fingerprint} if self._settings.get("verify_tls") else {}),
             },
             "exporter": {"listen_address": self.exporter.address, "process_metrics": False},
             "collectors": self._collectors,

@@ -2,6 +2,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,11 +11,11 @@ import yaml
 
 from tests.monitoring.demo_pbs import BARE, DEMO, SECOND
 from tests.monitoring.demo_prometheus import demo_prometheus, exporters, hurried_rules, write_past
-from tests.monitoring.expressions import expression_faults
+from tests.monitoring.expressions import expression_faults, longest_range
 from tests.monitoring.grafana import (
     ALL,
     FOLDER,
-    POINTS,
+    OPTIONAL,
     Panel,
     Variable,
     asked,
@@ -22,6 +23,7 @@ from tests.monitoring.grafana import (
     panels,
     put_in,
     seconds,
+    step_of,
     values_of,
     variables,
 )
@@ -33,8 +35,15 @@ from tests.support.prometheus_programs import newest, oldest
 from tests.support.waiting import poll
 
 BOARDS = dashboards()
-DECLARED = with_rules(RULE_FILES)
-UIDS = {"pbs-overview", "pbs-datastore", "pbs-backups", "pbs-jobs-tasks", "pbs-host-exporter"}
+DECLARED = {name: labels | {"site"} for name, labels in with_rules(RULE_FILES).items()}
+UIDS = {
+    "pbs-overview",
+    "pbs-datastore",
+    "pbs-backups",
+    "pbs-jobs-tasks",
+    "pbs-host-exporter",
+    "pbs-fleet-growth",
+}
 
 Chosen = Mapping[str, tuple[Variable, Sequence[str], Sequence[str]]]
 
@@ -57,8 +66,9 @@ def queries(uid: str, chosen: Chosen) -> Iterator[Query]:
     """Yield the queries of a dashboard's panels, with the chosen values of its variables."""
     span = seconds(BOARDS[uid]["time"]["from"])
     for panel in panels(BOARDS[uid]):
+        step = step_of(BOARDS[uid], panel)
         for target in panel["targets"]:
-            expr = put_in(target["expr"], chosen, span=span, step=span // POINTS, scrape_interval=3)
+            expr = put_in(target["expr"], chosen, span=span, step=step, scrape_interval=3)
             yield Query(panel, expr, bool(target.get("instant")))
 
 
@@ -102,7 +112,7 @@ class Demo:
         if query.instant:
             return self.prometheus.instant(query.expr, now)
         span = seconds(BOARDS[uid]["time"]["from"])
-        return self.prometheus.range(query.expr, start=now - span, end=now, step=span // POINTS)
+        return self.prometheus.range(query.expr, start=now - span, end=now, step=step_of(BOARDS[uid], query.panel))
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +134,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
 
 def test_all_dashboards_are_there() -> None:
-    """There are five dashboards."""
+    """There are six dashboards."""
     assert set(BOARDS) == UIDS
 
 
@@ -143,6 +153,42 @@ def test_names_exist(name: str, expr: str) -> None:
     assert expression_faults(expr, DECLARED) == [], name
 
 
+@pytest.mark.parametrize(("name", "expr"), every_expression().items())
+def test_ranges_are_short_where_series_are_many(name: str, expr: str) -> None:
+    """No query reads more than two hours before each point of a metric with a series for each guest."""
+    many = {metric for metric, labels in DECLARED.items() if labels & {"backup_id", "worker_id"}}
+    assert longest_range(expr, many - {"ALERTS", "ALERTS_FOR_STATE"}) <= timedelta(hours=2), name
+
+
+@pytest.mark.parametrize("uid", sorted(UIDS))
+def test_the_label_of_sites_is_a_choice(uid: str) -> None:
+    """What is written into the text box names the label that matchers, sums and joins use."""
+    declared = {name: labels | {"team"} for name, labels in with_rules(RULE_FILES).items()}
+    board = dashboards(site_label="team")[uid]
+    exprs = [target["expr"] for panel in panels(board) for target in panel["targets"]]
+    exprs += [asked(variable.query) for variable in variables(board)]
+    for expr in exprs:
+        assert expression_faults(put_in(expr, blindly(uid), span=60, step=1, scrape_interval=3), declared) == []
+    assert any('team=~"$site"' in expr for expr in exprs)
+
+
+def test_guests_have_their_names() -> None:
+    """Where a guest's ID is, its name is too: in each table's columns and each graph's legend."""
+    found = 0
+    for board in (BOARDS | dashboards(OPTIONAL)).values():
+        for panel in panels(board):
+            if panel["type"] == "table":
+                (organize,) = (part["options"] for part in panel["transformations"] if part["id"] == "organize")
+                shown = set(organize["renameByName"].values())
+                assert "ID" not in shown or "Name" in shown, panel["title"]
+                found += "ID" in shown
+            for target in panel["targets"]:
+                legend = target.get("legendFormat", "")
+                assert "{{backup_id}}" not in legend or "{{comment}}" in legend, panel["title"]
+                found += "{{backup_id}}" in legend
+    assert found > 4
+
+
 @pytest.mark.parametrize("promtool", [oldest("promtool"), newest("promtool")], ids=["2.42", "3.5"])
 def test_expressions_are_understood(promtool: Path, tmp_path: Path) -> None:
     """The oldest and the newest Prometheus understand every query."""
@@ -155,8 +201,7 @@ def test_expressions_are_understood(promtool: Path, tmp_path: Path) -> None:
 
 def test_exporters_that_are_down_are_counted(tmp_path: Path) -> None:
     """An exporter that is down counts as a PBS that doesn't answer. A target of another job doesn't count."""
-    (variable,) = variables(BOARDS["pbs-overview"])
-    put = {"instance": (variable, [ALL], ["a", "b", "c"])}
+    put = {one.name: (one, [ALL], ["a", "b", "c"]) for one in variables(BOARDS["pbs-overview"])}
     (expr,) = (query.expr for query in queries("pbs-overview", put) if query.panel["title"] == "PBS not answering")
     series = {
         'up{job="pbs", instance="a"}': "1x9 0x9",

@@ -30,7 +30,7 @@ from tests.monitoring.servers import Labels
 BROKEN = re.compile(r"<no value>|<error|%!|NaN|\+Inf|  | \.|\b(?:of|on|at) [.,:]")
 """The text that a template has for a missing value."""
 
-OF_A_SCRAPE = ("PbsCollectorFailing", "PbsDown", "PbsExporterDown", "PbsListingFailing")
+OF_A_SCRAPE = ("PbsCollectorFailing", "PbsDown", "PbsExporterDown", "PbsListingFailing", "PbsScrapeSlow")
 
 ALERTS = {(rule["alert"], rule["labels"]["severity"]) for rule in rules_of(ALERTS_FILE)}
 

@@ -1,8 +1,9 @@
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.monitoring.expressions import clause_labels, expression_faults, result_labels, selectors
+from tests.monitoring.expressions import clause_labels, expression_faults, longest_range, result_labels, selectors
 from tests.monitoring.metric_labels import OVERRIDES, by_the_code, with_rules
 
 DECLARED = {
@@ -104,6 +105,21 @@ def test_what_is_not_there_is_a_fault(expr: str, fault: str) -> None:
     """A metric that doesn't exist is a fault, and so is a label that doesn't exist at its place in the expression."""
     (found,) = expression_faults(expr, DECLARED)
     assert found.startswith(fault)
+
+
+@pytest.mark.parametrize(
+    ("expr", "minutes"),
+    [
+        ("used", 0),
+        ("rate(total[5m])", 0),
+        ("rate(used[5m]) + rate(used[7m]) / rate(total[1h])", 7),
+        ("max_over_time((total + used)[3h:1m]) or rate(used[5m])", 180),
+        ("max_over_time(rate(total[1h])[3h:1m])", 0),
+    ],
+)
+def test_the_longest_range_is_found(expr: str, minutes: int) -> None:
+    """The longest range over a metric is found, within subqueries too."""
+    assert longest_range(expr, {"used"}) == timedelta(minutes=minutes)
 
 
 def test_the_code_declares() -> None:

@@ -20,6 +20,7 @@ from tests.support.documented import block
 from tests.support.waiting import poll
 
 DAY = 86400
+QUARTER = DAY // 4
 FULL_IN = 100 * DAY
 """Seconds until each datastore is full, at the rate at which it has grown for years."""
 
@@ -131,10 +132,16 @@ def _check(running: Prometheus) -> None:
     assert all(samples[instance] > 2000 for instance in known)
     assert samples["new:9101"] < 100
 
-    at = time.time() - FULL_IN / 2
+    # Between two steps, of which a plain name shows nothing.
+    at = (time.time() - FULL_IN / 2) // QUARTER * QUARTER + QUARTER / 2
     assert running.instant(USED, at) == []
     expression = block("docs/history.md: Graphs of the past 1", "promql")
     shares = running.instant(f"({expression}) / ignoring() last_over_time(pbs_datastore_total_bytes[6h])", at)
     assert {row["metric"]["instance"] for row in shares} == known
     assert all(float(row["value"][1]) == pytest.approx(0.25, abs=0.01) for row in shares)
+    # As Grafana asks for a month: at whole hours.
+    today = time.time() // DAY * DAY
+    graphs = running.range(f"{USED}{{instance!='new:9101'}}", start=today - 20 * DAY, end=today - 2 * DAY, step=3600)
+    # The simulated server was down for an hour of these days, at most.
+    assert [len(graph["values"]) >= 18 * 24 for graph in graphs] == [True] * len(known)
     assert len(running.instant("last_over_time(pbs_host_memory_used_bytes[1w])", time.time() - 300 * DAY)) == len(known)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
+from pbs_exporter.collectors import DEFAULTS
 from tests.monitoring.axe_core import examine
 from tests.monitoring.browser import chromium
 from tests.monitoring.exporters import LONG_NAME, ExporterProcess, demo, fleet, in_front_of
@@ -26,6 +27,8 @@ MORE_SIZES = {
 }
 THEMES = ("light", "dark")
 TARGETS = 200
+COLLECTORS = sum(DEFAULTS.values())
+"""How many there are by default."""
 DOWN = ("closed", "other", "refused")
 """Targets that are down, each for a reason of its own."""
 PICTURES = ROOT / "docs" / "pictures"
@@ -290,9 +293,9 @@ def test_what_a_screen_reader_gets(trouble: ExporterProcess, see: Any, size: str
     ]
     assert roles.count("columnheader") == 3 + 4 + 7
     rows = [name for role, name in told if role == "rowheader"]
-    assert len(rows) == 2 + 15 + DATASTORES["trouble"]
+    assert len(rows) == 2 + COLLECTORS + DATASTORES["trouble"]
     assert rows[2:4] == ["snapshots", "gc"]
-    assert rows[17] == "archive"
+    assert rows[2 + COLLECTORS] == "archive"
 
 
 def test_a_phone_says_what_each_number_is(trouble: ExporterProcess, see: Any) -> None:

@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 
 from pbs_exporter.clock import Clock
 from pbs_exporter.commands import history
+from pbs_exporter.commands.output import replacing
 from pbs_exporter.exposition.timed import TimedFamilies
 from pbs_exporter.simulator import Fault, Replay, SimulatedPbs, World
 from tests.support.exporter import FakeClock, main_of, make_settings
@@ -245,6 +246,7 @@ FAULTS = {
     "400": (Fault.status(400, "datastore 'main' is not mounted"), "400 datastore 'main' is not mounted"),
     "a page": (Fault.body(b"<html>Log in</html>"), "not JSON, or truncated: '<html>Log in</html>'"),
     "no list": (Fault.json({"a": 1}), "expected a list, got an object"),
+    "endless": (Fault.json([{"time": time} for time in range(150_000)]), "larger than 2 MiB"),
     "cut": (Fault.cut(), "the connection broke"),
     "reset": (Fault.reset(), "the connection broke"),
 }
@@ -449,3 +451,16 @@ async def test_a_signal_leaves_nothing(pbs: SimulatedPbs, tmp_path: Path, number
     assert "Traceback" not in ended.stderr
     assert file.read_text() == "old"
     assert inside(tmp_path) == ["past.om"]
+
+
+def test_an_end_while_it_is_written_leaves_nothing(tmp_path: Path) -> None:
+    """Ctrl-C in the moment in which the file is written leaves neither it nor a temporary one."""
+
+    def write() -> None:
+        with replacing(tmp_path / "past.om") as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert inside(tmp_path) == []

@@ -253,7 +253,8 @@ def compared_series(
             continue
         known = dict(LABEL.findall(inner))
         if _place(known) not in unseen:
-            kept = {key: text for key, text in known.items() if key not in labels}
+            # Only the exporter with incremental listings asks for groups, which have the notes.
+            kept = {key: text for key, text in known.items() if key not in (*labels, "group_comment")}
             found[name, frozenset(kept.items())] += float(value)
     return found
 

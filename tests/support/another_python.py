@@ -60,7 +60,8 @@ python -c 'import sys; assert sys.version.startswith(sys.argv[1] + "."), sys.ver
 if [ -n "$2" ]; then
     dpkg --install "$2"
     rm -r pbs_exporter
-    export PYTHONPATH=/usr/lib/pbs-exporter TESTED_PROGRAM=/usr/bin/pbs-exporter
+    ln -s /usr/bin/pbs-exporter /venv/bin/pbs-exporter
+    export PYTHONPATH=/usr/lib/pbs-exporter
 else
     pip --quiet --disable-pip-version-check install --no-index --no-deps --no-build-isolation --editable .
 fi

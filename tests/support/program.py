@@ -15,8 +15,7 @@ import aiohttp
 
 from pbs_exporter.simulator import SimulatedPbs
 
-PROGRAM = Path(os.environ.get("TESTED_PROGRAM") or Path(sys.executable).with_name("pbs-exporter"))
-"""The program under test: this environment's, or one that was installed in another way."""
+PROGRAM = Path(sys.executable).with_name("pbs-exporter")
 WAIT = 30.0
 """Limit of each wait for a process, in seconds: only a process that hangs reaches it, also on a busy machine."""
 

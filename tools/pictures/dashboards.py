@@ -17,7 +17,7 @@ from PIL import Image  # type: ignore[import-not-found] # comes with matplotlib
 
 from tests.monitoring.demo_pbs import OFFICE, SECOND
 from tests.monitoring.demo_prometheus import demo_prometheus, write_past
-from tests.monitoring.grafana import ALL, POINTS, asked, dashboards, put_in, seconds, values_of, variables
+from tests.monitoring.grafana import ALL, asked, dashboards, put_in, seconds, step_of, values_of, variables
 from tests.monitoring.servers import Prometheus, Series
 from tools.pictures import drawing
 from tools.pictures.drawing import Panel, Place
@@ -85,7 +85,7 @@ class Picture:
         text(right, y, chosen, fontsize=8, va="center", ha="right", color=drawing.FAINT)
         caption = (
             "Drawn by matplotlib from the dashboard's own queries, not by Grafana. "
-            "The data are a week of two simulated PBS, scraped every quarter of an hour, in a real Prometheus."
+            "The data are a month of two simulated PBS, in a real Prometheus."
         )
         y = (_MARGIN + _CAPTION / 3) / self._height
         text(_MARGIN / _WIDTH, y, caption, fontsize=7.5, va="center", color=drawing.FAINT)
@@ -96,7 +96,9 @@ class Picture:
             drawing.heading(place, panel["title"])
             return
         drawing.frame(place, panel["title"])
-        answers = [self._ask(target) for target in panel["targets"]]
+        # Each point is the time of a scrape.
+        step = -(-step_of(self._board, panel) // STEP) * STEP
+        answers = [self._ask(target, step) for target in panel["targets"]]
         if not any(answers):
             drawing.nothing(place, panel)
             return
@@ -124,20 +126,15 @@ class Picture:
         )
         return Place(axes, width, height, self._now)
 
-    def _ask(self, target: Mapping[str, Any]) -> Series:
-        expr = self._put_in(target["expr"])
+    def _ask(self, target: Mapping[str, Any], step: int) -> Series:
+        expr = self._put_in(target["expr"], step)
         if target.get("instant"):
             return self._running.instant(expr, self._now)
         # Grafana queries at multiples of the step. Here the last point is now.
-        return self._running.range(expr, start=self._now - self._span, end=self._now, step=self._step)
+        return self._running.range(expr, start=self._now - self._span, end=self._now, step=step)
 
-    @property
-    def _step(self) -> int:
-        # Each point is the time of a scrape.
-        return -(-self._span // POINTS // STEP) * STEP
-
-    def _put_in(self, text: str) -> str:
-        return put_in(text, self._chosen, span=self._span, step=self._step, scrape_interval=STEP)
+    def _put_in(self, text: str, step: int = STEP) -> str:
+        return put_in(text, self._chosen, span=self._span, step=step, scrape_interval=STEP)
 
 
 def main(target: Path) -> None:
@@ -147,8 +144,9 @@ def main(target: Path) -> None:
     end = int(time.time()) // STEP * STEP
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        # A week to show, and the week before it, for expressions that look back.
+        # A week to show, the week before it, for expressions that look back, and a month for the growth.
         begin = end - 7 * _DAY
+        write_past(folder, (OFFICE, SECOND), start=end - 31 * _DAY, end=begin - 7.5 * _DAY - 1, step=6 * 3600)
         write_past(folder, (OFFICE, SECOND), start=begin - 7.5 * _DAY, end=begin - 1, step=3600)
         write_past(folder, (OFFICE, SECOND), start=begin, end=end, step=STEP)
         write_past_rules(folder, Times(begin, end, STEP), lookback=_LOOKBACK)

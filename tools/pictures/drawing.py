@@ -281,7 +281,9 @@ def _time_axis(axes: Axes, start: float, end: float, width: float) -> None:
     days = end - start > 2 * 86400
     axes.xaxis.set_major_formatter(DateFormatter("%d %b" if days else "%H:%M", tz=UTC))
     hours = range(0, 24, 4 if width > 450 else 6)
-    axes.xaxis.set_major_locator(DayLocator(interval=1 if width > 450 else 2) if days else HourLocator(hours))
+    labels = 8 if width > 450 else 4
+    interval = math.ceil((end - start) / 86400 / labels)
+    axes.xaxis.set_major_locator(DayLocator(interval=interval) if days else HourLocator(hours))
 
 
 def _when(at: float) -> float:

@@ -3,21 +3,24 @@
 from monitoring.dashboards.source.board import Board
 from monitoring.dashboards.source.colors import ANY_IS_A_WARNING, ANY_IS_BAD, OF_LIMIT, PLAIN, VERIFICATION, YES_IS_FINE
 from monitoring.dashboards.source.failing import newest_failures, too_old
-from monitoring.dashboards.source.panels import graph, last, number, of_series, steady
+from monitoring.dashboards.source.panels import FEW_POINTS, graph, last, latest, number, of_series, steady
 from monitoring.dashboards.source.tables import Column, Text, table
 from monitoring.dashboards.source.variables import (
     GROUP,
+    LABELS,
     PBS,
     backup_type,
     by,
     datastore,
+    everywhere,
     instance,
     named_root,
+    names,
     namespace,
-    source,
+    on,
+    with_names,
 )
 
-_LABELS = ("datastore", "namespace", "backup_type", "backup_id")
 _KEYS = {
     "instance": "PBS",
     "datastore": "Datastore",
@@ -25,13 +28,16 @@ _KEYS = {
     "backup_type": "Type",
     "backup_id": "ID",
 }
-_EACH = by(*_LABELS)
-_NAME = "{{instance}} {{datastore}} {{namespace}} {{backup_type}}/{{backup_id}}"
+_EACH = by(*LABELS)
+_NAME = "{{instance}} {{datastore}} {{namespace}} {{backup_type}}/{{backup_id}} {{comment}}"
 _AGE = f"group:pbs_snapshot_age:seconds{{{GROUP}}}"
 _LIMIT = f"group:pbs_snapshot_age:limit_seconds{{{GROUP}}}"
 _SIZE = f"pbs_snapshot_size_bytes{{{GROUP}}}"
 _COUNT = f"pbs_snapshot_count{{{GROUP}}}"
+_COUNTS = f"backup_type:pbs_snapshot_count:sum{{{GROUP}}}"
 _LAST = f"pbs_snapshot_last_verification{{{GROUP}}}"
+_ROWS = 500
+"""The most rows of a table: Prometheus chooses them, and a browser can sort them."""
 _LINKS = {
     "Datastore": ("pbs-datastore", {"instance": "PBS", "datastore": "Datastore"}),
     "ID": ("pbs-backups", {"instance": "PBS", "datastore": "Datastore", "backup_type": "Type"}),
@@ -45,7 +51,8 @@ def build() -> object:
     board = Board(
         "pbs-backups",
         "Backup groups: how old, how large, how many, verified, encrypted; and what failed last.",
-        [source(), instance(), datastore(), namespace(), backup_type()],
+        [*everywhere(), instance(), datastore(), namespace(), backup_type()],
+        refresh="5m",
     )
     _numbers(board)
     board.line(16, (24, _groups()))
@@ -73,7 +80,7 @@ def _numbers(board: Board) -> None:
             f"sum({_COUNT})",
             empty="no backups",
         ),
-        too_old("Too old", _AGE, _LIMIT),
+        too_old("Too old", GROUP),
         number(
             "Verification failed",
             "Groups whose newest finished snapshot failed verification.",
@@ -86,7 +93,7 @@ def _numbers(board: Board) -> None:
             "Never verified",
             "Groups of which no snapshot was ever verified.",
             "none",
-            f"count({_COUNT} unless on (instance, {', '.join(_LABELS)})"
+            f"count({_COUNT} unless {on(*LABELS)}"
             f" pbs_snapshot_last_verification_timestamp_seconds{{{GROUP}}}) or 0 * count({_COUNT})",
             empty="no backups",
             steps=ANY_IS_A_WARNING,
@@ -118,23 +125,29 @@ def _numbers(board: Board) -> None:
 
 
 def _groups() -> object:
-    def each(expr: str) -> str:
-        return named_root(f"max {_EACH} ({expr})")
+    ratio = f"{_AGE} / {_LIMIT}"
+    first = f"{on(*LABELS)} topk({_ROWS}, group:pbs_snapshot_age:rank{{{GROUP}}})"
 
-    notes = f"count {by(*_LABELS, 'comment')} (pbs_snapshot_info{{{GROUP}}})"
+    def each(expr: str, *labels: str) -> str:
+        return named_root(f"max {by(*LABELS, *labels)} ({expr} and {first})")
+
     return table(
         "Groups",
-        "A row for each backup group, those nearest to or farthest over their limit first; a click on a heading sorts, "
-        "the funnel in it filters. The name is the note that most snapshots have. "
+        f"A row for each backup group: the {_ROWS} farthest over or nearest to their limit. "
+        "Choose a datastore, namespace or type to see others. A click on a heading sorts, the funnel in it filters. "
+        "The name is the newest note of its snapshots, the note that of the group itself. "
         "A blank cell is what PBS didn't say.",
         _KEYS,
         [
-            Text({"comment": "Name"}, named_root(f"topk {_EACH} (1, {notes})")),
-            Column("Of limit", each(f"{_AGE} / {_LIMIT}"), "percentunit", steps=OF_LIMIT),
+            Text(
+                {"comment": "Name", "group_comment": "Note"},
+                each(names(GROUP), "comment", "group_comment"),
+            ),
+            Column("Of limit", each(ratio), "percentunit", steps=OF_LIMIT),
             Column("Age", each(f"time() - pbs_snapshot_last_timestamp_seconds{{{GROUP}}}"), "s"),
             Column("Size", each(_SIZE), "bytes"),
             Column("Snapshots", each(_COUNT)),
-            Text({"state": "Verified"}, named_root(f"max {by(*_LABELS, 'state')} ({_LAST} == 1)"), VERIFICATION),
+            Text({"state": "Verified"}, each(f"{_LAST} == 1", "state"), VERIFICATION),
             Column(
                 "Verified ago",
                 each(f"time() - pbs_snapshot_last_verification_timestamp_seconds{{{GROUP}}}"),
@@ -142,10 +155,8 @@ def _groups() -> object:
             ),
             Column("Encrypted", each(f"pbs_snapshot_last_encrypted{{{GROUP}}}"), states=YES_IS_FINE),
             Column("Protected", each(f"pbs_snapshot_protected{{{GROUP}}}")),
-            Column("Unfinished", each(f"pbs_snapshot_unfinished{{{GROUP}}}"), steps=ANY_IS_A_WARNING),
-            Column("Damaged", each(f"pbs_snapshot_damaged{{{GROUP}}}"), steps=ANY_IS_BAD),
         ],
-        empty="no backups",
+        empty="no backups, or rules not loaded",
         sort="Of limit",
         links=_LINKS,
         filters=True,
@@ -158,8 +169,14 @@ def _failures() -> object:
 
 
 def _flaws() -> object:
-    def each(expr: str) -> str:
-        return named_root(f"max {_EACH} ({expr} > 0)")
+    flawed = (
+        f"pbs_snapshot_unfinished{{{GROUP}}}",
+        f"pbs_snapshot_damaged{{{GROUP}}}",
+        f'pbs_snapshot_verification{{state="failed", {GROUP}}}',
+    )
+    unfinished, damaged, failed = (named_root(f"topk({_ROWS}, max {_EACH} ({one} > 0))") for one in flawed)
+    any_flaw = " or ".join(f"sum {_EACH} ({one} > 0)" for one in flawed)
+    known = f"max {by(*LABELS, 'comment')} ({names(GROUP)} and {on(*LABELS)} topk({_ROWS}, {any_flaw}))"
 
     return table(
         "Snapshots that aren't whole",
@@ -167,13 +184,10 @@ def _flaws() -> object:
         "Empty while all snapshots are whole.",
         _KEYS,
         [
-            Column("Unfinished", each(f"pbs_snapshot_unfinished{{{GROUP}}}"), steps=ANY_IS_A_WARNING),
-            Column("Damaged", each(f"pbs_snapshot_damaged{{{GROUP}}}"), steps=ANY_IS_BAD),
-            Column(
-                "Failed verification",
-                each(f'pbs_snapshot_verification{{state="failed", {GROUP}}}'),
-                steps=ANY_IS_BAD,
-            ),
+            Text({"comment": "Name"}, named_root(known)),
+            Column("Unfinished", unfinished, steps=ANY_IS_A_WARNING),
+            Column("Damaged", damaged, steps=ANY_IS_BAD),
+            Column("Failed verification", failed, steps=ANY_IS_BAD),
         ],
         empty="all snapshots are whole",
         sort="Failed verification",
@@ -192,8 +206,9 @@ def _over_time(board: Board) -> None:
                 "Oldest groups",
                 "Age of the newest finished snapshot: the ten groups where it is oldest.",
                 "s",
-                [(steady(10, _AGE, last(_AGE)), _NAME)],
+                [(with_names(steady(10, _AGE, latest(_AGE)), GROUP), _NAME)],
                 empty="no backups, or rules not loaded",
+                points=FEW_POINTS,
                 links=here,
             ),
         ),
@@ -203,8 +218,9 @@ def _over_time(board: Board) -> None:
                 "Largest backups",
                 "Logical size of the newest finished snapshot: the ten largest.",
                 "bytes",
-                [(steady(10, _SIZE, last(_SIZE)), _NAME)],
+                [(with_names(steady(10, _SIZE, latest(_SIZE)), GROUP), _NAME)],
                 empty="no backups",
+                points=FEW_POINTS,
                 links=here,
             ),
         ),
@@ -219,7 +235,7 @@ def _over_time(board: Board) -> None:
                 "none",
                 [
                     (
-                        steady(20, f"sum {store} ({_COUNT})", f"sum {store} ({last(_COUNT)})"),
+                        steady(20, f"sum {store} ({_COUNTS})", f"sum {store} ({last(_COUNTS)})"),
                         "{{instance}} {{datastore}}",
                     )
                 ],
@@ -234,8 +250,8 @@ def _over_time(board: Board) -> None:
                 "Verification",
                 "Snapshots by state of verification; none is one that wasn't verified yet.",
                 "none",
-                [(f"sum by (state) (pbs_snapshot_verification{{{GROUP}}})", "{{state}}")],
-                empty="no backups",
+                [(f"sum by (state) (backup_type:pbs_snapshot_verification:sum{{{GROUP}}})", "{{state}}")],
+                empty="no backups, or rules not loaded",
                 stacked=True,
             ),
         ),

@@ -12,6 +12,7 @@ TITLES = {
     "pbs-backups": "PBS / Backups",
     "pbs-jobs-tasks": "PBS / Jobs and tasks",
     "pbs-host-exporter": "PBS / Host and exporter",
+    "pbs-fleet-growth": "PBS / Fleet growth",
 }
 """All dashboards by UID, which is also the file's name, with their titles."""
 OPTIONAL_TITLES = {"pbs-guests": "PBS / Guests of Proxmox VE"}
@@ -23,10 +24,12 @@ _COLUMNS = 24
 class Board:
     """A dashboard that is filled line by line, from the left."""
 
-    def __init__(self, uid: str, description: str, variables: Sequence[object], *, since: str = "now-24h") -> None:
+    def __init__(
+        self, uid: str, description: str, variables: Sequence[object], *, since: str = "now-24h", refresh: str = "1m"
+    ) -> None:
         self.uid = uid
         self._made = Dashboard((TITLES | OPTIONAL_TITLES)[uid]).uid(uid).description(description).tags(TAGS).editable()
-        self._made.time(since, "now").refresh("1m").timezone("browser").tooltip(DashboardCursorSync.CROSSHAIR)
+        self._made.time(since, "now").refresh(refresh).timezone("browser").tooltip(DashboardCursorSync.CROSSHAIR)
         for variable in variables:
             self._made.with_variable(variable)
         for other, title in TITLES.items():

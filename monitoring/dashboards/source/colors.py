@@ -15,6 +15,7 @@ ANY_IS_A_WARNING: Steps = {None: GOOD, 1: WARNING}
 FILL: Steps = {None: GOOD, 0.8: WARNING, 0.9: BAD}
 """Thresholds for the used share, as in the alerts of datastores."""
 DAYS_UNTIL_FULL: Steps = {None: BAD, 7 * 86400: WARNING, 30 * 86400: GOOD}
+OVERDUE: Steps = {None: GOOD, 60: WARNING, 3600: BAD}
 OF_LIMIT: Steps = {None: GOOD, 0.8: WARNING, 1: BAD}
 BUSY: Steps = {None: GOOD, 0.9: WARNING, 0.97: BAD}
 

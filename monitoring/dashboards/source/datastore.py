@@ -11,9 +11,9 @@ from monitoring.dashboards.source.colors import (
     WARNING,
     Steps,
 )
-from monitoring.dashboards.source.panels import graph, last, of_series, steady, timeline
+from monitoring.dashboards.source.panels import bars, graph, last, of_series, steady, timeline
 from monitoring.dashboards.source.tables import Column, Text, table
-from monitoring.dashboards.source.variables import STORE, by, datastore, instance, named_root, source
+from monitoring.dashboards.source.variables import STORE, by, datastore, everywhere, instance, named_root
 
 _EACH = by("datastore")
 _NAME = "{{instance}} {{datastore}}"
@@ -45,8 +45,9 @@ def build() -> object:
     board = Board(
         "pbs-datastore",
         "Datastores: usage, growth and forecast, deduplication, garbage collection, namespaces, age of listings.",
-        [source(), instance(), datastore()],
+        [*everywhere(), instance(), datastore()],
         since="now-7d",
+        refresh="5m",
     )
     board.line(9, (24, _datastores()))
     board.line(6, (24, _states()))
@@ -89,7 +90,7 @@ def _datastores() -> object:
             Column("Listing", age("pbs_snapshot_listing_timestamp_seconds"), "s", steps=_LISTING_OLD),
             Text(
                 {"comment": "Comment"},
-                f"max by (instance, datastore, comment) (pbs_datastore_info{{{STORE}}})",
+                f"max {by('datastore', 'comment')} (pbs_datastore_info{{{STORE}}})",
             ),
         ],
         empty="no datastore is known",
@@ -224,13 +225,16 @@ def _garbage_collection(board: Board) -> None:
         ),
         (
             8,
-            graph(
+            bars(
                 "Time since the last run",
-                "How long ago garbage collection ended, well or not. While one runs PBS hides the run before.",
+                "How long ago garbage collection ended, well or not: the twelve where it is longest. "
+                "While one runs PBS hides the run before.",
                 "s",
-                [(_oldest(20, "pbs_gc_last_run_timestamp"), _NAME)],
+                f"sort_desc(topk(12, time() - max {_EACH} (pbs_gc_last_run_timestamp{{{STORE}}})))",
+                _NAME,
                 empty="no garbage collection has run",
                 steps={None: GOOD, 7 * _DAY: WARNING},
+                links=[of_series("pbs-datastore", "instance", "datastore")],
             ),
         ),
         (

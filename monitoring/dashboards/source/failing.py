@@ -8,14 +8,14 @@ from monitoring.dashboards.source.tables import Column, table
 from monitoring.dashboards.source.variables import by
 
 
-def too_old(title: str, age: str, limit: str) -> object:
-    """Return a panel with the number of groups that are older than their limit. `age` and `limit` are expressions."""
+def too_old(title: str, matchers: str) -> object:
+    """Return a panel with the number of groups that are older than their limit."""
     return number(
         title,
         "Backup groups whose newest finished snapshot is older than their limit. "
         "Datastores in maintenance or not mounted don't count.",
         "none",
-        f"count({age} > {limit}) or 0 * count({age})",
+        f"sum(backup_type:pbs_snapshot_age:over_limit{{{matchers}}})",
         empty="no backups, or rules not loaded",
         steps=ANY_IS_BAD,
     )
@@ -29,7 +29,7 @@ def newest_failures(
     return table(
         "Newest runs that failed",
         f"{kinds} whose newest run in the exporter's window ended in an error or a warning; "
-        "a newer run that ends well takes the row away. Why it failed stands in PBS's task log. "
+        "a newer run that ends well takes the row away. The longest 500. Why it failed stands in PBS's task log. "
         "Empty while the newest run of everything ended well.",
         {
             "instance": "PBS",
@@ -38,7 +38,7 @@ def newest_failures(
             "worker_id": "Task",
             "comment": "Name",
         },
-        [Column("Ran for", f"max {by('status', 'worker_type', 'worker_id', 'comment')} ({failed})", "s")],
+        [Column("Ran for", f"topk(500, max {by('status', 'worker_type', 'worker_id', 'comment')} ({failed}))", "s")],
         empty="the newest run of everything ended well",
         sort="Result",
         descending=False,

@@ -2,9 +2,9 @@
 
 from monitoring.dashboards.source.board import Board
 from monitoring.dashboards.source.colors import ANY_IS_A_WARNING, BAD, BUSY, FILL, GOOD, SUCCESS, UP, WARNING, Steps
-from monitoring.dashboards.source.panels import graph, number, of_series, steady, timeline
+from monitoring.dashboards.source.panels import bars, graph, last, number, of_series, steady, timeline
 from monitoring.dashboards.source.tables import Column, Text, table
-from monitoring.dashboards.source.variables import EXPORTER, PBS, instance, source
+from monitoring.dashboards.source.variables import EXPORTER, PBS, everywhere, instance
 
 _DAY = 86400
 _EXPIRES: Steps = {None: BAD, 7 * _DAY: WARNING, 30 * _DAY: GOOD}
@@ -16,7 +16,7 @@ def build() -> object:
     board = Board(
         "pbs-host-exporter",
         "The host of one PBS: CPU, memory, input and output, disks; and the exporter's scrapes and requests.",
-        [source(), instance(several=False)],
+        [*everywhere(), instance(several=False)],
     )
     _numbers(board)
     board.row("Host")
@@ -305,11 +305,12 @@ def _scrapes(board: Board) -> None:
         ),
         (
             8,
-            graph(
+            bars(
                 "Age of slow collectors' data",
                 "How long ago PBS answered what slow collectors show; they don't ask at each scrape.",
                 "s",
-                [(f"time() - pbs_collector_data_timestamp_seconds{{{PBS}}}", "{{collector}}")],
+                f"sort_desc(time() - pbs_collector_data_timestamp_seconds{{{PBS}}})",
+                "{{collector}}",
                 empty="unknown",
             ),
         ),
@@ -393,7 +394,7 @@ def _privileges() -> object:
 def _process() -> object:
     memory, of_exporter = "process_resident_memory_bytes", "pbs_exporter_config_last_reload_successful"
     # An exporter's own page has the second metric even without those of its process; a target's page has neither.
-    all_exporters = f"({memory} and on (job, instance) {of_exporter}) unless on () {of_exporter}{{{PBS}}}"
+    all_exporters = f"({memory} and {of_exporter}) unless on () {last(f'{of_exporter}{{{PBS}}}')}"
     return graph(
         "Memory of the exporter",
         "What the exporter's process takes. For a PBS that is one of several targets, that of all exporters. "

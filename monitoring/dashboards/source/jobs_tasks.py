@@ -1,12 +1,22 @@
 """Jobs and tasks: their states, durations and failures; tape drives and tapes."""
 
 from monitoring.dashboards.source.board import Board
-from monitoring.dashboards.source.colors import ANY_IS_A_WARNING, ANY_IS_BAD, JOB, YES_IS_FINE
+from monitoring.dashboards.source.colors import ANY_IS_A_WARNING, ANY_IS_BAD, JOB, OVERDUE, YES_IS_FINE
 from monitoring.dashboards.source.failing import newest_failures
-from monitoring.dashboards.source.panels import graph, last, number, of_series, steady, timeline
+from monitoring.dashboards.source.panels import (
+    FEW_POINTS,
+    bars,
+    graph,
+    last,
+    latest,
+    number,
+    of_series,
+    steady,
+    timeline,
+)
 from monitoring.dashboards.source.tables import Column, Text, table
 from monitoring.dashboards.source.variables import JOB as MATCH
-from monitoring.dashboards.source.variables import PBS, by, datastore, instance, job_type, source
+from monitoring.dashboards.source.variables import PBS, by, datastore, everywhere, instance, job_type, on
 
 _LABELS = ("job_type", "job_id", "datastore")
 _EACH = by(*_LABELS)
@@ -14,7 +24,9 @@ _STATES = ("never", "ok", "running", "unknown", "warning", "error")
 """As `colors.JOB` numbers them."""
 
 _DURATION = f"pbs_job_last_run_duration_seconds{{{MATCH}}}"
-_HOUR = 3600
+_NEXT = f"pbs_job_next_run_timestamp_seconds{{{MATCH}}}"
+_MINUTE, _HOUR = 60, 3600
+"""PBS starts what is due once a minute."""
 
 
 def build() -> object:
@@ -22,7 +34,7 @@ def build() -> object:
     board = Board(
         "pbs-jobs-tasks",
         "Sync, verify, prune and tape backup jobs, tasks of every kind, and tapes: state, duration, failures.",
-        [source(), instance(), datastore(), job_type()],
+        [*everywhere(), instance(), datastore(), job_type()],
     )
     _numbers(board)
     board.row("Jobs")
@@ -44,10 +56,14 @@ def _state() -> str:
     return " or ".join(numbered)
 
 
+def _overdue(seconds: int) -> str:
+    """Return how long ago jobs should have started, if it is longer ago than this and they don't run."""
+    running = f'pbs_job_status{{status="running", {MATCH}}} == 1'
+    return f"time() - {_NEXT} > {seconds} unless {on('job_type', 'job_id')} ({running})"
+
+
 def _numbers(board: Board) -> None:
     jobs = f"pbs_job_enabled{{{MATCH}}}"
-    late = f"pbs_job_next_run_timestamp_seconds{{{MATCH}}} < time() - {_HOUR}"
-    running = f'pbs_job_status{{status="running", {MATCH}}} == 1'
     tasks = f'pbs_task_total{{status="%s", {PBS}}}'
     panels = (
         number("Jobs", "Jobs that the filters leave.", "none", f"count({jobs})", empty="no jobs"),
@@ -63,7 +79,7 @@ def _numbers(board: Board) -> None:
             "Overdue",
             "Jobs that should have started more than an hour ago, and don't run.",
             "none",
-            f"count(({late}) unless on (instance, job_type, job_id) ({running})) or 0 * count({jobs})",
+            f"count({_overdue(_HOUR)}) or 0 * count({jobs})",
             empty="no jobs",
             steps=ANY_IS_BAD,
         ),
@@ -108,7 +124,8 @@ def _jobs() -> object:
             Column("Enabled", each("pbs_job_enabled"), states=YES_IS_FINE),
             Column("Last run", f"1000 * {each('pbs_job_last_run_timestamp_seconds')}", "dateTimeFromNow"),
             Column("Took", each("pbs_job_last_run_duration_seconds"), "s"),
-            Column("Next run", f"1000 * {each('pbs_job_next_run_timestamp_seconds')}", "dateTimeFromNow"),
+            Column("Next run in", f"max {_EACH} ({_NEXT} - time() >= 0)", "s"),
+            Column("Overdue by", f"max {_EACH} ({_overdue(_MINUTE)} or 0 * {_NEXT})", "s", steps=OVERDUE),
             Text(
                 {
                     "namespace": "Namespace",
@@ -167,6 +184,7 @@ def _running() -> object:
 
 
 def _tasks(board: Board) -> None:
+    of_type = f"worker_type:pbs_task_duration_seconds:max{{{PBS}}}"
     newest = f"pbs_task_duration_seconds{{{PBS}}}"
     board.line(
         9,
@@ -219,14 +237,10 @@ def _tasks(board: Board) -> None:
             8,
             graph(
                 "Longest of each type",
-                "The longest of the newest runs of each type of task: what the alert on long runs compares with.",
+                "The longest of the newest runs of each type of task: what the alert on long runs compares with. "
+                "The twenty types that take longest.",
                 "s",
-                [
-                    (
-                        f"worker_type:pbs_task_duration_seconds:max{{{PBS}}}",
-                        "{{instance}} {{worker_type}}",
-                    ),
-                ],
+                [(steady(20, of_type, last(of_type)), "{{instance}} {{worker_type}}")],
                 empty="no task has ended, or rules not loaded",
             ),
         ),
@@ -236,22 +250,19 @@ def _tasks(board: Board) -> None:
                 "Longest tasks",
                 "Duration of the newest run of a task, whatever its result: the ten longest.",
                 "s",
-                [(steady(10, newest, last(newest)), "{{instance}} {{worker_type}} {{worker_id}}")],
+                [(steady(10, newest, latest(newest)), "{{instance}} {{worker_type}} {{worker_id}} {{comment}}")],
                 empty="no task has ended",
+                points=FEW_POINTS,
             ),
         ),
         (
             8,
-            graph(
+            bars(
                 "Time since the last task",
-                "How long ago the newest task of each type ended, within the window.",
+                "How long ago the newest task of each type ended, within the window: the twelve where it is longest.",
                 "s",
-                [
-                    (
-                        f"time() - pbs_task_last_run_timestamp_seconds{{{PBS}}}",
-                        "{{instance}} {{worker_type}}",
-                    ),
-                ],
+                f"sort_desc(topk(12, time() - pbs_task_last_run_timestamp_seconds{{{PBS}}}))",
+                "{{instance}} {{worker_type}}",
                 empty="no task has ended",
             ),
         ),

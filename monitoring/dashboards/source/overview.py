@@ -7,6 +7,7 @@ from monitoring.dashboards.source.colors import (
     DAYS_UNTIL_FULL,
     FILL,
     OF_LIMIT,
+    OVERDUE,
     SEVERITY,
     UP,
     Steps,
@@ -14,7 +15,18 @@ from monitoring.dashboards.source.colors import (
 from monitoring.dashboards.source.failing import too_old
 from monitoring.dashboards.source.panels import bars, graph, last, number, of_series, steady
 from monitoring.dashboards.source.tables import Column, Text, table
-from monitoring.dashboards.source.variables import EXPORTER, PBS, by, instance, named_root, source
+from monitoring.dashboards.source.variables import (
+    EXPORTER,
+    LABELS,
+    PBS,
+    by,
+    everywhere,
+    instance,
+    named_root,
+    names,
+    on,
+    with_names,
+)
 
 _ALERTS = f'alertname=~"Pbs.*", {PBS}'
 _FIRING = f'ALERTS{{alertstate="firing", {_ALERTS}}}'
@@ -25,7 +37,13 @@ _AGE = f"group:pbs_snapshot_age:seconds{{{PBS}}}"
 _LIMIT = f"group:pbs_snapshot_age:limit_seconds{{{PBS}}}"
 _USED = f"datastore:pbs_datastore_used:ratio{{{PBS}}}"
 _FULL = f"datastore:pbs_datastore_full:seconds{{{PBS}}}"
-_GROUP = ("datastore", "namespace", "backup_type", "backup_id")
+_ROWS = 500
+_OLDEST = f"backup_type:pbs_snapshot_age:max_seconds{{{PBS}}}"
+_OVER = f"backup_type:pbs_snapshot_age:over_limit{{{PBS}}}"
+_NEXT = f"pbs_job_next_run_timestamp_seconds{{{PBS}}}"
+_RUNNING = f'pbs_job_status{{status="running", {PBS}}} == 1'
+_LATE = f"time() - {_NEXT} > 60 unless {on('job_type', 'job_id')} ({_RUNNING})"
+"""PBS starts what is due once a minute."""
 
 
 def build() -> object:
@@ -33,7 +51,7 @@ def build() -> object:
     board = Board(
         "pbs-overview",
         "All Proxmox Backup Servers: which answer, what needs attention, how old backups are, what fills up.",
-        [source(), instance()],
+        [*everywhere(), instance()],
     )
     _numbers(board)
     board.line(10, (24, _attention()))
@@ -65,7 +83,7 @@ def _numbers(board: Board) -> None:
         (4, _alerts("warning", ANY_IS_A_WARNING)),
         (
             4,
-            too_old("Backups too old", _AGE, _LIMIT),
+            too_old("Backups too old", PBS),
         ),
         (
             4,
@@ -103,13 +121,21 @@ def _alerts(severity: str, steps: Steps) -> object:
     )
 
 
+def _worst() -> str:
+    """Return the worst alerts that fire, as many as a table shows."""
+    firing = 'ALERTS{{alertstate="firing", severity="{}", {}}}'.format
+    ranked = (f"{-rank} * {firing(severity, _ALERTS)}" for rank, severity in enumerate(SEVERITY))
+    return f"topk({_ROWS}, {' or '.join(ranked)})"
+
+
 def _attention() -> object:
-    ranked = f"1000 * ALERTS_FOR_STATE{{{_ALERTS}}} and ignoring (alertstate) {_FIRING}"
+    since = f"ALERTS_FOR_STATE{{{_ALERTS}}} and ignoring (alertstate) {_worst()}"
+    ranked = f"1000 * ({with_names(since, PBS)})"
     for rank, severity in enumerate(SEVERITY, start=1):
         ranked = f'label_replace({ranked}, "rank", "{rank}", "severity", "{severity}")'
     return table(
         "What needs attention",
-        "Alerts that fire now, the worst first. "
+        f"Alerts that fire now, the worst first, {_ROWS} of them at most. "
         "A cell leads to the dashboard of the PBS, datastore, group, job or collector that it names. "
         "Empty while no alert fires.",
         {
@@ -120,6 +146,7 @@ def _attention() -> object:
             "namespace": "Namespace",
             "backup_type": "Type",
             "backup_id": "ID",
+            "comment": "Name",
             "job_type": "Job type",
             "job_id": "Job",
             "worker_type": "Task type",
@@ -130,6 +157,7 @@ def _attention() -> object:
             "disk": "Disk",
             "pool": "Pool",
             "name": "Drive",
+            "version": "Version",
         },
         [Column("Since", ranked, "dateTimeFromNow")],
         empty="nothing needs attention, or rules not loaded",
@@ -143,7 +171,7 @@ def _attention() -> object:
             "Job": ("pbs-jobs-tasks", {"instance": "PBS"}),
             "Task": ("pbs-jobs-tasks", {"instance": "PBS"}),
         },
-        hide=("job", "severity", "state", "status", "mode", "comment", "model", "serial", "vendor", "path"),
+        hide=("job", "severity", "state", "status", "mode", "model", "serial", "vendor", "path"),
         states={"Severity": {str(rank): shown for rank, shown in enumerate(SEVERITY.values(), start=1)}},
     )
 
@@ -158,7 +186,7 @@ def _servers() -> object:
             Column("State", f"max {each} (pbs_up{{{PBS}}} or 0 * ({EXPORTER}))", states=UP),
             Text(
                 {"version": "Version"},
-                f'max by (instance, version) (label_join(pbs_version{{{PBS}}}, "version", ".", "version", "release"))',
+                f'max {by("version")} (label_join(pbs_version{{{PBS}}}, "version", ".", "version", "release"))',
             ),
             Column("Alerts", f"count {each} ({_FIRING})", steps=ANY_IS_A_WARNING),
             Column("Datastores", f"count {each} (pbs_datastore_readable{{{PBS}}})"),
@@ -166,15 +194,11 @@ def _servers() -> object:
             Column("Fullest", f"max {each} ({_USED})", "percentunit", steps=FILL, gauge=True),
             Column("First full in", f"min {each} ({_FULL})", "s", steps=DAYS_UNTIL_FULL),
             Column("Groups", f"count {each} (pbs_snapshot_count{{{PBS}}})"),
-            Column("Oldest backup", f"max {each} ({_AGE})", "s"),
-            Column("Too old", f"sum {each} ({_AGE} > bool {_LIMIT})", steps=ANY_IS_BAD),
+            Column("Oldest backup", f"max {each} ({_OLDEST})", "s"),
+            Column("Too old", f"sum {each} ({_OVER})", steps=ANY_IS_BAD),
             Column("Failing jobs", f"sum {each} (job:pbs_job_status:error{{{PBS}}})", steps=ANY_IS_BAD),
             Column("Failed tasks", f'sum {each} (pbs_task_total{{status="error", {PBS}}})', steps=ANY_IS_A_WARNING),
-            Column(
-                "Next job",
-                f"1000 * min {each} (pbs_job_next_run_timestamp_seconds{{{PBS}}})",
-                "dateTimeFromNow",
-            ),
+            Column("Job overdue by", f"max {each} ({_LATE} or 0 * {_NEXT})", "s", steps=OVERDUE),
             Column("Uptime", f"max {each} (pbs_host_uptime_seconds{{{PBS}}})", "s"),
         ],
         empty="no PBS is scraped",
@@ -203,7 +227,7 @@ def _forecast() -> object:
     each = by("datastore")
 
     def of_those(expr: str) -> str:
-        return f"max {each} ({expr} and on (instance, datastore) {nearest})"
+        return f"max {each} ({expr} and {on('datastore')} {nearest})"
 
     return table(
         "Datastores that are full next",
@@ -223,8 +247,9 @@ def _forecast() -> object:
 
 
 def _oldest() -> object:
-    each = by(*_GROUP)
-    worst = f"topk(25, {_AGE} / {_LIMIT})"
+    each = by(*LABELS)
+    worst = f"topk(25, group:pbs_snapshot_age:rank{{{PBS}}} > 0)"
+    known = f"max {by(*LABELS, 'comment')} ({names(PBS)} and {on(*LABELS)} {worst})"
     return table(
         "Oldest backups",
         "The 25 groups whose newest finished snapshot is oldest, as a share of the limit that applies to them.",
@@ -236,6 +261,7 @@ def _oldest() -> object:
             "backup_id": "ID",
         },
         [
+            Text({"comment": "Name"}, named_root(known)),
             Column("Of limit", named_root(f"max {each} ({worst})"), "percentunit", steps=OF_LIMIT),
             Column("Age", named_root(f"max {each} ({_AGE} and {worst})"), "s"),
             Column("Limit", named_root(f"max {each} ({_LIMIT} and {worst})"), "s"),
@@ -259,7 +285,7 @@ def _over_time(board: Board) -> None:
                 "Oldest backup of each PBS",
                 "Age of the newest finished snapshot of the group where it is oldest: the ten PBS with the oldest.",
                 "s",
-                [(steady(10, f"max {by()} ({_AGE})", f"max {by()} ({last(_AGE)})"), "{{instance}}")],
+                [(steady(10, f"max {by()} ({_OLDEST})", f"max {by()} ({last(_OLDEST)})"), "{{instance}}")],
                 empty="no backups, or rules not loaded",
                 links=to_backups,
             ),
@@ -270,7 +296,7 @@ def _over_time(board: Board) -> None:
                 "Backups too old",
                 "Backup groups whose newest finished snapshot is older than their limit, of each PBS.",
                 "none",
-                [(f"sum {by()} ({_AGE} > bool {_LIMIT})", "{{instance}}")],
+                [(f"sum {by()} ({_OVER})", "{{instance}}")],
                 empty="no backups, or rules not loaded",
                 stacked=True,
                 links=to_backups,

@@ -30,6 +30,11 @@ from monitoring.dashboards.source.colors import PLAIN, States, Steps, mapping, t
 
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 
+POINTS = 300
+"""The points of a line. Grafana's own number is the panel's width in pixels."""
+FEW_POINTS = 100
+"""The points of a line that Prometheus chooses among a series for each guest."""
+
 Series = Sequence[tuple[str, str]]
 """Queries, and the names of their series in the legend."""
 
@@ -37,9 +42,10 @@ Panel = TypeVar("Panel", stats.Panel, bargauge.Panel, timeseries.Panel, statetim
 
 
 def url(uid: str, **variables: str) -> str:
-    """Return the URL of a dashboard, by UID. It keeps the data source and the time range, and sets these variables."""
+    """Return the URL of a dashboard, by UID. It keeps source, sites and time range, and sets these variables."""
     chosen = "".join(f"&var-{name}={value}" for name, value in variables.items())
-    return f"/d/{uid}?var-datasource=${{datasource}}{chosen}&${{__url_time_range}}"
+    kept = "var-datasource=${datasource}&${site_label:queryparam}&${site:queryparam}"
+    return f"/d/{uid}?{kept}{chosen}&${{__url_time_range}}"
 
 
 def of_series(uid: str, *labels: str) -> dashboard.DashboardLink:
@@ -51,6 +57,11 @@ def of_series(uid: str, *labels: str) -> dashboard.DashboardLink:
 def last(selector: str) -> str:
     """Return each series' last value in the time range, even if it has none at the end."""
     return f"last_over_time({selector}[$__range] @ end())"
+
+
+def latest(selector: str) -> str:
+    """Return each series' last value. It reads less than `last`, and is for metrics with a series for each guest."""
+    return f"last_over_time({selector}[2h] @ end())"
 
 
 def steady(number: int, expr: str, rank: str) -> str:
@@ -132,13 +143,14 @@ def graph(
     least: float | None = 0,
     most: float | None = None,
     links: Sequence[dashboard.DashboardLink] = (),
+    points: int = POINTS,
 ) -> timeseries.Panel:
     """Return a panel with lines over time. `steps` are dashed lines."""
     panel = _finish(timeseries.Panel(), (title, description, unit, empty), steps or PLAIN, links)
     for index, (expr, legend) in enumerate(series):
         panel.with_target(query(expr, legend, chr(ord("A") + index)))
     panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
-    panel.line_width(1).fill_opacity(40 if stacked else 5).show_points(VisibilityMode.NEVER)
+    panel.max_data_points(points).line_width(1).fill_opacity(40 if stacked else 5).show_points(VisibilityMode.NEVER)
     panel.legend(
         common.VizLegendOptions()
         .show_legend(show_legend=True)
@@ -170,7 +182,9 @@ def timeline(
     """Return a panel with a band for each series, colored by its state."""
     panel = _finish(statetimeline.Panel(), (title, description, "none", empty), PLAIN, links)
     panel.with_target(query(expr, legend, "A")).mappings([mapping(states)])
-    panel.show_value(VisibilityMode.NEVER).merge_values(merge_values=True).row_height(0.8).fill_opacity(80)
+    panel.max_data_points(POINTS).show_value(VisibilityMode.NEVER).merge_values(merge_values=True).row_height(
+        0.8
+    ).fill_opacity(80)
     return panel.legend(
         common.VizLegendOptions()
         .show_legend(show_legend=True)

@@ -57,7 +57,11 @@ def table(
     `keys` are the labels that identify a row, with their headings. Each expression must have them. `links` has, by
     heading, the UID that a cell leads to, and the column that each variable is set from. `hide` are labels without a
     column. `states` has the names of the keys' values, by heading. With `filters`, each heading has a filter.
+
+    A table of several PBS has a column for their site. If that label isn't called `site`, the column comes last.
     """
+    if "instance" in keys:
+        keys = {"site": "Site", **keys}
     panel = tables.Panel().title(title).description(description).unit("none").no_value(empty).datasource(SOURCE)
     panel.thresholds(dashboard.ThresholdsConfig().steps(thresholds(PLAIN)))
     panel.sort_by([common.TableSortByFieldState().display_name(sort).desc(desc=descending)])

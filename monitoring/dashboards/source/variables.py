@@ -1,19 +1,27 @@
 """The variables of the dashboards, and the label matchers that use them."""
 
-from grafana_foundation_sdk.builders.dashboard import DatasourceVariable, QueryVariable
+from grafana_foundation_sdk.builders.dashboard import DatasourceVariable, QueryVariable, TextBoxVariable
 from grafana_foundation_sdk.models.dashboard import VariableOption, VariableRefresh, VariableSort
 
 from monitoring.dashboards.source.panels import SOURCE
 
-PBS = 'instance=~"$instance"'
-EXPORTER = f"up{{{PBS}}} and on (job, instance) last_over_time(pbs_up{{{PBS}}}[$__range])"
+SITE = "$site_label"
+"""The label that says at which site a PBS is. Its name is a variable too."""
+PBS = f'{SITE}=~"$site", instance=~"$instance"'
+EXPORTER = f"up{{{PBS}}} and last_over_time(pbs_up{{{PBS}}}[$__range])"
 """Whether exporters can be scraped. Another job's target can have the same instance, and has its own `up`."""
 STORE = f'{PBS}, datastore=~"$datastore"'
 GROUP = f'{STORE}, namespace=~"${{namespace:pipe}}", backup_type=~"$backup_type"'
 JOB = f'{STORE}, job_type=~"$job_type"'
 
+LABELS = ("datastore", "namespace", "backup_type", "backup_id")
+"""The labels of a backup group, beside those of its PBS."""
+
 ROOT = "/"
 """The name of the root namespace, which has no label."""
+
+NOWHERE = "no site"
+"""The name of the site of a PBS whose target has no such label."""
 
 _ALL = VariableOption(selected=True, text=["All"], value=["$__all"])
 
@@ -23,14 +31,41 @@ def named_root(expr: str) -> str:
     return f'label_replace({expr}, "namespace", "{ROOT}", "namespace", "")'
 
 
+def names(matchers: str) -> str:
+    """Return the last known `pbs_group_info` of each group, whose label `comment` is the guest's name."""
+    return f"topk {by(*LABELS)} (1, last_over_time(pbs_group_info{{{matchers}}}[2h] @ end()))"
+
+
+def with_names(expr: str, matchers: str) -> str:
+    """Return the groups of `expr` with the guests' names, and those without as they are."""
+    known = names(matchers)
+    return f"({expr}) * {on(*LABELS)} group_left (comment) {known} or ({expr}) unless {on(*LABELS)} {known}"
+
+
 def source() -> DatasourceVariable:
     """Return the variable for the Prometheus that the panels query."""
     return DatasourceVariable("datasource").type("prometheus").label("Data source")
 
 
+def everywhere() -> list[object]:
+    """Return the variables of every dashboard: the data source, and the sites."""
+    return [source(), _site_label(), _site()]
+
+
+def _site_label() -> TextBoxVariable:
+    """Return the variable for the name of the label that tells sites apart."""
+    made = TextBoxVariable("site_label").label("Site label").default_value("site")
+    return made.description("The label of your scrape targets that says where a PBS is: site, cluster, team.")
+
+
+def _site() -> QueryVariable:
+    """Return the variable for sites. "All" includes PBS without that label."""
+    return _several("site", "Site", f"label_values(pbs_up, {SITE})")
+
+
 def instance(*, several: bool = True) -> QueryVariable:
     """Return the variable for the PBS."""
-    made = _query("instance", "PBS", "label_values(pbs_up, instance)")
+    made = _query("instance", "PBS", f'label_values(pbs_up{{{SITE}=~"$site"}}, instance)')
     made.description("A PBS is called as its exporter's scrape target is.")
     return made.multi(multi=True).include_all(include_all=True).current(_ALL) if several else made
 
@@ -74,4 +109,19 @@ def _query(name: str, label: str, query: str) -> QueryVariable:
 
 def by(*labels: str) -> str:
     """Return the `by` clause of a PBS and these labels."""
-    return f"by ({', '.join(('instance', *labels))})"
+    return f"by ({_each(*labels)})"
+
+
+def on(*labels: str) -> str:
+    """Return the `on` clause of a PBS and these labels."""
+    return f"on ({_each(*labels)})"
+
+
+def _each(*labels: str) -> str:
+    return ", ".join((SITE, "instance", *labels))
+
+
+def by_site(operator: str, expr: str) -> str:
+    """Return one series for each site, with the label `site` whatever the targets' own is called."""
+    of_each = f'label_replace({operator} by ({SITE}) ({expr}), "site", "$1", "{SITE}", "(.+)")'
+    return f'max by (site) (label_replace({of_each}, "site", "{NOWHERE}", "site", ""))'

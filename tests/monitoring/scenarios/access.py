@@ -43,7 +43,7 @@ ACCESS = (
         ),
         tuple(
             alert("PbsRightMissing", "warning", collector=collector, privilege="Datastore.Audit")
-            for collector in ("datastores", "gc", "io", "jobs", "s3", "snapshots")
+            for collector in ("datastores", "gc", "groups", "io", "jobs", "s3", "snapshots")
         ),
         (alert("PbsDatastoreVanished", "warning", datastore="main"),),
     ),
@@ -65,6 +65,12 @@ ACCESS = (
         tuple(alert("PbsCollectorFailing", "warning", collector=name) for name in ("host", "services", "updates")),
     ),
     Scenario("token revoked", "login", faults.token_revoked, (alert("PbsLoginRefused", "critical"),)),
+    Scenario(
+        "certificate replaced",
+        "certificate",
+        faults.certificate_ends(300),
+        (alert("PbsCertificateNotTrusted", "critical"),),
+    ),
     Scenario("PBS stopped", "down", faults.pbs_stopped, (alert("PbsDown", "critical"),)),
     Scenario(
         "PBS that is off between its backups stays off",
@@ -90,7 +96,10 @@ ACCESS = (
         "datastores not listed",
         "unlisted",
         failed_answer("/admin/datastore", 400, "client error (Connect)"),
-        tuple(alert("PbsCollectorFailing", "warning", collector=name) for name in ("datastores", "s3", "snapshots")),
+        tuple(
+            alert("PbsCollectorFailing", "warning", collector=name)
+            for name in ("datastores", "groups", "s3", "snapshots")
+        ),
     ),
     Scenario(
         "slow collector fails",

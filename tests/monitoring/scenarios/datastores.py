@@ -121,6 +121,7 @@ DATASTORES = (
         (
             alert("PbsJobFailed", "warning", job_type="verify", datastore="main"),
             alert("PbsTaskFailed", "warning", worker_type="prune", datastore="main"),
+            alert("PbsCollectorFailing", "warning", collector="groups", datastore="main"),
             alert("PbsListingFailing", "warning", datastore="main"),
             alert("PbsListingOld", "warning", datastore="main"),
         ),

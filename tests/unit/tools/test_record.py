@@ -67,7 +67,7 @@ def renamed(page: Series, scrubber: Scrubber) -> Series:
     names = ("datastore", "backup_id", "name", "serial", "job_id", "remote", "remote_datastore", "pool")
     new: dict[str, Callable[[str], str]] = {
         **dict.fromkeys(names, lambda text: scrubber.name("not-recorded", text)),
-        "comment": lambda text: notes.get(text, text),
+        **dict.fromkeys(("comment", "group_comment"), lambda text: notes.get(text, text)),
         "namespace": scrubber.namespace,
         "owner": scrubber.auth_id,
         "worker_id": scrubber.worker_id,
