@@ -20,9 +20,10 @@ import sysconfig
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib.metadata import distributions
-from modulefinder import ModuleFinder
+from modulefinder import Module, ModuleFinder
 from pathlib import Path
 from py_compile import PycInvalidationMode
+from typing import IO, Any
 
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 
@@ -46,10 +47,12 @@ IMPORTED_BY_THE_INTERPRETER = (
 
 UNUSED_MODULES = (
     *("bdb", "cmd", "code", "codeop", "doctest", "idlelib", "pdb", "pydoc", "readline", "rlcompleter", "test"),
-    *("_curses", "_pyrepl", "curses", "ensurepip", "multiprocessing", "sqlite3", "tkinter", "turtle", "unittest", "venv", "webbrowser"),
-    *("wsgiref", "xml", "xmlrpc"),
+    *("_curses", "_pyrepl", "curses", "ensurepip", "multiprocessing", "sqlite3", "tkinter", "turtle", "unittest"),
+    *("venv", "webbrowser", "xml", "xmlrpc"),
+    # Encodings of East Asia: JSON is UTF-8.
+    *("_codecs_cn", "_codecs_hk", "_codecs_iso2022", "_codecs_jp", "_codecs_kr", "_codecs_tw", "_multibytecodec"),
 )
-"""What import statements reach only for debugging, tests, graphical programs or other servers."""
+"""What import statements reach only for debugging, tests, graphical programs, other servers or other encodings."""
 
 UNUSED_FILES = (
     *("**/__pycache__", "**/*.[ch]", "**/*.p[xy]i", "**/*.p[xy][dx]", "**/*.sh", "**/_testcapi.*"),
@@ -76,13 +79,16 @@ print(*sys.modules)
 """
 
 
+_Found = tuple[IO[Any] | None, str | None, tuple[str, str, int]]
+
+
 class Finder(ModuleFinder):
     """The modules that import statements reach, also those in functions."""
 
-    def find_module(self, name: str, path: object, parent: object = None) -> object:
+    def find_module(self, name: str, path: str | None, parent: Module | None = None) -> _Found:
         """Find a module's file. The base class fails at a folder without `__init__.py`."""
         try:
-            return super().find_module(name, path, parent)  # type: ignore[misc]
+            return super().find_module(name, path, parent)
         except AttributeError:
             raise ImportError(name) from None
 
@@ -147,15 +153,18 @@ def _standard_modules(dependencies: Path, program: Path) -> Iterator[Path]:
     folders = [own, packages, STANDARD_LIBRARY, STANDARD_LIBRARY / "lib-dynload"]
     finder = Finder([str(folder) for folder in folders], excludes=UNUSED_MODULES)
     modules = (".".join(file.relative_to(own).with_suffix("").parts) for file in own.rglob("*.py"))
-    for name in (*modules, *IMPORTED_BY_THE_INTERPRETER):
+    # Headers of HTTP, and names of hosts, name encodings.
+    encodings = (f"encodings.{file.stem}" for file in STANDARD_LIBRARY.glob("encodings/*.py"))
+    # What sysconfig reads, whose name has the architecture.
+    built = (file.stem for file in STANDARD_LIBRARY.glob("_sysconfigdata*.py"))
+    for name in (*modules, *IMPORTED_BY_THE_INTERPRETER, *encodings, *built):
         finder.import_hook(name.removesuffix(".__init__"))
     for name in _imported_by_compiled_modules(dependencies, packages):
         # Some have no file, such as collections.abc.
         with suppress(ImportError):
             finder.import_hook(name)
-    found = (Path(module.__file__) for module in finder.modules.values() if module.__file__)
-    # HTTP and URLs name encodings.
-    return (file for file in {*found, *STANDARD_LIBRARY.glob("encodings/*.py")} if _is_standard(file))
+    files = (getattr(module, "__file__", None) for module in finder.modules.values())
+    return (file for file in {Path(file) for file in files if file is not None} if _is_standard(file))
 
 
 def _is_standard(file: Path) -> bool:

@@ -28,8 +28,11 @@ done
 shift
 cat >"$base/pbs-exporter"
 chmod +x "$base/pbs-exporter"
-TESTED_PROGRAM=$base/pbs-exporter exec "$@" </dev/null
+export TESTED_PROGRAM="$base/pbs-exporter"
+"$TESTED_PROGRAM" --version
+exec "$@" </dev/null
 """
+
 
 def main(arguments: Sequence[str]) -> int:
     """Build the image, run the tests, and return pytest's exit code."""

@@ -96,7 +96,7 @@ def test_no_distribution(files: Files) -> None:
     names = {path.name for path in files.found}
     assert names & {"sh", "bash", "dash", "busybox", "apt", "dpkg", "pip", "perl"} == {"dpkg"}
     assert [path for path in files.found if path.name == "dpkg"] == [Path("var/lib/dpkg")]
-    assert {path.parts[0] for path in files.found} == {"etc", "lib", "lib64", "opt", "tmp", "usr", "var"}
+    assert {path.parts[0] for path in files.found} - {"lib64"} == {"etc", "lib", "opt", "tmp", "usr", "var"}
 
 
 def test_certificate_authorities_are_the_base_images(files: Files, base: Path) -> None:
@@ -217,8 +217,8 @@ def test_a_change_of_code_reinstalls_nothing(podman: Podman, image: str, tmp_pat
     assert installs == ["--> Using cache", "--> Using cache", ""]
     root = Path(podman("image", "mount", changed).strip())
     added = root / "opt/pbs-exporter"
-    (module,) = added.glob("lib/python3.*/site-packages/pbs_exporter/clock.pyc")
-    assert b"CHANGED" in module.read_bytes()
+    (compiled,) = added.glob("lib/python3.*/site-packages/pbs_exporter/clock.pyc")
+    assert b"CHANGED" in compiled.read_bytes()
     assert [path for path in added.rglob("*") if path.is_file() and MARKER.encode() in path.read_bytes()] == []
     history = podman("history", "--no-trunc", "--format", "json", changed)
     assert MARKER not in history + json.dumps(podman.inspect(changed))
