@@ -46,7 +46,7 @@ def rendered() -> dict[Path, str]:
 
 
 def with_runbook(url: str) -> dict[Path, str]:
-    """Return the text of the rule files and the PrometheusRule, in which each alert links to its section of that page."""
+    """Return the text of the rule files and the PrometheusRule, with links from alerts to that page."""
     sources = {name: linked(text, url) for name, text in _sources().items()}
     operator = _OPERATOR + indent(_groups(sources.values()), "  ")
     return {WITH_RUNBOOK / name: text for name, text in (sources | {"prometheusrule.yaml": operator}).items()}
