@@ -89,8 +89,8 @@ pictures: $(MONITORING)/ready ## draw the dashboards and the status page for doc
 	@$(MONITORING)/bin/python -m tools.pictures.dashboards docs/pictures
 	@$(MONITORING)/bin/python -m tools.pictures.status_page docs/pictures
 
-rules: $(READY) ## render the rules for Kubernetes and Helm from monitoring/rules
-	@$(BIN)/python -m tools.render_rules
+rules: $(READY) ## render the rules for Kubernetes and Helm; RUNBOOK_URL=address of docs/alerts.md for linked ones in build/rules/
+	@$(BIN)/python -m tools.render_rules $(if $(RUNBOOK_URL),--runbook-url '$(RUNBOOK_URL)')
 
 bench: $(PLAIN)/ready ## measure the tables of docs/performance.md in ten minutes; ARGS='--only ROW' for one row
 	@$(PLAIN)/bin/python -m benchmarks $(if $(ARGS),$(ARGS),--write docs/performance.md)

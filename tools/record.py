@@ -111,8 +111,12 @@ async def record(settings: TargetSettings, scrubber: Scrubber, clock: Clock) -> 
     return recording, survey.unanswered
 
 
+_PAST = ("datastore_past", "host_past")
+"""Methods whose answers are large, and not on the page of metrics."""
+
+
 class Survey:
-    """Calls all methods of a client, for every datastore and namespace."""
+    """Calls all methods of a client but those about the past, for every datastore and namespace."""
 
     def __init__(self, client: PbsClient, *, since: int) -> None:
         self.unanswered: list[str] = []
@@ -133,7 +137,7 @@ class Survey:
             ("store", "namespace", "decode"): [(*names, buffered(many(Snapshot))) for names in namespaces],
         }
         for name, method in inspect.getmembers(client, inspect.iscoroutinefunction):
-            if not name.startswith("_") and name not in {"version", "datastores", "namespaces"}:
+            if not name.startswith("_") and name not in {"version", "datastores", "namespaces", *_PAST}:
                 for values in arguments[_parameters(method)]:
                     await self._call(method, *values)
 

@@ -63,6 +63,16 @@ def test_values_have_their_effect() -> None:
     assert tomllib.loads(objects["ConfigMap"]["data"]["settings.toml"])["pbs"]["ca_file"] == "/etc/pbs-exporter/ca.crt"
 
 
+def test_alerts_link_to_their_sections() -> None:
+    """With an address of docs/alerts.md, each alert has a `runbook_url`, which is the only change to the rules."""
+    address = "https://wiki.example.com/pbs/alerts"
+    values = VALUES | {"prometheusRule": {"enabled": True, "runbookUrl": address}}
+    groups = render(values)["PrometheusRule"]["spec"]["groups"]
+    for rule in (rule for group in groups for rule in group["rules"] if "alert" in rule):
+        assert rule["annotations"].pop("runbook_url") == f"{address}#{rule['alert'].lower()}"
+    assert groups == rules()
+
+
 def test_targets_have_their_secrets() -> None:
     """The Secrets of targets are mounted whole, each once: a new key for a new target arrives in the running pod."""
     pod = render(MANY)["Deployment"]["spec"]["template"]["spec"]

@@ -27,6 +27,7 @@ SET: Object = {
     "networkPolicy.egressPorts": [8007, 443],
     "networkPolicy.from": [{"podSelector": {}}],
     "prometheusRule.groups": [{"name": "own", "rules": []}],
+    "prometheusRule.runbookUrl": "https://wiki.example.com/pbs/alerts",
     "replicaCount": 0,
     "service.type": "NodePort",
     "serviceMonitor.interval": "2m",

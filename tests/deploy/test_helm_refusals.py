@@ -138,6 +138,7 @@ def test_endpoints_that_fit(endpoint: str) -> None:
         ("serviceMonitor.interval", "1 minute"),
         ("serviceMonitor.scrapeTimeout", 30),
         ("prometheusRule.groups", {}),
+        ("prometheusRule.runbookUrl", "docs/alerts.md"),
     ],
 )
 def test_schema_refuses(path: str, value: object) -> None:

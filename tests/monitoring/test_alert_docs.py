@@ -11,14 +11,16 @@ import pytest
 import yaml
 
 from tests.monitoring import runbook
-from tests.monitoring.rule_files import ALERTMANAGER_FILE, RECORDING_FILE
+from tests.monitoring.rule_files import ALERTMANAGER_FILE, ALERTS_FILE, RECORDING_FILE
 from tests.support.commands import process, run
 from tests.support.network_namespace import Namespace
 from tests.support.prometheus_programs import newest, oldest
 from tests.support.waiting import poll
+from tools.render_rules import linked, main
 
 VERSIONS = [newest, oldest]
 SECTIONS = runbook.sections()
+ADDRESS = "https://wiki.example.com/pbs/alerts"
 NAMES = sorted({rule["alert"] for rule in runbook.alerts()})
 
 
@@ -28,10 +30,28 @@ def test_each_alert_has_its_section_and_no_other_has() -> None:
 
 
 def test_runbook_urls_lead_to_their_sections() -> None:
-    """Each alert's `runbook_url` is the anchor of the section of its name."""
-    for rule in runbook.alerts():
-        assert rule["annotations"]["runbook_url"] == f"docs/alerts.md#{rule['alert'].lower()}"
-        assert rule["alert"].lower() in runbook.anchors()
+    """With an address of the page, each alert's `runbook_url` is the anchor of its section."""
+    text = ALERTS_FILE.read_text(encoding="utf-8")
+    rules = [rule for group in yaml.safe_load(linked(text, ADDRESS))["groups"] for rule in group["rules"]]
+    for rule in rules:
+        address, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+        assert (address, anchor) == (ADDRESS, rule["alert"].lower())
+        assert anchor in runbook.anchors()
+
+
+def test_linked_rules_are_beside_the_shipped_ones(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`make rules RUNBOOK_URL=…` writes rules that load to a folder of their own, and refuses what doesn't open."""
+    monkeypatch.setattr("tools.render_rules.WITH_RUNBOOK", tmp_path)
+    assert main(["--runbook-url", "docs/alerts.md"]) == 1
+    assert "isn't an address" in capsys.readouterr().err
+    assert main(["--runbook-url", ADDRESS]) == 0
+    assert {file.name for file in tmp_path.iterdir()} == {"pbs.rules.yml", "pbs.alerts.yml", "prometheusrule.yaml"}
+    run(newest("promtool"), "check", "rules", tmp_path / "pbs.rules.yml", tmp_path / "pbs.alerts.yml")
+    operator = yaml.safe_load((tmp_path / "prometheusrule.yaml").read_text(encoding="utf-8"))
+    texts = [rule["annotations"] for group in operator["spec"]["groups"] for rule in group["rules"] if "alert" in rule]
+    assert all(text["runbook_url"].startswith(f"{ADDRESS}#pbs") for text in texts)
 
 
 def test_links_within_the_page_lead_somewhere() -> None:

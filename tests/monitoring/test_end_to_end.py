@@ -102,7 +102,7 @@ def test_texts_are_whole(run: ScenarioRun) -> None:
     fired = [alert for alerts in run.during.values() for alert in alerts]
     assert fired
     for alert in fired:
-        assert set(alert.annotations) == {"summary", "description", "runbook_url"}, alert
+        assert set(alert.annotations) == {"summary", "description"}, alert
         for text in alert.annotations.values():
             assert text, alert
             assert not BROKEN.search(text), f"{alert}: {text}"

@@ -31,7 +31,7 @@ RECORDED = [rule for rule in RULES if "record" in rule]
 DECLARED = with_rules(RULE_FILES)
 
 SEVERITIES = {"critical", "warning", "info"}
-ANNOTATIONS = {"summary", "description", "runbook_url"}
+ANNOTATIONS = {"summary", "description"}
 RECORDED_NAME = re.compile(r"(?:backup_type|datastore|group|instance|job|worker_type):pbs_[a-z0-9_]+:[a-z0-9_]+")
 
 
@@ -132,7 +132,7 @@ def test_alert_is_seen_not_to_fire(name: str) -> None:
 
 @pytest.mark.parametrize("rule", ALERTS, ids=alert_title)
 def test_alert_tells_what_to_do(rule: Mapping[str, Any]) -> None:
-    """Each alert has a severity, a summary, a description, and its section of the documentation.
+    """Each alert has a severity, a summary and a description, and no link that leads nowhere.
 
     A value that is a state, as in "(pbs_up is 0)", says nothing to whoever reads it.
     """
@@ -141,7 +141,6 @@ def test_alert_tells_what_to_do(rule: Mapping[str, Any]) -> None:
     assert all(text.strip() for text in rule["annotations"].values())
     texts = " ".join(rule["annotations"].values())
     assert not re.search(r"\((?:[a-z_]+ )+(?:is|was) \{\{ \$value \}\}\)", " ".join(texts.split()))
-    assert rule["annotations"]["runbook_url"] == f"docs/alerts.md#{rule['alert'].lower()}"
 
 
 def test_alert_has_one_rule_for_each_severity() -> None:
