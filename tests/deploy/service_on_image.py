@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.deploy.podman import Podman, build_image, import_base_image
+from tests.support.commands import tool
 from tests.support.paths import ROOT
 
 _ENTER = """\
-base=$1 image=$2
-shift 2
+base=$1 image=$2 program=$3
+shift 3
 mount -t tmpfs tmpfs "$base"
 mkdir "$base/root" "$base/upper" "$base/work"
 mount -t overlay overlay "$base/root" -o "lowerdir=$image,upperdir=$base/upper,workdir=$base/work"
@@ -28,8 +29,8 @@ done
 shift
 cat >"$base/pbs-exporter"
 chmod +x "$base/pbs-exporter"
-export TESTED_PROGRAM="$base/pbs-exporter"
-"$TESTED_PROGRAM" --version
+# The tests start the program of their environment: here it is the image's.
+mount --bind "$base/pbs-exporter" "$program"
 exec "$@" </dev/null
 """
 
@@ -54,8 +55,8 @@ def _run_tests(files: str, variables: Sequence[str], arguments: Sequence[str]) -
         exports = "".join(f"export {variable}\n" for variable in variables)
         program = f'#!/bin/sh\n{exports}exec /usr/bin/unshare --root={base}/root --wd="$PWD" pbs-exporter "$@"\n'
         shared = ("/dev", "/proc", tempfile.gettempdir(), str(ROOT))
-        pytest = (sys.executable, "-m", "pytest", *arguments)
-        command = ("unshare", "--mount", "sh", "-euc", _ENTER, "--", base, files, *shared, "--", *pytest)
+        entered = ("sh", "-euc", _ENTER, "--", base, files, str(tool("pbs-exporter")), *shared, "--")
+        command = ("unshare", "--mount", *entered, sys.executable, "-m", "pytest", *arguments)
         return subprocess.run(command, input=program, encoding="utf-8", cwd=ROOT, check=False).returncode  # noqa: S603
 
 
