@@ -131,7 +131,9 @@ def test_own_share_of_old_backups_is_kept(version: Any, old: int, *, critical: b
         "labels: {because: test}, expr: '0 * max without (backend, comment) (pbs_datastore_info) + 0.5'}]}]"
     )
     ages = [31 * HOUR] * old + [HOUR] * (4 - old)
-    series = [_backup(_group(f"vm/{number}", namespace=f"n{number % 2}"), age).given() for number, age in enumerate(ages)]
+    series = [
+        _backup(_group(f"vm/{number}", namespace=f"n{number % 2}"), age).given() for number, age in enumerate(ages)
+    ]
     series.append(Series("pbs_datastore_info", {"datastore": "main", "backend": "filesystem"}, 1).given())
     firing = _firing({"datastore": "main"}, "critical") if critical else []
     _try(version, tmp_path, "PbsBackupsTooOld", series=series, firing=firing, examples=[own])
