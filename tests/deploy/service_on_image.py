@@ -27,12 +27,26 @@ while [ "$1" != -- ]; do
     shift
 done
 shift
+# As each runtime of containers does.
+cp /etc/hosts "$base/root/etc/hosts"
 cat >"$base/pbs-exporter"
 chmod +x "$base/pbs-exporter"
 # The tests start the program of their environment: here it is the image's.
 mount --bind "$base/pbs-exporter" "$program"
 exec "$@" </dev/null
 """
+
+
+_PROGRAM = """\
+#!{python} -IS
+import os, sys
+folder = os.getcwd()
+os.environ.update(line.split("=") for line in {variables!r})
+os.chroot({root!r})
+os.chdir(folder)
+os.execv("/opt/pbs-exporter/bin/pbs-exporter", sys.argv)
+"""
+"""Starts the image's program. A shell would change the order of the variables, which is that of targets."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -52,8 +66,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run_tests(files: str, variables: Sequence[str], arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="pbs-exporter-root-") as base:
-        exports = "".join(f"export {variable}\n" for variable in variables)
-        program = f'#!/bin/sh\n{exports}exec /usr/bin/unshare --root={base}/root --wd="$PWD" pbs-exporter "$@"\n'
+        program = _PROGRAM.format(python=sys.executable, root=f"{base}/root", variables=variables)
         shared = ("/dev", "/proc", tempfile.gettempdir(), str(ROOT))
         entered = ("sh", "-euc", _ENTER, "--", base, files, str(tool("pbs-exporter")), *shared, "--")
         command = ("unshare", "--mount", *entered, sys.executable, "-m", "pytest", *arguments)
