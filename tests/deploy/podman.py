@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +127,9 @@ def import_base_image(podman: Podman) -> str:
         "import", "--change", f"ENV PATH={BASE_PATH}", "--change", 'CMD ["python3"]', base_tar(), f"localhost/{BASE}"
     )
     return BASE
+
+
+def build_image(podman: Podman, arguments: Mapping[str, str] = BUILD_ARGUMENTS) -> str:
+    """Build the project's image from the checkout, as a release does, and return its name."""
+    podman.build("--layers", "--tag", IMAGE, *(f"--build-arg={name}={text}" for name, text in arguments.items()))
+    return IMAGE

@@ -73,14 +73,15 @@ def test_any_user(docker: Docker, pbs: Address, image: str) -> None:
         assert process_status(docker, container)["Uid"].split() == ["12345"] * 4
 
 
-def test_writes_nothing(docker: Docker, pbs: Address, image: str) -> None:
+def test_writes_nothing(docker: Docker, pbs: Address, image: str, tmp_path: Path) -> None:
     """It writes no file, not even as root: scrapes and health checks leave the file system unchanged."""
     with docker.running("--user=0:0", *IN_A_HURRY, *PUBLISHED, *variables(pbs.variables), image) as container:
         assert "\npbs_up 1.0\n" in scrape(docker)
         poll(lambda: docker.health(container) == "healthy", "a healthy container")
         assert docker("diff", container) == ""
         # `docker diff` does show a change.
-        docker("exec", container, "touch", "/tmp/seen")  # noqa: S108 - in the container
+        (tmp_path / "seen").touch()
+        docker("cp", tmp_path / "seen", f"{container}:/tmp/seen")
         assert docker("diff", container).splitlines() == ["C /tmp", "A /tmp/seen"]
 
 
@@ -153,6 +154,17 @@ def test_ends_in_the_middle_of_a_scrape(docker: Docker, simulated_pbs: Simulate,
             assert time.monotonic() - begun < 5
         state = docker.inspect(container)["State"]
         assert (state["Status"], state["ExitCode"]) == ("exited", 0)
+
+
+def test_check_inside(docker: Docker, pbs: Address, image: str) -> None:
+    """`docker exec … pbs-exporter check` works in a container that has no shell."""
+    # A second Python doesn't fit into 64 MiB.
+    hardened = ("--read-only", "--cap-drop=ALL", "--memory=128m")
+    with docker.running(*hardened, *PUBLISHED, *variables(pbs.variables), image) as container:
+        assert "\npbs_up 1.0\n" in scrape(docker)
+        ended = docker.attempt("exec", container, "pbs-exporter", "check")
+        assert (ended.returncode, pbs.endpoint in ended.stdout) == (0, True), ended.stdout + ended.stderr
+        assert docker.attempt("exec", container, "sh", "-c", "true").returncode in {126, 127}
 
 
 def test_wrong_setting(docker: Docker, pbs: Address, image: str) -> None:

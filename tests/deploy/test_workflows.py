@@ -208,6 +208,23 @@ def test_release_waits_for_the_checks(parsed: dict[str, Any]) -> None:
     }
 
 
+def test_image_is_scanned_and_its_base_pinned(parsed: dict[str, Any]) -> None:
+    """CI fails at a vulnerability of the image that has a fix; a release pins the base for both architectures."""
+    (scan,) = (
+        step["with"] for step in parsed["ci.yml"]["jobs"]["image"]["steps"] if "trivy-action" in step.get("uses", "")
+    )
+    built = [step.get("run", "") for step in parsed["ci.yml"]["jobs"]["image"]["steps"]]
+    assert f"docker build --pull --tag {scan['image-ref']} ." in built
+    assert scan["exit-code"] == "1"
+    (build,) = (
+        step["run"] for step in parsed["release.yml"]["jobs"]["image"]["steps"] if "buildx build" in step.get("run", "")
+    )
+    assert '--build-arg "PYTHON_IMAGE=$base@$digest"' in build
+    assert "--platform linux/amd64,linux/arm64" in build
+    source = (ROOT / "Dockerfile").read_text() + (ROOT / "tools" / "image_root.py").read_text()
+    assert re.findall("amd64|x86|arm64|aarch64|linux-gnu", source) == []
+
+
 def test_pypi_gets_the_wheel_and_the_sdist_alone(parsed: dict[str, Any]) -> None:
     """The job that publishes on PyPI builds nothing: it takes the tested wheel and sdist, and has no other rights."""
     job = parsed["release.yml"]["jobs"]["pypi"]

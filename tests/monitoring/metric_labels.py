@@ -27,6 +27,7 @@ _LIMIT = TARGET | {"because"}
 OVERRIDES: dict[str, frozenset[str]] = {
     "instance:pbs_up:override_seconds": _LIMIT,
     "group:pbs_snapshot_age:override_seconds": _LIMIT | _GROUP,
+    "datastore:pbs_snapshot_too_old:override_ratio": _LIMIT | {"datastore"},
     "group:pbs_snapshot_unfinished:override_seconds": _LIMIT | _GROUP,
     "job:pbs_job_unknown:override_seconds": _LIMIT | _JOB,
     "datastore:pbs_verification_age:override_seconds": _LIMIT | {"datastore"},

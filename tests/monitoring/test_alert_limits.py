@@ -123,6 +123,23 @@ def test_without_the_example_the_usual_limit_holds(version: Any, age: int, tmp_p
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(("old", "critical"), [(2, False), (3, True)])
+def test_own_share_of_old_backups_is_kept(version: Any, old: int, *, critical: bool, tmp_path: Path) -> None:
+    """With a share of one half for a datastore, two of four old groups are no critical alert, and three are."""
+    own = (
+        "groups: [{name: own, rules: [{record: 'datastore:pbs_snapshot_too_old:override_ratio', "
+        "labels: {because: test}, expr: '0 * max without (backend, comment) (pbs_datastore_info) + 0.5'}]}]"
+    )
+    ages = [31 * HOUR] * old + [HOUR] * (4 - old)
+    series = [
+        _backup(_group(f"vm/{number}", namespace=f"n{number % 2}"), age).given() for number, age in enumerate(ages)
+    ]
+    series.append(Series("pbs_datastore_info", {"datastore": "main", "backend": "filesystem"}, 1).given())
+    firing = _firing({"datastore": "main"}, "critical") if critical else []
+    _try(version, tmp_path, "PbsBackupsTooOld", series=series, firing=firing, examples=[own])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_larger_of_two_limits_holds(version: Any, tmp_path: Path) -> None:
     """If two rules that differ in a label match a group, the larger limit applies."""
     example = runbook.example("groups", "because: weekly").replace('"310"', '"210"')
