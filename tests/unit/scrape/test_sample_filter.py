@@ -28,7 +28,8 @@ async def test_a_datastore_that_is_left_out_is_not_asked() -> None:
         scraped = await setup.scrape()
         assert setup.asked("/admin/datastore/main/*") == 0
         assert of_store(scraped, "main") == []
-        assert scraped.by("pbs_scrape_datastore_success", "datastore") == {"archive": 1, "offsite": 1}
+        success = scraped.series("pbs_scrape_datastore_success")
+        assert {(labels["datastore"], value) for labels, value in success} == {("archive", 1), ("offsite", 1)}
         assert failed(scraped) == set()
     expected = {
         key for key in facts(whole) if ("datastore", "main") not in key[1] and not key[0].startswith("pbs_task")
@@ -66,7 +67,8 @@ async def test_a_namespace_that_is_left_out_is_not_listed(
             assert {labels["namespace"] for labels, _ in scraped.series("pbs_snapshot_count")} == listed
             assert scraped.value("pbs_datastore_namespaces", datastore="main") == 3
             assert failed(scraped) == set()
-        assert setup.asked(NAMESPACES) == 2
+        # Where listings don't ask for groups, the slow collector of their notes asks once.
+        assert setup.asked(NAMESPACES) == (3 if mode == "full" else 2)
 
 
 async def test_a_task_without_its_namespace_has_no_comment() -> None:
