@@ -31,9 +31,10 @@ PROGRAMS = {
 _STAND_IN = """\
 FROM pbs-exporter
 USER 0:0
+ENV PATH=/bin
 COPY bin /bin
 COPY share /usr/share/prometheus/alertmanager
-RUN mkdir /{service} && chown 65534:65534 /{service}
+COPY --chown=65534:65534 data /{service}
 USER 65534:65534
 HEALTHCHECK NONE
 ENTRYPOINT ["/bin/{service}"]
@@ -118,6 +119,9 @@ def build_stand_ins(docker: Docker, folder: Path) -> None:
     for service, programs in PROGRAMS.items():
         context = folder / service
         (context / "bin").mkdir(parents=True)
+        # The base has no shell that could make it. Builders don't copy an empty folder's owner alike.
+        (context / "data").mkdir()
+        (context / "data" / "owned").touch()
         # Debian's Alertmanager reads its templates from files; the official one has them built in.
         shutil.copytree(newest("prometheus").parents[1] / "share" / "prometheus" / "alertmanager", context / "share")
         for debian, name in programs.items():

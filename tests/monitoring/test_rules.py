@@ -28,7 +28,7 @@ RULE_FILES = [RECORDING_FILE, ALERTS_FILE]
 RULES = [rule for file in RULE_FILES for rule in rules_of(file)]
 ALERTS = [rule for rule in RULES if "alert" in rule]
 RECORDED = [rule for rule in RULES if "record" in rule]
-DECLARED = with_rules(RULE_FILES, frozenset({"site"}))
+DECLARED = with_rules(RULE_FILES, frozenset({"region"}))
 
 SEVERITIES = {"critical", "warning", "info"}
 ANNOTATIONS = {"summary", "description"}
