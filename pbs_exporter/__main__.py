@@ -231,7 +231,7 @@ def _history(arguments: argparse.Namespace) -> int:
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         # As Ctrl-C, so that no temporary file is left. Whoever ignores them (nohup) has a reason.
-        if signal.getsignal(number) is signal.SIG_DFL:
+        if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
     if arguments.since <= arguments.until:
         raise ConfigError(["--since must be longer ago than --until, which is 3h by default"])

@@ -1,6 +1,7 @@
 """Settings and fixtures of all tests."""
 
 import logging
+import signal
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from unittest.mock import Mock
@@ -13,6 +14,9 @@ from hypothesis import settings
 
 from pbs_exporter.simulator import Replay, SimulatedPbs
 from tests.support.paths import recording_file
+
+# A shell makes what it runs in the background ignore Ctrl-C, and the programs that tests start would too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Every run tries the same examples, and a slow machine is no failure.
 settings.register_profile("quick", max_examples=200, derandomize=True, deadline=None, database=None)
