@@ -172,3 +172,7 @@ class WrongShape(DecodeFailed):
 
 class TooLarge(DecodeFailed):
     """The body exceeds the size limit."""
+
+
+TOKEN_REFUSED = (LoginRefused, LoginPaused)
+"""PBS has refused the token, now or before."""

@@ -83,7 +83,7 @@ def checked_out() -> tuple[str, str]:
 
 
 def warn_of_changes() -> None:
-    """Say on standard error that the checkout has changes that the commit, and so a build, lacks."""
+    """Write a warning to standard error if the checkout has changes that the commit, and so a build, lacks."""
     if _git("status", "--porcelain"):
         print("  without uncommitted changes", file=sys.stderr)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Generic, Self, TypeVar
 
 from pbs_exporter.errors import PbsTimeout
+from pbs_exporter.waiting import shared_result
 
 T = TypeVar("T")
 
@@ -27,10 +28,7 @@ class SharedCall(Generic[T]):
 
     async def get(self) -> T:
         """Return the call's result, or raise its error. A caller that stops waiting doesn't stop the call."""
-        call = self.start()
-        # `asyncio.shield` of Python 3.14 logs an error for which nobody waits any more.
-        await asyncio.wait([call])
-        return call.result()
+        return await shared_result(self.start())
 
     def result(self) -> T | None:
         """Return the result if the call has ended well, otherwise `None`."""

@@ -10,14 +10,11 @@ from pbs_exporter.clock import Clock
 from pbs_exporter.collectors import COLLECTORS
 from pbs_exporter.collectors.base import AnyCollector, enabled, switched_on
 from pbs_exporter.collectors.privileges import Permissions, grants, missing
+from pbs_exporter.commands.client import client_of
 from pbs_exporter.config import Settings, TargetConfig, TargetSettings
 from pbs_exporter.errors import LoginRefused, PbsError
-from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.http.certificate_dates import certificate_dates
-from pbs_exporter.pbs.http.connector import make_session
 from pbs_exporter.pbs.http.tls import peer_certificate
-from pbs_exporter.pbs.http.token_auth import TokenAuth
-from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.plain_text import first_line
 
 
@@ -49,10 +46,7 @@ async def _check_all(configs: Mapping[str, TargetConfig]) -> int:
 async def _check(settings: TargetSettings, collectors: Sequence[AnyCollector]) -> int:
     _row("endpoint", settings.endpoint)
     _row("tls", await _tls(settings))
-    async with make_session() as session:
-        auth = TokenAuth(settings, Clock(), lambda: None)
-        transport = Transport(session, settings, auth, lambda _endpoint, _code, _seconds: None)
-        client = PbsClient(transport, settings, auth)
+    async with client_of(settings, Clock()) as (client, auth):
         try:
             version = await client.version()
             _row("version", first_line(auth.hide(f"PBS {version.version}.{version.release}")))

@@ -16,17 +16,15 @@ from pbs_exporter.clock import Clock
 from pbs_exporter.collectors.datastores import DatastoresCollector
 from pbs_exporter.collectors.host import HostCollector
 from pbs_exporter.collectors.request import MOST_DATASTORES
+from pbs_exporter.commands.client import client_of
 from pbs_exporter.commands.output import check_labels, replacing, resolved, unnamed
 from pbs_exporter.config import Filters, Settings, TargetConfig, keeps
-from pbs_exporter.errors import LoginPaused, LoginRefused, OutputError, PbsError, TlsFailed, Unreachable
+from pbs_exporter.errors import TOKEN_REFUSED, OutputError, PbsError, TlsFailed, Unreachable
 from pbs_exporter.exposition.metric import Metric
 from pbs_exporter.exposition.timed import TimedFamilies
 from pbs_exporter.pbs import past
 from pbs_exporter.pbs.client import PbsClient
-from pbs_exporter.pbs.http.connector import make_session
 from pbs_exporter.pbs.http.decoding import Rows
-from pbs_exporter.pbs.http.token_auth import TokenAuth
-from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.pbs.models import DatastorePast, HostPast
 from pbs_exporter.plain_text import label
 
@@ -53,7 +51,7 @@ DATASTORE_METRICS = {
 IDENTITY = ("job", "instance")
 """The labels that Prometheus gives each series of a target."""
 
-_OF_ALL = (Unreachable, TlsFailed, LoginRefused, LoginPaused)
+_OF_ALL = (Unreachable, TlsFailed, *TOKEN_REFUSED)
 """Failures of PBS as a whole. Any other one costs only the subject that it is about."""
 
 _log = structlog.get_logger(__name__)
@@ -120,10 +118,7 @@ async def read(config: TargetConfig, families: TimedFamilies, span: Span, clock:
     A subject that can't be read is a warning. Raise `PbsError` if PBS as a whole can't.
     """
     samples = 0
-    async with make_session() as session:
-        auth = TokenAuth(config.pbs, clock, lambda: None)
-        transport = Transport(session, config.pbs, auth, lambda _endpoint, _code, _seconds: None, clock)
-        client = PbsClient(transport, config.pbs, auth)
+    async with client_of(config.pbs, clock) as (client, _):
         subjects = await _subjects(client, config)
         for number, subject in enumerate(subjects, 1):
             added = await _add(subject, families, span, clock.now())

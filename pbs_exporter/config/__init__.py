@@ -16,6 +16,7 @@ from pbs_exporter.config.model import (
     Settings,
     TargetConfig,
     TargetSettings,
+    shown_seconds,
 )
 from pbs_exporter.config.network import is_address
 from pbs_exporter.config.table import SETTINGS, Setting, settings_table
@@ -40,4 +41,5 @@ __all__ = [
     "load_own_port",
     "reread_secret",
     "settings_table",
+    "shown_seconds",
 ]

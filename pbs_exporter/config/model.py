@@ -12,6 +12,17 @@ from pbs_exporter.errors import ConfigError
 MAIN = ""
 """The name of the PBS of `/metrics`, which no target can have."""
 
+INTERVALS_SHOWN = 3
+"""Number of the intervals of a slow request for which its last good answer is shown."""
+
+SHOWN_SECONDS = 3600.0
+"""Minimum time for which it is shown."""
+
+
+def shown_seconds(interval: float) -> float:
+    """Return for how long an answer is shown that is renewed once in this interval (seconds)."""
+    return max(SHOWN_SECONDS, INTERVALS_SHOWN * interval)
+
 
 class Secret:
     """A string that is shown as `***` by `repr`, `str` and formatting.

@@ -9,8 +9,8 @@ import structlog
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors.certificate import NOT_SEEN
 from pbs_exporter.errors import (
+    TOKEN_REFUSED,
     LoginPaused,
-    LoginRefused,
     PbsError,
     PbsExporterError,
     PbsTimeout,
@@ -37,8 +37,6 @@ DATASTORE_LINES = 200
 TARGET = "version"
 """The subject of a failure of the whole PBS, whose request is the one to `/version`."""
 
-_TOKEN_REFUSED = LoginRefused, LoginPaused
-
 _log = structlog.get_logger("pbs_exporter.scrape")
 
 
@@ -46,7 +44,7 @@ def same_cause(error: BaseException | None, down: BaseException | None) -> bool:
     """Whether a failure has the same cause as that of the whole PBS, and so needs no line of its own."""
     if error is None or down is None:
         return False
-    if isinstance(error, _TOKEN_REFUSED) and isinstance(down, _TOKEN_REFUSED):
+    if isinstance(error, TOKEN_REFUSED) and isinstance(down, TOKEN_REFUSED):
         return True
     if type(error) is type(down):
         # A listing names its namespace before PBS's reason. How long a request waited doesn't matter.

@@ -13,15 +13,10 @@ import msgspec
 from pbs_exporter.clock import Clock
 from pbs_exporter.collectors.base import AnyCollector, CollectorRequest, Context
 from pbs_exporter.collectors.result import Shared
-from pbs_exporter.errors import LoginPaused, LoginRefused, PbsTimeout
+from pbs_exporter.config import shown_seconds
+from pbs_exporter.errors import TOKEN_REFUSED, PbsTimeout
 from pbs_exporter.exposition.page import Page
 from pbs_exporter.scrape.collector_run import Outcome
-
-INTERVALS_SHOWN = 3
-"""Number of a collector's intervals for which its last good samples are shown."""
-
-SHOWN_SECONDS = 3600.0
-"""Minimum time for which they are shown."""
 
 RETRY_SECONDS = 60.0
 """Maximum delay before a collector that failed asks again."""
@@ -128,13 +123,12 @@ class SlowRun:
 
     def _take(self, outcome: Outcome) -> None:
         newest = msgspec.structs.replace(outcome, page=Page())
-        shown_seconds = max(SHOWN_SECONDS, INTERVALS_SHOWN * self._interval)
-        kept = _Kept(outcome.page, self._clock.now(), self._clock.monotonic() + shown_seconds)
+        kept = _Kept(outcome.page, self._clock.now(), self._clock.monotonic() + shown_seconds(self._interval))
         if outcome.success:
             self._shown = _Shown(newest, kept)
             return
         partial = self._shown.partial if outcome.page.empty else kept
         self._shown = _Shown(newest, self._shown.good, partial)
         # PBS has done no work for a login that it refused.
-        is_free = isinstance(outcome.error, LoginPaused | LoginRefused)
+        is_free = isinstance(outcome.error, TOKEN_REFUSED)
         self._due_at = -math.inf if is_free else self._clock.monotonic() + min(RETRY_SECONDS, self._interval)

@@ -14,6 +14,7 @@ from pbs_exporter.errors import ConfigError
 from pbs_exporter.exposition.metric import Sample
 from pbs_exporter.exposition.page import Page
 from pbs_exporter.exposition.self_metrics import RELOAD_SUCCESSFUL, RELOAD_TIMESTAMP
+from pbs_exporter.waiting import shared_result
 
 Load = Callable[[], tuple[Settings, list[str]]]
 """Reads the settings, and returns them with warnings. Raises `ConfigError`."""
@@ -49,9 +50,7 @@ class Reloader:
 
     async def reload(self) -> list[str]:
         """Read and apply the settings. Return what is wrong with them, in which case nothing changes."""
-        reloading = self.start()
-        await asyncio.wait([reloading])
-        return reloading.result()
+        return await shared_result(self.start())
 
     async def close(self) -> None:
         """Cancel what is under way."""

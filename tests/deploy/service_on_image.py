@@ -70,7 +70,7 @@ def _run_tests(files: str, variables: Sequence[str], arguments: Sequence[str]) -
         shared = ("/dev", "/proc", tempfile.gettempdir(), str(ROOT))
         entered = ("sh", "-euc", _ENTER, "--", base, files, str(tool("pbs-exporter")), *shared, "--")
         command = ("unshare", "--mount", *entered, sys.executable, "-m", "pytest", *arguments)
-        return subprocess.run(command, input=program, encoding="utf-8", cwd=ROOT, check=False).returncode  # noqa: S603
+        return subprocess.run(command, input=program, encoding="utf-8", cwd=ROOT, check=False).returncode  # noqa: S603 - our own command
 
 
 if __name__ == "__main__":

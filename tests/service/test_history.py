@@ -52,7 +52,7 @@ class Past:
 
     def __init__(self, text: str) -> None:
         self.series: dict[tuple[str, frozenset[tuple[str, str]]], list[tuple[float, float]]] = defaultdict(list)
-        for family in text_string_to_metric_families(text):  # type: ignore[no-untyped-call]
+        for family in text_string_to_metric_families(text):  # type: ignore[no-untyped-call] # the parser has no types
             for sample in family.samples:
                 assert sample.timestamp is not None
                 key = (sample.name, frozenset(sample.labels.items()))

@@ -31,7 +31,7 @@ def files(folder: Path) -> list[Path]:
 
 
 async def answer_all(terminal: Terminal, pbs: SimulatedPbs) -> None:
-    """Give the right answers."""
+    """Type the right answers."""
     await terminal.answer(ADDRESS, pbs.endpoint)
     await terminal.answer(SAME, "y")
     await terminal.answer(TOKEN_ID, pbs.token_id)

@@ -79,7 +79,7 @@ def main(arguments: Sequence[str]) -> int:
     versions, ours = arguments[: arguments.index("--")], "{}.{}".format(*sys.version_info)
     for named in versions or [version for version in SUITES if version != ours]:
         version, package = (_python_of(named), named) if named.endswith(".deb") else (named, "")
-        print(f"Tests on Python {version} of Debian {SUITES[version]} {package}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"Tests on Python {version} of Debian {SUITES[version]} {package}", file=sys.stderr, flush=True)  # noqa: T201 - progress
         ended = _run_tests(version, package, arguments[len(versions) + 1 :])
         if ended != 0:
             return ended

@@ -16,6 +16,7 @@ from aiohttp.connector import AddrInfoType, Connection
 from pbs_exporter import __version__
 from pbs_exporter.aiohttp_internals import SelectiveConnector, without_retries
 from pbs_exporter.daemon_thread import in_daemon_thread
+from pbs_exporter.waiting import shared_result
 
 IDLE_SECONDS = 900.0
 """Idle time after which a connection is closed. It exceeds the usual scrape interval; PBS itself has no limit."""
@@ -111,13 +112,12 @@ class _DaemonResolver(AbstractResolver):
             lookup = self._lookups[key] = in_daemon_thread(partial(_resolve, host, port, family), "resolver")
             lookup.add_done_callback(partial(self._forget, key))
         # A request whose time is up doesn't end the lookup.
-        await asyncio.wait([lookup])
-        return lookup.result()
+        return await shared_result(lookup)
 
     async def close(self) -> None:
         pass
 
-    def _forget(self, key: tuple[str, int, int], lookup: "asyncio.Future[list[ResolveResult]]") -> None:
+    def _forget(self, key: tuple[str, int, int], lookup: asyncio.Future[list[ResolveResult]]) -> None:
         del self._lookups[key]
         # Marks an exception as seen: maybe nobody waits for it any more.
         lookup.cancelled() or lookup.exception()

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from pbs_exporter.clock import Clock
-from pbs_exporter.config import Filters, TargetSettings
+from pbs_exporter.config import Filters, TargetSettings, shown_seconds
 from pbs_exporter.errors import PbsTimeout
 from pbs_exporter.pbs.client import PbsClient
 from pbs_exporter.pbs.models import NodeStatus
@@ -28,12 +28,6 @@ Status = asyncio.Future[NodeStatus]
 """The status of PBS's host, which may still be awaited."""
 
 _AT_ONCE = 10_000
-
-NOTES_INTERVALS = 3
-"""Number of the slow interval for which notes are shown that aren't read any more."""
-
-NOTES_SECONDS = 3600.0
-"""Minimum time for which they are shown."""
 
 
 class SnapshotCache:
@@ -102,8 +96,7 @@ class SnapshotCache:
 
     def notes(self) -> dict[str, Notes]:
         """Return the notes of groups by datastore. Those that no listing renews are shown as slow samples are."""
-        shown_seconds = max(NOTES_SECONDS, NOTES_INTERVALS * self._settings.slow_interval_seconds)
-        oldest = self._clock.monotonic() - shown_seconds
+        oldest = self._clock.monotonic() - shown_seconds(self._settings.slow_interval_seconds)
         return {
             store: datastore.notes.since(-math.inf if self.asks_groups(store) else oldest)
             for store, datastore in self._datastores.items()

@@ -15,6 +15,7 @@ from functools import partial
 import bcrypt
 
 from pbs_exporter.config import Secret
+from pbs_exporter.waiting import shared_result
 
 THREADS = 2
 MOST_WAITING = 16
@@ -100,8 +101,7 @@ class Passwords:
     async def _wait_for(self, login: "_Login") -> bool:
         login.clients += 1
         try:
-            await asyncio.wait([login.result])
-            return login.result.result()
+            return await shared_result(login.result)
         finally:
             login.clients -= 1
             if not login.clients and self._waiting.remove(login):

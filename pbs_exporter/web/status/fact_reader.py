@@ -7,15 +7,7 @@ import msgspec
 from pbs_exporter.collectors.access import AccessCollector
 from pbs_exporter.collectors.privileges import grants, missing
 from pbs_exporter.collectors.snapshots import SnapshotsCollector
-from pbs_exporter.errors import (
-    LoginPaused,
-    LoginRefused,
-    PbsError,
-    PbsExporterError,
-    PbsTimeout,
-    TlsFailed,
-    Unreachable,
-)
+from pbs_exporter.errors import TOKEN_REFUSED, PbsError, PbsExporterError, PbsTimeout, TlsFailed, Unreachable
 from pbs_exporter.pbs.models import Version
 from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.scrape.collector_run import Outcome
@@ -36,7 +28,7 @@ from pbs_exporter.web.status.facts import (
 )
 
 _KINDS: tuple[tuple[str, tuple[type[PbsError], ...]], ...] = (
-    ("PBS refuses the token", (LoginRefused, LoginPaused)),
+    ("PBS refuses the token", TOKEN_REFUSED),
     ("No trusted TLS connection to PBS", (TlsFailed,)),
     ("No connection to PBS", (Unreachable,)),
     ("No answer from PBS", (PbsTimeout,)),
