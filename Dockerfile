@@ -40,7 +40,7 @@ ENV PATH=/opt/pbs-exporter/bin \
 USER 65532:65532
 EXPOSE 9101
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=3s --start-period=5s --retries=3 CMD ["pbs-exporter", "healthcheck"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=5s --retries=3 CMD ["pbs-exporter", "healthcheck"]
 ENTRYPOINT ["pbs-exporter"]
 
 ARG VERSION=

@@ -114,7 +114,7 @@ def test_alone(compose: Compose, checkout: Checkout, pbs: Address) -> None:
     assert known["Config"]["Healthcheck"] == {
         "Test": ["CMD", "pbs-exporter", "healthcheck"],
         "Interval": 30 * seconds,
-        "Timeout": 3 * seconds,
+        "Timeout": 10 * seconds,
         "StartPeriod": 5 * seconds,
         "Retries": 3,
     }

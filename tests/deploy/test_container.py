@@ -139,7 +139,7 @@ def test_unhealthy(docker: Docker, pbs: Address, image: str) -> None:
 
 
 def test_ends_in_the_middle_of_a_scrape(docker: Docker, simulated_pbs: Simulate, image: str, tmp_path: Path) -> None:
-    """After SIGTERM during a scrape of a slow PBS it exits with 0 within 5 s."""
+    """After SIGTERM during a scrape of a slow PBS it exits with 0, before Docker's default of 10 s ends it."""
     with (
         simulated_pbs(docker.machine, HOST, latency=60) as slow,
         docker.running(*HARDENED, *PUBLISHED, *variables(slow.variables), image) as container,
@@ -149,9 +149,7 @@ def test_ends_in_the_middle_of_a_scrape(docker: Docker, simulated_pbs: Simulate,
         with process(*scraping, log=tmp_path / "log") as client:
             time.sleep(1)
             assert client.poll() is None
-            begun = time.monotonic()
-            docker("stop", "--time=20", container)
-            assert time.monotonic() - begun < 5
+            docker("stop", "--time=10", container)
         state = docker.inspect(container)["State"]
         assert (state["Status"], state["ExitCode"]) == ("exited", 0)
 

@@ -70,7 +70,7 @@ def test_what_the_image_says(podman: Podman, image: str) -> None:
     assert podman.inspect(image)["Healthcheck"] == {
         "Test": ["CMD", "pbs-exporter", "healthcheck"],
         "Interval": 30 * seconds,
-        "Timeout": 3 * seconds,
+        "Timeout": 10 * seconds,
         "StartPeriod": 5 * seconds,
         "Retries": 3,
     }

