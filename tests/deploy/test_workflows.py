@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from pbs_exporter import __version__
+from tests.deploy.podman import BASE
 from tests.support import cache
 from tests.support.another_python import SUITES
 from tests.support.cache import cached
@@ -296,6 +297,14 @@ def test_dependabot_covers_everything_that_is_pinned() -> None:
         # It reads the folder requirements/ too.
         ("pip", "/"),
     }
+
+
+def test_dependabot_sees_the_base_of_the_image() -> None:
+    """A FROM, which is all that Dependabot reads, names the same base as the argument that builds use."""
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert re.findall(r"(?m)^FROM ([a-z0-9./_-]+:[\w.-]+)(?= AS )", dockerfile) == [BASE]
+    assert re.findall(r"(?m)^ARG PYTHON_IMAGE=(.+)$", dockerfile) == [BASE]
+    assert "--from=default" not in dockerfile
 
 
 def test_pinned_versions_agree() -> None:
