@@ -28,14 +28,14 @@ SCRAPES: Final = (
         input=_FAR,
         settings=_FULL,
         measure=scrapes,
-        thresholds=Thresholds(median=400),
+        thresholds=Thresholds(median=350),
     ),
     Benchmark(
         name="far-20x3",
         input=_FAR_3,
         settings=_FULL,
         measure=scrapes,
-        thresholds=Thresholds(median=650),
+        thresholds=Thresholds(median=600),
     ),
     Benchmark(
         name="small",
