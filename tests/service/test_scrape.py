@@ -19,7 +19,7 @@ from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.exposition.self_metrics import ApiMetrics
 from pbs_exporter.pbs.snapshots import schedule
 from pbs_exporter.scrape.target import asking_seconds
-from pbs_exporter.simulator import Fault
+from pbs_exporter.simulator import Fault, World
 from pbs_exporter.web.app import TARGETS, create_app
 from tests.support.exporter import Exporter, exporting, make_settings
 from tests.support.metrics_page import facts, failed, listed_at, without
@@ -421,6 +421,27 @@ async def test_the_rounds_of_answers(namespaces: int, rounds: int, *, slow: bool
         assert len(setup.pbs.requests) == 14 + 20 * (1 + namespaces) + (7 if slow else 0)
         assert len(gate.most_waiting) == 12
         assert seen == rounds
+
+
+@pytest.mark.parametrize("world", [small_world(1, 1), small_world(7, 3)], ids=["small", "larger"])
+async def test_a_scrape_of_an_idle_pbs_is_fourteen_requests(world: World) -> None:
+    """While nothing happens, what a scrape asks for doesn't depend on what PBS has."""
+    async with running(world, listing_mode="changes") as setup:
+        setup.pbs.faults.add("/nodes/{node}/tasks", Fault.rows(ended))
+        for _ in range(2):
+            await setup.scrape()
+            setup.clock.advance(60)
+        for _ in range(3):
+            setup.pbs.requests.clear()
+            page = await setup.scrape()
+            assert set(page.by("pbs_datastore_idle", "datastore").values()) == {1}
+            assert Counter(request.template for request in setup.pbs.requests) == ONCE_A_SCRAPE
+            setup.clock.advance(60)
+
+
+def ended(tasks: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Return the tasks that aren't running."""
+    return [task for task in tasks if "endtime" in task]
 
 
 @pytest.mark.parametrize(
