@@ -29,8 +29,8 @@ def main(version: str) -> None:
         text = notes((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), version)
     except ValueError as error:
         sys.exit(f"release_notes: {error}")
-    if source := os.environ.get("SOURCE"):
-        text = re.sub(r"(?<=\]\()(?=\w[^):]*\))", f"{source}/blob/v{version}/", text)
+    if address := os.environ.get("SOURCE"):
+        text = re.sub(r"(?<=\]\()(?=\w[^):]*\))", f"{address}/blob/v{version}/", text)
     print(text)
 
 

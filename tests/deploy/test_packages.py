@@ -124,7 +124,10 @@ def installed(
         simulated_pbs(network) as pbs,
         booted_image(podman, name, network, folder, {}) as booted,
     ):
-        said = booted.script(f"export DEBIAN_FRONTEND=noninteractive\n{install.replace('apt ', 'apt-get --yes ')}")
+        for named, ours in (("apt ", "apt-get --yes "), ("debian13_amd64", f"{SUITES[request.param]}_{ARCHITECTURE}")):
+            assert install.count(named) == 1
+            install = install.replace(named, ours)
+        said = booted.script(f"export DEBIAN_FRONTEND=noninteractive\n{install}")
         booted.script(f"cat >{SETTINGS}", stdin=configured(booted("cat", SETTINGS), lines, pbs))
         booted.script(start)
         made = Installed(booted, network, pbs, said)
