@@ -10,6 +10,7 @@ from benchmarks.inputs import Input
 from benchmarks.measurement import Thresholds
 from benchmarks.memory import at_once, history, memory
 from benchmarks.scrapes import login_of_our_port, scrapes, tls_of_our_port
+from benchmarks.start import start
 
 _SMALL = Input(datastores=2, groups=4, snapshots=5)
 _FAR = Input(datastores=20, groups=5, snapshots=2, latency=0.05)
@@ -140,6 +141,13 @@ STEADY: Final = (
         measure=history,
         runs=3,
         thresholds=Thresholds(median=60),
+    ),
+    Benchmark(
+        name="start",
+        input=_SMALL,
+        measure=start,
+        runs=20,
+        thresholds=Thresholds(median=500, steady=45),
     ),
     *(
         Benchmark(
