@@ -222,7 +222,8 @@ def _license(part: Distribution) -> str:
     """Return what the metadata of a distribution names as its licence, in a line."""
     fields = part.metadata
     classifiers = [line for line in fields.get_all("Classifier", []) if line.startswith("License :: OSI Approved :: ")]
-    named = fields["License-Expression"] or (fields["License"] or "").partition("\n")[0] or classifiers[0]
+    licenses = [str(text).partition("\n")[0] for text in fields.get_all("License", [])]
+    named = next(filter(None, [*fields.get_all("License-Expression", []), *licenses, *classifiers]))
     return textwrap.shorten(str(named).rpartition(":: ")[2], 80)
 
 
