@@ -75,18 +75,7 @@ class Page:
     def collect(self) -> Iterator[RowFamily]:
         """Return the samples as families of prometheus_client, so that the page can be registered in a registry."""
         for metric, values in self._families.items():
-            family = RowFamily(
-                metric.name.removesuffix("_total"),
-                metric.help,
-                metric.type,
-                metric.unit,
-                sample_name=metric.name,
-                labels=metric.labels,
-                rows=values,
-            )
-            if metric.type != "counter":
-                family.name = metric.name
-            yield family
+            yield RowFamily((metric.form, values))
 
     def registry(self) -> CollectorRegistry:
         """Return a new registry with this page in it."""
