@@ -1,4 +1,4 @@
-"""The workflows, scripts, hooks and release notes, and the cache of test runs."""
+"""The workflows, scripts, hooks and release notes, the benchmarks of the last release, and the cache of test runs."""
 
 import json
 import os
@@ -368,6 +368,13 @@ def test_shellcheck_finds_nothing_in_workflows(parsed: dict[str, Any]) -> None:
     for command in commands(parsed):
         run(*check, stdin=f"set -e\n{command}\n")
     assert attempt(*check, stdin="echo $1\n").returncode == 1
+
+
+def test_the_last_release_is_compared_with_by_default() -> None:
+    """Without another document, `make bench` is compared with the tables of the last release, or of the last commit."""
+    done = attempt(sys.executable, "-m", "benchmarks.regression", ROOT / "docs" / "performance.md", cwd=ROOT)
+    assert done.stdout.startswith("Compared with "), done.stderr
+    assert "| `100k-limit-1` | ratio |" in done.stdout
 
 
 @pytest.fixture
