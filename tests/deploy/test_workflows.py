@@ -14,10 +14,11 @@ import pytest
 import yaml
 
 from pbs_exporter import __version__
+from tests.deploy.podman import BASE
 from tests.support import cache
 from tests.support.another_python import SUITES
 from tests.support.cache import cached
-from tests.support.commands import attempt, run, tool
+from tests.support.commands import attempt, environment, run, tool
 from tests.support.paths import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -298,6 +299,14 @@ def test_dependabot_covers_everything_that_is_pinned() -> None:
     }
 
 
+def test_dependabot_sees_the_base_of_the_image() -> None:
+    """A FROM, which is all that Dependabot reads, names the same base as the argument that builds use."""
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert re.findall(r"(?m)^FROM ([a-z0-9./_-]+:[\w.-]+)(?= AS )", dockerfile) == [BASE]
+    assert re.findall(r"(?m)^ARG PYTHON_IMAGE=(.+)$", dockerfile) == [BASE]
+    assert "--from=default" not in dockerfile
+
+
 def test_pinned_versions_agree() -> None:
     """Each package is pinned to one version in all files of `make lock`, which are all that there are."""
     assert {f"requirements/{file.name}" for file in (ROOT / "requirements").glob("*.txt")} == set(LOCKED[1:])
@@ -367,14 +376,20 @@ def release(tmp_path: Path) -> Path:
     for name in ("tools/release_notes.py", "pbs_exporter/__init__.py"):
         (tmp_path / name).parent.mkdir()
         shutil.copy(ROOT / name, tmp_path / name)
-    ours = f"## [{__version__}] - 2026-12-01\n\n### Added\n\n- First."
+    ours = f"## [{__version__}] - 2026-12-01\n\n### Added\n\n- [First](docs/a.md#b), [second](https://example.com/)."
     (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n\n## [Unreleased]\n\n{ours}\n\n## [0.0.9]\n\nOld.\n")
     return tmp_path
 
 
 def test_notes_are_of_the_version(release: Path) -> None:
-    """The notes of a release are the changelog's section for its version, without other sections."""
-    assert run(sys.executable, "-m", "tools.release_notes", __version__, cwd=release) == "### Added\n\n- First.\n"
+    """The notes of a release are the changelog's section for its version, whose links lead to the release."""
+    notes = (sys.executable, "-m", "tools.release_notes", __version__)
+    assert run(*notes, cwd=release) == "### Added\n\n- [First](docs/a.md#b), [second](https://example.com/).\n"
+    address = "https://git.example.com/someone/exporter"
+    linked = run(*notes, cwd=release, env=environment(SOURCE=address))
+    assert linked == (
+        f"### Added\n\n- [First]({address}/blob/v{__version__}/docs/a.md#b), [second](https://example.com/).\n"
+    )
 
 
 @pytest.mark.parametrize(
