@@ -23,7 +23,9 @@ class Page:
             if isinstance(sample, Series):
                 duplicates += sample.duplicates + self._add_values(sample.metric, sample.values)
                 continue
-            family = self._own_family(sample.metric)
+            family = self._families.get(sample.metric)
+            if family is None or self._borrowed:
+                family = self._own_family(sample.metric)
             before = len(family)
             family.setdefault(sample.labels, sample.value)
             duplicates += before == len(family)

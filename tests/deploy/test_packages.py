@@ -260,6 +260,16 @@ def test_units_are_those_of_the_checkout(packages: Path, suite: str, tmp_path: P
 
 
 @pytest.mark.parametrize("suite", SUITES)
+def test_settings_name_their_schema(packages: Path, suite: str, tmp_path: Path) -> None:
+    """A package's settings are the checkout's sample, whose first line leads to the schema that the package has."""
+    run("dpkg-deb", "--extract", deb_of(packages, suite), tmp_path)
+    first, _, rest = (tmp_path / SETTINGS.lstrip("/")).read_text(encoding="utf-8").partition("\n")
+    assert rest == (ROOT / "settings.toml").read_text(encoding="utf-8").partition("\n")[2]
+    schema = tmp_path / first.removeprefix("#:schema file:///")
+    assert schema.read_bytes() == (ROOT / "settings.schema.json").read_bytes()
+
+
+@pytest.mark.parametrize("suite", SUITES)
 def test_dependencies_are_the_pinned_ones(packages: Path, suite: str) -> None:
     """A package has the wheel and the pinned version of each dependency, but for those that its Python doesn't need."""
     listed = run("dpkg-deb", "--contents", deb_of(packages, suite))

@@ -1,4 +1,4 @@
-"""The workflows, scripts, hooks and release notes, and the cache of test runs."""
+"""The workflows, scripts, hooks and release notes, the benchmarks of the last release, and the cache of test runs."""
 
 import json
 import os
@@ -201,7 +201,7 @@ def test_release_waits_for_the_checks(parsed: dict[str, Any]) -> None:
     assert released["check"]["uses"] == "./.github/workflows/ci.yml"
     assert {name: job.get("needs") for name, job in released.items()} == {
         "check": None,
-        "chart": "image",
+        "chart": ["dist", "image"],
         "dist": "check",
         "image": "check",
         "pypi": ["dist", "image", "chart"],
@@ -245,10 +245,19 @@ def test_pypi_gets_the_wheel_and_the_sdist_alone(parsed: dict[str, Any]) -> None
 
 def test_release_begins_with_its_notes(parsed: dict[str, Any]) -> None:
     """A tag without release notes is refused before anything is pushed or released."""
-    for name in ("chart", "dist", "image", "release"):
+    for name in ("dist", "image", "release"):
         shell = "\n".join(step.get("run", "") for step in parsed["release.yml"]["jobs"][name]["steps"])
         published = min(at for at in map(shell.find, ("--push", "gh release", "make dist", "helm push")) if at > 0)
         assert -1 < shell.find("tools.release_notes") < published
+
+
+def test_jobs_that_may_sign_run_no_code_of_libraries(parsed: dict[str, Any]) -> None:
+    """Jobs with an identity or the right to write build only in containers: what pip installs could use both."""
+    signing = [job for job in jobs(parsed) if "write" in job["permissions"].values()]
+    shell = "\n".join(step.get("run", "") for job in signing for step in job["steps"])
+    assert len(signing) == 4
+    assert re.findall(r"(?m)^\s*(?:make|pip|npm|go)\b.*", shell) == []
+    assert [step for job in signing for step in job["steps"] if "/setup-" in step.get("uses", "")] == []
 
 
 @pytest.mark.parametrize(
@@ -368,6 +377,13 @@ def test_shellcheck_finds_nothing_in_workflows(parsed: dict[str, Any]) -> None:
     for command in commands(parsed):
         run(*check, stdin=f"set -e\n{command}\n")
     assert attempt(*check, stdin="echo $1\n").returncode == 1
+
+
+def test_the_last_release_is_compared_with_by_default() -> None:
+    """Without another document, `make bench` is compared with the tables of the last release, or of the last commit."""
+    done = attempt(sys.executable, "-m", "benchmarks.regression", ROOT / "docs" / "performance.md", cwd=ROOT)
+    assert done.stdout.startswith("Compared with "), done.stderr
+    assert "| `100k-limit-1` | ratio |" in done.stdout
 
 
 @pytest.fixture

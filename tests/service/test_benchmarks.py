@@ -170,10 +170,3 @@ def test_regressions(tmp_path: Path, now: dict[str, str], worse: list[str]) -> N
     assert done.returncode == bool(worse), done.stderr
     lines = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if "worse" in line]
     assert [f"{line[0].strip('`')} {line[1]}" for line in lines] == worse
-
-
-def test_the_last_release_is_compared_with_by_default() -> None:
-    """Without another document, the tables of the last release, or of the last commit, are compared with."""
-    done = run("benchmarks.regression", str(DOCUMENT))
-    assert done.stdout.startswith("Compared with "), done.stderr
-    assert "| `100k-limit-1` | ratio |" in done.stdout

@@ -21,7 +21,6 @@ ROW_BYTES = 1024 * 1024
 """The largest row that is read, and the largest remainder around the list."""
 
 _FIRST_KEY = re.compile(rb'\{("[a-z-]+")')
-_HEAD_LIMIT = 256
 _KEPT_ENDS = 2  # of rows: the last row stays
 _SEPARATOR_LIMIT = 64 * 1024
 
@@ -101,7 +100,7 @@ class RowStream(Generic[T]):
         separator = self._separator
         end = self._rest.rfind(separator, max(0, before - len(separator))) + 1 if separator else 0
         if not end:
-            if len(self._rest) > (_SEPARATOR_LIMIT if separator else _HEAD_LIMIT):
+            if len(self._rest) > _SEPARATOR_LIMIT:
                 return self._start_scanning()
             return []
         try:
