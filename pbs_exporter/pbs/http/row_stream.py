@@ -20,9 +20,11 @@ PATIENCE = 50_000
 ROW_BYTES = 1024 * 1024
 """The largest row that is read, and the largest remainder around the list."""
 
+UNSEPARATED_BYTES = 64 * 1024
+"""How much without a separator is kept before its rows are looked for. A smaller answer is decoded at once."""
+
 _FIRST_KEY = re.compile(rb'\{("[a-z-]+")')
 _KEPT_ENDS = 2  # of rows: the last row stays
-_SEPARATOR_LIMIT = 64 * 1024
 
 
 def collected(decode: Callable[[Body], Rows[T]], objects: int = 1) -> Decoder[Rows[T]]:
@@ -100,7 +102,7 @@ class RowStream(Generic[T]):
         separator = self._separator
         end = self._rest.rfind(separator, max(0, before - len(separator))) + 1 if separator else 0
         if not end:
-            if len(self._rest) > _SEPARATOR_LIMIT:
+            if len(self._rest) > UNSEPARATED_BYTES:
                 return self._start_scanning()
             return []
         try:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -11,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pbs_exporter.errors import NotJson, WrongShape
+from pbs_exporter.pbs.http import row_stream
 from pbs_exporter.pbs.http.decoding import Rows, many
 from pbs_exporter.pbs.http.row_scanner import RowScanner
-from pbs_exporter.pbs.http.row_stream import RowStream
+from pbs_exporter.pbs.http.row_stream import UNSEPARATED_BYTES, RowStream
 
 
 class Row(msgspec.Struct, frozen=True, rename="kebab"):
@@ -49,13 +51,22 @@ def streamed(chunks: Sequence[bytes]) -> Rows[Row]:
     return Rows(rows, stream.invalid, stream.reason)
 
 
-@given(rows_of_all_kinds, st.lists(st.integers(0), max_size=12), st.sampled_from([(",", ":"), (", ", ": ")]))
-def test_any_cut_gives_the_same_rows(rows: list[Any], places: list[int], separators: tuple[str, str]) -> None:
-    """Good rows and the errors of bad ones equal those of the whole body, wherever it is cut."""
-    body = json.dumps({"data": rows}, separators=separators).encode()
+@given(
+    rows_of_all_kinds,
+    st.lists(st.integers(0), max_size=12),
+    st.sampled_from([(",", ":"), (", ", ": ")]),
+    st.sampled_from([{}, {"total": 8}]),
+    st.sampled_from([0, 64, 256, UNSEPARATED_BYTES]),
+)
+def test_any_cut_gives_the_same_rows(
+    rows: list[Any], places: list[int], separators: tuple[str, str], before: dict[str, int], unseparated: int
+) -> None:
+    """Good rows and the errors of bad ones equal those of the whole body, wherever it is cut and searched."""
+    body = json.dumps({**before, "data": rows}, separators=separators).encode()
     whole = decode(body)
     stream = RowStream(decode)
-    found = [row for chunk in cut(body, places) for row in stream.feed(chunk)] + stream.finish()
+    with patch.object(row_stream, "UNSEPARATED_BYTES", unseparated):
+        found = [row for chunk in cut(body, places) for row in stream.feed(chunk)] + stream.finish()
     assert found == whole.rows
     assert str(stream.omitted) == str(whole.omitted)
 
