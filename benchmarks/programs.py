@@ -11,7 +11,7 @@ import msgspec
 from benchmarks.simulated_pbs import PbsAccess
 
 
-class Program(msgspec.Struct, frozen=True, kw_only=True):
+class Program(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An exporter: its command and its environment variables.
 
     Both may contain `{endpoint}`, `{host}` (the endpoint without its scheme), `{token_id}`, its parts `{user}` and

@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from statistics import median
+from typing import Final
 
 import msgspec
 
@@ -14,6 +16,8 @@ from benchmarks.table import GROWTH, SECTIONS
 
 _PLACE = "<!-- make bench: {} -->\n"
 _END = "<!-- end -->\n"
+LOADS: Final = "`json.loads` of 100,000 snapshots"
+"""The speed of the machine during the run."""
 
 Results = Mapping[str, Measurement]
 """Results by the names of their benchmarks."""
@@ -26,7 +30,7 @@ def tables(results: Results) -> dict[str, str]:
     """Return the tables with results, by the names of their places in the document."""
     found = {name: [row for row in rows if row.name in results] for name, rows in SECTIONS.items()}
     return {
-        "machine": _machine(),
+        "machine": _machine(results),
         **{name: results_table(rows, results) for name, rows in found.items() if rows},
         **({"growth": _growth(results)} if results.keys() & set(chain(*GROWTH)) else {}),
         "inputs": _inputs([row for rows in found.values() for row in rows]),
@@ -36,14 +40,14 @@ def tables(results: Results) -> dict[str, str]:
 def results_table(rows: Iterable[Benchmark], results: Results) -> str:
     """Return a table of results."""
     head = ("row", "unit", "min", "median", "max", "ratio", "peak MiB", "after MiB", "wanted", "reached", "details")
-    return _table(head, [_result(row, results[row.name]) for row in rows])
+    return table(head, [_result(row, results[row.name]) for row in rows])
 
 
 def peers_table(results: Peers) -> str:
     """Return a table that compares exporters."""
     head = ("row", "exporter", "min ms", "median ms", "max ms", "peak MiB", "after MiB", "details")
     rows = [(name, peer, result) for name, peers in results.items() for peer, result in peers.items()]
-    return _table(head, [[f"`{name}`", peer, *_peer(result)] for name, peer, result in rows])
+    return table(head, [[f"`{name}`", peer, *_peer(result)] for name, peer, result in rows])
 
 
 def check(file: Path) -> None:
@@ -71,13 +75,15 @@ def _filled(name: str, part: str) -> Callable[[re.Match[str]], str]:
     return lambda _: f"{_PLACE.format(name)}\n{part}\n{_END}"
 
 
-def _machine() -> str:
-    return _table(("", ""), [[name, value] for name, value in machine().items()])
+def _machine(results: Results) -> str:
+    loads = [result.compared_with for name, result in results.items() if name.startswith("100k-")]
+    speed = {LOADS: f"{median(chain(*loads)):.0f} ms"} if any(loads) else {}
+    return table(("", ""), [[name, value] for name, value in {**machine(), **speed}.items()])
 
 
 def _inputs(rows: Sequence[Benchmark]) -> str:
     head = ("row", "what PBS has", "settings", "runs", "command")
-    return _table(
+    return table(
         head,
         [
             [
@@ -150,7 +156,7 @@ def _growth(results: Results) -> str:
                 ]
             )
             before = result
-    return _table(head, lines)
+    return table(head, lines)
 
 
 def _number(value: float | None) -> str:
@@ -159,5 +165,6 @@ def _number(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits
 
 
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
     return "".join(f"| {' | '.join(line)} |\n" for line in (head, ["---"] * len(head), *lines))

@@ -1,5 +1,6 @@
 """The source of the simulated PBS's answers."""
 
+import json
 import time
 from dataclasses import replace
 
@@ -54,6 +55,8 @@ class StaticSource:
 
     def _as_sent(self, call: Call) -> Answer:
         answer = self._world.answer(call)
+        if self._input.is_idle and call.path.endswith("/tasks"):
+            answer = Answer.data([task for task in json.loads(answer.body)["data"] if "endtime" in task])
         return answer if self._input.deflate else replace(answer, compressible=False)
 
 

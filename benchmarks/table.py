@@ -10,6 +10,7 @@ from benchmarks.inputs import Input
 from benchmarks.measurement import Thresholds
 from benchmarks.memory import at_once, history, memory
 from benchmarks.scrapes import login_of_our_port, scrapes, tls_of_our_port
+from benchmarks.start import start
 
 _SMALL = Input(datastores=2, groups=4, snapshots=5)
 _FAR = Input(datastores=20, groups=5, snapshots=2, latency=0.05)
@@ -19,6 +20,7 @@ _CHANGES = {"listing_mode": "changes"}
 _ONE, _ALL = {"snapshot_history_limit": "1"}, {"snapshot_history_limit": "0"}
 _1K, _10K, _100K = (Input(snapshots=number) for number in (1, 10, 100))
 _SLOW = Input(snapshots=100, full_listing_seconds=2)
+_IDLE = Input(snapshots=100, full_listing_seconds=2, is_idle=True)
 _FLOODS = {"tasks": 200_000, "wrong-rows": 300_000, "datastores": 20_000, "namespaces": 10_000, "pools": 60_000}
 _GZIP = {"Accept-Encoding": "gzip"}
 
@@ -28,14 +30,14 @@ SCRAPES: Final = (
         input=_FAR,
         settings=_FULL,
         measure=scrapes,
-        thresholds=Thresholds(median=400),
+        thresholds=Thresholds(median=350),
     ),
     Benchmark(
         name="far-20x3",
         input=_FAR_3,
         settings=_FULL,
         measure=scrapes,
-        thresholds=Thresholds(median=650),
+        thresholds=Thresholds(median=600),
     ),
     Benchmark(
         name="small",
@@ -91,6 +93,16 @@ SCRAPES: Final = (
         thresholds=Thresholds(median=150),
     ),
     Benchmark(name="changes-limit-0", input=_SLOW, settings=_CHANGES | _ALL, measure=scrapes, compared=True),
+    Benchmark(
+        name="unchanged-limit-1",
+        input=_IDLE,
+        settings=_CHANGES | _ONE,
+        measure=scrapes,
+        compared=True,
+        runs=21,
+        thresholds=Thresholds(median=60),
+    ),
+    Benchmark(name="unchanged-limit-0", input=_IDLE, settings=_CHANGES | _ALL, measure=scrapes, compared=True),
 )
 """Scrapes, which other exporters can do as well."""
 
@@ -129,6 +141,13 @@ STEADY: Final = (
         measure=history,
         runs=3,
         thresholds=Thresholds(median=60),
+    ),
+    Benchmark(
+        name="start",
+        input=_SMALL,
+        measure=start,
+        runs=20,
+        thresholds=Thresholds(median=500, steady=45),
     ),
     *(
         Benchmark(

@@ -188,8 +188,15 @@ def _handle_signals_at_start() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+def _import_aiohttp() -> None:
+    from pbs_exporter.commands import interpreter
+
+    interpreter.import_aiohttp()
+
+
 def _serve(arguments: argparse.Namespace) -> int:
     _handle_signals_at_start()
+    _import_aiohttp()
     from pbs_exporter.collectors import DEFAULTS
     from pbs_exporter.commands import serve
     from pbs_exporter.config import load
@@ -199,6 +206,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
+    _import_aiohttp()
     from pbs_exporter.collectors import DEFAULTS
     from pbs_exporter.commands import check
     from pbs_exporter.config import load
@@ -216,6 +224,7 @@ def _init(arguments: argparse.Namespace) -> int:
 
 
 def _once(arguments: argparse.Namespace) -> int:
+    _import_aiohttp()
     from pbs_exporter.collectors import DEFAULTS
     from pbs_exporter.commands import once
     from pbs_exporter.config import load
@@ -225,6 +234,7 @@ def _once(arguments: argparse.Namespace) -> int:
 
 
 def _history(arguments: argparse.Namespace) -> int:
+    _import_aiohttp()
     from pbs_exporter.collectors import DEFAULTS
     from pbs_exporter.commands import history
     from pbs_exporter.config import load
@@ -253,6 +263,7 @@ def _healthcheck(arguments: argparse.Namespace) -> int:
 
 def _demo(arguments: argparse.Namespace) -> int:
     _handle_signals_at_start()
+    _import_aiohttp()
     from pbs_exporter.collectors import DEFAULTS
     from pbs_exporter.commands import demo
     from pbs_exporter.config import load_exporter

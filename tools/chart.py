@@ -25,17 +25,20 @@ def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         exported = Path(temporary, "exported")
         export(exported)
+        commit, seconds = checked_out()
         chart = exported / CHART
         source, image = os.environ.get("SOURCE"), os.environ.get("IMAGE")
         if source and image:
-            _add_addresses(chart, source, image)
+            _add_addresses(chart, commit, source, image)
+        # Helm's archives have the times of the files.
+        for path in chart.rglob("*"):
+            os.utime(path, (int(seconds), int(seconds)))
         print(chart.rename(folder / CHART.name))
     warn_of_changes()
 
 
-def _add_addresses(chart: Path, source: str, image: str) -> None:
+def _add_addresses(chart: Path, commit: str, source: str, image: str) -> None:
     """Write the addresses of the repository, the image and the chart into the chart's files."""
-    commit, _ = checked_out()
     values, metadata, readme = (chart / name for name in ("values.yaml", "Chart.yaml", "README.md"))
     values.write_text(_replaced(values.read_text(), "repository: pbs-exporter\n", f"repository: {image}\n"))
     described = yaml.safe_load(metadata.read_text())

@@ -30,6 +30,7 @@ from tools.dist import build, export, warn_of_changes
 
 SOURCE = Path("deploy", "packages")
 LIBRARY = "usr/lib/pbs-exporter"
+SCHEMA = "settings.schema.json"
 MAINTAINER = "The pbs-exporter authors <pbs-exporter@users.noreply.github.com>"
 
 
@@ -53,6 +54,11 @@ class Tree(NamedTuple):
     architecture: str
     seconds: int
     """The commit's time."""
+
+    @property
+    def settings(self) -> Path:
+        """The settings file, which nfpm adds with its mode."""
+        return self.root.with_suffix(".toml")
 
 
 PACKAGES = {
@@ -172,6 +178,10 @@ def _add_system_files(tree: Tree) -> None:
             _write_packed(root / "usr" / f"{name}.gz", text, seconds)
         else:
             _write(root / "usr" / name, text)
+    schema = root / "usr/share/pbs-exporter" / SCHEMA
+    _write(schema, Path(SCHEMA).read_text(encoding="utf-8"))
+    sample = Path("settings.toml").read_text(encoding="utf-8")
+    _write(tree.settings, sample.replace(f"./{SCHEMA}", f"file:///{schema.relative_to(root)}"))
     documents = root / "usr/share/doc/pbs-exporter"
     _write(documents / "copyright", _copyright(root / LIBRARY, seconds))
     _write_packed(documents / "changelog.gz", Path("CHANGELOG.md").read_text(encoding="utf-8"), seconds)
@@ -179,7 +189,7 @@ def _add_system_files(tree: Tree) -> None:
         day = format_datetime(datetime.fromtimestamp(seconds, UTC))
         entry = f"pbs-exporter ({__version__}-{package.release}) stable; urgency=medium\n\n  * See changelog.gz.\n\n"
         _write_packed(documents / "changelog.Debian.gz", f"{entry} -- {MAINTAINER}  {day}\n", seconds)
-    for path in (root, *root.rglob("*")):
+    for path in (tree.settings, root, *root.rglob("*")):
         os.utime(path, (seconds, seconds))
 
 
@@ -212,7 +222,8 @@ def _license(part: Distribution) -> str:
     """Return what the metadata of a distribution names as its licence, in a line."""
     fields = part.metadata
     classifiers = [line for line in fields.get_all("Classifier", []) if line.startswith("License :: OSI Approved :: ")]
-    named = fields["License-Expression"] or (fields["License"] or "").partition("\n")[0] or classifiers[0]
+    licenses = [str(text).partition("\n")[0] for text in fields.get_all("License", [])]
+    named = next(filter(None, [*fields.get_all("License-Expression", []), *licenses, *classifiers]))
     return textwrap.shorten(str(named).rpartition(":: ")[2], 80)
 
 
@@ -231,7 +242,7 @@ def _pack(tree: Tree, nfpm: Path, folder: Path) -> Path:
         "PYTHON_BELOW": needed[1],
         "RELEASE": package.release,
         "ROOT": str(tree.root),
-        "SETTINGS": str(Path("settings.toml").absolute()),
+        "SETTINGS": str(tree.settings),
         "SOURCE_DATE_EPOCH": str(tree.seconds),
         "VERSION": __version__,
     }

@@ -1,8 +1,10 @@
 """Print the section of CHANGELOG.md for a release: `python -m tools.release_notes VERSION`.
 
-The version must be the program's.
+The version must be the program's. With the repository's address in the variable `SOURCE`, links lead to the files of
+the release's tag: a page of releases has none beside it.
 """
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -27,6 +29,8 @@ def main(version: str) -> None:
         text = notes((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), version)
     except ValueError as error:
         sys.exit(f"release_notes: {error}")
+    if address := os.environ.get("SOURCE"):
+        text = re.sub(r"(?<=\]\()(?=\w[^):]*\))", f"{address}/blob/v{version}/", text)
     print(text)
 
 

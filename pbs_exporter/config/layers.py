@@ -2,7 +2,7 @@
 
 Only this module imports dynaconf, and it uses only the merge. dynaconf's loaders would guess types (a secret `0x1F`
 becomes 31), run `@tokens`, obey `*_FOR_DYNACONF` variables and import a `dynaconf_hooks.py` in the file's directory.
-So the layers are read here, strictly, and dynaconf merges them key by key.
+So the layers are read here, strictly, and dynaconf decides where several of them have the same key.
 """
 
 import re
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from dynaconf import Dynaconf
 
 from pbs_exporter.config import files, targets
 from pbs_exporter.config.suggestions import unknown_key, unknown_section, unknown_variable
@@ -59,6 +58,20 @@ def gather(file: str | None, environ: Mapping[str, str], table: Sequence[Setting
 
 def merge(*layers: Layer) -> Layer:
     """Return the merged layers. Later ones have precedence."""
+    keys = [(section, key) for layer in layers for section, those in layer.items() for key in those]
+    if len(set(keys)) < len(keys):
+        return _merged(layers)
+    sections: Layer = {section: {} for layer in layers for section in layer}
+    for layer in layers:
+        for section, those in layer.items():
+            sections[section].update(those)
+    return sections
+
+
+def _merged(layers: Sequence[Layer]) -> Layer:
+    # It takes a tenth of the memory and of the time of a start, and most set each key in one place only.
+    from dynaconf import Dynaconf  # noqa: PLC0415
+
     # Below one key: of the first level, dynaconf changes the case, and takes `__` and dots for levels of their own.
     merged = Dynaconf(
         # Without its loaders, dynaconf reads no files, hooks or environment variables. `envvar` names the variable

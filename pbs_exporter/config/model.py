@@ -99,7 +99,7 @@ class TargetSettings(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float = 5.0
     snapshot_history_limit: int = 0
     """Snapshots per group; 0 is all."""
-    max_concurrent_requests: int = 8
+    max_concurrent_requests: int = 12
     scrape_timeout_seconds: float = 30.0
     listing_timeout_seconds: float = 600.0
     listing_interval_seconds: float = 0.0

@@ -151,7 +151,7 @@ SETTINGS: tuple[Setting, ...] = (
             (
                 "max_concurrent_requests",
                 values.integer(minimum=2),
-                "Requests to PBS at the same time (at least 2); listings use at most all but two of them, at least one",
+                "Requests to PBS at the same time (at least 2); what costs PBS much has lower limits",
             ),
             (
                 "scrape_timeout_seconds",

@@ -6,7 +6,7 @@ prometheus_client changes more than that.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from itertools import chain, islice, repeat
 from typing import NamedTuple, Protocol
@@ -15,10 +15,13 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.samples import Sample
 from prometheus_client.utils import floatToGoString
 
-from pbs_exporter.exposition.row_family import RowFamily
+from pbs_exporter.exposition.row_family import Form, RowFamily, Rows
 
 ROWS_AT_ONCE = 500
 """Rows that are encoded together. More aren't faster, and take more memory."""
+
+FEW_ROWS = 32
+"""Rows of which each line is begun with a text that is kept. Of more rows, these texts would take memory."""
 
 
 class FamilySource(Protocol):
@@ -41,14 +44,22 @@ def encode(registry: FamilySource, generate_latest: GenerateLatest) -> list[byte
     end = generate_latest(_FixedFamilies())
     pieces: list[bytes] = []
     for family in registry.collect():
-        if isinstance(family, RowFamily) and family.rows is not None:
-            template = _template(generate_latest, _form(family, family.sample_name, family.labels))
-            pieces.append(template.head)
-            pieces.extend(lines.encode() for lines in _lines(template, family.rows))
+        if isinstance(family, RowFamily) and (forms := family.rows) is not None:
+            pieces.append(_template(generate_latest, forms[0][0]).head)
+            for form, rows in forms:
+                if len(rows) > FEW_ROWS:
+                    pieces.extend(lines.encode() for lines in _lines(_template(generate_latest, form), rows))
+                else:
+                    starts = [_start(generate_latest, form, labels) for labels in rows]
+                    pieces.append(_joined(starts, rows.values()).encode())
         elif family.samples and family.type in _PLAIN_KINDS and all(map(_is_plain, family.samples)):
-            first = family.samples[0]
-            pieces.append(_template(generate_latest, _form(family, first.name, tuple(first.labels))).head)
-            pieces.append("".join([_line(generate_latest, family, sample) for sample in family.samples]).encode())
+            first = _form(family, family.samples[0])
+            pieces.append(_template(generate_latest, first).head)
+            starts = [
+                _start(generate_latest, _form(family, sample), tuple(sample.labels.values()))
+                for sample in family.samples
+            ]
+            pieces.append(_joined(starts, (sample.value for sample in family.samples)).encode())
         else:
             pieces.append(generate_latest(_FixedFamilies(family)).removesuffix(end))
     pieces.append(end)
@@ -68,13 +79,8 @@ def _is_plain(sample: Sample) -> bool:
     )
 
 
-def _line(generate_latest: GenerateLatest, family: Family, sample: Sample) -> str:
-    """Return the line of one sample."""
-    template = _template(generate_latest, _form(family, sample.name, tuple(sample.labels)))
-    values = tuple(sample.labels.values())
-    *before, last = template.pieces
-    places = [piece + _escaped_text(values[column]) for piece, column in zip(before, template.columns, strict=True)]
-    return f"{''.join(places)}{last}{number(sample.value)}\n"
+def _form(family: Family, sample: Sample) -> Form:
+    return Form(family.name, family.documentation, family.type, family.unit, sample.name, tuple(sample.labels))
 
 
 class _FixedFamilies:
@@ -98,25 +104,10 @@ class _Template(NamedTuple):
     columns: tuple[int, ...]
 
 
-class _Form(NamedTuple):
-    """All that the fixed text of a family depends on."""
-
-    name: str
-    documentation: str
-    kind: str
-    unit: str
-    sample_name: str
-    labels: tuple[str, ...]
-
-
-def _form(family: Family, sample_name: str, labels: tuple[str, ...]) -> _Form:
-    return _Form(family.name, family.documentation, family.type, family.unit, sample_name, labels)
-
-
 @lru_cache(maxsize=1024)
-def _template(generate_latest: GenerateLatest, form: _Form) -> _Template:
+def _template(generate_latest: GenerateLatest, form: Form) -> _Template:
     """Take apart a sample that `generate_latest` wrote with column numbers between NULs as label values."""
-    family = Family(form.name, form.documentation, form.kind)
+    family = Family(form.name, form.documentation, form.type)
     family.unit = form.unit
     marked = {label: f"\0{column}\0" for column, label in enumerate(form.labels)}
     family.samples = [Sample(form.sample_name, marked, 1)]
@@ -126,7 +117,23 @@ def _template(generate_latest: GenerateLatest, form: _Form) -> _Template:
     return _Template("".join(f"{line}\n" for line in head).encode(), tuple(fields[::2]), tuple(map(int, fields[1::2])))
 
 
-def _lines(template: _Template, rows: Mapping[tuple[str, ...], float]) -> Iterator[str]:
+@lru_cache(maxsize=2048)
+def _start(generate_latest: GenerateLatest, form: Form, labels: tuple[str, ...]) -> str:
+    """Return the text of a line up to its number."""
+    template = _template(generate_latest, form)
+    *before, last = template.pieces
+    if len(labels) != len(form.labels):
+        raise ValueError(f"{form.sample_name} has {len(form.labels)} labels, not {len(labels)}")
+    places = zip(before, template.columns, strict=True)
+    return "".join([*(piece + _escaped_text(labels[column]) for piece, column in places), last])
+
+
+def _joined(starts: Iterable[str], values: Iterable[float]) -> str:
+    """Return whole lines."""
+    return "".join([f"{start}{number}\n" for start, number in zip(starts, _numbers(values), strict=True)])
+
+
+def _lines(template: _Template, rows: Rows) -> Iterator[str]:
     """Yield the lines of the samples, `ROWS_AT_ONCE` at a time."""
     every, values = iter(rows), iter(rows.values())
     while some := list(islice(every, ROWS_AT_ONCE)):

@@ -2,10 +2,12 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import msgspec
 
+from pbs_exporter.exposition.row_family import Form
 from pbs_exporter.plain_text import LABEL_LIMIT, label
 
 _UNITS = ("bytes", "seconds", "ratio")
@@ -60,10 +62,21 @@ class Metric(msgspec.Struct, frozen=True, cache_hash=True):
         return Series(self, values, given - len(values))
 
     @property
+    def form(self) -> Form:
+        """The form of its samples in a family of prometheus_client."""
+        return _form(self)
+
+    @property
     def unit(self) -> str:
         """The unit at the end of the name, or `""`."""
         last = self.name.removesuffix("_total").rsplit("_", 1)[-1]
         return last if last in _UNITS else ""
+
+
+@lru_cache(maxsize=1024)
+def _form(metric: Metric) -> Form:
+    name = metric.name.removesuffix("_total") if metric.type == "counter" else metric.name
+    return Form(name, metric.help, metric.type, metric.unit, metric.name, metric.labels)
 
 
 class Sample(NamedTuple):

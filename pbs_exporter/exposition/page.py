@@ -23,7 +23,9 @@ class Page:
             if isinstance(sample, Series):
                 duplicates += sample.duplicates + self._add_values(sample.metric, sample.values)
                 continue
-            family = self._own_family(sample.metric)
+            family = self._families.get(sample.metric)
+            if family is None or self._borrowed:
+                family = self._own_family(sample.metric)
             before = len(family)
             family.setdefault(sample.labels, sample.value)
             duplicates += before == len(family)
@@ -75,18 +77,7 @@ class Page:
     def collect(self) -> Iterator[RowFamily]:
         """Return the samples as families of prometheus_client, so that the page can be registered in a registry."""
         for metric, values in self._families.items():
-            family = RowFamily(
-                metric.name.removesuffix("_total"),
-                metric.help,
-                metric.type,
-                metric.unit,
-                sample_name=metric.name,
-                labels=metric.labels,
-                rows=values,
-            )
-            if metric.type != "counter":
-                family.name = metric.name
-            yield family
+            yield RowFamily((metric.form, values))
 
     def registry(self) -> CollectorRegistry:
         """Return a new registry with this page in it."""

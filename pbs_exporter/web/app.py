@@ -69,7 +69,7 @@ def _lifetime(
 
         def apply(changed: Settings) -> list[str]:
             prepared = targets.prepare(changed)
-            had_login = bool(guard.config.users)
+            had_login = guard.has_login
             try:
                 follows = guard.follow(changed.exporter.web_config_file)
             except ConfigError:
@@ -77,7 +77,7 @@ def _lifetime(
                 raise
             targets.take(changed, prepared)
             service.settings = changed
-            lost = [LOGIN_LOST] if had_login and not guard.config.users else []
+            lost = [LOGIN_LOST] if had_login and not guard.has_login else []
             return lost if follows else [TLS_STAYS]
 
         reloader = Reloader(settings, load, apply, clock)

@@ -1,5 +1,6 @@
 """The wheel, the sdist, and the wheels of the dependencies."""
 
+import os
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +26,18 @@ def make_dist(folder: Path, checkout: Path = ROOT) -> Built:
     (sdist,) = folder.glob("*.tar.gz")
     (wheel,) = folder.glob("*.whl")
     return Built(sdist, wheel)
+
+
+def clone(folder: Path, umask: int) -> Path:
+    """Clone the checkout's commit under a umask, into a new folder."""
+    commit = run("git", "rev-parse", "HEAD").strip()
+    before = os.umask(umask)
+    try:
+        run("git", "clone", "--quiet", "--no-checkout", ROOT, folder)
+        run("git", "checkout", "--quiet", "--detach", commit, cwd=folder)
+    finally:
+        os.umask(before)
+    return folder
 
 
 def download(python: str) -> Path:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from pbs_exporter import __version__
-from tests.deploy.distribution import Built, download, make_dist
+from tests.deploy.distribution import Built, clone, download, make_dist
 from tests.support.commands import attempt, environment, process, run, tool
 from tests.support.documented import block
 from tests.support.network_namespace import Namespace
@@ -63,18 +63,6 @@ def members(sdist: Path) -> dict[str, Member]:
 def tracked(*paths: str) -> set[str]:
     """Return the commit's files below these paths."""
     return set(run("git", "ls-tree", "-r", "--name-only", "HEAD", *paths).splitlines())
-
-
-def clone(folder: Path, umask: int) -> Path:
-    """Clone the checkout's commit under a umask, into a new folder."""
-    commit = run("git", "rev-parse", "HEAD").strip()
-    before = os.umask(umask)
-    try:
-        run("git", "clone", "--quiet", "--no-checkout", ROOT, folder)
-        run("git", "checkout", "--quiet", "--detach", commit, cwd=folder)
-    finally:
-        os.umask(before)
-    return folder
 
 
 def test_each_checkout_gives_the_same_bytes(built: Built, tmp_path: Path) -> None:

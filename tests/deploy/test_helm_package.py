@@ -2,6 +2,7 @@
 
 import re
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,18 @@ def test_published_chart_needs_no_checkout(published: Path, tmp_path: Path) -> N
     ours = templated(VALUES | {"image": {"repository": IMAGE}})
     assert found == ours
     assert f"image: {IMAGE}:{__version__}" in found["pbs-exporter/templates/deployment.yaml"].replace('"', "")
+
+
+def test_chart_of_a_commit_is_always_the_same(published: Path, tmp_path: Path) -> None:
+    """Two packages of the chart of one commit are the same bytes: each file in them has the commit's time."""
+    again = tmp_path / "again"
+    run(sys.executable, "-m", "tools.chart", again, cwd=ROOT, env=environment(SOURCE=SOURCE, IMAGE=IMAGE))
+    charts = {"one": published, "other": again / CHART.name}
+    archives = [Path(helm_python.package(chart, destination=tmp_path / name)) for name, chart in charts.items()]
+    assert archives[0].read_bytes() == archives[1].read_bytes()
+    with tarfile.open(archives[0]) as archive:
+        times = {int(member.mtime) for member in archive.getmembers()}
+    assert times == {int(run("git", "log", "-1", "--format=%ct", cwd=ROOT))}
 
 
 def test_published_chart_describes_itself(published: Path) -> None:

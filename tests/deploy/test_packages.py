@@ -13,6 +13,7 @@ import pytest
 
 from pbs_exporter import __version__
 from tests.deploy.booted import UNIT, Booted, booted_image, image
+from tests.deploy.distribution import clone
 from tests.deploy.podman import Podman
 from tests.support.cache import once
 from tests.support.commands import attempt, machine_environment, run
@@ -37,11 +38,16 @@ def packages(podman: Podman) -> Path:
     folder = podman.folder / "packages"
 
     def build() -> str:
-        made = (f"VENV={sys.prefix}", f"--old-file={sys.prefix}/ready", f"ARCHITECTURES={ARCHITECTURE}")
-        run("make", *made, "packages", f"DIST={folder}", env=machine_environment(), seconds=900)
+        make_packages(folder)
         return str(folder)
 
     return Path(once(podman.folder, "packages", build))
+
+
+def make_packages(folder: Path, checkout: Path = ROOT) -> None:
+    """Run `make packages` of a checkout with this environment's Python, into a folder."""
+    made = (f"VENV={sys.prefix}", f"--old-file={sys.prefix}/ready", f"ARCHITECTURES={ARCHITECTURE}")
+    run("make", *made, "packages", f"DIST={folder}", cwd=checkout, env=machine_environment(), seconds=900)
 
 
 def deb_of(folder: Path, suite: str) -> Path:
@@ -118,7 +124,10 @@ def installed(
         simulated_pbs(network) as pbs,
         booted_image(podman, name, network, folder, {}) as booted,
     ):
-        said = booted.script(f"export DEBIAN_FRONTEND=noninteractive\n{install.replace('apt ', 'apt-get --yes ')}")
+        for named, ours in (("apt ", "apt-get --yes "), ("debian13_amd64", f"{SUITES[request.param]}_{ARCHITECTURE}")):
+            assert install.count(named) == 1
+            install = install.replace(named, ours)
+        said = booted.script(f"export DEBIAN_FRONTEND=noninteractive\n{install}")
         booted.script(f"cat >{SETTINGS}", stdin=configured(booted("cat", SETTINGS), lines, pbs))
         booted.script(start)
         made = Installed(booted, network, pbs, said)
@@ -224,6 +233,14 @@ def test_lintian_would_find_an_error(packages: Path, tmp_path: Path) -> None:
     assert (ended.returncode, "no-copyright-file" in ended.stdout) == (2, True)
 
 
+def test_packages_of_a_commit_are_always_the_same(packages: Path, tmp_path: Path) -> None:
+    """A checkout with another path and umask gives the same bytes."""
+    make_packages(tmp_path / "again", clone(tmp_path / "clone", 0o077))
+    again = {file.name: file.read_bytes() for file in (tmp_path / "again").iterdir()}
+    assert len(again) == len(SUITES) + 1
+    assert [name for name, content in again.items() if content != (packages / name).read_bytes()] == []
+
+
 @pytest.mark.parametrize("suite", SUITES)
 def test_units_are_those_of_the_checkout(packages: Path, suite: str, tmp_path: Path) -> None:
     """The packages' units differ from those for pip in the program's path, the user and the secret's place alone."""
@@ -240,6 +257,16 @@ def test_units_are_those_of_the_checkout(packages: Path, suite: str, tmp_path: P
             "Environment",
             "DynamicUser",
         ]
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_settings_name_their_schema(packages: Path, suite: str, tmp_path: Path) -> None:
+    """A package's settings are the checkout's sample, whose first line leads to the schema that the package has."""
+    run("dpkg-deb", "--extract", deb_of(packages, suite), tmp_path)
+    first, _, rest = (tmp_path / SETTINGS.lstrip("/")).read_text(encoding="utf-8").partition("\n")
+    assert rest == (ROOT / "settings.toml").read_text(encoding="utf-8").partition("\n")[2]
+    schema = tmp_path / first.removeprefix("#:schema file:///")
+    assert schema.read_bytes() == (ROOT / "settings.schema.json").read_bytes()
 
 
 @pytest.mark.parametrize("suite", SUITES)

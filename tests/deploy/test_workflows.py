@@ -1,4 +1,4 @@
-"""The workflows, scripts, hooks and release notes, and the cache of test runs."""
+"""The workflows, scripts, hooks and release notes, the benchmarks of the last release, and the cache of test runs."""
 
 import json
 import os
@@ -14,10 +14,11 @@ import pytest
 import yaml
 
 from pbs_exporter import __version__
+from tests.deploy.podman import BASE
 from tests.support import cache
 from tests.support.another_python import SUITES
 from tests.support.cache import cached
-from tests.support.commands import attempt, run, tool
+from tests.support.commands import attempt, environment, run, tool
 from tests.support.paths import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -200,7 +201,7 @@ def test_release_waits_for_the_checks(parsed: dict[str, Any]) -> None:
     assert released["check"]["uses"] == "./.github/workflows/ci.yml"
     assert {name: job.get("needs") for name, job in released.items()} == {
         "check": None,
-        "chart": "image",
+        "chart": ["dist", "image"],
         "dist": "check",
         "image": "check",
         "pypi": ["dist", "image", "chart"],
@@ -244,10 +245,19 @@ def test_pypi_gets_the_wheel_and_the_sdist_alone(parsed: dict[str, Any]) -> None
 
 def test_release_begins_with_its_notes(parsed: dict[str, Any]) -> None:
     """A tag without release notes is refused before anything is pushed or released."""
-    for name in ("chart", "dist", "image", "release"):
+    for name in ("dist", "image", "release"):
         shell = "\n".join(step.get("run", "") for step in parsed["release.yml"]["jobs"][name]["steps"])
         published = min(at for at in map(shell.find, ("--push", "gh release", "make dist", "helm push")) if at > 0)
         assert -1 < shell.find("tools.release_notes") < published
+
+
+def test_jobs_that_may_sign_run_no_code_of_libraries(parsed: dict[str, Any]) -> None:
+    """Jobs with an identity or the right to write build only in containers: what pip installs could use both."""
+    signing = [job for job in jobs(parsed) if "write" in job["permissions"].values()]
+    shell = "\n".join(step.get("run", "") for job in signing for step in job["steps"])
+    assert len(signing) == 4
+    assert re.findall(r"(?m)^\s*(?:make|pip|npm|go)\b.*", shell) == []
+    assert [step for job in signing for step in job["steps"] if "/setup-" in step.get("uses", "")] == []
 
 
 @pytest.mark.parametrize(
@@ -296,6 +306,14 @@ def test_dependabot_covers_everything_that_is_pinned() -> None:
         # It reads the folder requirements/ too.
         ("pip", "/"),
     }
+
+
+def test_dependabot_sees_the_base_of_the_image() -> None:
+    """A FROM, which is all that Dependabot reads, names the same base as the argument that builds use."""
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert re.findall(r"(?m)^FROM ([a-z0-9./_-]+:[\w.-]+)(?= AS )", dockerfile) == [BASE]
+    assert re.findall(r"(?m)^ARG PYTHON_IMAGE=(.+)$", dockerfile) == [BASE]
+    assert "--from=default" not in dockerfile
 
 
 def test_pinned_versions_agree() -> None:
@@ -361,20 +379,33 @@ def test_shellcheck_finds_nothing_in_workflows(parsed: dict[str, Any]) -> None:
     assert attempt(*check, stdin="echo $1\n").returncode == 1
 
 
+def test_the_last_release_is_compared_with_by_default() -> None:
+    """Without another document, `make bench` is compared with the tables of the last release, or of the last commit."""
+    done = attempt(sys.executable, "-m", "benchmarks.regression", ROOT / "docs" / "performance.md", cwd=ROOT)
+    assert done.stdout.startswith("Compared with "), done.stderr
+    assert "| `100k-limit-1` | ratio |" in done.stdout
+
+
 @pytest.fixture
 def release(tmp_path: Path) -> Path:
     """Copy the sources of the release notes, with a changelog of two releases."""
     for name in ("tools/release_notes.py", "pbs_exporter/__init__.py"):
         (tmp_path / name).parent.mkdir()
         shutil.copy(ROOT / name, tmp_path / name)
-    ours = f"## [{__version__}] - 2026-12-01\n\n### Added\n\n- First."
+    ours = f"## [{__version__}] - 2026-12-01\n\n### Added\n\n- [First](docs/a.md#b), [second](https://example.com/)."
     (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n\n## [Unreleased]\n\n{ours}\n\n## [0.0.9]\n\nOld.\n")
     return tmp_path
 
 
 def test_notes_are_of_the_version(release: Path) -> None:
-    """The notes of a release are the changelog's section for its version, without other sections."""
-    assert run(sys.executable, "-m", "tools.release_notes", __version__, cwd=release) == "### Added\n\n- First.\n"
+    """The notes of a release are the changelog's section for its version, whose links lead to the release."""
+    notes = (sys.executable, "-m", "tools.release_notes", __version__)
+    assert run(*notes, cwd=release) == "### Added\n\n- [First](docs/a.md#b), [second](https://example.com/).\n"
+    address = "https://git.example.com/someone/exporter"
+    linked = run(*notes, cwd=release, env=environment(SOURCE=address))
+    assert linked == (
+        f"### Added\n\n- [First]({address}/blob/v{__version__}/docs/a.md#b), [second](https://example.com/).\n"
+    )
 
 
 @pytest.mark.parametrize(

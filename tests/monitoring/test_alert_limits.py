@@ -219,9 +219,9 @@ def test_own_limit_of_removable_datastore_is_kept(version: Any, days: int, firin
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize(("days", "firing"), [(9, ["usb2"]), (34, []), (36, ["usb1"])])
+@pytest.mark.parametrize(("days", "firing"), [(8, []), (10, ["usb2"]), (34, []), (36, ["usb1"])])
 def test_own_limit_of_its_backups_is_kept(version: Any, days: int, firing: list[str], tmp_path: Path) -> None:
-    """With the page's example, backups on the mounted `usb1` may be 35 days old, and on another datastore eight.
+    """With the page's example, backups on the mounted `usb1` may be 35 days old, and on another datastore nine.
 
     There a group is abandoned after 30 days.
     """

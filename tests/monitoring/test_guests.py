@@ -15,7 +15,7 @@ from tests.monitoring.fake_pve import VERSION, Guest, PveExporter, pve_exporter
 from tests.monitoring.grafana import ALL, OPTIONAL, asked, dashboards, panels, put_in, values_of, variables
 from tests.monitoring.metric_labels import TARGET, by_the_code
 from tests.monitoring.monitored_pbs import BackgroundLoop, MonitoredPbs
-from tests.monitoring.rule_files import RULES, groups_of, rules_of
+from tests.monitoring.rule_files import RECORDING_FILE, RULES, groups_of, rules_of
 from tests.monitoring.rule_tests import content
 from tests.monitoring.servers import Labels, Prometheus
 from tests.support.commands import run
@@ -43,6 +43,9 @@ GUESTS = (
 """On PBS, vm/100 has a backup of three hours ago, vm/102 one of 200 days ago, and the others have none."""
 
 
+NOTE = re.compile(r'group_comment=~("[^"]*")')
+
+
 def declared() -> Declared:
     """Return all series that the rules may read: those of the code, pve-exporter's, overrides, and their own."""
     found = {
@@ -52,6 +55,7 @@ def declared() -> Declared:
         # A rule's own earlier result.
         "guest:pbs_snapshot_last:timestamp_seconds": frozenset({"backup_type", "backup_id"}),
     }
+    found = {name: labels | {"pve_cluster"} for name, labels in found.items()}
     for rule in RULES_OF_GUESTS:
         if "record" in rule:
             found[rule["record"]] = result_labels(rule["expr"], found)
@@ -94,6 +98,13 @@ def test_rules_name_what_there_is(rule: dict[str, Any]) -> None:
     assert TARGET & clause_labels(rule["expr"]) == set()
     named = set(re.findall(r"\$labels\.(\w+)", " ".join(rule.get("annotations", {}).values())))
     assert named - result_labels(rule["expr"], declared()) == set()
+
+
+def test_note_is_read_as_the_main_rules_read_it() -> None:
+    """The pattern that finds no-monitor in a group's note is the one that takes the group out of PbsBackupTooOld."""
+    (ours,) = {pattern for rule in RULES_OF_GUESTS for pattern in NOTE.findall(rule["expr"])}
+    (main,) = {pattern for rule in rules_of(RECORDING_FILE) for pattern in NOTE.findall(rule["expr"])}
+    assert ours == main
 
 
 def test_alerts_are_those_of_the_page() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.monitoring.expressions import expression_faults
+from tests.monitoring.expressions import expression_faults, selectors
 from tests.monitoring.metric_labels import with_rules
 from tests.monitoring.rule_files import ALERTS_FILE, RECORDING_FILE, rules_of
 from tests.monitoring.rule_tests import (
@@ -32,12 +32,12 @@ DECLARED = with_rules(RULE_FILES, frozenset({"region"}))
 
 SEVERITIES = {"critical", "warning", "info"}
 ANNOTATIONS = {"summary", "description"}
-# "7 days", "30 hours": humanizeDuration alone would be "7d 0h 0m 0s". Templates can't divide.
+# "7 days", "30 hours", "12 seconds": humanizeDuration alone would be "7d 0h 0m 0s". Templates can't divide.
 SPAN = (
     "{{ $span := ((toTime $value).Sub (toTime 0.0)).Abs }}{{ if ge $span.Hours 48.0 }}{{ $value | humanizeDuration "
     '| reReplaceAll "^-?([0-9]+)d.*" "$1 days" }}{{ else if ge $span.Hours 2.0 }}{{ printf "%.0f hours" $span.Hours '
     '}}{{ else if ge $span.Minutes 2.0 }}{{ printf "%.0f minutes" $span.Minutes }}'
-    "{{ else }}less than 2 minutes{{ end }}"
+    '{{ else if ge $span.Seconds 2.0 }}{{ printf "%.0f seconds" $span.Seconds }}{{ else }}a moment{{ end }}'
 )
 RECORDED_NAME = re.compile(r"(?:backup_type|datastore|group|instance|job|worker_type):pbs_[a-z0-9_]+:[a-z0-9_]+")
 
@@ -162,6 +162,13 @@ def test_durations_are_as_people_say_them(rule: Mapping[str, Any]) -> None:
 def test_alert_has_one_rule_for_each_severity() -> None:
     """No alert has two rules with one severity: a unit test might check only one of them."""
     assert [title for title, number in Counter(map(alert_title, ALERTS)).items() if number > 1] == []
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("record") or alert_title(rule))
+def test_rule_gives_nothing_without_series(rule: Mapping[str, Any]) -> None:
+    """No rule makes something of nothing: unit tests leave out the rules of whose series they have none."""
+    assert selectors(rule["expr"])
+    assert not re.search(r"\b(?:absent|absent_over_time|vector)\s*\(", rule["expr"])
 
 
 @pytest.mark.parametrize("rule", RECORDED, ids=lambda rule: rule["record"])

@@ -9,15 +9,18 @@ from tests.support.paths import ROOT
 from tests.support.program import PROGRAM
 
 DOCUMENT = ROOT / "docs" / "performance.md"
-OURSELVES = """
+PEERS = f"""
 [self]
+command = "{PROGRAM} serve"
 expect = '^pbs_up 1'
 [self.environment]
-PBS_EXPORTER__PBS__ENDPOINT = "{endpoint}"
-PBS_EXPORTER__PBS__TOKEN_ID = "{user}!{token_name}"
-PBS_EXPORTER__PBS__TOKEN_SECRET = "{secret}"
-PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS = "127.0.0.1:{port}"
+PBS_EXPORTER__PBS__ENDPOINT = "{{endpoint}}"
+PBS_EXPORTER__PBS__TOKEN_ID = "{{user}}!{{token_name}}"
+PBS_EXPORTER__PBS__TOKEN_SECRET = "{{secret}}"
+PBS_EXPORTER__EXPORTER__LISTEN_ADDRESS = "127.0.0.1:{{port}}"
 PBS_EXPORTER__COLLECTORS__DISKS = "true"
+[broken]
+command = "{sys.executable} -c 'raise SystemExit(3)'"
 """
 
 
@@ -66,14 +69,13 @@ def test_every_kind_of_row_can_be_measured() -> None:
 
 @pytest.mark.timeout(300)
 def test_another_exporter_does_the_same_work(tmp_path: Path) -> None:
-    """Any command can be measured like this exporter, with the environment variables that its TOML names.
+    """Any command can be measured like this exporter, with the environment variables that its table names.
 
     A command that doesn't serve causes exit code 1. The results of the others are still printed.
     """
     file = tmp_path / "peers.toml"
-    file.write_text(OURSELVES, encoding="utf-8")
-    peers = (f"--peer=self={PROGRAM} serve", f"--peer=broken={sys.executable} -c 'raise SystemExit(3)'")
-    done = run("benchmarks.peers", "--quick", "--only=small", f"--environment={file}", *peers)
+    file.write_text(PEERS, encoding="utf-8")
+    done = run("benchmarks.peers", "--quick", "--only=small", f"--file={file}")
     lines = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| `")]
     assert [line[1] for line in lines] == ["pbs-exporter", "self", "broken"], done.stderr
     assert lines[0][-1] == lines[1][-1]
@@ -107,3 +109,64 @@ def test_tables_replace_those_of_the_last_run(tmp_path: Path) -> None:
     assert "| old |" not in text
     assert text.count("<!-- make bench: parts -->\n\n| \\1 new |\n\n<!-- end -->") == 1
     assert text.count("## ") == DOCUMENT.read_text(encoding="utf-8").count("## ")
+
+
+def test_a_wrong_peer_is_one_line(tmp_path: Path) -> None:
+    """A table of a peer without a command, or with an unknown key, is refused with the file's name."""
+    file = tmp_path / "peers.toml"
+    for text, cause in (("[one]\n", "command"), ("[one]\ncommand = 'x'\ncolour = 'red'\n", "colour")):
+        file.write_text(text, encoding="utf-8")
+        done = run("benchmarks.peers", f"--file={file}")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"error: {file}: " in done.stderr
+        assert cause in done.stderr
+
+
+def document(**changed: str) -> str:
+    """Return tables of results, with other cells where they are named `ROW.COLUMN`."""
+    names = ("row", "unit", "min", "median", "max", "ratio", "peak MiB", "after MiB")
+    head = f"| {' | '.join(names)} |\n| {' | '.join('---' for _ in names)} |"
+    cells = {
+        "loads": "700",
+        "far.median": "385",
+        "listing.median": "280",
+        "listing.ratio": "0.385",
+        "listing.peak": "69.2",
+        "health.median": "20",
+    } | changed
+    return f"""
+| `json.loads` of 100,000 snapshots | {cells["loads"]} ms |
+
+{head}
+| `far` | ms | 384 | {cells["far.median"]} | 387 |  | 59 | 59 |
+| `listing` | ms | 278 | {cells["listing.median"]} | 285 | {cells["listing.ratio"]} | {cells["listing.peak"]} | 65.5 |
+
+{head}
+| `health` | ms | 19 | {cells["health.median"]} | 2,100 |  |  |  |
+"""
+
+
+@pytest.mark.parametrize(
+    ("now", "worse"),
+    [
+        pytest.param({}, [], id="the same"),
+        pytest.param({"listing.ratio": "0.3"}, [], id="better"),
+        pytest.param({"listing.ratio": "0.42"}, [], id="within the tolerance"),
+        pytest.param({"listing.ratio": "0.45"}, ["listing ratio"], id="a ratio"),
+        pytest.param({"listing.median": "500"}, [], id="a time that has a ratio"),
+        pytest.param({"listing.peak": "80"}, ["listing peak MiB"], id="memory"),
+        pytest.param({"health.median": "40"}, ["health median"], id="a time without a ratio"),
+        pytest.param({"health.median": "40", "loads": "1,400"}, [], id="a machine half as fast"),
+        pytest.param({"loads": "350"}, [], id="a machine twice as fast, times that only wait"),
+        pytest.param({"far.median": "600", "loads": "350"}, ["far median"], id="times that wait longer"),
+    ],
+)
+def test_regressions(tmp_path: Path, now: dict[str, str], worse: list[str]) -> None:
+    """A row that got worse than chance explains is named, with exit code 1; machines may differ."""
+    old, new = tmp_path / "old.md", tmp_path / "new.md"
+    old.write_text(document(), encoding="utf-8")
+    new.write_text(document(**now), encoding="utf-8")
+    done = run("benchmarks.regression", f"--old={old}", str(new))
+    assert done.returncode == bool(worse), done.stderr
+    lines = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if "worse" in line]
+    assert [f"{line[0].strip('`')} {line[1]}" for line in lines] == worse

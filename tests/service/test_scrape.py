@@ -1,6 +1,7 @@
 """A scrape: its deadline, several scrapes at once, and the requests to PBS."""
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,8 +17,9 @@ from pbs_exporter.collectors.snapshots import SnapshotsCollector
 from pbs_exporter.config import ExporterSettings
 from pbs_exporter.exposition.metric import Metric, Sample
 from pbs_exporter.exposition.self_metrics import ApiMetrics
+from pbs_exporter.pbs.snapshots import schedule
 from pbs_exporter.scrape.target import asking_seconds
-from pbs_exporter.simulator import Fault
+from pbs_exporter.simulator import Fault, World
 from pbs_exporter.web.app import TARGETS, create_app
 from tests.support.exporter import Exporter, exporting, make_settings
 from tests.support.metrics_page import facts, failed, listed_at, without
@@ -55,6 +57,12 @@ ONCE_AN_INTERVAL = {
     GROUPS: 4,
 }
 """The endpoints of the slow collectors that are on by default."""
+
+
+@pytest.fixture
+def quick_pbs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every answered listing count as quick, however busy this machine is."""
+    monkeypatch.setattr(schedule, "SLOW_SECONDS", math.inf)
 
 
 @pytest.mark.parametrize("endpoint", ["/version", "/nodes/localhost/status", "/admin/datastore", NAMESPACES])
@@ -341,6 +349,7 @@ async def test_all_go_at_once_on_later_scrapes() -> None:
 
 
 @pytest.mark.parametrize(("limit", "listings"), [(2, 1), (3, 1), (4, 2), (8, 6)])
+@pytest.mark.usefixtures("quick_pbs")
 async def test_the_requests_at_once(limit: int, listings: int) -> None:
     """At most max_concurrent_requests run at once. Listings may use all but two of them, and at least one."""
     everything, of_listings = Gate(), Gate()
@@ -385,29 +394,98 @@ async def test_listings_that_hang_starve_nobody(limit: int) -> None:
             assert listed_at(page) == {}
 
 
-@pytest.mark.parametrize("slow", [False, True], ids=["slow ones rest", "slow ones ask"])
-@pytest.mark.parametrize(("namespaces", "answers"), [(1, 7), (3, 12)])
-async def test_the_rounds_of_answers(namespaces: int, answers: int, *, slow: bool) -> None:
+@pytest.mark.parametrize(("namespaces", "slow", "rounds"), [(1, False, 5), (1, True, 7), (3, False, 9), (3, True, 9)])
+@pytest.mark.usefixtures("quick_pbs")
+async def test_the_rounds_of_answers(namespaces: int, rounds: int, *, slow: bool) -> None:
     """A scrape of 20 datastores takes a fixed number of rounds, if all answers take the same time.
 
-    The slow collectors, including `disks`, add at most two rounds. `groups` has a limit of its own for its requests.
+    It makes 54 requests, or 94 for three namespaces each, and up to twelve at once. The slow collectors, including
+    `disks`, make seven more, one after the other. `groups` has a limit of its own for its requests.
     """
     gate = Gate()
     collectors = {"disks": True, "groups": False}
     options = {"slow_interval_seconds": 0.0 if slow else 300.0, "collectors": collectors}
     async with running(small_world(20, namespaces), listing_mode="full", **options) as setup:
         whole = await setup.scrape()
+        setup.pbs.requests.clear()
         setup.pbs.faults.add("*", gate.fault)
         scrape = asyncio.create_task(setup.scrape())
-        rounds = 0
-        while rounds < 50:
+        seen = 0
+        while seen < 50:
             await gate.settled(setup.pbs)
             if scrape.done():
                 break
-            rounds += 1
+            seen += 1
             gate.release()
         assert facts(await scrape) == facts(whole)
-        assert answers < rounds <= answers + 2 if slow else rounds == answers
+        assert len(setup.pbs.requests) == 14 + 20 * (1 + namespaces) + (7 if slow else 0)
+        assert len(gate.most_waiting) == 12
+        assert seen == rounds
+
+
+@pytest.mark.parametrize("world", [small_world(1, 1), small_world(7, 3)], ids=["small", "larger"])
+async def test_a_scrape_of_an_idle_pbs_is_fourteen_requests(world: World) -> None:
+    """While nothing happens, what a scrape asks for doesn't depend on what PBS has."""
+    async with running(world, listing_mode="changes") as setup:
+        setup.pbs.faults.add("/nodes/{node}/tasks", Fault.rows(ended))
+        for _ in range(2):
+            await setup.scrape()
+            setup.clock.advance(60)
+        for _ in range(3):
+            setup.pbs.requests.clear()
+            page = await setup.scrape()
+            assert set(page.by("pbs_datastore_idle", "datastore").values()) == {1}
+            assert Counter(request.template for request in setup.pbs.requests) == ONCE_A_SCRAPE
+            setup.clock.advance(60)
+
+
+def ended(tasks: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Return the tasks that aren't running."""
+    return [task for task in tasks if "endtime" in task]
+
+
+@pytest.mark.parametrize(
+    ("path", "is_known", "slow_seconds", "most"),
+    [
+        (NAMESPACES, True, math.inf, 6),
+        (SNAPSHOTS, False, math.inf, 6),
+        (SNAPSHOTS, True, 0.0, 6),
+        (SNAPSHOTS, True, math.inf, 10),
+    ],
+    ids=["namespaces", "unknown listings", "slow listings", "quick listings"],
+)
+async def test_what_costs_pbs_much_gets_half_of_the_slots(
+    path: str, most: int, slow_seconds: float, monkeypatch: pytest.MonkeyPatch, *, is_known: bool
+) -> None:
+    """Lists of namespaces, and listings that are slow or not known yet, hold half of the slots at most."""
+    monkeypatch.setattr(schedule, "SLOW_SECONDS", slow_seconds)
+    gate = Gate()
+    async with running(small_world(14, 1), listing_mode="full") as setup:
+        if is_known:
+            await setup.scrape()
+        setup.pbs.faults.add(path, gate.fault)
+        scrape = asyncio.create_task(setup.scrape())
+        await eventually(lambda: len(gate.waiting) == most)
+        await gate.settled(setup.pbs)
+        gate.open()
+        assert failed(await scrape) == set()
+        assert len(gate.most_waiting) == most
+
+
+@pytest.mark.usefixtures("quick_pbs")
+async def test_datastores_that_hang_leave_slots_to_quick_ones() -> None:
+    """A datastore that answers is listed at each scrape while others, of which there are more than slots, hang."""
+    async with running(small_world(14, 1), listing_mode="full", timeout_seconds=60.0) as setup:
+        quick, *others = listed_at(await setup.scrape())
+        for fault in (Fault.status(400, "EIO: I/O error"), Fault.stall()):
+            setup.pbs.faults.clear()
+            for store in others:
+                setup.pbs.faults.add(SNAPSHOTS.format(store=store), fault)
+            for _ in range(2):
+                setup.clock.advance(60)
+                page = await setup.scrape(5)
+                assert listed_at(page)[quick] == setup.clock.time
+                assert page.value("pbs_up") == 1
 
 
 async def test_scrapes_that_follow_each_other_share_connections() -> None:
@@ -415,17 +493,17 @@ async def test_scrapes_that_follow_each_other_share_connections() -> None:
     async with running() as setup:
         for _ in range(4):
             await setup.scrape()
-        assert max(request.connection for request in setup.pbs.requests) <= 8
+        assert max(request.connection for request in setup.pbs.requests) <= 12
 
 
 async def test_an_hour_of_scrapes_shares_connections() -> None:
-    """For an hour, scrapes reuse at most eight connections. After an hour of rest, all connections are new."""
+    """For an hour, scrapes reuse at most twelve connections. After an hour of rest, all connections are new."""
     async with running() as setup:
         for _ in range(60):
             await setup.scrape()
             setup.clock.advance(59)
         first_hour = {request.connection for request in setup.pbs.requests}
-        assert len(first_hour) <= 8
+        assert len(first_hour) <= 12
         setup.clock.advance(3600)
         setup.pbs.requests.clear()
         assert failed(await setup.scrape()) == set()

@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from pbs_exporter.simulator import Fault, Replay, SimulatedPbs
+from pbs_exporter.simulator import Certificate, Fault, Replay, SimulatedPbs
 from tests.support.metrics_page import Scraped
 from tests.support.paths import recording_file
 from tests.support.program import PROGRAM, WAIT, Running, get, run_program, serving, settings, started
@@ -46,6 +46,43 @@ async def test_serves_until_sigterm(pbs: SimulatedPbs, arguments: tuple[str, ...
     assert "msg=stopping" in ended.lines[-1]
     assert pbs.secret not in text + html + ended.stderr
     assert all(line.startswith("ts=") for line in ended.lines)
+
+
+_AND_TELL = """
+import ssl, sys
+from pbs_exporter.__main__ import main
+code = main(sys.argv[1:])
+print(*sys.modules)
+import aiohttp.connector
+for context in (aiohttp.connector._SSL_CONTEXT_VERIFIED, ssl.create_default_context()):
+    print(context.cert_store_stats()["x509"])
+sys.exit(code)
+"""
+"""The program, which then prints its modules, and the CAs that aiohttp and others have loaded."""
+
+
+async def test_what_it_does_not_need_takes_no_memory(pbs: SimulatedPbs, tmp_path: Path) -> None:
+    """With settings in a file and in variables, a service that has been scraped has loaded nothing that it can spare.
+
+    That is the simulated PBS, the other commands, and libraries for what its settings don't have: dynaconf for keys
+    that are set twice, PyYAML and bcrypt for a web configuration, the system's CAs for a PBS that is verified.
+    """
+    (tmp_path / "ca.pem").write_bytes(Certificate.make().pem)
+    (tmp_path / "settings.toml").write_text('[pbs]\ntimeout_seconds = 60\n[exporter]\nlog_level = "info"\n')
+    arguments = ("-c", _AND_TELL, "--config", str(tmp_path / "settings.toml"))
+    variables = settings(pbs, SSL_CERT_FILE=str(tmp_path / "ca.pem"))
+    async with started(*arguments, env=variables, program=sys.executable) as running:
+        status, text = await get(f"{await serving(running)}/metrics")
+        ended = await running.end(signal.SIGTERM)
+    modules, of_aiohttp, of_others = ended.stdout.splitlines()
+    assert (status, Scraped(text).value("pbs_up"), ended.code) == (200, 1, 0)
+    packages = {".".join(name.split(".")[:2]) for name in modules.split()}
+    assert packages.isdisjoint(
+        {"bcrypt", "dynaconf", "multiprocessing", "pbs_exporter.simulator", "sqlite3", "unittest", "xml", "yaml"}
+    )
+    commands = {name for name in modules.split() if name.startswith("pbs_exporter.commands.")}
+    assert commands == {"pbs_exporter.commands.interpreter", "pbs_exporter.commands.serve"}
+    assert (of_aiohttp, of_others) == ("0", "1")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -57,7 +57,7 @@ STAY = {metric.name for collector in COLLECTORS if collector.intervals for metri
 ]
 """Metrics that are exported even while PBS doesn't answer."""
 EAGER: dict[str, Any] = {
-    "listing_timeout_seconds": 5.0,
+    "listing_timeout_seconds": 60.0,
     "slow_interval_seconds": 0.0,
     "collectors": {"disks": True},
 }

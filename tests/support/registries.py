@@ -8,7 +8,7 @@ from prometheus_client.exposition import generate_latest as text
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 
 from pbs_exporter.exposition.formats import OPENMETRICS, TEXT, TEXT_1, Format, choose, render
-from pbs_exporter.exposition.row_family import RowFamily
+from pbs_exporter.exposition.row_family import Form, RowFamily
 
 MODELS = ((TEXT, text), (TEXT_1, text), (OPENMETRICS, openmetrics))
 Rows = dict[tuple[str, ...], float]
@@ -38,7 +38,7 @@ def written(form: Format, registry: CollectorRegistry) -> bytes:
 
 def family(rows: Rows) -> RowFamily:
     """Return a row family with two labels and these rows."""
-    return RowFamily("x_bytes", "X.", "counter", "bytes", sample_name="x_bytes_total", labels=("b", "a"), rows=rows)
+    return RowFamily((Form("x_bytes", "X.", "counter", "bytes", "x_bytes_total", ("b", "a")), rows))
 
 
 def registry(*given: Family) -> CollectorRegistry:

@@ -8,10 +8,11 @@ from monitoring.dashboards.source.variables import cluster, source
 
 _OF = 'instance=~"$cluster"'
 _ID = "backup_type, backup_id"
+_GUEST = f"pve_cluster, {_ID}"
 _GUESTS = f"guest:pve_guest_info:max{{{_OF}}}"
 _AGE = f"guest:pbs_snapshot_age:seconds{{{_OF}}}"
 _LIMIT = f"guest:pbs_snapshot_age:limit_seconds{{{_OF}}}"
-_NONE = f"{_GUESTS} unless on ({_ID}) guest:pbs_snapshot_last:timestamp_seconds"
+_NONE = f"{_GUESTS} unless on ({_GUEST}) guest:pbs_snapshot_last:timestamp_seconds"
 _BACKUP: States = {2: ("none", BAD), 1: ("old", WARNING), 0: ("current", GOOD)}
 _EMPTY = "no guests, or rules not loaded"
 
@@ -68,7 +69,7 @@ def _guests() -> object:
         return f"max by (instance, {_ID}, name) ({expr})"
 
     def of_pbs(expr: str) -> str:
-        return each(f"{_GUESTS} * on ({_ID}) group_left () {expr}")
+        return each(f"{_GUESTS} * on ({_GUEST}) group_left () {expr}")
 
     return table(
         "Guests",
@@ -79,8 +80,8 @@ def _guests() -> object:
             Column("Backup", each(f"2 * ({_NONE}) or ({_AGE} > bool {_LIMIT})"), states=_BACKUP),
             Column("Newest", each(_AGE), "s"),
             Column("Of limit", each(f"{_AGE} / {_LIMIT}"), "percentunit", steps=OF_LIMIT),
-            Column("Snapshots", of_pbs(f"sum by ({_ID}) (pbs_snapshot_count)")),
-            Column("PBS", of_pbs(f"count by ({_ID}) (count by (job, instance, {_ID}) (pbs_snapshot_count))")),
+            Column("Snapshots", of_pbs(f"sum by ({_GUEST}) (pbs_snapshot_count)")),
+            Column("PBS", of_pbs(f"count by ({_GUEST}) (count by (job, instance, {_GUEST}) (pbs_snapshot_count))")),
         ],
         empty=_EMPTY,
         sort="Backup",

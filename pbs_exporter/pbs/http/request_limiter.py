@@ -10,29 +10,34 @@ from enum import IntEnum
 class Lane(IntEnum):
     """What a request is for. Waiting requests start in the order of these lanes.
 
-    Listings may take minutes and must not starve other requests; background listings must not starve those that a
-    scrape waits for. `/groups` blocks a worker thread of PBS, and requests of slow collectors make PBS run programs.
+    Requests of slow collectors come first: they make PBS run programs, so they run one by one, which takes longest.
+    Then comes what others depend on. `/namespace` and `/groups` block a worker thread of PBS. Listings may take minutes
+    and must not starve other requests: a `SLOW_LISTING`, for which PBS took long or which nobody knows yet, leaves
+    slots to a `LISTING`, and one in the background to those that a scrape waits for.
     """
 
-    PROMPT = 0
-    SLOW = 1
-    LISTING = 2
-    GROUPS = 3
-    NAMESPACES = 4
-    BACKGROUND = 5
+    SLOW = 0
+    PROMPT = 1
+    NAMESPACES = 2
+    SLOW_LISTING = 3
+    LISTING = 4
+    GROUPS = 5
+    BACKGROUND = 6
 
 
 class RequestLimiter:
     """Limits the concurrent requests to one PBS to `number`, with lower limits for some lanes."""
 
     def __init__(self, number: int) -> None:
-        listings = max(1, number - 2)
+        half = max(1, number // 2)
         self._limits = (
             (frozenset(Lane), number),
-            (frozenset({Lane.LISTING, Lane.GROUPS, Lane.BACKGROUND}), listings),
+            (frozenset({Lane.SLOW_LISTING, Lane.LISTING, Lane.GROUPS, Lane.BACKGROUND}), max(1, number - 2)),
+            (frozenset({Lane.SLOW_LISTING, Lane.BACKGROUND}), half),
+            (frozenset({Lane.NAMESPACES}), half),
             (frozenset({Lane.GROUPS}), 2),
             (frozenset({Lane.SLOW}), 1),
-            (frozenset({Lane.BACKGROUND}), max(1, listings // 2)),
+            (frozenset({Lane.BACKGROUND}), max(1, half // 2)),
         )
         self._held: Counter[Lane] = Counter()
         self._waiting: dict[Lane, deque[asyncio.Future[None]]] = {lane: deque() for lane in Lane}

@@ -20,11 +20,12 @@ PATIENCE = 50_000
 ROW_BYTES = 1024 * 1024
 """The largest row that is read, and the largest remainder around the list."""
 
+UNSEPARATED_BYTES = 64 * 1024
+"""How much without a separator is kept before its rows are looked for. A smaller answer is decoded at once."""
+
 _BLANKS = rb"[ \t\n\r]*"
-_HEAD_LIMIT = 256
+_BLANKS_LIMIT = 1024  # of a head or a separator
 _KEPT_ENDS = 2  # of rows: the last row stays
-_SEPARATOR_LIMIT = 64 * 1024
-_SEPARATOR_BYTES = 1024
 
 
 def collected(decode: Callable[[Body], Rows[T]], objects: int = 1) -> Decoder[Rows[T]]:
@@ -106,7 +107,7 @@ class RowStream(Generic[T]):
         separator = self._separator
         end = self._rest.rfind(separator, max(0, before - len(separator))) + 1 if separator else 0
         if not end or separator is None:
-            if len(self._rest) > (_SEPARATOR_LIMIT if self._first_key else _HEAD_LIMIT):
+            if len(self._rest) > UNSEPARATED_BYTES:
                 return self._start_scanning()
             return []
         try:
@@ -122,11 +123,11 @@ class RowStream(Generic[T]):
 
         It can't occur inside a string: a quote there is escaped. Blanks, as a proxy may have added, are part of it.
         """
-        if not self._first_key and (first := self._first_row.match(self._rest)):
+        if not self._first_key and before < _BLANKS_LIMIT and (first := self._first_row.match(self._rest)):
             before, self._first_key = 0, first[1]
         if self._first_key:
             between = re.compile(rb"\}%b,%b\{%b%b" % (_BLANKS, _BLANKS, _BLANKS, self._first_key))
-            found = between.search(self._rest, max(0, before - _SEPARATOR_BYTES))
+            found = between.search(self._rest, max(0, before - _BLANKS_LIMIT))
             self._separator = found and found[0]
 
     def _start_scanning(self) -> list[T]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Generic, TypeVar
 from urllib.parse import quote, urlencode
@@ -100,16 +101,12 @@ class Transport:
         `template` is the path with `{names}`, which `path` fills. The values of `path` and `query` are percent-encoded
         here. The timeout begins when the request gets its slot. At most `limit` bytes are read, counted inflated.
         """
-        # A lone surrogate can't be encoded. It becomes `?`, and PBS refuses the name.
-        names = {name: quote(value, safe="", errors="replace") for name, value in (path or {}).items()}
-        url = f"{self._base}{template.format(**names)}"
-        if query:
-            url += f"?{urlencode(query, errors='replace', quote_via=quote)}"
+        url = _url(self._base, template, tuple((path or {}).items()), tuple((query or {}).items()))
         async with self._limiter.take(lane), self._auth.attempt(template):
             started = time.perf_counter()
             code = CANCELLED
             try:
-                answer = await self._answer(URL(url, encoded=True), decode, limit, timeout_seconds)
+                answer = await self._answer(url, decode, limit, timeout_seconds)
                 code = answer.code if isinstance(answer, PbsError) else "200"
             except asyncio.CancelledError as error:
                 if PbsTimeout.SCRAPE_OVER in error.args:
@@ -177,6 +174,16 @@ class Transport:
             raise WrongShape(f"can't be decoded: {type(error).__name__}") from error
 
 
+@lru_cache(maxsize=1024)
+def _url(base: str, template: str, path: tuple[tuple[str, str], ...], query: tuple[tuple[str, str], ...]) -> URL:
+    # A lone surrogate can't be encoded. It becomes `?`, and PBS refuses the name.
+    names = {name: quote(value, safe="", errors="replace") for name, value in path}
+    encoded = f"?{urlencode(query, errors='replace', quote_via=quote)}" if query else ""
+    return URL(f"{base}{template.format(**names)}{encoded}", encoded=True)
+
+
+# The answers to a scrape have one or two of them.
+@lru_cache(maxsize=64)
 def _unix_time(date: str | None) -> float | None:
     try:
         return parsedate_to_datetime(date or "").timestamp()

@@ -196,7 +196,7 @@ class DatastoreRunner:
         """List all for the scrapes that wait. Return whether it succeeded."""
         self._seen = task_hints.all_listed(self._seen, self._datastore.pbs_now())
         before = self._idleness.newest
-        is_good = await self._list_in_full(Lane.LISTING)
+        is_good = await self._list_in_full(self._lane)
         self._attempts = replace(self._attempts, incremental_error=None)
         self._idleness = idleness.looked(self._idleness, before, is_good=self.error is None)
         return is_good
@@ -280,9 +280,14 @@ class DatastoreRunner:
         return hints
 
     @property
+    def _lane(self) -> Lane:
+        is_quick = self.error is None and schedule.is_quick(self._attempts.answer_seconds)
+        return Lane.LISTING if is_quick else Lane.SLOW_LISTING
+
+    @property
     def _names_lane(self) -> Lane:
         # After a failure this request may hang too, so it takes one of the listings' slots.
-        return Lane.NAMESPACES if self.error is None else Lane.LISTING
+        return Lane.NAMESPACES if self.error is None else Lane.SLOW_LISTING
 
     def _choose_mode(self, seconds: float) -> None:
         before = self._schedule.mode

@@ -74,6 +74,11 @@ def may_list_in_full(schedule: Schedule, now: float) -> bool:
     return schedule.full_began_at is None and now >= schedule.full_not_before
 
 
+def is_quick(answer_seconds: float | None) -> bool:
+    """Whether PBS took little for its answers to the last full listing; `None` is no such listing."""
+    return answer_seconds is not None and answer_seconds < SLOW_SECONDS
+
+
 def full_is_promising(schedule: Schedule, now: float) -> bool:
     """Whether it is worth listing all where many groups have changed: the last full listing succeeded, and PBS is idle.
 

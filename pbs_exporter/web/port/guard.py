@@ -4,8 +4,9 @@ import base64
 import binascii
 import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
@@ -15,18 +16,17 @@ from prometheus_client.registry import Collector
 from pbs_exporter.exposition.page import Page
 from pbs_exporter.exposition.self_metrics import WEB_CONFIG
 from pbs_exporter.web.plain_errors import Handler, unhandled
-from pbs_exporter.web.port.current import CurrentWebConfig
 from pbs_exporter.web.port.passwords import Busy, Passwords
 from pbs_exporter.web.port.rate_limit import RateLimit, TokenBucket
-from pbs_exporter.web.port.web_config import WebConfig
+
+if TYPE_CHECKING:
+    from pbs_exporter.web.port.current import CurrentWebConfig
+    from pbs_exporter.web.port.web_config import WebConfig
 
 OPEN_PATHS = frozenset({"/health", "/-/healthy", "/-/ready"})
 """They answer without a login and without a limit, for probes."""
 
 _CHALLENGE = {hdrs.WWW_AUTHENTICATE: 'Basic realm="pbs-exporter", charset="UTF-8"'}
-
-
-_NOTHING = WebConfig()
 
 
 class Guard(Collector):
@@ -35,16 +35,21 @@ class Guard(Collector):
     def __init__(self, path: Path | None, monotonic: Callable[[], float] = time.monotonic) -> None:
         """Read the configuration. Raises `ConfigError` with a line for each problem."""
         self._path = path
-        self._current = None if path is None else CurrentWebConfig(path, monotonic)
+        self._current = None if path is None else _current(path, monotonic)
         self._monotonic = monotonic
         self._passwords = Passwords()
         self._limit: RateLimit | None = None
         self._bucket: TokenBucket | None = None
 
     @property
-    def config(self) -> WebConfig:
+    def config(self) -> "WebConfig | None":
         """What counts now."""
-        return _NOTHING if self._current is None else self._current.config
+        return None if self._current is None else self._current.config
+
+    @property
+    def has_login(self) -> bool:
+        """Whether requests need a login."""
+        return self.config is not None and bool(self.config.users)
 
     @property
     def context(self) -> ssl.SSLContext | None:
@@ -69,7 +74,7 @@ class Guard(Collector):
         """
         if path == self._path:
             return True
-        other = None if path is None else CurrentWebConfig(path, self._monotonic)
+        other = None if path is None else _current(path, self._monotonic)
         if (other is not None and other.context is not None) != (self.context is not None):
             return False
         if other is not None and self._current is not None:
@@ -96,9 +101,9 @@ class Guard(Collector):
 
     async def _refusal(self, request: web.Request) -> web.Response | None:
         config = self.config
-        if not self._has_room(config.rate_limit):
+        if not self._has_room(None if config is None else config.rate_limit):
             return web.Response(status=429, text="429 Too Many Requests\n")
-        if not config.users:
+        if config is None or not config.users:
             return None
         login = credentials(request.headers.get(hdrs.AUTHORIZATION, ""))
         try:
@@ -116,15 +121,26 @@ class Guard(Collector):
             self._bucket = None if limit is None else TokenBucket(limit, now)
         return self._bucket is None or self._bucket.take(now)
 
+    @property
+    def _headers(self) -> Mapping[str, str]:
+        return {} if self.config is None else self.config.headers
+
     async def add_headers(self, _request: web.Request, response: web.StreamResponse) -> None:
         """Add the configured headers to a response."""
-        response.headers.update(self.config.headers)
+        response.headers.update(self._headers)
 
     def unhandled(self, status: int) -> web.Response:
         """Answer a request that reached no handler."""
         response = unhandled(status)
-        response.headers.update(self.config.headers)
+        response.headers.update(self._headers)
         return response
+
+
+def _current(path: Path, monotonic: Callable[[], float]) -> "CurrentWebConfig":
+    # The YAML library takes memory and time, which only those spend who have such a file.
+    from pbs_exporter.web.port.current import CurrentWebConfig  # noqa: PLC0415
+
+    return CurrentWebConfig(path, monotonic)
 
 
 def is_open(request: web.Request) -> bool:

@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
-import bcrypt
-
 from pbs_exporter.config import Secret
 from pbs_exporter.waiting import shared_result
 
@@ -43,6 +41,9 @@ def is_right(password: bytes, stored: bytes | None, dearest: int) -> bool:
 
     A wrong one takes as long as one check at the cost `dearest`, whatever the hash costs, and without any hash too.
     """
+    # Most have no logins, and this takes memory.
+    import bcrypt  # noqa: PLC0415
+
     usable = password[:MOST_BYTES]
     if stored is not None:
         same = hmac.compare_digest(bcrypt.hashpw(usable, stored), stored)

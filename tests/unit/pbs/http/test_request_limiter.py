@@ -53,22 +53,32 @@ class Traffic:
     ("number", "lane", "most"),
     [
         (8, Lane.PROMPT, 8),
-        (8, Lane.NAMESPACES, 8),
+        (8, Lane.NAMESPACES, 4),
         (8, Lane.LISTING, 6),
-        (8, Lane.BACKGROUND, 3),
+        (8, Lane.SLOW_LISTING, 4),
+        (8, Lane.BACKGROUND, 2),
         (8, Lane.GROUPS, 2),
         (1, Lane.PROMPT, 1),
         (1, Lane.LISTING, 1),
+        (1, Lane.NAMESPACES, 1),
+        (1, Lane.SLOW_LISTING, 1),
         (1, Lane.BACKGROUND, 1),
         (1, Lane.GROUPS, 1),
         (3, Lane.LISTING, 1),
         (4, Lane.BACKGROUND, 1),
         (100, Lane.GROUPS, 2),
         (100, Lane.LISTING, 98),
+        (12, Lane.PROMPT, 12),
+        (12, Lane.NAMESPACES, 6),
+        (12, Lane.LISTING, 10),
+        (12, Lane.SLOW_LISTING, 6),
+        (12, Lane.BACKGROUND, 3),
+        (12, Lane.GROUPS, 2),
+        (12, Lane.SLOW, 1),
     ],
 )
 async def test_each_lane_has_its_limit(number: int, lane: Lane, most: int) -> None:
-    """Listings leave two slots to other requests, and background listings take at most half of the listings' slots."""
+    """Listings leave two slots to other requests, those that are slow half of all, and those in the background more."""
     traffic = Traffic(number)
     traffic.send(lane, 200)
     assert await traffic.settle() == {lane: most}
@@ -79,7 +89,7 @@ async def test_each_lane_has_its_limit(number: int, lane: Lane, most: int) -> No
 async def test_all_listings_together_have_one_limit() -> None:
     """Listings for scrapes, in the background and of groups share the six slots, and two stay free for the rest."""
     traffic = Traffic(8)
-    for lane in (Lane.BACKGROUND, Lane.GROUPS, Lane.LISTING):
+    for lane in (Lane.BACKGROUND, Lane.GROUPS, Lane.LISTING, Lane.SLOW_LISTING):
         traffic.send(lane, 20)
     held = await traffic.settle()
     assert held.total() == 6
@@ -87,15 +97,26 @@ async def test_all_listings_together_have_one_limit() -> None:
     assert (await traffic.settle())[Lane.PROMPT] == 2
 
 
+async def test_slow_listings_leave_slots_to_quick_ones() -> None:
+    """However many slow listings there are, for scrapes and in the background, some slots stay free for quick ones."""
+    traffic = Traffic(12)
+    for lane in (Lane.SLOW_LISTING, Lane.BACKGROUND):
+        traffic.send(lane, 20)
+    assert (await traffic.settle()).total() == 6
+    traffic.send(Lane.LISTING, 20)
+    assert (await traffic.settle())[Lane.LISTING] == 4
+
+
 async def test_the_first_lane_goes_first() -> None:
     """A free slot goes to the first lane with waiting requests, whatever their order of arrival."""
     traffic = Traffic(1)
-    traffic.send(Lane.PROMPT)
-    assert await traffic.settle() == {Lane.PROMPT: 1}
+    first = next(iter(Lane))
+    traffic.send(first)
+    assert await traffic.settle() == {first: 1}
     for lane in reversed(Lane):
         traffic.send(lane)
     for lane in Lane:
-        await traffic.end(Lane.PROMPT if lane is Lane.PROMPT else list(Lane)[lane - 1])
+        await traffic.end(first if lane is first else list(Lane)[lane - 1])
         assert await traffic.settle() == {lane: 1}
 
 

@@ -125,7 +125,7 @@ async def test_many_changes_while_pbs_is_still_at_it() -> None:
 async def test_more_changes_than_a_batch_while_full_listings_are_blocked() -> None:
     """The groups with the newest backups come first, the others with the next scrapes; until then success is 0."""
     history = small_history()
-    async with listing_changes(history, listing_timeout_seconds=0.3, listing_refresh_seconds=2.0) as setup:
+    async with listing_changes(history, listing_timeout_seconds=2.0, listing_refresh_seconds=2.0) as setup:
         await observe(setup)
         setup.pbs.faults.add(SNAPSHOTS_OF_MAIN, of_all(Fault.stall()))
         setup.clock.advance(3)
