@@ -8,7 +8,9 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
 
     `namespaces` are per datastore, `groups` per namespace, `snapshots` per group. `latency` is the delay of each
     answer and `full_listing_seconds` the additional delay of listing a whole namespace, both in seconds.
-    `task_history_seconds` is the age of the oldest task. If it `is_idle`, no task runs. `flood` is the name of a
+    `task_history_seconds` is the age of the oldest task. If it `is_idle`, no task runs. If it
+    `is_unlike`, each snapshot has a note and a verification of its own. If it `has_blanks`, a proxy has written the
+    listings anew. `flood` is the name of a
     flood, which has `flood_rows` rows.
     """
 
@@ -23,6 +25,8 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
     # A thousand groups have a thousand tasks per day; these benchmarks are about snapshots.
     task_history_seconds: int = 3_600
     is_idle: bool = False
+    is_unlike: bool = False
+    has_blanks: bool = False
     flood: str = ""
     flood_rows: int = 0
 
@@ -52,6 +56,10 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
             parts.append(f"{self.full_listing_seconds:g} s for a full listing")
         if self.is_idle:
             parts.append("no running task")
+        if self.is_unlike:
+            parts.append("each with a note and a verification of its own")
+        if self.has_blanks:
+            parts.append("blanks between the tokens")
         if self.flood:
             parts.append(f"{self.flood_rows:,} {self.flood}")
         if self.tls:

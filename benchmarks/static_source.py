@@ -57,7 +57,20 @@ class StaticSource:
         answer = self._world.answer(call)
         if self._input.is_idle and call.path.endswith("/tasks"):
             answer = Answer.data([task for task in json.loads(answer.body)["data"] if "endtime" in task])
+        if call.path.endswith("/snapshots") and (self._input.is_unlike or self._input.has_blanks):
+            answer = replace(answer, body=_rewritten(answer.body, self._input))
         return answer if self._input.deflate else replace(answer, compressible=False)
+
+
+def _rewritten(body: bytes, size: Input) -> bytes:
+    rows = json.loads(body)["data"]
+    if size.is_unlike:
+        for number, row in enumerate(rows):
+            row["comment"] = f"guest of note {number}"
+            start = row["backup-time"] + number % 3600
+            upid = f"UPID:pbs:{number:08X}:00000000:{number:08X}:{start:08X}:verify_snapshot:main:root@pam:"
+            row["verification"] = {"upid": upid, "state": "ok"}
+    return json.dumps({"data": rows}, separators=None if size.has_blanks else (",", ":")).encode()
 
 
 def _last_noon() -> float:

@@ -19,6 +19,7 @@ _FULL = {"listing_mode": "full"}
 _CHANGES = {"listing_mode": "changes"}
 _ONE, _ALL = {"snapshot_history_limit": "1"}, {"snapshot_history_limit": "0"}
 _1K, _10K, _100K = (Input(snapshots=number) for number in (1, 10, 100))
+_UNLIKE, _BLANKS = Input(snapshots=100, is_unlike=True), Input(snapshots=100, has_blanks=True)
 _SLOW = Input(snapshots=100, full_listing_seconds=2)
 _IDLE = Input(snapshots=100, full_listing_seconds=2, is_idle=True)
 _FLOODS = {"tasks": 200_000, "wrong-rows": 300_000, "datastores": 20_000, "namespaces": 10_000, "pools": 60_000}
@@ -83,6 +84,17 @@ SCRAPES: Final = (
         compared=True,
         thresholds=Thresholds(median=600, ratio=0.75, peak=200, steady=120),
     ),
+    *(
+        Benchmark(
+            name=f"100k-{name}",
+            input=size,
+            settings=_FULL | _ALL,
+            measure=scrapes,
+            compared=True,
+            thresholds=Thresholds(ratio=0.5, peak=160),
+        )
+        for name, size in (("unlike", _UNLIKE), ("blanks", _BLANKS))
+    ),
     Benchmark(name="100k-gzip", input=_100K, settings=_FULL | _ALL, headers=_GZIP, measure=scrapes, compared=True),
     Benchmark(
         name="changes-limit-1",
@@ -121,6 +133,13 @@ WIRE: Final = tuple(
 
 STEADY: Final = (
     Benchmark(name="health", input=_100K, settings=_FULL | _ALL, measure=health, thresholds=Thresholds(largest=50)),
+    Benchmark(
+        name="health-blanks",
+        input=_BLANKS,
+        settings=_FULL | _ALL,
+        measure=health,
+        thresholds=Thresholds(largest=50, peak=160),
+    ),
     *(
         Benchmark(
             name=f"health-{flood}",
