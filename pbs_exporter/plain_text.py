@@ -63,10 +63,16 @@ def cached(function: Callable[[str | None], T]) -> Callable[[str | None], T]:
     return call
 
 
-# The snapshots of a group often have the same comment: the cache makes them share one string.
-@cached
 def comment(text: str | None) -> str:
     """Return a comment as a label value: its first line, in printable form and truncated to `COMMENT_LIMIT`."""
+    # As nearly all are: each of 100,000 snapshots can have its own.
+    if text and len(text) <= COMMENT_LIMIT and text.isprintable():
+        return text
+    return _first_line_of_comment(text)
+
+
+@cached
+def _first_line_of_comment(text: str | None) -> str:
     return shortened(printable(re.split(r"[\r\n]", text or "", maxsplit=1)[0]), COMMENT_LIMIT)
 
 

@@ -20,9 +20,12 @@ PATIENCE = 50_000
 ROW_BYTES = 1024 * 1024
 """The largest row that is read, and the largest remainder around the list."""
 
-_FIRST_KEY = re.compile(rb'\{("[a-z-]+")')
+UNSEPARATED_BYTES = 64 * 1024
+"""How much without a separator is kept before its rows are looked for. A smaller answer is decoded at once."""
+
+_BLANKS = rb"[ \t\n\r]*"
+_BLANKS_LIMIT = 1024  # of a head or a separator
 _KEPT_ENDS = 2  # of rows: the last row stays
-_SEPARATOR_LIMIT = 64 * 1024
 
 
 def collected(decode: Callable[[Body], Rows[T]], objects: int = 1) -> Decoder[Rows[T]]:
@@ -59,10 +62,14 @@ class RowStream(Generic[T]):
         self._decode = decode
         self._objects = objects
         self._head = b'{"data":' * objects + b"["
+        # Up to the first key of the first row, which is empty until it is seen.
+        around = rb'\{%b"data"%b:%b' % (_BLANKS, _BLANKS, _BLANKS)
+        self._first_row = re.compile(_BLANKS + around * objects + rb'\[%b\{%b("[a-z-]{1,64}")' % (_BLANKS, _BLANKS))
+        self._first_key = b""
         self._closing = b"]" + b"}" * objects
         # What isn't decoded yet, always after the head: the start of a body of its own.
         self._rest = bytearray()
-        # The bytes between two rows; `None` until the first row is seen.
+        # The bytes between two rows; `None` until two are seen.
         self._separator: bytes | None = None
         # Finds the rows where no separator does.
         self._scanner: RowScanner | None = None
@@ -95,12 +102,12 @@ class RowStream(Generic[T]):
     def _separated(self, before: int) -> list[T]:
         """Return the rows up to the last separator. The first `before` bytes have been searched already."""
         if self._separator is None:
+            self._find_separator(before)
             before = 0
-            self._find_separator()
         separator = self._separator
         end = self._rest.rfind(separator, max(0, before - len(separator))) + 1 if separator else 0
-        if not end:
-            if len(self._rest) > _SEPARATOR_LIMIT:
+        if not end or separator is None:
+            if len(self._rest) > UNSEPARATED_BYTES:
                 return self._start_scanning()
             return []
         try:
@@ -108,16 +115,20 @@ class RowStream(Generic[T]):
         except NotJson:
             # The separator was inside a row, or this isn't JSON.
             return self._start_scanning()
-        self._rest[: end + 1] = self._head
+        self._rest[: end - 1 + separator.index(b"{")] = self._head
         return rows
 
-    def _find_separator(self) -> None:
+    def _find_separator(self, before: int) -> None:
         """Find the separator: all rows begin with the same key, and no object inside a row does.
 
-        It can't occur inside a string: a quote there is escaped.
+        It can't occur inside a string: a quote there is escaped. Blanks, as a proxy may have added, are part of it.
         """
-        if self._rest.startswith(self._head) and (first := _FIRST_KEY.match(self._rest, len(self._head))):
-            self._separator = b"},{" + first[1]
+        if not self._first_key and before < _BLANKS_LIMIT and (first := self._first_row.match(self._rest)):
+            before, self._first_key = 0, first[1]
+        if self._first_key:
+            between = re.compile(rb"\}%b,%b\{%b%b" % (_BLANKS, _BLANKS, _BLANKS, self._first_key))
+            found = between.search(self._rest, max(0, before - _BLANKS_LIMIT))
+            self._separator = found and found[0]
 
     def _start_scanning(self) -> list[T]:
         self._scanner = RowScanner(self._objects)

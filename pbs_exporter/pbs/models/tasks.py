@@ -4,7 +4,7 @@ import re
 
 import msgspec
 
-_UPID_START = re.compile(r"UPID:[^:]*:[0-9A-Fa-f]{8}:[0-9A-Fa-f]{8,9}:[0-9A-Fa-f]{8,16}:([0-9A-Fa-f]{8}):")
+_upid_start = re.compile(r"UPID:[^:]*+:[0-9A-Fa-f]{8}:[0-9A-Fa-f]{8,9}+:[0-9A-Fa-f]{8,16}+:([0-9A-Fa-f]{8}):").match
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -20,5 +20,5 @@ class Task(msgspec.Struct, frozen=True):
 
 def upid_start(upid: str | None) -> int | None:
     """Return a task's start (Unix seconds), read from its UPID; `None` if it isn't a UPID."""
-    match = _UPID_START.match(upid or "")
+    match = _upid_start(upid) if upid else None
     return int(match[1], 16) if match else None

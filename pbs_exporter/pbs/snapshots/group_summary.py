@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import AsyncIterator, Iterable
+from functools import lru_cache
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -84,9 +86,13 @@ VERIFICATIONS: Final = ("ok", "failed", "none")
 _SLACK: Final = 32
 """How far `kept` may exceed the limit before it is trimmed."""
 
+_UPID_LIMIT: Final = 256
+"""The longest UPID whose start is remembered."""
+
 _snapshots = many(Snapshot)
-_upid_start = cached(upid_start)
+_upid_start = lru_cache(maxsize=512)(upid_start)
 _owner = cached(lambda owner: label(owner or ""))
+_time = attrgetter("time")
 
 
 def grouped(limit: int) -> Decoder[GroupedSnapshots]:
@@ -127,7 +133,7 @@ def add(groups: dict[GroupId, GroupSummary], snapshots: Iterable[Snapshot], limi
 def _add(group: GroupSummary, snapshot: Snapshot, limit: int) -> None:
     time, size, encrypted = snapshot.backup_time, snapshot.size, snapshot.encrypted
     state = "none" if snapshot.verification is None else _verify(group, snapshot.verification)
-    note = comment(snapshot.comment) if snapshot.comment else ""
+    note = _note(group, snapshot.comment) if snapshot.comment else ""
     group.count += 1
     group.last = max(group.last, time)
     if encrypted:
@@ -150,6 +156,12 @@ def _add(group: GroupSummary, snapshot: Snapshot, limit: int) -> None:
             _trim(group, limit)
 
 
+def _note(group: GroupSummary, text: str) -> str:
+    """Return a comment as a label. Those of a group are often equal: they become one string."""
+    note = comment(text)
+    return group.note[1] if note == group.note[1] else note
+
+
 def _add_unreadable(group: GroupSummary, snapshot: Snapshot) -> None:
     if snapshot.has_manifest:
         group.damaged += 1
@@ -159,7 +171,8 @@ def _add_unreadable(group: GroupSummary, snapshot: Snapshot) -> None:
 
 def _verify(group: GroupSummary, verification: Verification) -> str:
     """Count a snapshot's verification, and return its state."""
-    start = _upid_start(verification.upid)
+    upid = verification.upid
+    start = _upid_start(upid) if upid is None or len(upid) <= _UPID_LIMIT else upid_start(upid)
     if start is not None and (group.verified is None or start > group.verified):
         group.verified = start
     if verification.state == "ok":
@@ -177,7 +190,3 @@ def _trim(group: GroupSummary, limit: int) -> None:
     if limit and len(group.kept) > limit:
         del group.kept[limit:]
         group.kept_after = group.kept[-1].time
-
-
-def _time(kept: KeptSnapshot) -> int:
-    return kept.time

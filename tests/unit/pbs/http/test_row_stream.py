@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -11,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pbs_exporter.errors import NotJson, WrongShape
+from pbs_exporter.pbs.http import row_stream
 from pbs_exporter.pbs.http.decoding import Rows, many
 from pbs_exporter.pbs.http.row_scanner import RowScanner
-from pbs_exporter.pbs.http.row_stream import RowStream
+from pbs_exporter.pbs.http.row_stream import UNSEPARATED_BYTES, RowStream
 
 
 class Row(msgspec.Struct, frozen=True, rename="kebab"):
@@ -49,13 +51,30 @@ def streamed(chunks: Sequence[bytes]) -> Rows[Row]:
     return Rows(rows, stream.invalid, stream.reason)
 
 
-@given(rows_of_all_kinds, st.lists(st.integers(0), max_size=12), st.sampled_from([(",", ":"), (", ", ": ")]))
-def test_any_cut_gives_the_same_rows(rows: list[Any], places: list[int], separators: tuple[str, str]) -> None:
-    """Good rows and the errors of bad ones equal those of the whole body, wherever it is cut."""
-    body = json.dumps({"data": rows}, separators=separators).encode()
+@given(
+    rows_of_all_kinds,
+    st.lists(st.integers(0), max_size=12),
+    st.sampled_from([(",", ":"), (", ", ": "), (" ,\r\n", "\t:\n")]),
+    st.sampled_from([None, None, 0, 2, "\t"]),
+    st.sampled_from([{}, {"total": 8}]),
+    st.sampled_from([0, 64, 256, UNSEPARATED_BYTES]),
+)
+def test_any_cut_gives_the_same_rows(  # noqa: PLR0917 - what can differ
+    rows: list[Any],
+    places: list[int],
+    separators: tuple[str, str],
+    indent: int | str | None,
+    before: dict[str, int],
+    unseparated: int,
+) -> None:
+    """Good rows and the errors of bad ones equal those of the whole body, wherever it is cut, searched and blank."""
+    body = json.dumps({**before, "data": rows}, separators=separators, indent=indent, ensure_ascii=not indent).encode(
+        errors="surrogatepass"
+    )
     whole = decode(body)
     stream = RowStream(decode)
-    found = [row for chunk in cut(body, places) for row in stream.feed(chunk)] + stream.finish()
+    with patch.object(row_stream, "UNSEPARATED_BYTES", unseparated):
+        found = [row for chunk in cut(body, places) for row in stream.feed(chunk)] + stream.finish()
     assert found == whole.rows
     assert str(stream.omitted) == str(whole.omitted)
 
@@ -97,3 +116,17 @@ def test_a_long_string_is_read_once() -> None:
         arrived.append(byte)
         ends += scanner.scan(arrived)
     assert ends == [body.index(b", 1"), scanner.end]
+
+
+@pytest.mark.parametrize("indent", [None, 0, 2, "\t"])
+def test_blanks_between_tokens_cost_no_scan(indent: int | str | None) -> None:
+    """A list that a proxy wrote anew is cut at its rows as PBS's own: no row waits, and none is scanned."""
+    rows = [{"backup-type": "é{}[],\\", "comment": '"},{"'}] * 1000
+    body = json.dumps({"data": rows}, indent=indent, ensure_ascii=False).encode()
+    stream = RowStream(decode)
+    found = 0
+    for begin in range(0, len(body), 1024):
+        found += len(stream.feed(body[begin : begin + 1024]))
+        assert len(stream._rest) < 512
+    assert found + len(stream.finish()) == len(rows)
+    assert stream._scanner is None

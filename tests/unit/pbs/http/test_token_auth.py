@@ -215,7 +215,7 @@ async def test_what_is_no_refused_login(failure: Fault) -> None:
 
 async def test_a_token_that_is_revoked_in_mid_life() -> None:
     """After the token is revoked, running requests fail, each scrape sends one request, and old listings stay."""
-    async with running(small_world(6, 1)) as setup:
+    async with running(small_world(6, 1), max_concurrent_requests=8) as setup:
         whole = await setup.scrape()
         setup.pbs.secret, right = "another", setup.pbs.secret
         setup.pbs.requests.clear()

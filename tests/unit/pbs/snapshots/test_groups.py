@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from pbs_exporter.pbs.models import GroupRow
+from pbs_exporter.pbs.models import GroupRow, upid_start
 from pbs_exporter.pbs.snapshots.fingerprints import BATCH, are_many, batch_of, changed_groups, confirmed
-from pbs_exporter.pbs.snapshots.group_summary import FinishedSnapshot, GroupSummary, grouped
+from pbs_exporter.pbs.snapshots.group_summary import FinishedSnapshot, GroupSummary, KeptSnapshot, grouped
+from pbs_exporter.plain_text import comment
 
 KEY = ("", ("vm", "100"))
 ROW = GroupRow("vm", "100", 2, 20, ("index.json.blob", "disk.img.fidx"), "root@pam")
@@ -121,3 +123,89 @@ def test_the_newest_are_kept(times: list[int], limit: int) -> None:
         assert group.count == len(own)
         if not limit:
             assert [(kept.time, kept.note) for kept in group.kept] == own
+
+
+UPIDS = [None, "", "none", *(f"UPID:n{'x' * n}:00000001:00000001:00000001:0000000{n}:a:b:r@pam:" for n in range(4))]
+STATES = ["ok", "failed", "new"]
+FILES = st.lists(
+    st.builds(
+        lambda name, mode: {"filename": name} | ({"crypt-mode": mode} if mode else {}),
+        st.sampled_from(["index.json.blob", "disk.img.fidx"]),
+        st.sampled_from([None, "none", "sign-only", "encrypt"]),
+    ),
+    max_size=3,
+)
+LISTINGS = st.lists(
+    st.fixed_dictionaries(
+        {"backup-type": st.sampled_from(["vm", "ct"]), "backup-id": st.sampled_from(["1", "2"])},
+        optional={
+            "comment": st.sampled_from([None, "", "a", "b", "\nsecond", "c\nsecond", "x" * 70]),
+            "size": st.one_of(st.none(), st.integers(0, 2**40)),
+            "owner": st.sampled_from(["root@pam", "a@pbs", None]),
+            "protected": st.sampled_from([True, False, None]),
+            "verification": st.one_of(
+                st.none(),
+                st.fixed_dictionaries({"state": st.sampled_from(STATES), "upid": st.sampled_from(UPIDS)}),
+            ),
+            "files": FILES,
+        },
+    ),
+    max_size=12,
+)
+
+
+@given(LISTINGS, st.data())
+def test_a_summary_is_that_of_its_rows(rows: list[dict[str, Any]], data: st.DataObject) -> None:
+    """What a group counts and sums is the same in any order of its snapshots, and what each row says by itself."""
+    times = data.draw(st.permutations(range(1, len(rows) + 1)))
+    rows = [row | {"backup-time": time} for row, time in zip(rows, times, strict=True)]
+    own: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        own.setdefault((row["backup-type"], row["backup-id"]), []).append(row)
+    found = {group_id: replace(group, kept_after=-math.inf) for group_id, group in listed(rows, 2).items()}
+    assert found == {group_id: summary(those) for group_id, those in own.items()}
+
+
+def summary(rows: list[dict[str, Any]]) -> GroupSummary:
+    """Return the summary of a group's rows, one attribute after another."""
+
+    def state(row: dict[str, Any]) -> str:
+        said = (row.get("verification") or {}).get("state")
+        return said if said in ("ok", "failed") else "none"
+
+    def encrypted(row: dict[str, Any]) -> bool:
+        return any(file.get("crypt-mode") == "encrypt" for file in row.get("files", ()))
+
+    newest_first = sorted(rows, key=lambda row: row["backup-time"], reverse=True)
+    finished = [row for row in newest_first if row.get("size") is not None]
+    manifests = [
+        any(file["filename"] == "index.json.blob" for file in row.get("files", ()))
+        for row in rows
+        if row.get("size") is None
+    ]
+    newest = finished[0] if finished else None
+    starts = [upid_start(row["verification"]["upid"]) for row in rows if row.get("verification")]
+    return GroupSummary(
+        count=len(rows),
+        unfinished=manifests.count(False),
+        damaged=manifests.count(True),
+        protected=sum(row.get("protected") is True for row in rows),
+        encrypted=sum(map(encrypted, rows)),
+        verified_ok=sum(state(row) == "ok" for row in rows),
+        verified_failed=sum(state(row) == "failed" for row in rows),
+        verified=max((start for start in starts if start is not None), default=None),
+        logical_size=sum(row["size"] for row in finished),
+        first=finished[-1]["backup-time"] if finished else None,
+        last=newest_first[0]["backup-time"],
+        newest=None
+        if newest is None
+        else FinishedSnapshot(newest["backup-time"], newest["size"], state(newest), encrypted(newest)),
+        note=next(
+            ((row["backup-time"], note) for row in newest_first if (note := comment(row.get("comment")))), (0, "")
+        ),
+        owner=rows[0].get("owner"),
+        kept=[
+            KeptSnapshot(row["backup-time"], comment(row.get("comment")), row.get("owner") or "", state(row))
+            for row in newest_first[:2]
+        ],
+    )
