@@ -201,17 +201,24 @@ def _configuration(folder: Path, by_name: Mapping[str, MonitoredPbs], alerts: Al
 
 
 def _fail_once(monitored: MonitoredPbs, metrics: Prometheus) -> dict[str, list[Labels]]:
-    """Make one scrape of PBS fail, and afterwards one of the exporter."""
-    failed = f'{{instance="{monitored.name}"}} == 0'
+    """Make PBS fail, and afterwards the exporter, each until Prometheus has evaluated the alert on it.
+
+    That is one scrape, or two where a busy machine evaluates late.
+    """
+
+    def failed(metric: str, alert: str) -> list[Labels]:
+        pending = f'ALERTS{{alertname="{alert}", alertstate="pending", instance="{monitored.name}"}}'
+        _until(lambda: bool(metrics.query(pending)), 20)
+        return [labels for labels, _ in metrics.query(f'{metric}{{instance="{monitored.name}"}} == 0')]
+
     armed = monitored.pbs.faults.add("*", Fault.reset())
-    _until(lambda: bool(metrics.query(f"pbs_up{failed}")), 20)
+    missed = {"pbs_up": failed("pbs_up", "PbsDown")}
     armed.remove()
-    missed = {"pbs_up": [labels for labels, _ in metrics.query(f"pbs_up{failed}")]}
-    _until(lambda: not metrics.query(f"pbs_up{failed}"), 20)
+    _until(lambda: bool(metrics.query(f'pbs_up{{instance="{monitored.name}"}} == 1')), 20)
     monitored.stop_exporter()
-    _until(lambda: bool(metrics.query(f"up{failed}")), 20)
+    missed["up"] = failed("up", "PbsExporterDown")
     monitored.start_exporter()
-    return missed | {"up": [labels for labels, _ in metrics.query(f"up{failed}")]}
+    return missed
 
 
 def _ever(metrics: Prometheus, instance: str, state: str, since: float) -> list[Labels]:
