@@ -76,7 +76,7 @@ def _filled(name: str, part: str) -> Callable[[re.Match[str]], str]:
 
 
 def _machine(results: Results) -> str:
-    loads = [result.compared_with for name, result in results.items() if name.startswith("100k-")]
+    loads = [result.compared_with for name, result in results.items() if name.startswith("100k-limit-")]
     speed = {LOADS: f"{median(chain(*loads)):.0f} ms"} if any(loads) else {}
     return table(("", ""), [[name, value] for name, value in {**machine(), **speed}.items()])
 

@@ -84,16 +84,22 @@ SCRAPES: Final = (
         compared=True,
         thresholds=Thresholds(median=600, ratio=0.75, peak=200, steady=120),
     ),
-    *(
-        Benchmark(
-            name=f"100k-{name}",
-            input=size,
-            settings=_FULL | _ALL,
-            measure=scrapes,
-            compared=True,
-            thresholds=Thresholds(ratio=0.5, peak=160),
-        )
-        for name, size in (("unlike", _UNLIKE), ("blanks", _BLANKS))
+    Benchmark(
+        name="100k-unlike-limit-1",
+        input=_UNLIKE,
+        settings=_FULL | _ONE,
+        measure=scrapes,
+        compared=True,
+        thresholds=Thresholds(ratio=0.5),
+    ),
+    Benchmark(name="100k-unlike-limit-0", input=_UNLIKE, settings=_FULL | _ALL, measure=scrapes, compared=True),
+    Benchmark(
+        name="100k-blanks",
+        input=_BLANKS,
+        settings=_FULL | _ALL,
+        measure=scrapes,
+        compared=True,
+        thresholds=Thresholds(peak=160),
     ),
     Benchmark(name="100k-gzip", input=_100K, settings=_FULL | _ALL, headers=_GZIP, measure=scrapes, compared=True),
     Benchmark(
