@@ -161,7 +161,7 @@ class SnapshotsCollector(Collector[Mapping[str, Listing]]):
             yield from self.NAMESPACES(listing.namespace_count, store)
             yield from self.IDLE(listing.idle, store)
             groups = list(_groups(store, listing, context.notes.get(store, {})))
-            yield self.INFO.series(_snapshots(groups))
+            yield self.INFO.infos(_snapshots(groups))
             yield from self._numbers(groups)
 
     def _numbers(self, groups: Sequence[_Labelled]) -> Iterator[Series]:
@@ -174,7 +174,7 @@ class SnapshotsCollector(Collector[Mapping[str, Listing]]):
         yield self.VERIFICATION.series(
             ((*labels, state), group.verification(state)) for labels, group, _ in groups for state in VERIFICATIONS
         )
-        yield self.GROUP_INFO.series(_group_infos(groups))
+        yield self.GROUP_INFO.infos(_group_infos(groups))
         yield self.MAX_AGE.series((labels, note.max_age) for labels, _, note in groups if note is not None)
         yield self.LAST_VERIFIED.series((labels, group.verified) for labels, group, _ in groups)
 
@@ -226,12 +226,12 @@ def _last(item: tuple[GroupId, GroupSummary]) -> int:
     return item[1].last
 
 
-def _group_infos(groups: Iterable[_Labelled]) -> Iterator[tuple[tuple[str, ...], float]]:
+def _group_infos(groups: Iterable[_Labelled]) -> Iterator[tuple[str, ...]]:
     for labels, group, note in groups:
-        yield (*labels, label(group.owner or ""), group.note[1], "" if note is None else note.text), 1.0
+        yield *labels, label(group.owner or ""), group.note[1], "" if note is None else note.text
 
 
-def _snapshots(groups: Iterable[_Labelled]) -> Iterator[tuple[tuple[str, ...], float]]:
+def _snapshots(groups: Iterable[_Labelled]) -> Iterator[tuple[str, ...]]:
     for labels, group, _ in groups:
         for kept in group.kept:
-            yield (*labels, str(kept.time), kept.note, kept.owner, kept.verification), 1.0
+            yield *labels, str(kept.time), kept.note, kept.owner, kept.verification

@@ -61,6 +61,14 @@ class Metric(msgspec.Struct, frozen=True, cache_hash=True):
                 values.setdefault(labels, value)
         return Series(self, values, given - len(values))
 
+    def infos(self, rows: Iterable[Labels]) -> "Series":
+        """Return many samples whose value is 1. `rows` are their label values, as for `series`."""
+        given = list(rows)
+        for width in set(map(len, given)) - {len(self.labels)}:
+            raise TypeError(f"{self.name} has {len(self.labels)} labels, not {width}")
+        values = dict.fromkeys(given, 1.0)
+        return Series(self, values, len(given) - len(values))
+
     @property
     def form(self) -> Form:
         """The form of its samples in a family of prometheus_client."""

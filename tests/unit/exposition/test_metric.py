@@ -25,6 +25,15 @@ def test_labels_must_be_right_without_a_value_too(labels: tuple[str, ...]) -> No
         SIZE(None, *labels)
 
 
+def test_many_samples_whose_value_is_1() -> None:
+    """Series that say 1 are made at once: a repeated one is counted, and a wrong number of labels is an error."""
+    rows = [("main", ""), ("main", "lab"), ("main", "")]
+    assert SIZE.infos(iter(rows)) == SIZE.series((row, 1.0) for row in rows)
+    assert SIZE.infos(rows).duplicates == 1
+    with pytest.raises(TypeError, match=r"^pbs_size_bytes has 2 labels, not 1$"):
+        SIZE.infos([*rows, ("main",)])
+
+
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf])
 def test_an_unknown_value_makes_no_sample(value: float | None) -> None:
     """A value that PBS doesn't return, or returns as no number, is absent and never 0."""
