@@ -1,13 +1,14 @@
 """The installed program, run as a process."""
 
 import asyncio
+import itertools
 import os
 import re
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,10 @@ from pbs_exporter.simulator import SimulatedPbs
 PROGRAM = Path(sys.executable).with_name("pbs-exporter")
 WAIT = 30.0
 """Limit of each wait for a process, in seconds: only a process that hangs reaches it, also on a busy machine."""
+
+_FIRST_PORT, _PORTS_OF_A_PROCESS, _PROCESSES = 10_000, 200, 100
+
+_ports = itertools.count(_FIRST_PORT + os.getpid() % _PROCESSES * _PORTS_OF_A_PROCESS)
 
 
 class Ended(NamedTuple):
@@ -134,7 +139,11 @@ async def deaf() -> AsyncIterator[int]:
 
 
 def closed_port() -> int:
-    """Return a loopback port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-    return port
+    """Return a loopback port on which nothing listens, and none twice.
+
+    It is below those that the system gives to whoever asks for any: nobody else gets it before it is used.
+    """
+    for port in _ports:
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
