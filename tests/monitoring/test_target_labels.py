@@ -38,6 +38,11 @@ def test_no_rule_has_a_fixed_list_of_labels(rule: Rule) -> None:
     assert {"site", "cluster"} <= result_labels(rule["expr"], WITH_TARGET)
 
 
+def test_no_rule_averages_series() -> None:
+    """No rule compares an average of series: before Prometheus 3 it rounds by their order, as 3 in 10 to over 0.3."""
+    assert [title(rule) for rule in RULES if re.search(r"\bavg\b", rule["expr"])] == []
+
+
 def test_fixed_lists_are_found() -> None:
     """A sum of everything, `by` and `on` are fixed lists, at any depth. `without` and `ignoring` are none."""
     assert len(fixed_lists("sum(up) + 1 > on (job) max by (job) (up)")) == 3
