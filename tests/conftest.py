@@ -15,8 +15,9 @@ from hypothesis import settings
 from pbs_exporter.simulator import Replay, SimulatedPbs
 from tests.support.paths import recording_file
 
-# A shell makes what it runs in the background ignore Ctrl-C, and the programs that tests start would too.
+# A shell makes what it runs in the background ignore Ctrl-C, and nohup SIGHUP. The programs that tests start would too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Every run tries the same examples, and a slow machine is no failure.
 settings.register_profile("quick", max_examples=200, derandomize=True, deadline=None, database=None)
