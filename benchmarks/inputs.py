@@ -8,10 +8,9 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
 
     `namespaces` are per datastore, `groups` per namespace, `snapshots` per group. `latency` is the delay of each
     answer and `full_listing_seconds` the additional delay of listing a whole namespace, both in seconds.
-    `task_history_seconds` is the age of the oldest task. If it `is_idle`, no task runs. If it
-    `is_unlike`, each snapshot has a note and a verification of its own. If it `has_blanks`, a proxy has written the
-    listings anew. `flood` is the name of a
-    flood, which has `flood_rows` rows.
+    `task_history_seconds` is the age of the oldest task. If it `is_idle`, no task runs. If it `is_unlike`, each
+    snapshot has a note and a verification of its own. If it `has_blanks`, a proxy has written the listings anew.
+    `flood` is the name of a flood, which has `flood_rows` rows.
     """
 
     datastores: int = 1

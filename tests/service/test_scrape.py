@@ -61,7 +61,7 @@ ONCE_AN_INTERVAL = {
 
 @pytest.fixture
 def quick_pbs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every answered listing count as quick, however busy this machine is."""
+    """Count every answered listing as quick, however busy this machine is."""
     monkeypatch.setattr(schedule, "SLOW_SECONDS", math.inf)
 
 
