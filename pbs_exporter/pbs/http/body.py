@@ -11,8 +11,11 @@ import aiohttp
 from pbs_exporter.errors import ProtocolFailed, TooLarge
 from pbs_exporter.plain_text import first_line
 
-PIECE_BYTES = 16 * 1024
+PIECE_BYTES = 64 * 1024
 """The largest piece. The event loop runs after each, so this bounds for how long decoding holds it."""
+
+_COMPRESSED_BYTES = 1024
+"""How much is inflated at once. zlib copies what it leaves for the next piece, and this inflates to up to 1 MiB."""
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -67,12 +70,16 @@ class _Inflater:
             return
         if self._stream is None:
             self._stream = zlib.decompressobj(self._format(chunk[0]))
-        while chunk and not self._stream.eof:
+        for begin in range(0, len(chunk), _COMPRESSED_BYTES):
+            yield from self._inflated(chunk[begin : begin + _COMPRESSED_BYTES])
+
+    def _inflated(self, compressed: bytes) -> Iterator[bytes]:
+        while compressed and not self._stream.eof:
             try:
-                piece = self._stream.decompress(chunk, PIECE_BYTES)
+                piece = self._stream.decompress(compressed, PIECE_BYTES)
             except zlib.error as error:
                 raise ProtocolFailed(f"the answer's compression is invalid: {error}") from None
-            chunk = self._stream.unconsumed_tail
+            compressed = self._stream.unconsumed_tail
             if piece:
                 yield piece
 
