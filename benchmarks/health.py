@@ -51,7 +51,7 @@ def health(benchmark: Benchmark, program: Program) -> Measurement:
             health_client.close()
         if response is not None:
             program.check(response.body.decode())
-        memory = exporter.memory()
+        memory = exporter.settled_memory()
     return Measurement(
         unit="ms",
         values=times,

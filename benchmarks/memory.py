@@ -39,7 +39,7 @@ def memory(benchmark: Benchmark, program: Program) -> Measurement:
             after.append(exporter.memory()["VmRSS"])
         if response is not None:
             program.check(response.body.decode())
-        end = exporter.memory()
+        end = exporter.settled_memory()
     size = max(1, benchmark.runs // _STEPS)
     sizes = [median(after[start : start + size]) for start in range(0, len(after), size)]
     return Measurement(
@@ -69,7 +69,7 @@ def at_once(number: int) -> Measure:
                     for client, response in zip(clients, responses, strict=True):
                         program.check(response.body.decode())
                         client.close()
-                    memory = exporter.memory()
+                    memory = exporter.settled_memory()
                     peaks.append(memory["VmHWM"])
                     after.append(memory["VmRSS"])
         return Measurement(

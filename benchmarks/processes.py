@@ -17,10 +17,12 @@ from benchmarks.client import Client, Response
 from benchmarks.inputs import Input
 from benchmarks.programs import Program
 from benchmarks.simulated_pbs import PbsAccess, RequestStats
+from pbs_exporter.web.unsent import RETURN_SECONDS
 
 _ROOT = Path(__file__).parent.parent
 _PATIENCE_SECONDS = 60.0
 _STEP_SECONDS = 0.02
+_SETTLING_SECONDS = RETURN_SECONDS + 0.5
 _KIB_A_MIB = 1024
 
 
@@ -126,6 +128,11 @@ class ExporterProcess(_Process):
         """Return the memory of the process in MiB: `VmRSS` is the current value, `VmHWM` the peak."""
         text = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii", errors="replace")
         return {name: int(kib) / _KIB_A_MIB for name, kib in re.findall(r"^(Vm\w+):\s+(\d+) kB$", text, re.MULTILINE)}
+
+    def settled_memory(self) -> dict[str, float]:
+        """Return the memory as it is between two scrapes, when what is free has been returned to the system."""
+        time.sleep(_SETTLING_SECONDS)
+        return self.memory()
 
     def end(self) -> None:
         """End the process, and close its output and the client."""

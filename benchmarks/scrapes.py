@@ -36,7 +36,7 @@ def scrapes(benchmark: Benchmark, program: Program) -> Measurement:
             times.append(response.seconds * _MS)
             if listing:
                 loads.append(loading(listing) * _MS)
-        memory = exporter.memory()
+        memory = exporter.settled_memory()
         if response.encoding:
             details = f"{len(response.body) / _MB:.2f} MB of {response.encoding}"
         else:
@@ -113,7 +113,7 @@ def _compared(write: Callable[[Path], str], scheme: str, request: _Request) -> M
             for exporter in (plain, guarded):
                 program.check(exporter.scrape(**_HEADERS).body.decode())
             pairs = [(request(plain) * _MS, request(guarded) * _MS) for _ in range(benchmark.runs)]
-            memory = guarded.memory()
+            memory = guarded.settled_memory()
         without = sorted(one for one, _ in pairs)
         return Measurement(
             unit="ms",

@@ -20,7 +20,7 @@ def start(benchmark: Benchmark, program: Program) -> Measurement:
                 times.append((time.perf_counter() - began) * 1_000)
                 cpu.append(exporter.cpu_seconds() * 1_000)
                 program.check(exporter.scrape().body.decode())
-                memory = exporter.memory()
+                memory = exporter.settled_memory()
                 peaks.append(memory["VmHWM"])
                 after.append(memory["VmRSS"])
     return Measurement(

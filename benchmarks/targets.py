@@ -34,7 +34,7 @@ def at_once(number: int) -> Measure:
                 together.append(max(threads.map(_scrape, clients, names)))
             for client in clients:
                 client.close()
-            memory = exporter.memory()
+            memory = exporter.settled_memory()
         # The first round is a warm-up.
         return Measurement(
             unit="ms",
@@ -72,7 +72,7 @@ def well_ones(benchmark: Benchmark, program: Program) -> Measurement:
                 beside.append(_scrape(clients["well"], "well"))
             for client in clients.values():
                 client.close()
-            memory = exporter.memory()
+            memory = exporter.settled_memory()
     return Measurement(
         unit="ms",
         values=beside,
@@ -95,7 +95,7 @@ def path(wanted: str, number: int, *, scraped: bool = False) -> Measure:
             for name in targets if scraped else ():
                 _scrape(exporter.client, name)
             times = [exporter.client.get(wanted).seconds * _MS for _ in range(benchmark.runs)]
-            memory = exporter.memory()
+            memory = exporter.settled_memory()
         return Measurement(unit="ms", values=times, peak=memory["VmHWM"], steady=memory["VmRSS"], details=wanted)
 
     return measure

@@ -83,6 +83,14 @@ def test_another_exporter_does_the_same_work(tmp_path: Path) -> None:
     assert done.returncode == 1
 
 
+def test_a_row_of_this_exporter_alone_needs_no_peer(tmp_path: Path) -> None:
+    """`make bench ARGS='--only ROW'` has no second table for a row that is about this exporter alone."""
+    file = tmp_path / "peers.toml"
+    file.write_text(PEERS, encoding="utf-8")
+    done = run("benchmarks.peers", "--quick", "--only=decoder-structs", f"--file={file}")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
 def test_document_has_a_place_for_every_table(tmp_path: Path) -> None:
     """A document without a place for each table is refused before the measurements; docs/performance.md has all."""
     script = "import sys; from pathlib import Path; from benchmarks import report; report.check(Path(sys.argv[1]))"

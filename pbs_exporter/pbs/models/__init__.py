@@ -30,11 +30,12 @@ from pbs_exporter.pbs.models.node import (
     Version,
 )
 from pbs_exporter.pbs.models.rrd import DatastorePast, HostPast, PastRow
-from pbs_exporter.pbs.models.snapshots import File, GroupRow, Snapshot, Verification
+from pbs_exporter.pbs.models.snapshots import ENCRYPTED, File, GroupRow, Snapshot, Verification
 from pbs_exporter.pbs.models.tape import TapeDrive, TapeMedium
-from pbs_exporter.pbs.models.tasks import Task, upid_start
+from pbs_exporter.pbs.models.tasks import Task, newest_start, upid_start
 
 __all__ = [
+    "ENCRYPTED",
     "ApiObject",
     "BootInfo",
     "CpuInfo",
@@ -70,5 +71,6 @@ __all__ = [
     "User",
     "Verification",
     "Version",
+    "newest_start",
     "upid_start",
 ]

@@ -2,6 +2,9 @@
 
 from pbs_exporter.pbs.models.base import ApiObject
 
+ENCRYPTED = "encrypt"
+"""The `crypt_mode` of an encrypted file. A signed file isn't."""
+
 
 class File(ApiObject, frozen=True, gc=False):
     """A file of a snapshot."""
@@ -32,8 +35,8 @@ class Snapshot(ApiObject, frozen=True, gc=False):
 
     @property
     def encrypted(self) -> bool:
-        """Whether any file is encrypted. A signed file isn't."""
-        return "encrypt" in [file.crypt_mode for file in self.files or ()]
+        """Whether any file is encrypted."""
+        return ENCRYPTED in [file.crypt_mode for file in self.files or ()]
 
     @property
     def has_manifest(self) -> bool:

@@ -1,6 +1,7 @@
 """Tasks and their UPIDs."""
 
 import re
+from collections.abc import Iterable
 
 import msgspec
 
@@ -22,3 +23,11 @@ def upid_start(upid: str | None) -> int | None:
     """Return a task's start (Unix seconds), read from its UPID; `None` if it isn't a UPID."""
     match = _upid_start(upid) if upid else None
     return int(match[1], 16) if match else None
+
+
+def newest_start(upids: Iterable[str | None]) -> int | None:
+    """Return the newest start of tasks (Unix seconds); `None` if none of these is a UPID."""
+    matches = [_upid_start(upid) for upid in upids if upid]
+    # Of equal length, digits compare as numbers do.
+    starts = [match[1].upper() for match in matches if match]
+    return int(max(starts), 16) if starts else None

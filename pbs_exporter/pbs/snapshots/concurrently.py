@@ -1,8 +1,10 @@
 """Calls for many items at once, but not for all, and how a call has ended."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, TypeVar
+
+from pbs_exporter.errors import PbsError, bare
 
 MOST = 100
 """Number of calls that run at once. It is above any number of slots for requests, so that none stays empty.
@@ -11,19 +13,42 @@ Starting ten thousand calls would hold the event loop for a second.
 """
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
-async def concurrently(call: Callable[[T], Awaitable[None]], items: Collection[T]) -> None:
-    """Call for each item, in their order, and wait for all. A call must not raise."""
+async def concurrently(call: Callable[[T], Awaitable[R]], items: Collection[T]) -> dict[T, R | Exception]:
+    """Call for each item, and wait for all. Return the result of each, or what it raised, in the order of the items."""
+    outcomes: dict[T, R | Exception] = {}
     waiting = iter(items)
 
     async def work() -> None:
         for item in waiting:
-            await call(item)
+            try:
+                outcomes[item] = await call(item)
+            except PbsError as error:
+                # The frames of ten thousand tracebacks hold the event loop at each garbage collection.
+                outcomes[item] = bare(error)
+            except Exception as error:  # noqa: BLE001 - returned
+                outcomes[item] = error
             # A call that fails at once awaits nothing.
             await asyncio.sleep(0)
 
-    await asyncio.gather(*(work() for _ in range(min(MOST, len(items)))))
+    if len(items) == 1:
+        # The usual number, which needs no task of its own.
+        await work()
+    else:
+        await asyncio.gather(*(work() for _ in range(min(MOST, len(items)))))
+    return {item: outcomes[item] for item in items}
+
+
+def results(outcomes: Mapping[T, R | Exception]) -> dict[T, R]:
+    """Return the results of the calls that raised nothing."""
+    return {item: outcome for item, outcome in outcomes.items() if not isinstance(outcome, Exception)}
+
+
+def failures(outcomes: Mapping[T, R | Exception]) -> dict[T, Exception]:
+    """Return what the other calls raised."""
+    return {item: outcome for item, outcome in outcomes.items() if isinstance(outcome, Exception)}
 
 
 def has_failed(call: "asyncio.Future[Any]") -> bool:

@@ -12,7 +12,7 @@ from pbs_exporter.pbs.http.decoding import Decoder, Rows
 from pbs_exporter.pbs.http.request_limiter import Lane
 from pbs_exporter.pbs.http.transport import Timed
 from pbs_exporter.pbs.models import GroupRow
-from pbs_exporter.pbs.snapshots.concurrently import concurrently
+from pbs_exporter.pbs.snapshots.concurrently import concurrently, failures, results
 from pbs_exporter.pbs.snapshots.group_notes import NoteBook
 from pbs_exporter.pbs.snapshots.group_summary import GroupedSnapshots, GroupId
 from pbs_exporter.plain_text import printable
@@ -28,10 +28,10 @@ class NamespaceNames(msgspec.Struct, frozen=True):
     count: int
 
 
-def name_namespaces(errors: Mapping[str, BaseException], names: NamespaceNames) -> None:
+def name_namespaces(failed: Mapping[str, BaseException], names: NamespaceNames) -> None:
     """Put its namespace before the text of each error, unless all namespaces have failed."""
-    for namespace, error in errors.items():
-        if len(errors) < len(names.wanted) and isinstance(error, PbsError):
+    for namespace, error in failed.items():
+        if len(failed) < len(names.wanted) and isinstance(error, PbsError):
             where = f"namespace {printable(namespace)}" if namespace else "root namespace"
             error.args = (f"{where}: {error}",)
 
@@ -80,20 +80,11 @@ class DatastoreClient:
     async def read_notes(self) -> None:
         """Ask for the groups of every namespace, for their notes. A namespace that fails keeps those that it had."""
         names = await self.namespaces(Lane.GROUPS)
-        errors: dict[str, BaseException] = {}
-
-        async def read(namespace: str) -> None:
-            try:
-                answer = await self.groups(namespace)
-            except PbsError as error:
-                errors[namespace] = error
-                return
-            if answer.omitted is not None:
-                errors[namespace] = answer.omitted
-
-        await concurrently(read, names.wanted)
-        name_namespaces(errors, names)
-        for error in errors.values():
+        outcomes = await concurrently(self.groups, names.wanted)
+        failed = failures(outcomes)
+        failed |= {name: answer.omitted for name, answer in results(outcomes).items() if answer.omitted is not None}
+        name_namespaces(failed, names)
+        for error in failed.values():
             raise error
 
     async def snapshots(

@@ -1,16 +1,16 @@
 """A full listing: every snapshot of every namespace. PBS reads each manifest for it."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
 from pbs_exporter.errors import PbsError, PbsTimeout
 from pbs_exporter.pbs.http.request_limiter import Lane
-from pbs_exporter.pbs.http.transport import Timed  # noqa: TC001 - one way to import is enough
-from pbs_exporter.pbs.snapshots.concurrently import concurrently
+from pbs_exporter.pbs.http.transport import Timed
+from pbs_exporter.pbs.snapshots.concurrently import concurrently, failures, results
 from pbs_exporter.pbs.snapshots.datastore_client import DatastoreClient, NamespaceNames, name_namespaces
-from pbs_exporter.pbs.snapshots.group_summary import GroupedSnapshots  # noqa: TC001 - one way to import is enough
+from pbs_exporter.pbs.snapshots.group_summary import GroupedSnapshots
 from pbs_exporter.pbs.snapshots.listing import Namespaces
 
 
@@ -39,27 +39,25 @@ async def list_in_full(
     A namespace that fails doesn't end the others: PBS would finish their work anyway.
     """
     known = frozenset(expected)
-    answers: dict[str, Timed[GroupedSnapshots]] = {}
-    errors: dict[str, Exception] = {}
 
-    async def snapshots(namespace: str) -> None:
+    async def snapshots(namespace: str) -> Timed[GroupedSnapshots]:
+        return await datastore.snapshots(namespace, lane=lane)
+
+    async def others() -> tuple[NamespaceNames | Exception, Mapping[str, Timed[GroupedSnapshots] | Exception]]:
         try:
-            answers[namespace] = await datastore.snapshots(namespace, lane=lane)
+            names = await datastore.namespaces(names_lane)
         except Exception as error:  # noqa: BLE001 - returned
-            errors[namespace] = error
+            return error, {}
+        return names, await concurrently(snapshots, [name for name in names.wanted if name not in known])
 
-    async def others() -> NamespaceNames:
-        names = await datastore.namespaces(names_lane)
-        await concurrently(snapshots, [name for name in names.wanted if name not in known])
-        return names
-
-    names, _ = await asyncio.gather(others(), concurrently(snapshots, expected), return_exceptions=True)
-    goes_on = any(isinstance(error, PbsTimeout) for error in errors.values())
-    if not isinstance(names, NamespaceNames):
+    (names, more), outcomes = await asyncio.gather(others(), concurrently(snapshots, expected))
+    outcomes |= more
+    goes_on = any(isinstance(outcome, PbsTimeout) for outcome in outcomes.values())
+    if isinstance(names, Exception):
         return FullListing(None, {}, 0, 0.0, None, names, goes_on)
     # A namespace that was expected and is gone can't be listed, which is no failure.
-    good = {name: answers[name] for name in names.wanted if name in answers}
-    failed = {name: errors[name] for name in names.wanted if name in errors}
+    outcomes = {name: outcomes[name] for name in names.wanted}
+    good, failed = results(outcomes), failures(outcomes)
     name_namespaces(failed, names)
     return FullListing(
         names.wanted,

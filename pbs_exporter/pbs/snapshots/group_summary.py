@@ -1,8 +1,7 @@
 """The summary of a backup group: all that is kept of a listing."""
 
-import math
-from collections.abc import AsyncIterator, Iterable
-from functools import lru_cache
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
@@ -11,11 +10,16 @@ import msgspec
 from pbs_exporter.errors import WrongShape
 from pbs_exporter.pbs.http.decoding import Decoder, many
 from pbs_exporter.pbs.http.row_stream import RowStream
-from pbs_exporter.pbs.models import Snapshot, Verification, upid_start
+from pbs_exporter.pbs.models import ENCRYPTED, Snapshot, newest_start, upid_start
 from pbs_exporter.plain_text import cached, comment, label
 
 GroupId = tuple[str, str]
 """Backup type and backup ID."""
+
+Note = tuple[int, str]
+"""The time of a snapshot (Unix seconds) and its comment as a label."""
+
+_NO_NOTE: Final[Note] = (0, "")
 
 
 class KeptSnapshot(msgspec.Struct, frozen=True, gc=False):
@@ -41,8 +45,7 @@ class GroupSummary(msgspec.Struct):
 
     `last` is the time of the newest snapshot, `first` of the oldest finished one (Unix seconds). `owner` is as PBS
     returns it. `note` is the newest comment, with its snapshot's time. `verified` is the start of the newest
-    verification. `kept` has the newest snapshot first. While snapshots are added, those no newer than `kept_after` are
-    skipped.
+    verification. `kept` has the newest snapshot first.
     """
 
     count: int = 0
@@ -57,10 +60,9 @@ class GroupSummary(msgspec.Struct):
     first: int | None = None
     last: int = 0
     newest: FinishedSnapshot | None = None
-    note: tuple[int, str] = (0, "")
+    note: Note = _NO_NOTE
     owner: str | None = None
     kept: list[KeptSnapshot] = []
-    kept_after: float = -math.inf
 
     def verification(self, state: str) -> int:
         """Return the number of snapshots in a state of verification."""
@@ -86,12 +88,12 @@ VERIFICATIONS: Final = ("ok", "failed", "none")
 _SLACK: Final = 32
 """How far `kept` may exceed the limit before it is trimmed."""
 
-_UPID_LIMIT: Final = 256
-"""The longest UPID whose start is remembered."""
+_STATES: Final[Mapping[str | None, str]] = {"ok": "ok", "failed": "failed"}
 
 _snapshots = many(Snapshot)
-_upid_start = lru_cache(maxsize=512)(upid_start)
 _owner = cached(lambda owner: label(owner or ""))
+_group_id = attrgetter("backup_type", "backup_id")
+_backup_time = attrgetter("backup_time")
 _time = attrgetter("time")
 
 
@@ -119,74 +121,130 @@ def grouped(limit: int) -> Decoder[GroupedSnapshots]:
 
 
 def add(groups: dict[GroupId, GroupSummary], snapshots: Iterable[Snapshot], limit: int) -> None:
-    """Add snapshots to their groups."""
-    # A listing can have 100,000 of them. Those of a group follow each other.
-    backup_type = backup_id = None
-    group = GroupSummary()
-    for snapshot in snapshots:
-        if snapshot.backup_id != backup_id or snapshot.backup_type != backup_type:
-            backup_type, backup_id = snapshot.backup_type, snapshot.backup_id
-            group = groups.setdefault((backup_type, backup_id), GroupSummary(owner=snapshot.owner))
-        _add(group, snapshot, limit)
+    """Add snapshots to their groups. Those of a group mostly follow each other."""
+    for group_id, run in groupby(snapshots, _group_id):
+        rows = list(run)
+        summary = _of_one(rows[0]) if len(rows) == 1 else _of_many(rows, limit)
+        if group_id in groups:
+            _merge(groups[group_id], summary, limit)
+        else:
+            groups[group_id] = summary
 
 
-def _add(group: GroupSummary, snapshot: Snapshot, limit: int) -> None:
-    time, size, encrypted = snapshot.backup_time, snapshot.size, snapshot.encrypted
-    state = "none" if snapshot.verification is None else _verify(group, snapshot.verification)
-    note = _note(group, snapshot.comment) if snapshot.comment else ""
-    group.count += 1
-    group.last = max(group.last, time)
+def _of_one(row: Snapshot) -> GroupSummary:
+    """Return the summary of one snapshot."""
+    time, note, state, encrypted = row.backup_time, comment(row.comment), _state(row), row.encrypted
+    summary = GroupSummary(count=1, owner=row.owner, kept=[KeptSnapshot(time, note, _owner(row.owner), state)])
+    if time > 0:
+        summary.last = time
+    if note and time >= 0:
+        summary.note = (time, note)
+    if row.size is None:
+        summary.damaged, summary.unfinished = (1, 0) if row.has_manifest else (0, 1)
+    else:
+        summary.logical_size, summary.first = row.size, time
+        summary.newest = FinishedSnapshot(time, row.size, state, encrypted)
+    if row.protected:
+        summary.protected = 1
     if encrypted:
-        group.encrypted += 1
-    if snapshot.protected:
-        group.protected += 1
-    if size is None:
-        _add_unreadable(group, snapshot)
-    else:
-        group.logical_size += size
-        if group.newest is None or time > group.newest.time:
-            group.newest = FinishedSnapshot(time, size, state, encrypted)
-        if group.first is None or time < group.first:
-            group.first = time
-    if note and (time, note) > group.note:
-        group.note = (time, note)
-    if time > group.kept_after:
-        group.kept.append(KeptSnapshot(time, note, _owner(snapshot.owner), state))
-        if len(group.kept) == limit + _SLACK and limit:
-            _trim(group, limit)
+        summary.encrypted = 1
+    if row.verification is not None:
+        summary.verified = upid_start(row.verification.upid)
+        summary.verified_ok, summary.verified_failed = int(state == "ok"), int(state == "failed")
+    return summary
 
 
-def _note(group: GroupSummary, text: str) -> str:
-    """Return a comment as a label. Those of a group are often equal: they become one string."""
-    note = comment(text)
-    return group.note[1] if note == group.note[1] else note
+def _of_many(rows: list[Snapshot], limit: int) -> GroupSummary:
+    """Return the summary of several snapshots, column by column: a listing can have 100,000 of them."""
+    owner = rows[0].owner
+    rows.sort(key=_backup_time, reverse=True)
+    states = [_state(row) for row in rows]
+    sizes = [row.size for row in rows if row.size is not None]
+    summary = GroupSummary(
+        count=len(rows),
+        protected=[row.protected for row in rows].count(True),
+        encrypted=_encrypted(rows),
+        verified_ok=states.count("ok"),
+        verified_failed=states.count("failed"),
+        verified=newest_start([row.verification.upid for row in rows if row.verification is not None]),
+        logical_size=sum(sizes),
+        last=max(0, rows[0].backup_time),
+        note=_newest_note(rows),
+        owner=owner,
+        kept=_kept(rows[: limit or None], states),
+    )
+    if len(sizes) < len(rows):
+        manifests = [row.has_manifest for row in rows if row.size is None]
+        summary.damaged, summary.unfinished = manifests.count(True), manifests.count(False)
+    if sizes:
+        finished = rows if len(sizes) == len(rows) else [row for row in rows if row.size is not None]
+        newest, summary.first = finished[0], finished[-1].backup_time
+        summary.newest = FinishedSnapshot(newest.backup_time, sizes[0], _state(newest), newest.encrypted)
+    return summary
 
 
-def _add_unreadable(group: GroupSummary, snapshot: Snapshot) -> None:
-    if snapshot.has_manifest:
-        group.damaged += 1
-    else:
-        group.unfinished += 1
+def _state(row: Snapshot) -> str:
+    return "none" if row.verification is None else _STATES.get(row.verification.state, "none")
 
 
-def _verify(group: GroupSummary, verification: Verification) -> str:
-    """Count a snapshot's verification, and return its state."""
-    upid = verification.upid
-    start = _upid_start(upid) if upid is None or len(upid) <= _UPID_LIMIT else upid_start(upid)
-    if start is not None and (group.verified is None or start > group.verified):
-        group.verified = start
-    if verification.state == "ok":
-        group.verified_ok += 1
-        return "ok"
-    if verification.state == "failed":
-        group.verified_failed += 1
-        return "failed"
-    return "none"
+def _encrypted(rows: Sequence[Snapshot]) -> int:
+    """Return how many of the snapshots are encrypted: mostly, none is."""
+    if ENCRYPTED not in [file.crypt_mode for row in rows for file in row.files or ()]:
+        return 0
+    return [row.encrypted for row in rows].count(True)
+
+
+def _newest_note(rows: Sequence[Snapshot]) -> Note:
+    """Return the newest note of snapshots that are sorted by time; of those with the same time, the greatest."""
+    newest = _NO_NOTE
+    for row in rows:
+        if row.backup_time < newest[0]:
+            break
+        if row.comment and (note := comment(row.comment)):
+            newest = max(newest, (row.backup_time, note))
+    return newest
+
+
+def _kept(rows: Sequence[Snapshot], states: Iterable[str]) -> list[KeptSnapshot]:
+    times = [row.backup_time for row in rows]
+    notes = _labels([row.comment for row in rows], comment)
+    owners = _labels([row.owner for row in rows], _owner)
+    return list(map(KeptSnapshot, times, notes, owners, states))
+
+
+def _labels(texts: Sequence[str | None], label_of: Callable[[str | None], str]) -> list[str]:
+    """Return texts as labels. Equal texts, as they often are, become one string."""
+    if texts.count(texts[0]) == len(texts):
+        return [label_of(texts[0])] * len(texts)
+    labels = {text: label_of(text) for text in set(texts)}
+    return [labels[text] for text in texts]
+
+
+def _merge(group: GroupSummary, later: GroupSummary, limit: int) -> None:
+    """Add the summary of later rows of the listing."""
+    group.count += later.count
+    group.unfinished += later.unfinished
+    group.damaged += later.damaged
+    group.protected += later.protected
+    group.encrypted += later.encrypted
+    group.verified_ok += later.verified_ok
+    group.verified_failed += later.verified_failed
+    group.logical_size += later.logical_size
+    group.last = max(group.last, later.last)
+    group.note = max(group.note, later.note)
+    if group.verified is None or (later.verified is not None and later.verified > group.verified):
+        group.verified = later.verified
+    if group.first is None or (later.first is not None and later.first < group.first):
+        group.first = later.first
+    if group.newest is None or (later.newest is not None and later.newest.time > group.newest.time):
+        group.newest = later.newest
+    group.kept += later.kept
+    if limit and len(group.kept) >= limit + _SLACK:
+        _trim(group, limit)
 
 
 def _trim(group: GroupSummary, limit: int) -> None:
     """Sort the newest snapshots first, and drop those over the limit."""
     group.kept.sort(key=_time, reverse=True)
-    if limit and len(group.kept) > limit:
+    if limit:
         del group.kept[limit:]
-        group.kept_after = group.kept[-1].time

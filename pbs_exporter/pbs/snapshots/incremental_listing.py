@@ -8,7 +8,7 @@ import msgspec
 from pbs_exporter.errors import ListingUnfinished, PbsError, PbsTimeout
 from pbs_exporter.pbs.http.decoding import Rows
 from pbs_exporter.pbs.models import GroupRow
-from pbs_exporter.pbs.snapshots.concurrently import concurrently
+from pbs_exporter.pbs.snapshots.concurrently import concurrently, failures, results
 from pbs_exporter.pbs.snapshots.datastore_client import DatastoreClient, NamespaceNames, name_namespaces
 from pbs_exporter.pbs.snapshots.fingerprints import Fingerprints, are_many, batch_of, changed_groups
 from pbs_exporter.pbs.snapshots.group_summary import GroupedSnapshots, GroupId, GroupSummary
@@ -85,54 +85,42 @@ async def list_changes(
     `hints` may take a while: the changed groups are listed meanwhile. Where many have changed, return at once if a full
     listing is possible, and else list a bounded batch of them.
     """
-    answers: dict[str, Rows[GroupRow] | BaseException] = {}
-
-    async def list_groups(namespace: str) -> None:
-        try:
-            answers[namespace] = await datastore.groups(namespace)
-        except Exception as error:  # noqa: BLE001 - returned
-            answers[namespace] = error
-
-    await concurrently(list_groups, names.wanted)
-    read = _read({name: answers[name] for name in names.wanted}, known)
+    read = _read(await concurrently(datastore.groups, names.wanted), known)
     changed = changed_groups(read.rows, known.fingerprints, known.groups, known.relist)
     if full_is_possible and are_many(changed, read.rows):
         return ManyChanged(read.rows)
     batch = batch_of(changed, read.rows)
     number = next_number()
-    listings = _GroupListings({}, {}, changed - batch)
 
-    async def list_group(key: GroupKey) -> None:
-        try:
-            listings.listed[key] = (await datastore.snapshots(*key)).value
-        except Exception as error:  # noqa: BLE001 - returned
-            listings.failed[key] = error
+    async def list_group(key: GroupKey) -> GroupedSnapshots:
+        return (await datastore.snapshots(*key)).value
 
-    async def list_hinted() -> Hints:
+    async def list_hinted() -> tuple[Hints, Mapping[GroupKey, GroupedSnapshots | Exception]]:
         named = await hints()
-        await concurrently(list_group, [key for key in read.rows if key not in changed and named.name(*key)])
-        return named
+        keys = [key for key in read.rows if key not in changed and named.name(*key)]
+        return named, await concurrently(list_group, keys)
 
-    hinted = asyncio.ensure_future(list_hinted())
-    await asyncio.gather(hinted, concurrently(list_group, batch))
-    return _assembled(known, names, read, listings, (groups_number, number), full_is_wanted=hinted.result().everything)
+    (named, more), outcomes = await asyncio.gather(list_hinted(), concurrently(list_group, batch))
+    outcomes |= more
+    listings = _GroupListings(results(outcomes), failures(outcomes), changed - batch)
+    return _assembled(known, names, read, listings, (groups_number, number), full_is_wanted=named.everything)
 
 
-def _read(answers: Mapping[str, Rows[GroupRow] | BaseException], known: Known) -> _GroupRows:
+def _read(answers: Mapping[str, Rows[GroupRow] | Exception], known: Known) -> _GroupRows:
     rows: dict[GroupKey, GroupRow] = {}
     kept: dict[str, dict[GroupId, GroupSummary]] = {}
     errors: dict[str, BaseException] = {}
     before = known.groups
     for namespace, answer in answers.items():
-        error = answer if isinstance(answer, BaseException) else answer.omitted
+        error = answer if isinstance(answer, Exception) else answer.omitted
         if error is not None:
             errors[namespace] = error
         # A group that is missing from a whole answer is gone. Of one that isn't whole nobody knows.
         kept[namespace] = dict(before.get(namespace, {})) if error else {}
-        if not isinstance(answer, BaseException):
+        if not isinstance(answer, Exception):
             # A group without snapshots counts as none.
             rows |= {(namespace, (row.backup_type, row.backup_id)): row for row in answer.rows if row.backup_count}
-    all_seen = not any(isinstance(answer, BaseException) for answer in answers.values())
+    all_seen = not any(isinstance(answer, Exception) for answer in answers.values())
     return _GroupRows(rows, kept, errors, all_seen)
 
 

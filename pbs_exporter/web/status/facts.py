@@ -25,7 +25,10 @@ class State(StrEnum):
     @property
     def rank(self) -> int:
         """The sort key: 0 for the worst state."""
-        return list(State).index(self)
+        return _RANKS[self]
+
+
+_RANKS = {state: rank for rank, state in enumerate(State)}
 
 
 class CollectorRow(msgspec.Struct, frozen=True):

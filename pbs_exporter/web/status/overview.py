@@ -1,7 +1,7 @@
 """The overview of all targets: a row for each PBS."""
 
 from collections.abc import Iterable, Mapping
-from urllib.parse import urlencode
+from urllib.parse import quote
 
 import msgspec
 
@@ -96,6 +96,6 @@ def _summary(rows: list[TargetRow], now: float, up_seconds: float) -> Summary:
 def _cells(row: TargetRow, now: float) -> str:
     state, why = row.state(now), row.why(now)
     result = f'<b class="{state.name.lower()}">{state}</b>' + (f": {why}" if why else "")
-    link = f'<a href="?{urlencode({"target": row.name})}">{escaped(row.name) or "[pbs]"}</a>'
+    link = f'<a href="?target={quote(row.name, safe="")}">{escaped(row.name) or "[pbs]"}</a>'
     version = NOTHING if row.version is None else escaped(row.version)
     return table_row(state.name.lower(), link, result, version, age(row.at, now))
