@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -49,8 +49,11 @@ class Outcome(msgspec.Struct, frozen=True):
 class CollectorRun(Protocol):
     """Runs a collector for a scrape: `fetch` first, then `outcome`. Neither raises."""
 
-    async def fetch(self, request: CollectorRequest) -> Shared:
-        """Run the collector's `fetch` until `request.until`. Return what others may show of its result."""
+    def fetch(self, request: CollectorRequest) -> Coroutine[Any, Any, Shared] | None:
+        """Return the collector's `fetch`, which returns what others may show of its result; `None` if nothing is due.
+
+        It is cancelled when the scrape ends, with `PbsTimeout.SCRAPE_OVER` if its time is up, and doesn't raise that.
+        """
         ...
 
     def verdict(self, now: float) -> Outcome:
@@ -79,9 +82,16 @@ class PromptRun:
         self._seconds = 0.0
 
     async def fetch(self, request: CollectorRequest) -> Shared:
-        """Run the collector's `fetch`, at most `GRACE_SECONDS` past `request.until`."""
+        """Run the collector's `fetch`. What was found before it is cancelled isn't lost."""
         with self._judged():
-            self._take(await self._fetched(request))
+            try:
+                self._take(await self._collector.fetch(request))
+            except (CutOff, asyncio.CancelledError) as error:
+                if isinstance(error, CutOff):
+                    self._failures += error.failures
+                    self._datastores = error.datastores
+                is_over = asyncio.get_running_loop().time() >= request.until
+                self._failures.append(PbsTimeout(PbsTimeout.SCRAPE_OVER if is_over else CLIENT_LEFT, by_client=True))
         return Shared() if self._result is None else self._result.shared
 
     @property
@@ -111,33 +121,6 @@ class PromptRun:
         self._failures += result.failures
         self._datastores = result.datastores
 
-    async def _fetched(self, request: CollectorRequest) -> Result[Any]:
-        asking = asyncio.create_task(self._collector.fetch(request))
-        try:
-            # The grace begins when the event loop notices that the time is up, which can be late.
-            for seconds in (request.until - asyncio.get_running_loop().time(), GRACE_SECONDS):
-                if not asking.done():
-                    await asyncio.wait([asking], timeout=max(0.0, seconds))
-        except asyncio.CancelledError:
-            # The client has left. What was found by then isn't lost.
-            self._keep(await _ended(asking))
-            raise
-        if asking.done():
-            return asking.result()
-        found = await _ended(asking, PbsTimeout.SCRAPE_OVER)
-        raise found if isinstance(found, CutOff) else TimeoutError
-
-    def _keep(self, found: Result[Any] | BaseException) -> None:
-        if isinstance(found, Result):
-            self._take(found)
-            return
-        if isinstance(found, CutOff):
-            self._failures += found.failures
-            self._datastores = found.datastores
-        elif isinstance(found, Exception):
-            self._failures.append(found)
-        self._failures.append(PbsTimeout(CLIENT_LEFT, by_client=True))
-
     def _page(self, samples: Iterable[Sample | Series]) -> Page:
         page = Page()
         duplicates = page.add(filtered(samples, self._filters))
@@ -150,24 +133,35 @@ class PromptRun:
         started = time.perf_counter()
         try:
             yield
-        except TimeoutError as error:
-            if isinstance(error, CutOff):
-                self._failures += error.failures
-                self._datastores = error.datastores
-            self._failures.append(PbsTimeout(PbsTimeout.SCRAPE_OVER, by_client=True))
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs this collector alone
             self._failures.append(error)
         finally:
             self._seconds += time.perf_counter() - started
 
 
-async def _ended(asking: "asyncio.Task[Result[Any]]", message: str | None = None) -> Result[Any] | BaseException:
-    """Cancel a call with this message, and return its result or what it raises."""
-    asking.cancel(message)
-    await asyncio.wait([asking])
-    if asking.cancelled():
-        return asyncio.CancelledError()
-    return asking.exception() or asking.result()
+async def fetch_all(runs: Iterable[CollectorRun], request: CollectorRequest) -> list[Shared]:
+    """Run the `fetch` of all at once, at most `GRACE_SECONDS` past `request.until`. Return what others may show."""
+    calls = [asyncio.create_task(call) for run in runs if (call := run.fetch(request)) is not None]
+    running = set(calls)
+    try:
+        # The grace begins when the event loop notices that the time is up, which can be late.
+        for seconds in (request.until - asyncio.get_running_loop().time(), GRACE_SECONDS):
+            if running:
+                _, running = await asyncio.wait(running, timeout=max(0.0, seconds))
+        await _end(running, PbsTimeout.SCRAPE_OVER)
+    except asyncio.CancelledError:
+        # The client has left.
+        await _end(running)
+        raise
+    return [call.result() for call in calls]
+
+
+async def _end(calls: Collection["asyncio.Task[Shared]"], message: str | None = None) -> None:
+    """Cancel these calls with this message, and wait until they have ended."""
+    for call in calls:
+        call.cancel(message)
+    if calls:
+        await asyncio.wait(calls)
 
 
 def _rows(answer: object) -> int:

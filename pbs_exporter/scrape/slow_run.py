@@ -6,7 +6,8 @@ time: scrapes wait for it until their deadline, and it goes on after that.
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import msgspec
 
@@ -57,15 +58,13 @@ class SlowRun:
         self._due_at = -math.inf
         self._flight: asyncio.Task[None] | None = None
 
-    async def fetch(self, request: CollectorRequest) -> Shared:
-        """Start a flight if one is due, and wait for the one under way until `request.until`.
+    def fetch(self, request: CollectorRequest) -> Coroutine[Any, Any, Shared] | None:
+        """Start a flight if one is due. Return what waits for the one under way until `request.until`, if there is one.
 
         Nothing else of the request is used, and nothing is shared: a flight outlasts the scrape.
         """
         self._start_if_due()
-        if self._flight is not None:
-            await asyncio.wait([self._flight], timeout=max(0.0, request.until - asyncio.get_running_loop().time()))
-        return Shared()
+        return None if self._flight is None else _waiting(self._flight, request.until)
 
     def verdict(self, _now: float) -> Outcome:
         """Return how the newest finished flight went, without samples."""
@@ -132,3 +131,8 @@ class SlowRun:
         # PBS has done no work for a login that it refused.
         is_free = isinstance(outcome.error, TOKEN_REFUSED)
         self._due_at = -math.inf if is_free else self._clock.monotonic() + min(RETRY_SECONDS, self._interval)
+
+
+async def _waiting(flight: "asyncio.Task[None]", until: float) -> Shared:
+    await asyncio.wait([flight], timeout=max(0.0, until - asyncio.get_running_loop().time()))
+    return Shared()

@@ -27,7 +27,14 @@ from pbs_exporter.pbs.models import DatedVersion
 from pbs_exporter.pbs.snapshots.cache import SnapshotCache
 from pbs_exporter.pbs.snapshots.listing import ListingStatus
 from pbs_exporter.pbs.task_window import tasks_since
-from pbs_exporter.scrape.collector_run import CLIENT_LEFT, GRACE_SECONDS, CollectorRun, Outcome, PromptRun
+from pbs_exporter.scrape.collector_run import (
+    CLIENT_LEFT,
+    GRACE_SECONDS,
+    CollectorRun,
+    Outcome,
+    PromptRun,
+    fetch_all,
+)
 from pbs_exporter.scrape.compute import Compute, at_once
 from pbs_exporter.scrape.failure_log import (
     TARGET,
@@ -145,7 +152,9 @@ class Target:
                 if not self._auth.proven:
                     # Alone, so that a bad token costs one refused login and not one per request.
                     await version.get()
-                (context, unlisted), answer = await asyncio.gather(self._fetch(runs, deadline), version.get())
+                version.start()
+                context, unlisted = await self._fetch(runs, deadline)
+                answer = await version.get()
                 if only is not None:
                     # Comments of tasks come from the listings that are known, or the series would come and go.
                     listings = {**self._snapshots.shown(), **context.listings}
@@ -198,21 +207,20 @@ class Target:
                 bare(error)
 
     async def _version(self, deadline: float) -> Answer:
-        asking = asyncio.create_task(self._client.version())
+        """Ask for the version, in a task of its own."""
+        asking = asyncio.current_task()
+        assert asking is not None  # noqa: S101 - a coroutine runs in a task
+        time_up = asyncio.get_running_loop().call_at(deadline, asking.cancel, PbsTimeout.SCRAPE_OVER)
         try:
-            await asyncio.wait([asking], timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
-        except asyncio.CancelledError as error:
-            asking.cancel(*error.args)
-            await asyncio.gather(asking, return_exceptions=True)
-            raise
-        if not asking.done():
-            asking.cancel(PbsTimeout.SCRAPE_OVER)
-            await asyncio.gather(asking, return_exceptions=True)
-            return PbsTimeout(PbsTimeout.SCRAPE_OVER, by_client=True)
-        try:
-            version = asking.result()
+            version = await self._client.version()
         except PbsError as error:
             return error
+        except asyncio.CancelledError:
+            if asyncio.get_running_loop().time() < deadline:
+                raise
+            return PbsTimeout(PbsTimeout.SCRAPE_OVER, by_client=True)
+        finally:
+            time_up.cancel()
         if self.last_scrape is not None and self.last_scrape.error is not None:
             for slow in self._slow.values():
                 slow.retry()
@@ -227,7 +235,7 @@ class Target:
         left = deadline - asyncio.get_running_loop().time()
         until = deadline - min(GRACE_SECONDS, max(0.0, left) / 2)
         async with self._request(now, until) as request:
-            shared = await asyncio.gather(*(run.fetch(request) for run in runs))
+            shared = await fetch_all(runs, request)
         listings = {store: listing for one in shared for store, listing in one.listings.items()}
         unlisted = {store: reason for one in shared for store, reason in one.unlisted.items()}
         notes = self._snapshots.notes()
@@ -238,7 +246,7 @@ class Target:
         now = self._clock.now()
         run = PromptRun(collector, self._filters)
         async with self._request(now, math.inf) as request:
-            shared = await run.fetch(request)
+            (shared,) = await fetch_all([run], request)
         if collector.name == AccessCollector.name:
             self._sees_all_tasks = shared.sees_all_tasks
         if shared.permissions is not None:

@@ -1,10 +1,9 @@
 """The limit of concurrent requests to one PBS, and the order in which waiting requests start."""
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import deque
 from enum import IntEnum
+from types import TracebackType
 
 
 class Lane(IntEnum):
@@ -30,29 +29,32 @@ class RequestLimiter:
 
     def __init__(self, number: int) -> None:
         half = max(1, number // 2)
-        self._limits = (
-            (frozenset(Lane), number),
-            (frozenset({Lane.SLOW_LISTING, Lane.LISTING, Lane.GROUPS, Lane.BACKGROUND}), max(1, number - 2)),
-            (frozenset({Lane.SLOW_LISTING, Lane.BACKGROUND}), half),
-            (frozenset({Lane.NAMESPACES}), half),
-            (frozenset({Lane.GROUPS}), 2),
-            (frozenset({Lane.SLOW}), 1),
-            (frozenset({Lane.BACKGROUND}), max(1, half // 2)),
+        limits = (
+            (tuple(Lane), number),
+            ((Lane.SLOW_LISTING, Lane.LISTING, Lane.GROUPS, Lane.BACKGROUND), max(1, number - 2)),
+            ((Lane.SLOW_LISTING, Lane.BACKGROUND), half),
+            ((Lane.NAMESPACES,), half),
+            ((Lane.GROUPS,), 2),
+            ((Lane.SLOW,), 1),
+            ((Lane.BACKGROUND,), max(1, half // 2)),
         )
-        self._held: Counter[Lane] = Counter()
-        self._waiting: dict[Lane, deque[asyncio.Future[None]]] = {lane: deque() for lane in Lane}
+        self._number = number
+        # Each by lane.
+        self._limits = [[(lanes, most) for lanes, most in limits if lane in lanes] for lane in Lane]
+        self._held = [0 for _ in Lane]
+        self._waiting: list[deque[asyncio.Future[None]]] = [deque() for _ in Lane]
         self._assignment: asyncio.Handle | None = None
 
-    @asynccontextmanager
-    async def take(self, lane: Lane) -> AsyncIterator[None]:
+    def take(self, lane: Lane) -> "_Slot":
         """Wait for a slot, and hold it for the `async with` block."""
-        await self._wait(lane)
-        try:
-            yield
-        finally:
-            self._free(lane)
+        return _Slot(self, lane)
 
-    async def _wait(self, lane: Lane) -> None:
+    async def wait(self, lane: Lane) -> None:
+        """Wait for a slot. Whoever gets one must `free` it."""
+        if lane is Lane.PROMPT and not any(self._waiting) and sum(self._held) + 1 < self._number:
+            # No earlier lane can want the slot: one is left for `SLOW`, which takes no more.
+            self._held[lane] += 1
+            return
         turn = asyncio.get_running_loop().create_future()
         self._waiting[lane].append(turn)
         self._schedule_assignment()
@@ -60,12 +62,14 @@ class RequestLimiter:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled():
-                self._free(lane)
+                self.free(lane)
             raise
 
-    def _free(self, lane: Lane) -> None:
+    def free(self, lane: Lane) -> None:
+        """Free a slot."""
         self._held[lane] -= 1
-        self._schedule_assignment()
+        if any(self._waiting):
+            self._schedule_assignment()
 
     def _schedule_assignment(self) -> None:
         """Assign slots after all ready tasks have run: the task that freed a slot may queue in an earlier lane."""
@@ -74,7 +78,7 @@ class RequestLimiter:
 
     def _assign(self) -> None:
         self._assignment = None
-        for lane, waiting in self._waiting.items():
+        for lane, waiting in zip(Lane, self._waiting, strict=True):
             while waiting and self._is_free(lane):
                 turn = waiting.popleft()
                 if not turn.done():
@@ -82,4 +86,20 @@ class RequestLimiter:
                     turn.set_result(None)
 
     def _is_free(self, lane: Lane) -> bool:
-        return all(sum(self._held[other] for other in lanes) < most for lanes, most in self._limits if lane in lanes)
+        return all(sum([self._held[other] for other in lanes]) < most for lanes, most in self._limits[lane])
+
+
+class _Slot:
+    """A slot of a lane, for an `async with` block."""
+
+    def __init__(self, limiter: RequestLimiter, lane: Lane) -> None:
+        self._limiter = limiter
+        self._lane = lane
+
+    async def __aenter__(self) -> None:
+        await self._limiter.wait(self._lane)
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        self._limiter.free(self._lane)

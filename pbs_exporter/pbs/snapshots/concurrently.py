@@ -33,7 +33,11 @@ async def concurrently(call: Callable[[T], Awaitable[R]], items: Collection[T]) 
             # A call that fails at once awaits nothing.
             await asyncio.sleep(0)
 
-    await asyncio.gather(*(work() for _ in range(min(MOST, len(items)))))
+    if len(items) == 1:
+        # The usual number, which needs no task of its own.
+        await work()
+    else:
+        await asyncio.gather(*(work() for _ in range(min(MOST, len(items)))))
     return {item: outcomes[item] for item in items}
 
 

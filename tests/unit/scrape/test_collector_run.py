@@ -11,7 +11,7 @@ from pbs_exporter.collectors.findings import Findings
 from pbs_exporter.config import Filters
 from pbs_exporter.errors import NotJson, NotOffered, PbsTimeout, WrongShape
 from pbs_exporter.exposition.metric import Metric, Sample
-from pbs_exporter.scrape.collector_run import Outcome, PromptRun
+from pbs_exporter.scrape.collector_run import Outcome, PromptRun, fetch_all
 
 ANSWER = Metric("pbs_answer", "The answer.")
 NOW = 1_000.0
@@ -44,7 +44,7 @@ class Deadline(msgspec.Struct):
 async def outcome_of(fetch: Callable[[], Awaitable[Result[int]]], seconds: float = 5.0) -> Outcome:
     """Run a collector with this much time."""
     run = PromptRun(Fetching(fetch), Filters())
-    await run.fetch(cast("Any", Deadline(asyncio.get_running_loop().time() + seconds)))
+    await fetch_all([run], cast("Any", Deadline(asyncio.get_running_loop().time() + seconds)))
     return run.outcome(Context(NOW, cast("Any", None), {}))
 
 

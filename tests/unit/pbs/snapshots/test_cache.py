@@ -9,9 +9,10 @@ from collections.abc import Collection
 
 import pytest
 
+from pbs_exporter.errors import PbsTimeout
 from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.pbs.snapshots import runner
-from pbs_exporter.pbs.snapshots.concurrently import MOST, concurrently
+from pbs_exporter.pbs.snapshots.concurrently import MOST, concurrently, failures, results
 from pbs_exporter.simulator import Answer, Call, Fault, Replay
 from pbs_exporter.web.app import TARGETS
 from tests.support.exporter import FakeClock, exporting, make_settings
@@ -363,6 +364,27 @@ async def test_calls_run_at_once_but_not_all() -> None:
     gate.set()
     await calls
     assert begun == list(range(3 * MOST))
+
+
+async def test_failed_calls_cost_themselves_and_keep_no_frames() -> None:
+    """Each call has its result or its error, in the order of the items; a failure of PBS is kept without frames."""
+
+    async def call(item: int) -> int:
+        await asyncio.sleep(0)
+        if item == 1:
+            raise PbsTimeout("no answer")
+        if item == 2:
+            raise ZeroDivisionError
+        return item * 10
+
+    outcomes = await concurrently(call, range(4))
+    assert list(outcomes) == [0, 1, 2, 3]
+    assert results(outcomes) == {0: 0, 3: 30}
+    errors = failures(outcomes)
+    assert {item: type(error) for item, error in errors.items()} == {1: PbsTimeout, 2: ZeroDivisionError}
+    assert errors[1].__traceback__ is None
+    # What isn't PBS's is a fault of the program, whose traceback the log shows.
+    assert errors[2].__traceback__ is not None
 
 
 async def test_what_nobody_scrapes_is_forgotten() -> None:
