@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 
 from pbs_exporter.collectors.base import Collector, CollectorRequest, Context, Need, Result
 from pbs_exporter.collectors.result import Shared
 from pbs_exporter.errors import PbsError, PbsTimeout
-from pbs_exporter.exposition.metric import Metric, Sample, Series
+from pbs_exporter.exposition.metric import Metric, Series
+from pbs_exporter.exposition.row_family import InfoRows, Run, SharedLabels
 from pbs_exporter.pbs.models import Datastore
 from pbs_exporter.pbs.snapshots.group_notes import GroupNote, Notes
 from pbs_exporter.pbs.snapshots.group_summary import VERIFICATIONS, GroupId, GroupSummary
@@ -14,6 +17,9 @@ from pbs_exporter.pbs.snapshots.listing import Listing
 from pbs_exporter.plain_text import label
 
 _GROUP = ("datastore", "namespace", "backup_type", "backup_id")
+
+_MANY = 4
+"""Snapshots shown per group from which on runs of them are faster than each alone."""
 
 _API = "(/admin/datastore/{{store}}/snapshots, {})."
 
@@ -153,42 +159,53 @@ class SnapshotsCollector(Collector[Mapping[str, Listing]]):
         listings = request.snapshots.shown()
         return Result(listings, failures, request.snapshots.errors(), Shared(listings, unlisted))
 
-    def samples(self, listings: Mapping[str, Listing], context: Context) -> Iterator[Sample | Series]:
-        """Make samples of each listing."""
-        for store, listing in listings.items():
-            yield from self.LISTED(listing.timestamp, store)
-            yield from self.FULLY_LISTED(listing.full_timestamp, store)
-            yield from self.NAMESPACES(listing.namespace_count, store)
-            yield from self.IDLE(listing.idle, store)
-            groups = list(_groups(store, listing, context.notes.get(store, {})))
-            yield self.INFO.infos(_snapshots(groups))
-            yield from self._numbers(groups)
+    def samples(self, listings: Mapping[str, Listing], context: Context) -> Iterator[Series]:
+        """Make samples of all listings, metric by metric: there are tens of thousands of samples."""
+        # A family comes with the first datastore that has a sample of it.
+        stores = [label(store) for store in listings]
+        series = [*self._listings(listings), *self._of_groups(list(_groups(listings, context.notes)))]
+        known = [one for one in series if len(one.rows)]
+        return iter(sorted(known, key=lambda one: stores.index(next(iter(one.rows))[0])))
 
-    def _numbers(self, groups: Sequence[_Labelled]) -> Iterator[Series]:
-        """Make the series of the groups, metric by metric: there are tens of thousands of samples."""
-        yield self.COUNT.series((labels, group.count) for labels, group, _ in groups)
-        yield self.UNFINISHED.series((labels, group.unfinished) for labels, group, _ in groups)
-        yield self.DAMAGED.series((labels, group.damaged) for labels, group, _ in groups)
-        yield self.PROTECTED.series((labels, group.protected) for labels, group, _ in groups)
-        yield self.ENCRYPTED.series((labels, group.encrypted) for labels, group, _ in groups)
-        yield self.VERIFICATION.series(
-            ((*labels, state), group.verification(state)) for labels, group, _ in groups for state in VERIFICATIONS
-        )
-        yield self.GROUP_INFO.infos(_group_infos(groups))
-        yield self.MAX_AGE.series((labels, note.max_age) for labels, _, note in groups if note is not None)
-        yield self.LAST_VERIFIED.series((labels, group.verified) for labels, group, _ in groups)
+    def _listings(self, listings: Mapping[str, Listing]) -> Iterator[Series]:
+        shown = [((label(store),), listing) for store, listing in listings.items()]
+        yield self.LISTED.series((labels, listing.timestamp) for labels, listing in shown)
+        yield self.FULLY_LISTED.series((labels, listing.full_timestamp) for labels, listing in shown)
+        yield self.NAMESPACES.series((labels, listing.namespace_count) for labels, listing in shown)
+        yield self.IDLE.series((labels, listing.idle) for labels, listing in shown)
 
-        finished = [(labels, group, group.newest) for labels, group, _ in groups if group.newest is not None]
-        yield self.SIZE.series((labels, newest.size) for labels, _, newest in finished)
-        yield self.LAST.series((labels, newest.time) for labels, _, newest in finished)
-        yield self.FIRST.series((labels, group.first) for labels, group, _ in finished)
-        yield self.LOGICAL_SIZE.series((labels, group.logical_size) for labels, group, _ in finished)
-        yield self.LAST_VERIFICATION.series(
-            ((*labels, state), state == newest.verification)
-            for labels, _, newest in finished
-            for state in VERIFICATIONS
-        )
-        yield self.LAST_ENCRYPTED.series((labels, newest.encrypted) for labels, _, newest in finished)
+    def _of_groups(self, labelled: Sequence[_Labelled]) -> Iterator[Series]:
+        groups = [group for _, group, _ in labelled]
+        shared = SharedLabels([labels for labels, _, _ in labelled])
+        with_state = shared.with_each(VERIFICATIONS)
+        number = sum(len(group.kept) for group in groups)
+        if number > _MANY * len(groups) and shared.are_unique and all(map(_has_unique_times, groups)):
+            column = self.INFO.labels.index("backup_time")
+            yield Series(self.INFO, InfoRows(number, column, lambda: _runs(labelled)), 0)
+        else:
+            yield self.INFO.infos(_snapshots(labelled))
+        yield self.COUNT.numbers(shared, [group.count for group in groups])
+        yield self.UNFINISHED.numbers(shared, [group.unfinished for group in groups])
+        yield self.DAMAGED.numbers(shared, [group.damaged for group in groups])
+        yield self.PROTECTED.numbers(shared, [group.protected for group in groups])
+        yield self.ENCRYPTED.numbers(shared, [group.encrypted for group in groups])
+        states = [group.verification(state) for group in groups for state in VERIFICATIONS]
+        yield self.VERIFICATION.numbers(with_state, states)
+        yield self.GROUP_INFO.infos(_group_infos(labelled))
+        yield self.MAX_AGE.series((labels, note.max_age) for labels, _, note in labelled if note is not None)
+        yield self.LAST_VERIFIED.numbers(shared, [group.verified for group in groups])
+
+        finished = [(labels, group, group.newest) for labels, group, _ in labelled if group.newest is not None]
+        if len(finished) < len(groups):
+            shared = SharedLabels([labels for labels, _, _ in finished])
+            with_state = shared.with_each(VERIFICATIONS)
+        yield self.SIZE.numbers(shared, [newest.size for _, _, newest in finished])
+        yield self.LAST.numbers(shared, [newest.time for _, _, newest in finished])
+        yield self.FIRST.numbers(shared, [group.first for _, group, _ in finished])
+        yield self.LOGICAL_SIZE.numbers(shared, [group.logical_size for _, group, _ in finished])
+        states = [state == newest.verification for _, _, newest in finished for state in VERIFICATIONS]
+        yield self.LAST_VERIFICATION.numbers(with_state, states)
+        yield self.LAST_ENCRYPTED.numbers(shared, [newest.encrypted for _, _, newest in finished])
 
 
 async def _refresh(request: CollectorRequest, stores: Sequence[str]) -> None:
@@ -212,18 +229,27 @@ def _unavailable(row: Datastore) -> str:
     return f"in maintenance: {row.mode}"
 
 
-def _groups(store: str, listing: Listing, notes: Notes) -> Iterator[_Labelled]:
+def _groups(listings: Mapping[str, Listing], notes: Mapping[str, Notes]) -> Iterator[_Labelled]:
     """Return all groups with their labels, those of a namespace by their newest snapshot, the latest first."""
-    for namespace, groups in listing.namespaces.items():
-        place = (label(store), label(namespace))
-        noted = notes.get(namespace, {})
-        for group_id, group in sorted(groups.items(), key=_last, reverse=True):
-            backup_type, backup_id = group_id
-            yield (*place, label(backup_type), label(backup_id)), group, noted.get(group_id)
+    for store, listing in listings.items():
+        noted_in_store = notes.get(store, {})
+        for namespace, groups in listing.namespaces.items():
+            place = (label(store), label(namespace))
+            noted = noted_in_store.get(namespace, {})
+            for group_id, group in sorted(groups.items(), key=_last, reverse=True):
+                backup_type, backup_id = group_id
+                yield (*place, label(backup_type), label(backup_id)), group, noted.get(group_id)
+
+
+_all_but_time = attrgetter("note", "owner", "verification")
 
 
 def _last(item: tuple[GroupId, GroupSummary]) -> int:
     return item[1].last
+
+
+def _has_unique_times(group: GroupSummary) -> bool:
+    return len({kept.time for kept in group.kept}) == len(group.kept)
 
 
 def _group_infos(groups: Iterable[_Labelled]) -> Iterator[tuple[str, ...]]:
@@ -235,3 +261,10 @@ def _snapshots(groups: Iterable[_Labelled]) -> Iterator[tuple[str, ...]]:
     for labels, group, _ in groups:
         for kept in group.kept:
             yield *labels, str(kept.time), kept.note, kept.owner, kept.verification
+
+
+def _runs(groups: Iterable[_Labelled]) -> Iterator[Run]:
+    """Return the same. Snapshots that follow each other are often alike but for the time."""
+    for labels, group, _ in groups:
+        for alike, some in groupby(group.kept, _all_but_time):
+            yield (*labels, "", *alike), [kept.time for kept in some]

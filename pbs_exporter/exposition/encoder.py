@@ -6,16 +6,17 @@ prometheus_client changes more than that.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import chain, islice, repeat
+from itertools import islice, repeat
+from operator import add
 from typing import NamedTuple, Protocol
 
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.samples import Sample
 from prometheus_client.utils import floatToGoString
 
-from pbs_exporter.exposition.row_family import Form, RowFamily, Rows
+from pbs_exporter.exposition.row_family import Form, InfoRows, Labels, NumberRows, RowFamily, Rows, Run, SharedLabels
 
 ROWS_AT_ONCE = 500
 """Rows that are encoded together. More aren't faster, and take more memory."""
@@ -43,15 +44,12 @@ def encode(registry: FamilySource, generate_latest: GenerateLatest) -> list[byte
     """
     end = generate_latest(_FixedFamilies())
     pieces: list[bytes] = []
+    texts = _LabelTexts()
     for family in registry.collect():
         if isinstance(family, RowFamily) and (forms := family.rows) is not None:
             pieces.append(_template(generate_latest, forms[0][0]).head)
             for form, rows in forms:
-                if len(rows) > FEW_ROWS:
-                    pieces.extend(lines.encode() for lines in _lines(_template(generate_latest, form), rows))
-                else:
-                    starts = [_start(generate_latest, form, labels) for labels in rows]
-                    pieces.append(_joined(starts, rows.values()).encode())
+                pieces.extend(lines.encode() for lines in _row_lines(generate_latest, form, rows, texts))
         elif family.samples and family.type in _PLAIN_KINDS and all(map(_is_plain, family.samples)):
             first = _form(family, family.samples[0])
             pieces.append(_template(generate_latest, first).head)
@@ -59,7 +57,7 @@ def encode(registry: FamilySource, generate_latest: GenerateLatest) -> list[byte
                 _start(generate_latest, _form(family, sample), tuple(sample.labels.values()))
                 for sample in family.samples
             ]
-            pieces.append(_joined(starts, (sample.value for sample in family.samples)).encode())
+            pieces.append(_joined(starts, [sample.value for sample in family.samples]).encode())
         else:
             pieces.append(generate_latest(_FixedFamilies(family)).removesuffix(end))
     pieces.append(end)
@@ -120,32 +118,122 @@ def _template(generate_latest: GenerateLatest, form: Form) -> _Template:
 @lru_cache(maxsize=2048)
 def _start(generate_latest: GenerateLatest, form: Form, labels: tuple[str, ...]) -> str:
     """Return the text of a line up to its number."""
-    template = _template(generate_latest, form)
-    *before, last = template.pieces
     if len(labels) != len(form.labels):
         raise ValueError(f"{form.sample_name} has {len(form.labels)} labels, not {len(labels)}")
+    template = _template(generate_latest, form)
+    *before, last = template.pieces
     places = zip(before, template.columns, strict=True)
     return "".join([*(piece + _escaped_text(labels[column]) for piece, column in places), last])
 
 
-def _joined(starts: Iterable[str], values: Iterable[float]) -> str:
+def _joined(starts: Iterable[str], values: Sequence[float]) -> str:
     """Return whole lines."""
     return "".join([f"{start}{number}\n" for start, number in zip(starts, _numbers(values), strict=True)])
+
+
+def _row_lines(generate_latest: GenerateLatest, form: Form, rows: Rows, texts: "_LabelTexts") -> Iterator[str]:
+    """Yield the lines of the samples in parts."""
+    if isinstance(rows, NumberRows):
+        yield from _number_lines(_template(generate_latest, form), form.sample_name, rows, texts)
+    elif isinstance(rows, InfoRows):
+        yield from _info_lines(_template(generate_latest, form), rows)
+    elif len(rows) > FEW_ROWS:
+        yield from _lines(_template(generate_latest, form), rows)
+    else:
+        yield _joined([_start(generate_latest, form, labels) for labels in rows], list(rows.values()))
 
 
 def _lines(template: _Template, rows: Rows) -> Iterator[str]:
     """Yield the lines of the samples, `ROWS_AT_ONCE` at a time."""
     every, values = iter(rows), iter(rows.values())
     while some := list(islice(every, ROWS_AT_ONCE)):
-        columns = list(zip(*some, strict=True))
-        labels = [_escaped(columns[column]) for column in template.columns]
-        *before, last = map(repeat, template.pieces)
-        places = chain.from_iterable(zip(before, labels, strict=True))
-        numbers = _numbers(islice(values, ROWS_AT_ONCE))
-        yield "".join(chain.from_iterable(zip(*places, last, numbers, repeat("\n"), strict=False)))
+        numbers = _numbers(list(islice(values, ROWS_AT_ONCE)))
+        yield "\n".join(map(add, _texts(template, some), numbers)) + "\n"
 
 
-def _escaped(column: Iterable[str]) -> Iterable[str]:
+def _texts(template: _Template, some: Sequence[Labels]) -> Iterator[str]:
+    """Yield the text of each line up to its number."""
+    columns = list(zip(*some, strict=True))
+    *before, last = template.pieces
+    places: list[Iterable[str]] = []
+    fixed = ""
+    for piece, column in zip(before, template.columns, strict=True):
+        labels = columns[column]
+        fixed += piece
+        # What is the same in all lines is joined once.
+        if labels.count(labels[0]) == len(labels):
+            fixed += _escaped_text(labels[0])
+        else:
+            places += [repeat(fixed), _escaped(labels)]
+            fixed = ""
+    return map("".join, zip(*places, repeat(fixed + last, len(some)), strict=False))
+
+
+class _LabelTexts:
+    """The texts of shared labels on a page, each made once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[SharedLabels, _Template], list[str]] = {}
+
+    def get(self, labels: SharedLabels, template: _Template) -> list[str]:
+        """Return the text that the template makes of each."""
+        key = (labels, template)
+        if key not in self._known:
+            starts = range(0, len(labels.every), ROWS_AT_ONCE)
+            parts = (labels.every[at : at + ROWS_AT_ONCE] for at in starts)
+            self._known[key] = [text for part in parts for text in _texts(template, part)]
+        return self._known[key]
+
+
+def _number_lines(template: _Template, name: str, rows: NumberRows, texts: _LabelTexts) -> Iterator[str]:
+    """Yield the lines of the samples, `ROWS_AT_ONCE` at a time."""
+    first, *others = template.pieces
+    # Other families have the same text after the name.
+    unnamed = template._replace(head=b"", pieces=(first.removeprefix(name), *others))
+    labels = texts.get(rows.labels, unnamed)
+    start = first.removesuffix(unnamed.pieces[0])
+    for at in range(0, len(labels), ROWS_AT_ONCE):
+        numbers = map(_whole_number, rows.numbers[at : at + ROWS_AT_ONCE])
+        lines = map(add, labels[at : at + ROWS_AT_ONCE], numbers)
+        yield start + f"\n{start}".join(lines) + "\n"
+
+
+def _info_lines(template: _Template, rows: InfoRows) -> Iterator[str]:
+    """Yield the lines of the samples, about `ROWS_AT_ONCE` at a time."""
+    at = template.columns.index(rows.column)
+    before = template._replace(pieces=template.pieces[: at + 1], columns=template.columns[:at])
+    after = template._replace(
+        pieces=(*template.pieces[at + 1 : -1], f"{template.pieces[-1]}{_whole_number(1)}\n"),
+        columns=template.columns[at + 1 :],
+    )
+    for runs in _parts(rows.make()):
+        labels, numbers = zip(*runs, strict=True)
+        starts, ends = _texts(before, labels), _texts(after, labels)
+        yield "".join(
+            [
+                start + f"{end}{start}".join(map(str, some)) + end
+                for start, end, some in zip(starts, ends, numbers, strict=True)
+            ]
+        )
+
+
+def _parts(runs: Iterable[Run]) -> Iterator[list[Run]]:
+    """Split the runs into parts of about `ROWS_AT_ONCE` rows."""
+    part: list[Run] = []
+    number = 0
+    for labels, numbers in runs:
+        for at in range(0, len(numbers), ROWS_AT_ONCE):
+            some = numbers[at : at + ROWS_AT_ONCE]
+            part.append((labels, some))
+            number += len(some)
+            if number >= ROWS_AT_ONCE:
+                yield part
+                part, number = [], 0
+    if part:
+        yield part
+
+
+def _escaped(column: Sequence[str]) -> Iterable[str]:
     """Escape the values of a column. Few columns need it."""
     text = "".join(column)
     if "\\" in text or "\n" in text or '"' in text:
@@ -161,6 +249,9 @@ number = lru_cache(maxsize=8192)(floatToGoString)
 """Write a value as prometheus_client does."""
 
 
-def _numbers(values: Iterable[float]) -> list[str]:
-    # 0.0 and -0.0 are one key of a cache.
+_whole_number = lru_cache(maxsize=8192)(floatToGoString)
+"""The same for whole numbers. There is one 0 of these, while 0.0 and -0.0 are one key of a cache."""
+
+
+def _numbers(values: Sequence[float]) -> list[str]:
     return [number(value) if value else "0.0" if math.copysign(1, value) > 0 else "-0.0" for value in values]

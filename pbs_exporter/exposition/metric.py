@@ -1,20 +1,17 @@
 """Metrics and samples."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import msgspec
 
-from pbs_exporter.exposition.row_family import Form
+from pbs_exporter.exposition.row_family import Form, Labels, NumberRows, Rows, SharedLabels
 from pbs_exporter.plain_text import LABEL_LIMIT, label
 
 _UNITS = ("bytes", "seconds", "ratio")
 _MOST = sys.float_info.max
-
-Labels = tuple[str, ...]
-"""Label values of a sample, in the order of the metric's labels."""
 
 
 class Metric(msgspec.Struct, frozen=True, cache_hash=True):
@@ -61,6 +58,19 @@ class Metric(msgspec.Struct, frozen=True, cache_hash=True):
                 values.setdefault(labels, value)
         return Series(self, values, given - len(values))
 
+    def numbers(self, labels: SharedLabels, values: Sequence[int | None]) -> "Series":
+        """Return what `series` returns for these labels and their values, in a fraction of its time.
+
+        If labels are repeated or a value is unknown, it takes the time of `series`.
+        """
+        if not labels.widths <= {len(self.labels)}:
+            raise TypeError(f"{self.name} has {len(self.labels)} labels, not {max(labels.widths)}")
+        known = [value for value in values if value is not None]
+        are_finite = min(known, default=0) >= -_MOST and max(known, default=0) <= _MOST
+        if labels.are_unique and are_finite and len(known) == len(values) == len(labels.every):
+            return Series(self, NumberRows(labels, known), 0)
+        return self.series(zip(labels.every, values, strict=True))
+
     def infos(self, rows: Iterable[Labels]) -> "Series":
         """Return many samples whose value is 1. `rows` are their label values, as for `series`."""
         given = list(rows)
@@ -96,10 +106,10 @@ class Sample(NamedTuple):
 
 
 class Series(NamedTuple):
-    """Many series of one metric, with their values. `duplicates` is the number of repeated series that were omitted."""
+    """Many series of one metric. `duplicates` is the number of repeated series that were omitted."""
 
     metric: Metric
-    values: dict[Labels, float]
+    rows: Rows
     duplicates: int
 
 

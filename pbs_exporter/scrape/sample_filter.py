@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from pbs_exporter.config import Filters, keeps
-from pbs_exporter.exposition.metric import Labels, Metric, Sample, Series
+from pbs_exporter.exposition.metric import Metric, Sample, Series
+from pbs_exporter.exposition.row_family import Labels
 
 _GROUP = ("backup_type", "backup_id")
 
@@ -16,9 +17,10 @@ def filtered(samples: Iterable[Sample | Series], filters: Filters) -> Iterable[S
 def _kept(samples: Iterable[Sample | Series], filters: Filters) -> Iterator[Sample | Series]:
     for sample in samples:
         if isinstance(sample, Series):
-            metric = sample.metric
-            values = {labels: value for labels, value in sample.values.items() if _keeps(filters, metric, labels)}
-            yield Series(metric, values, sample.duplicates)
+            metric, rows, duplicates = sample
+            every = zip(rows, rows.values(), strict=True)
+            kept = {labels: value for labels, value in every if _keeps(filters, metric, labels)}
+            yield Series(metric, kept, duplicates)
         elif _keeps(filters, sample.metric, sample.labels):
             yield sample
 

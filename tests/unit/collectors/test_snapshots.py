@@ -79,6 +79,52 @@ async def test_limit_is_per_group() -> None:
     assert shown == {(*place, kind): [NOW, NOW - 1] for place in places for kind in ("vm", "ct", "host")}
 
 
+@pytest.mark.parametrize("shown", [1, 3, 6])
+async def test_groups_whose_labels_become_equal(shown: int) -> None:
+    """Of two groups that differ in a control character only, the newer one is shown, and the collector fails."""
+    older = [snapshot(NOW - 100 - n, size=2) for n in range(shown)]
+    newer = [snapshot(NOW - n, backup_id="100\a", size=3) for n in range(shown)]
+    scraped = await group(*older, *newer, snapshot_history_limit=0)
+    assert times(scraped) == [row["backup-time"] for row in (*newer, *older)]
+    assert number(scraped, "count") == shown
+    assert number(scraped, "size_bytes") == 3
+    assert len(scraped.series("pbs_snapshot_verification")) == 3
+    assert success(scraped, "snapshots") == 0
+
+
+async def test_snapshots_that_are_alike_and_others() -> None:
+    """Each snapshot has its own comment, owner and verification, also where others around it are alike."""
+    fields: list[Json] = [
+        {},
+        {},
+        {"comment": 'say "hi"\\'},
+        {"comment": 'say "hi"\\'},
+        {"owner": "a@pbs"},
+        verified("ok"),
+        verified("ok"),
+        {},
+    ]
+    rows = [snapshot(NOW - n, **changed) for n, changed in enumerate(fields)]
+    shown = series(await group(*rows, snapshot_history_limit=0), "pbs_snapshot_info")
+    names = ("backup_time", "comment", "owner", "verification_state")
+    assert [tuple(labels[name] for name in names) for labels, _ in shown] == [
+        (str(NOW - n), one.get("comment", ""), one.get("owner", "root@pam"), "ok" if "verification" in one else "none")
+        for n, one in enumerate(fields)
+    ]
+    assert [labels | GROUP for labels, _ in shown] == [labels for labels, _ in shown]
+
+
+async def test_a_snapshot_that_is_there_twice() -> None:
+    """Of equal snapshots one is shown, and the collector fails; those of one time that differ are all shown."""
+    rows = [snapshot(NOW - n) for n in range(6)]
+    twice = await group(*rows, rows[2], snapshot_history_limit=0)
+    assert times(twice) == [NOW - n for n in range(6)]
+    assert success(twice, "snapshots") == 0
+    both = await group(*rows, snapshot(NOW - 2, owner="a@pbs"), snapshot_history_limit=0)
+    assert sorted(times(both)) == sorted([*(NOW - n for n in range(6)), NOW - 2])
+    assert success(both, "snapshots") == 1
+
+
 async def test_same_id_in_other_types_namespaces_and_datastores_stays_apart() -> None:
     """Groups with the same ID have their own counts and sizes, by type, namespace and datastore."""
     places = list(product(("main", "other"), ("", "a", "a/b"), ("vm", "ct", "host")))

@@ -1,5 +1,7 @@
 """The encoder's output equals prometheus_client's, byte for byte."""
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,8 +12,9 @@ from prometheus_client.metrics_core import METRIC_TYPES
 from prometheus_client.samples import Timestamp
 
 from pbs_exporter.exposition.encoder import ROWS_AT_ONCE, encode
-from pbs_exporter.exposition.metric import Metric, Sample
+from pbs_exporter.exposition.metric import Metric, Sample, Series
 from pbs_exporter.exposition.page import Page
+from pbs_exporter.exposition.row_family import InfoRows, Run, SharedLabels
 from tests.support.registries import Given, assert_same, family, registry
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12) | st.text('\\"\n\r\0%{}=,ü', max_size=6)
@@ -105,6 +108,54 @@ def test_families_of_any_length_are_whole(number: int) -> None:
     page = Page()
     page.add([metric.series(((str(n), '"' if n == ROWS_AT_ONCE else "%s"), n % 7) for n in range(number))])
     assert_same(page.registry)
+
+
+@pytest.mark.parametrize("number", [1, ROWS_AT_ONCE - 1, ROWS_AT_ONCE, ROWS_AT_ONCE + 1, 3 * ROWS_AT_ONCE])
+def test_families_that_share_labels(number: int) -> None:
+    """The text of shared labels is right in each family, whatever its name, its kind and the order of its labels."""
+    labels = SharedLabels([(str(n), '"\\' if n == ROWS_AT_ONCE else "%s", "ü") for n in range(number)])
+    other = SharedLabels([(str(n), "x", "y") for n in range(number)])
+    page = Page()
+    for name, kind in (("pbs_x", "gauge"), ("pbs_y_bytes_total", "counter"), ("pbs.z", "gauge"), ("pbs", "histogram")):
+        page.add([Metric(name, "X.", ("b", "a", "c"), kind).numbers(labels, range(number))])  # type: ignore[arg-type]
+    page.add([Metric("pbs_order", "Order.", ("a", "b", "c")).numbers(labels, [0] * number)])
+    page.add([Metric("pbs_other", "Other.", ("a", "b", "c")).numbers(other, [ODD[-1]] * number)])  # type: ignore[list-item]
+    page.add([Metric("pbs_state", "State.", ("b", "a", "c", "0")).numbers(labels.with_each("xy"), range(2 * number))])
+    assert_same(page.registry)
+
+
+@pytest.mark.parametrize("column", [0, 1, 2])
+@pytest.mark.parametrize(
+    "lengths", [[1], [3, 1, 2], [ROWS_AT_ONCE + 1, 1, 2 * ROWS_AT_ONCE], [7] * ROWS_AT_ONCE, [0, 2, 0]]
+)
+def test_runs_of_rows_that_differ_in_one_label(lengths: list[int], column: int) -> None:
+    """A run is written as its rows would be, at whichever place on a line the label is."""
+
+    def runs() -> Iterator[Run]:
+        for n, length in enumerate(lengths):
+            labels = [f'"{n}', "%s"]
+            labels.insert(column, "")
+            yield tuple(labels), range(length)
+
+    rows = InfoRows(sum(lengths), column, runs)
+    page = Page()
+    page.add([Series(Metric("pbs_x", "X.", ("c", "a", "b")), rows, 0)])
+    assert page.size == len(list(rows)) == len(list(rows.values()))
+    assert_same(page.registry)
+
+
+def test_equal_rows_are_equal_pieces() -> None:
+    """Pages that differ in one family have equal pieces for the others, so that clients can share them."""
+    labels = SharedLabels([(str(n),) for n in range(3 * ROWS_AT_ONCE)])
+    first, second = (
+        [Metric(name, "X.", ("a",)).numbers(labels, [value] * 3 * ROWS_AT_ONCE) for name, value in values]
+        for values in ([("pbs_x", 1), ("pbs_y", 2)], [("pbs_x", 1), ("pbs_y", 3)])
+    )
+    pages = [Page(), Page()]
+    for page, series in zip(pages, (first, second), strict=True):
+        page.add(series)
+    one, two = (encode(page.registry(), text) for page in pages)
+    assert len(set(one) & set(two)) == 3 + 2 + 1
 
 
 def test_a_family_without_rows_has_a_head() -> None:

@@ -1,10 +1,12 @@
 """Metrics, samples and state sets."""
 
 import math
+from collections.abc import Sequence
 
 import pytest
 
 from pbs_exporter.exposition.metric import Metric, ratio, state_set
+from pbs_exporter.exposition.row_family import SharedLabels
 from pbs_exporter.plain_text import printable
 
 UP = Metric("pbs_up", "Whether it is up.")
@@ -32,6 +34,43 @@ def test_many_samples_whose_value_is_1() -> None:
     assert SIZE.infos(rows).duplicates == 1
     with pytest.raises(TypeError, match=r"^pbs_size_bytes has 2 labels, not 1$"):
         SIZE.infos([*rows, ("main",)])
+
+
+NUMBERS: list[Sequence[int | None]] = [(1, 2, 3), (0, True, -1), (1, None, 3), (None,) * 3, (10**400, 2, -(10**400))]
+SHARED = [
+    [("main", ""), ("main", "lab"), ("archive", "")],
+    [("main", ""), ("main", "lab"), ("main", "")],
+    [("main", "")] * 3,
+]
+
+
+@pytest.mark.parametrize("labels", SHARED)
+@pytest.mark.parametrize("numbers", NUMBERS)
+def test_numbers_of_shared_labels(labels: list[tuple[str, str]], numbers: Sequence[int | None]) -> None:
+    """They are the samples that each row alone makes: unknown values are absent, and of equal labels the first wins."""
+    made, wanted = SIZE.numbers(SharedLabels(labels), numbers), SIZE.series(zip(labels, numbers, strict=True))
+    assert list(zip(made.rows, made.rows.values(), strict=True)) == list(
+        zip(wanted.rows, wanted.rows.values(), strict=True)
+    )
+    assert (len(made.rows), made.duplicates) == (len(wanted.rows), wanted.duplicates)
+
+
+def test_shared_labels_must_be_as_many_as_declared_and_as_values() -> None:
+    """Shared labels of a wrong number, or with too few or too many values, are an error."""
+    labels = SharedLabels([("main", ""), ("main", "lab")])
+    with pytest.raises(TypeError, match=r"^pbs_size_bytes has 2 labels, not 3$"):
+        SIZE.numbers(labels.with_each(["ok"]), [1, 2])
+    for values in ([1], [1, 2, 3], [1, None, 3]):
+        with pytest.raises(ValueError, match="argument"):
+            SIZE.numbers(labels, values)
+
+
+def test_shared_labels_with_each_state() -> None:
+    """Each of the labels has each state, in this order, and they are repeated where the labels were."""
+    states = SharedLabels([("main",), ("archive",)]).with_each(["ok", "failed"])
+    assert states.every == [("main", "ok"), ("main", "failed"), ("archive", "ok"), ("archive", "failed")]
+    assert states.are_unique
+    assert not SharedLabels([("main",), ("main",)]).with_each(["ok"]).are_unique
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf])

@@ -10,6 +10,7 @@ from prometheus_client.samples import Sample as FamilySample
 
 from pbs_exporter.exposition.metric import Metric
 from pbs_exporter.exposition.page import Page
+from pbs_exporter.exposition.row_family import SharedLabels
 from tests.support.registries import MODELS, Given, family, registry, written
 
 UP = Metric("pbs_up", "Whether it is up.")
@@ -71,6 +72,17 @@ def test_a_page_is_as_large_as_it_has_samples() -> None:
     assert (page.size, page.empty) == (0, True)
     page.add([*UP(1), *SIZE(1, "a", ""), *SIZE(2, "b", "")])
     assert (page.size, page.empty) == (3, False)
+
+
+def test_series_of_one_metric_become_one_family() -> None:
+    """Two collectors may have many samples of one metric: of equal ones the first wins, and the rest are counted."""
+    first = SIZE.numbers(SharedLabels([("a", ""), ("b", "")]), [1, 2])
+    second = SIZE.numbers(SharedLabels([("b", ""), ("c", "")]), [3, 4])
+    page = Page()
+    assert page.add([first, second]) == 1
+    assert page.add([*SIZE(5, "c", ""), *SIZE(6, "d", "")]) == 1
+    assert [[sample.value for sample in family.samples] for family in page.collect()] == [[1, 2, 4, 6]]
+    assert list(first.rows.values()) == [1, 2]
 
 
 def other_page() -> Page:
