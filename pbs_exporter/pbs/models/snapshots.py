@@ -1,9 +1,13 @@
 """Backup snapshots and groups."""
 
+from operator import attrgetter
+
 from pbs_exporter.pbs.models.base import ApiObject
 
 ENCRYPTED = "encrypt"
 """The `crypt_mode` of an encrypted file. A signed file isn't."""
+
+_crypt_mode = attrgetter("crypt_mode")
 
 
 class File(ApiObject, frozen=True, gc=False):
@@ -36,7 +40,7 @@ class Snapshot(ApiObject, frozen=True, gc=False):
     @property
     def encrypted(self) -> bool:
         """Whether any file is encrypted."""
-        return ENCRYPTED in [file.crypt_mode for file in self.files or ()]
+        return ENCRYPTED in map(_crypt_mode, self.files or ())
 
     @property
     def has_manifest(self) -> bool:

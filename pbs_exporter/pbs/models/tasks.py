@@ -27,7 +27,6 @@ def upid_start(upid: str | None) -> int | None:
 
 def newest_start(upids: Iterable[str | None]) -> int | None:
     """Return the newest start of tasks (Unix seconds); `None` if none of these is a UPID."""
-    matches = [_upid_start(upid) for upid in upids if upid]
-    # Of equal length, digits compare as numbers do.
-    starts = [match[1].upper() for match in matches if match]
-    return int(max(starts), 16) if starts else None
+    starts = [match[1] for match in map(_upid_start, filter(None, upids)) if match]
+    # All have eight digits, so they compare as numbers do.
+    return int(max(map(str.upper, starts)), 16) if starts else None

@@ -134,24 +134,25 @@ def add(groups: dict[GroupId, GroupSummary], snapshots: Iterable[Snapshot], limi
 def _of_one(row: Snapshot) -> GroupSummary:
     """Return the summary of one snapshot."""
     time, note, state, encrypted = row.backup_time, comment(row.comment), _state(row), row.encrypted
-    summary = GroupSummary(count=1, owner=row.owner, kept=[KeptSnapshot(time, note, _owner(row.owner), state)])
-    if time > 0:
-        summary.last = time
-    if note and time >= 0:
-        summary.note = (time, note)
-    if row.size is None:
-        summary.damaged, summary.unfinished = (1, 0) if row.has_manifest else (0, 1)
-    else:
-        summary.logical_size, summary.first = row.size, time
-        summary.newest = FinishedSnapshot(time, row.size, state, encrypted)
-    if row.protected:
-        summary.protected = 1
-    if encrypted:
-        summary.encrypted = 1
-    if row.verification is not None:
-        summary.verified = upid_start(row.verification.upid)
-        summary.verified_ok, summary.verified_failed = int(state == "ok"), int(state == "failed")
-    return summary
+    finished = None if row.size is None else FinishedSnapshot(time, row.size, state, encrypted)
+    has_manifest = finished is not None or row.has_manifest
+    return GroupSummary(
+        count=1,
+        unfinished=0 if has_manifest else 1,
+        damaged=1 if has_manifest and finished is None else 0,
+        protected=1 if row.protected else 0,
+        encrypted=1 if encrypted else 0,
+        verified_ok=1 if state == "ok" else 0,
+        verified_failed=1 if state == "failed" else 0,
+        verified=None if row.verification is None else upid_start(row.verification.upid),
+        logical_size=row.size or 0,
+        first=None if finished is None else time,
+        last=time if time > 0 else 0,  # noqa: FURB136 - max() takes a tenth of all this
+        newest=finished,
+        note=(time, note) if note and time >= 0 else _NO_NOTE,
+        owner=row.owner,
+        kept=[KeptSnapshot(time, note, _owner(row.owner), state)],
+    )
 
 
 def _of_many(rows: list[Snapshot], limit: int) -> GroupSummary:
