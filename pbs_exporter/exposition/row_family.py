@@ -39,7 +39,8 @@ class SharedLabels:
 
     def with_each(self, last: Sequence[str]) -> "SharedLabels":
         """Return each of them with each of these as another label value."""
-        return SharedLabels([(*labels, text) for labels in self.every for text in last], are_unique=self.are_unique)
+        tails = [(text,) for text in last]
+        return SharedLabels([labels + tail for labels in self.every for tail in tails], are_unique=self.are_unique)
 
 
 def _are_unique(every: Sequence[Labels]) -> bool:
