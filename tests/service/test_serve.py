@@ -87,6 +87,21 @@ async def test_what_it_does_not_need_takes_no_memory(pbs: SimulatedPbs, tmp_path
     assert (of_aiohttp, of_others) == ("0", "1")
 
 
+async def test_scrapes_leave_nothing_to_the_garbage_collector(pbs: SimulatedPbs) -> None:
+    """What a scrape makes is free at its end, and Python looks less than once in ten scrapes for what isn't."""
+
+    def of_newest(page: Scraped, name: str) -> float:
+        return page.by(name, "generation")["0"]
+
+    async with started(env=settings(pbs)) as running:
+        address = await serving(running)
+        pages = [Scraped((await get(f"{address}/metrics"))[1]) for _ in range(25)]
+    _, first, *_, last = pages
+    looked, found = "python_gc_collections_total", "python_gc_objects_collected_total"
+    assert of_newest(last, looked) - of_newest(first, looked) <= 2
+    assert of_newest(last, found) - of_newest(first, found) < 100
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_signal_in_the_middle_of_a_scrape(pbs: SimulatedPbs, number: signal.Signals) -> None:
     """On SIGTERM and SIGINT it exits with 0 within 5 s, even while PBS doesn't answer a scrape."""

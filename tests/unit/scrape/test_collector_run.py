@@ -5,13 +5,14 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, cast
 
 import msgspec
+import pytest
 
 from pbs_exporter.collectors.base import Collector, CollectorRequest, Context, Result
 from pbs_exporter.collectors.findings import Findings
 from pbs_exporter.config import Filters
 from pbs_exporter.errors import NotJson, NotOffered, PbsTimeout, WrongShape
 from pbs_exporter.exposition.metric import Metric, Sample
-from pbs_exporter.scrape.collector_run import Outcome, PromptRun, fetch_all
+from pbs_exporter.scrape.collector_run import CLIENT_LEFT, Outcome, PromptRun, fetch_all
 
 ANSWER = Metric("pbs_answer", "The answer.")
 NOW = 1_000.0
@@ -146,6 +147,35 @@ async def test_what_failed_before_the_time_was_up_comes_first() -> None:
     assert outcome.error is error
     assert outcome.datastores == {"bad": error}
     assert outcome.page.empty
+
+
+async def test_what_was_found_before_the_client_left_is_not_lost() -> None:
+    """A client that leaves ends all runs; each keeps its failures and datastores, and its last error says why."""
+    error = NotJson("gone")
+    ended = asyncio.Event()
+
+    async def gone(_store: str) -> int:
+        raise error
+
+    async def fetch() -> Result[int]:
+        with Findings() as found:
+            await found.attempt_datastore("bad", gone)
+            try:
+                await asyncio.sleep(60)
+            finally:
+                ended.set()
+        return found.result(1)
+
+    run = PromptRun(Fetching(fetch), Filters())
+    scrape = asyncio.create_task(fetch_all([run], cast("Any", Deadline(asyncio.get_running_loop().time() + 60))))
+    await asyncio.sleep(0.01)
+    scrape.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await scrape
+    assert ended.is_set()
+    outcome = run.verdict(NOW)
+    assert str(outcome.error) == CLIENT_LEFT
+    assert outcome.datastores == {"bad": error}
 
 
 async def test_a_collector_may_return_a_little_late() -> None:

@@ -120,6 +120,23 @@ async def test_the_first_lane_goes_first() -> None:
         assert await traffic.settle() == {lane: 1}
 
 
+async def test_what_overtakes_nothing_starts_at_once() -> None:
+    """A prompt request doesn't wait for other tasks if there is a slot for it and another one for a slow collector."""
+    traffic = Traffic(3)
+    traffic.send(Lane.PROMPT, 3)
+    await asyncio.sleep(0)
+    assert traffic.held == [Lane.PROMPT] * 2
+    assert await traffic.settle() == {Lane.PROMPT: 3}
+
+
+async def test_the_last_slot_goes_to_the_first_lane() -> None:
+    """A slow collector's request gets the last slot, though prompt ones came a moment earlier."""
+    traffic = Traffic(3)
+    traffic.send(Lane.PROMPT, 3)
+    traffic.send(Lane.SLOW)
+    assert await traffic.settle() == {Lane.PROMPT: 2, Lane.SLOW: 1}
+
+
 async def test_who_frees_a_slot_may_ask_first() -> None:
     """A follow-up request overtakes waiting requests if its lane has priority."""
     slots = RequestLimiter(1)
