@@ -49,7 +49,11 @@ def encode(registry: FamilySource, generate_latest: GenerateLatest) -> list[byte
         if isinstance(family, RowFamily) and (forms := family.rows) is not None:
             pieces.append(_template(generate_latest, forms[0][0]).head)
             for form, rows in forms:
-                pieces.extend(lines.encode() for lines in _row_lines(generate_latest, form, rows, texts))
+                if len(rows) <= FEW_ROWS:
+                    starts = [_start(generate_latest, form, labels) for labels in rows]
+                    pieces.append(_joined(starts, rows.values()).encode())
+                else:
+                    pieces.extend(lines.encode() for lines in _lines(generate_latest, form, rows, texts))
         elif family.samples and family.type in _PLAIN_KINDS and all(map(_is_plain, family.samples)):
             first = _form(family, family.samples[0])
             pieces.append(_template(generate_latest, first).head)
@@ -57,7 +61,7 @@ def encode(registry: FamilySource, generate_latest: GenerateLatest) -> list[byte
                 _start(generate_latest, _form(family, sample), tuple(sample.labels.values()))
                 for sample in family.samples
             ]
-            pieces.append(_joined(starts, [sample.value for sample in family.samples]).encode())
+            pieces.append(_joined(starts, (sample.value for sample in family.samples)).encode())
         else:
             pieces.append(generate_latest(_FixedFamilies(family)).removesuffix(end))
     pieces.append(end)
@@ -126,29 +130,23 @@ def _start(generate_latest: GenerateLatest, form: Form, labels: tuple[str, ...])
     return "".join([*(piece + _escaped_text(labels[column]) for piece, column in places), last])
 
 
-def _joined(starts: Iterable[str], values: Sequence[float]) -> str:
+def _joined(starts: Iterable[str], values: Iterable[float]) -> str:
     """Return whole lines."""
     return "".join([f"{start}{number}\n" for start, number in zip(starts, _numbers(values), strict=True)])
 
 
-def _row_lines(generate_latest: GenerateLatest, form: Form, rows: Rows, texts: "_LabelTexts") -> Iterator[str]:
-    """Yield the lines of the samples in parts."""
+def _lines(generate_latest: GenerateLatest, form: Form, rows: Rows, texts: "_LabelTexts") -> Iterator[str]:
+    """Yield the lines of the samples, about `ROWS_AT_ONCE` at a time."""
+    template = _template(generate_latest, form)
     if isinstance(rows, NumberRows):
-        yield from _number_lines(_template(generate_latest, form), form.sample_name, rows, texts)
+        yield from _number_lines(template, form.sample_name, rows, texts)
     elif isinstance(rows, InfoRows):
-        yield from _info_lines(_template(generate_latest, form), rows)
-    elif len(rows) > FEW_ROWS:
-        yield from _lines(_template(generate_latest, form), rows)
+        yield from _info_lines(template, rows)
     else:
-        yield _joined([_start(generate_latest, form, labels) for labels in rows], list(rows.values()))
-
-
-def _lines(template: _Template, rows: Rows) -> Iterator[str]:
-    """Yield the lines of the samples, `ROWS_AT_ONCE` at a time."""
-    every, values = iter(rows), iter(rows.values())
-    while some := list(islice(every, ROWS_AT_ONCE)):
-        numbers = _numbers(list(islice(values, ROWS_AT_ONCE)))
-        yield "\n".join(map(add, _texts(template, some), numbers)) + "\n"
+        every, values = iter(rows), iter(rows.values())
+        while some := list(islice(every, ROWS_AT_ONCE)):
+            numbers = _numbers(islice(values, ROWS_AT_ONCE))
+            yield "\n".join(map(add, _texts(template, some), numbers)) + "\n"
 
 
 def _texts(template: _Template, some: Sequence[Labels]) -> Iterator[str]:
@@ -186,7 +184,6 @@ class _LabelTexts:
 
 
 def _number_lines(template: _Template, name: str, rows: NumberRows, texts: _LabelTexts) -> Iterator[str]:
-    """Yield the lines of the samples, `ROWS_AT_ONCE` at a time."""
     first, *others = template.pieces
     # Other families have the same text after the name.
     unnamed = template._replace(head=b"", pieces=(first.removeprefix(name), *others))
@@ -199,7 +196,6 @@ def _number_lines(template: _Template, name: str, rows: NumberRows, texts: _Labe
 
 
 def _info_lines(template: _Template, rows: InfoRows) -> Iterator[str]:
-    """Yield the lines of the samples, about `ROWS_AT_ONCE` at a time."""
     at = template.columns.index(rows.column)
     before = template._replace(pieces=template.pieces[: at + 1], columns=template.columns[:at])
     after = template._replace(
@@ -253,5 +249,5 @@ _whole_number = lru_cache(maxsize=8192)(floatToGoString)
 """The same for whole numbers. There is one 0 of these, while 0.0 and -0.0 are one key of a cache."""
 
 
-def _numbers(values: Sequence[float]) -> list[str]:
+def _numbers(values: Iterable[float]) -> list[str]:
     return [number(value) if value else "0.0" if math.copysign(1, value) > 0 else "-0.0" for value in values]
