@@ -65,8 +65,9 @@ class Page:
     def _own_family(self, metric: Metric) -> dict[Labels, float]:
         family = self._own.get(metric)
         if family is None:
-            rows: Rows = self._families.get(metric, {})
-            family = self._families[metric] = self._own[metric] = dict(zip(rows, rows.values(), strict=True))
+            rows = self._families.get(metric)
+            family = {} if rows is None else dict(zip(rows, rows.values(), strict=True))
+            self._families[metric] = self._own[metric] = family
         return family
 
     def collect(self) -> Iterator[RowFamily]:
