@@ -119,7 +119,7 @@ def _template(generate_latest: GenerateLatest, form: Form) -> _Template:
     return _Template("".join(f"{line}\n" for line in head).encode(), tuple(fields[::2]), tuple(map(int, fields[1::2])))
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=8192)
 def _start(generate_latest: GenerateLatest, form: Form, labels: tuple[str, ...]) -> str:
     """Return the text of a line up to its number."""
     if len(labels) != len(form.labels):
