@@ -19,7 +19,7 @@ from pbs_exporter.plain_text import label
 _GROUP = ("datastore", "namespace", "backup_type", "backup_id")
 
 _MANY = 4
-"""Snapshots shown per group from which on runs of them are faster than each alone."""
+"""Number of snapshots per group above which runs of them are faster than each alone."""
 
 _API = "(/admin/datastore/{{store}}/snapshots, {})."
 
@@ -161,7 +161,7 @@ class SnapshotsCollector(Collector[Mapping[str, Listing]]):
 
     def samples(self, listings: Mapping[str, Listing], context: Context) -> Iterator[Series]:
         """Make samples of all listings, metric by metric: there are tens of thousands of samples."""
-        # A family comes with the first datastore that has a sample of it.
+        # A family comes with the first datastore that has a sample of it, filtered or not.
         stores = [label(store) for store in listings]
         series = [*self._listings(listings), *self._of_groups(list(_groups(listings, context.notes)))]
         known = [one for one in series if len(one.rows)]

@@ -75,7 +75,7 @@ Run = tuple[Labels, Sequence[int]]
 
 
 class InfoRows(msgspec.Struct, frozen=True, eq=False):
-    """Rows whose value is 1, as runs of such that differ in one label: `column`, a whole number.
+    """Rows whose value is 1, as runs of rows that differ in one label: `column`, a whole number.
 
     `make` makes them when they are read, so that none is kept.
     """

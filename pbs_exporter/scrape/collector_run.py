@@ -52,7 +52,7 @@ class CollectorRun(Protocol):
     def fetch(self, request: CollectorRequest) -> Coroutine[Any, Any, Shared] | None:
         """Return the collector's `fetch`, which returns what others may show of its result; `None` if nothing is due.
 
-        It is cancelled when the scrape ends, with `PbsTimeout.SCRAPE_OVER` if its time is up, and doesn't raise that.
+        It is cancelled when the scrape ends, with `PbsTimeout.SCRAPE_OVER` if its time is up, and returns what it has.
         """
         ...
 

@@ -11,8 +11,11 @@ import aiohttp
 from pbs_exporter.errors import ProtocolFailed, TooLarge
 from pbs_exporter.plain_text import first_line
 
-PIECE_BYTES = 64 * 1024
-"""The largest piece. The event loop runs after each, so this bounds for how long decoding holds it."""
+PIECE_BYTES = 16 * 1024
+"""The largest piece. The event loop can run after each, so this bounds for how long decoding holds it."""
+
+PAUSE_SECONDS = 0.001
+"""Time after which it does run: pieces of good rows take a tenth of that each, and those of wrong rows much longer."""
 
 _COMPRESSED_BYTES = 1024
 """How much is inflated at once. zlib copies what it leaves for the next piece, and this inflates to up to 1 MiB."""
@@ -26,20 +29,27 @@ _ZLIB_METHOD = 8
 
 async def pieces(response: aiohttp.ClientResponse, limit: int) -> AsyncGenerator[bytes, None]:
     """Yield the inflated body as it arrives. Raise `TooLarge` if it has more than `limit` bytes."""
-    size = since_pause = 0
+    left = limit
+
+    def counted(piece: bytes) -> bytes:
+        nonlocal left
+        left -= len(piece)
+        if left < 0:
+            raise TooLarge(f"the answer is larger than {_in_words(limit)}")
+        return piece
+
+    clock = asyncio.get_running_loop().time
+    paused_at = clock()
     inflate = _Inflater(response.headers.get("Content-Encoding", ""))
     async for chunk in response.content.iter_any():
         for piece in inflate.feed(chunk):
-            size += len(piece)
-            if size > limit:
-                raise TooLarge(f"the answer is larger than {_in_words(limit)}")
-            yield piece
-            since_pause += len(piece)
-            if since_pause >= PIECE_BYTES:
+            yield counted(piece)
+            if clock() - paused_at >= PAUSE_SECONDS:
                 # More may be ready; without this, other asyncio tasks and the time limit would wait for the end.
-                since_pause = 0
                 await asyncio.sleep(0)
-    inflate.finish()
+                paused_at = clock()
+    if rest := inflate.finish():
+        yield counted(rest)
 
 
 async def start_of_body(response: aiohttp.ClientResponse, most: int) -> bytes:
@@ -83,10 +93,14 @@ class _Inflater:
             if piece:
                 yield piece
 
-    def finish(self) -> None:
-        """Raise `ProtocolFailed` if the compressed body ended too early."""
-        if self._stream is not None and not self._stream.eof:
+    def finish(self) -> bytes:
+        """Return what zlib still holds, a few bytes after a full piece. Raise `ProtocolFailed` if there is no end."""
+        if self._stream is None or self._stream.eof:
+            return b""
+        rest: bytes = self._stream.decompress(b"", PIECE_BYTES)
+        if not self._stream.eof:
             raise ProtocolFailed("the answer's compression ended too early")
+        return rest
 
     def _format(self, first: int) -> int:
         if self._encoding != "deflate":

@@ -1,7 +1,7 @@
 """Calls for many items at once, but not for all, and how a call has ended."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 from pbs_exporter.errors import PbsError, bare
@@ -37,7 +37,10 @@ async def concurrently(call: Callable[[T], Awaitable[R]], items: Collection[T]) 
         # The usual number, which needs no task of its own.
         await work()
     else:
-        await asyncio.gather(*(work() for _ in range(min(MOST, len(items)))))
+        # If this is cancelled, it waits until all have ended.
+        ended = await asyncio.gather(*(work() for _ in range(min(MOST, len(items)))), return_exceptions=True)
+        for error in filter(None, ended):
+            raise error
     return {item: outcomes[item] for item in items}
 
 
@@ -49,6 +52,11 @@ def results(outcomes: Mapping[T, R | Exception]) -> dict[T, R]:
 def failures(outcomes: Mapping[T, R | Exception]) -> dict[T, Exception]:
     """Return what the other calls raised."""
     return {item: outcome for item, outcome in outcomes.items() if isinstance(outcome, Exception)}
+
+
+def first_failure(failed: Iterable[BaseException]) -> BaseException | None:
+    """Return the failure to tell of, or `None`: a fault of this program is never hidden by a failure of PBS."""
+    return min(failed, key=lambda error: isinstance(error, PbsError), default=None)
 
 
 def has_failed(call: "asyncio.Future[Any]") -> bool:

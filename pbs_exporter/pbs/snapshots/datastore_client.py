@@ -12,7 +12,7 @@ from pbs_exporter.pbs.http.decoding import Decoder, Rows
 from pbs_exporter.pbs.http.request_limiter import Lane
 from pbs_exporter.pbs.http.transport import Timed
 from pbs_exporter.pbs.models import GroupRow
-from pbs_exporter.pbs.snapshots.concurrently import concurrently, failures, results
+from pbs_exporter.pbs.snapshots.concurrently import concurrently, failures, first_failure, results
 from pbs_exporter.pbs.snapshots.group_notes import NoteBook
 from pbs_exporter.pbs.snapshots.group_summary import GroupedSnapshots, GroupId
 from pbs_exporter.plain_text import printable
@@ -84,7 +84,7 @@ class DatastoreClient:
         failed = failures(outcomes)
         failed |= {name: answer.omitted for name, answer in results(outcomes).items() if answer.omitted is not None}
         name_namespaces(failed, names)
-        for error in failed.values():
+        if error := first_failure(failed.values()):
             raise error
 
     async def snapshots(

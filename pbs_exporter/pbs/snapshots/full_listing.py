@@ -8,7 +8,7 @@ import msgspec
 from pbs_exporter.errors import PbsError, PbsTimeout
 from pbs_exporter.pbs.http.request_limiter import Lane
 from pbs_exporter.pbs.http.transport import Timed
-from pbs_exporter.pbs.snapshots.concurrently import concurrently, failures, results
+from pbs_exporter.pbs.snapshots.concurrently import concurrently, failures, first_failure, results
 from pbs_exporter.pbs.snapshots.datastore_client import DatastoreClient, NamespaceNames, name_namespaces
 from pbs_exporter.pbs.snapshots.group_summary import GroupedSnapshots
 from pbs_exporter.pbs.snapshots.listing import Namespaces
@@ -50,8 +50,12 @@ async def list_in_full(
             return error, {}
         return names, await concurrently(snapshots, [name for name in names.wanted if name not in known])
 
-    (names, more), outcomes = await asyncio.gather(others(), concurrently(snapshots, expected))
-    outcomes |= more
+    # If this is cancelled, it waits until all requests have ended.
+    async with asyncio.TaskGroup() as group:
+        at_once = group.create_task(concurrently(snapshots, expected))
+        named = group.create_task(others())
+    names, more = named.result()
+    outcomes = {**at_once.result(), **more}
     goes_on = any(isinstance(outcome, PbsTimeout) for outcome in outcomes.values())
     if isinstance(names, Exception):
         return FullListing(None, {}, 0, 0.0, None, names, goes_on)
@@ -65,6 +69,6 @@ async def list_in_full(
         names.count,
         sum(answer.seconds for answer in good.values()),
         next((answer.value.omitted for answer in good.values() if answer.value.omitted), None),
-        next(iter(failed.values()), None),
+        first_failure(failed.values()),
         goes_on,
     )

@@ -8,7 +8,7 @@ import msgspec
 from pbs_exporter.errors import ListingUnfinished, PbsError, PbsTimeout
 from pbs_exporter.pbs.http.decoding import Rows
 from pbs_exporter.pbs.models import GroupRow
-from pbs_exporter.pbs.snapshots.concurrently import concurrently, failures, results
+from pbs_exporter.pbs.snapshots.concurrently import concurrently, failures, first_failure, results
 from pbs_exporter.pbs.snapshots.datastore_client import DatastoreClient, NamespaceNames, name_namespaces
 from pbs_exporter.pbs.snapshots.fingerprints import Fingerprints, are_many, batch_of, changed_groups
 from pbs_exporter.pbs.snapshots.group_summary import GroupedSnapshots, GroupId, GroupSummary
@@ -43,8 +43,8 @@ class IncrementalListing(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def error(self) -> BaseException | None:
-        """The first failure, or what was left out, or `None`."""
-        return next(iter(self.errors.values()), self.omitted)
+        """A failure, or what was left out, or `None`."""
+        return first_failure(self.errors.values()) or self.omitted
 
 
 class ManyChanged(msgspec.Struct, frozen=True):
@@ -100,8 +100,12 @@ async def list_changes(
         keys = [key for key in read.rows if key not in changed and named.name(*key)]
         return named, await concurrently(list_group, keys)
 
-    (named, more), outcomes = await asyncio.gather(list_hinted(), concurrently(list_group, batch))
-    outcomes |= more
+    # If this is cancelled, it waits until all requests have ended.
+    async with asyncio.TaskGroup() as group:
+        at_once = group.create_task(concurrently(list_group, batch))
+        hinted = group.create_task(list_hinted())
+    named, more = hinted.result()
+    outcomes = {**at_once.result(), **more}
     listings = _GroupListings(results(outcomes), failures(outcomes), changed - batch)
     return _assembled(known, names, read, listings, (groups_number, number), full_is_wanted=named.everything)
 

@@ -207,7 +207,7 @@ class _Asked:
 
 @pytest.mark.parametrize("how", ANSWERS)
 async def test_the_loop_runs_between_pieces(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However wrong and well compressed an answer is, the event loop has its turn after each 64 KiB of it."""
+    """However wrong and well compressed an answer is, the event loop has its turn after each 16 KiB of it."""
     body = b'{"data":[' + b",".join([b'{"upid":1}'] * 40_000) + b"]}"
     noted = _Asked(monkeypatch)
     async with asking() as (pbs, client):
@@ -219,7 +219,7 @@ async def test_the_loop_runs_between_pieces(how: str, monkeypatch: pytest.Monkey
     by_turn: dict[int, int] = {}
     for turn, length in noted.fed:
         by_turn[turn] = by_turn.get(turn, 0) + length
-    assert max(by_turn.values()) < 2 * PIECE_BYTES
+    assert max(by_turn.values()) < 32 * KIB
 
 
 async def test_the_time_limit_holds_while_decoding() -> None:

@@ -236,6 +236,18 @@ async def test_compressed_answers_are_read(asked: Asked, encoding: str) -> None:
     assert (await asked.client.version()).version == "4.2"
 
 
+@pytest.mark.parametrize("size", [16_384, 16_385, 16_458, 16_470, 32_768])
+@pytest.mark.parametrize("format", [zlib.MAX_WBITS, -zlib.MAX_WBITS, 16 + zlib.MAX_WBITS], ids=["zlib", "raw", "gzip"])
+async def test_compressed_answers_are_read_to_their_end(asked: Asked, format: int, size: int) -> None:  # noqa: A002
+    """A compressed answer of any size is read whole, also where zlib keeps its last bytes back."""
+    body = b'{"data":{"version":"4.2","release":"3"}}'.ljust(size)
+    compressor = zlib.compressobj(wbits=format)
+    packed = compressor.compress(body) + compressor.flush()
+    encoding = "gzip" if format > zlib.MAX_WBITS else "deflate"
+    asked.pbs.faults.add("*", answers(packed, Content_Encoding=encoding))
+    assert (await asked.client.version()).version == "4.2"
+
+
 async def test_a_broken_compression_is_a_broken_answer(asked: Asked) -> None:
     """A body that is declared as gzip and isn't is a protocol error, and the request isn't repeated."""
     asked.pbs.faults.add("/version", answers(b"this is no gzip", Content_Encoding="gzip"))
