@@ -12,7 +12,7 @@ import pytest
 from pbs_exporter.errors import PbsTimeout
 from pbs_exporter.pbs.http.transport import Transport
 from pbs_exporter.pbs.snapshots import runner
-from pbs_exporter.pbs.snapshots.concurrently import MOST, concurrently, failures, results
+from pbs_exporter.pbs.snapshots.concurrently import MOST, concurrently, failures, first_failure, results
 from pbs_exporter.simulator import Answer, Call, Fault, Replay
 from pbs_exporter.web.app import TARGETS
 from tests.support.exporter import FakeClock, exporting, make_settings
@@ -385,6 +385,36 @@ async def test_failed_calls_cost_themselves_and_keep_no_frames() -> None:
     assert errors[1].__traceback__ is None
     # What isn't PBS's is a fault of the program, whose traceback the log shows.
     assert errors[2].__traceback__ is not None
+
+
+async def test_cancelled_calls_are_waited_for() -> None:
+    """Who cancels calls goes on when all have ended: nothing is asked after a target is closed."""
+    begun: list[int] = []
+    ended: list[int] = []
+
+    async def call(item: int) -> None:
+        begun.append(item)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(item):
+                await asyncio.sleep(0)
+            ended.append(item)
+
+    calls = asyncio.create_task(concurrently(call, range(5)))
+    await eventually(lambda: len(begun) == 5)
+    calls.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calls
+    assert sorted(ended) == [0, 1, 2, 3, 4]
+
+
+def test_a_fault_of_the_program_is_told_before_those_of_pbs() -> None:
+    """Of several failures, one that isn't PBS's is told, or else the first."""
+    first, second, fault = PbsTimeout("one"), PbsTimeout("two"), KeyError("fault")
+    assert first_failure([first, fault, second]) is fault
+    assert first_failure([first, second]) is first
+    assert first_failure([]) is None
 
 
 async def test_what_nobody_scrapes_is_forgotten() -> None:
